@@ -1,0 +1,247 @@
+"""Config: the reference's flat YAML keys, typed and validated in one place, with the reference's defaults."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+
+from ssim_ae.errors import InputError
+
+CROP_SIZES = (32, 64, 128, 256, 512)
+SPELLINGS = {"p_ratate": "p_rotate"}  # the reference's misspelt key, still accepted
+
+
+class Config(BaseModel):
+    """All settings of a detector. Immutable; `Config(epochs=5)`, `Config.read(path)` or `config.replace(...)`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    # data
+    dataset: str = Field("none", description="name of the data set; names the run's folder")
+    dataset_path: str = Field("", description="folder in MVTec AD's layout, or just a folder of good images")
+    img_suffix: str = Field("", description="take only images whose names end so; empty: every image")
+    mask_suffix: str = Field("_mask.png", description="what a ground-truth file's name adds to its image's stem")
+    grayscale: bool = Field(False, description="read images as gray")
+    bit_depth: int = Field(16, ge=9, le=16, description="significant bits of 16-bit gray images (12 for a 12-bit camera)")
+    im_resize: int = Field(256, ge=32, le=4096, description="images are resized to this height and width, px")
+    crop_size: int = Field(128, description="height and width of the network's input, px: 32, 64, 128, 256 or 512")
+    bg_mask: Literal["", "W", "B"] = Field("", description="background to ignore: W brighter than 200, B darker than 50")
+
+    # augmentation
+    do_aug: bool = Field(True, description="augment; False: the centre of the resized images as they are")
+    online_aug: bool = Field(False, description="True: new patches every epoch; False: the same ones every epoch")
+    augment_num: int = Field(10_000, ge=1, description="patches an epoch")
+    aug_dir: str = Field("", description="with online_aug False: write the patches here as PNG to look at; empty: don't")
+    rotate_angle: float = Field(45.0, ge=0, le=180, description="largest rotation either way, degrees")
+    p_rotate: float = Field(0.3, ge=0, le=1, description="share of patches rotated (p_ratate is accepted too)")
+    p_horizontal_flip: float = Field(0.3, ge=0, le=1, description="share of patches mirrored left to right")
+    p_vertical_flip: float = Field(0.3, ge=0, le=1, description="share of patches mirrored top to bottom")
+
+    # network and training
+    z_dim: int = Field(100, ge=1, le=65_536, description="length of the code between encoder and decoder")
+    flc: int = Field(32, ge=1, le=1024, description="channels of the first convolution")
+    epochs: int = Field(200, ge=1, description="passes over augment_num patches")
+    batch_size: int = Field(128, ge=1, description="patches a step, over all devices together")
+    lr: float = Field(2.0e-4, gt=0, le=1, description="learning rate")
+    decay: float = Field(1.0e-5, ge=0, le=1, description="weight decay of AdamW")
+    schedule: Literal["one_cycle", "constant"] = Field(
+        "one_cycle", description="one_cycle: up to lr_peak times lr and down to nothing; constant: lr, as the reference"
+    )
+    lr_peak: float = Field(5.0, gt=0, description="highest rate of one_cycle, as a multiple of lr")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of training; auto: bf16 where it is fast")
+    seed: int = Field(1234, ge=0, description="of the initial weights, the patches and the held-out images")
+    checkpoint_seconds: float = Field(30.0, ge=0, description="time between checkpoints, from which --resume goes on")
+    load_ckpt_path: str = Field("", description="start from the weights of this detector file")
+    device_target: Literal["auto", "CPU", "GPU", "Ascend"] = Field("auto", description="where to train and inspect")
+    distribute: bool = Field(False, description="train on several devices; needs torchrun")
+
+    # inspection
+    stride: int = Field(32, ge=1, description="step from tile to tile, px")
+    holdout: float = Field(
+        0.2, ge=0, lt=1, description="share of the good images kept from training to set the thresholds; 0: the reference's way"
+    )
+    threshold: Literal["percent", "max", "k_sigma", "max_area"] = Field(
+        "max_area", description="how the thresholds come from held-out good images"
+    )
+    percent: float = Field(98.0, gt=0, le=100, description="percentile of the residuals that sets their thresholds")
+    k_sigma: float = Field(3.0, ge=0, description="k_sigma: the limit is the mean score plus this many deviations")
+    min_area: int = Field(100, ge=1, description="max_area: smallest region that counts as a defect, px")
+    ssim_threshold: float = Field(-1.0, description="SSIM residual above which a pixel is defective; < 0: estimated")
+    l1_threshold: float = Field(-1.0, description="L1 residual above which a pixel is defective; < 0: estimated")
+
+    # evaluation and output
+    image_level: bool = Field(True, description="closing line with ok / nok / avg of images; False: of pixels, and AUC")
+    run_eval: bool = Field(True, description="evaluate on the test images after training, if there are any")
+    checkpoint_path: str = Field("", description="detector file that eval.py uses")
+    save_dir: str = Field("./output", description="eval.py writes its pictures to a new folder in here")
+
+    # the reference's, without effect here: the test images never choose a checkpoint
+    start_epoch: int = Field(1, description="accepted, without effect: test images never choose a checkpoint")
+    interval: int = Field(1, description="accepted, without effect (see start_epoch)")
+    eval_epochs: list[int] = Field([], description="accepted, without effect (see start_epoch)")
+
+    # ModelArts
+    model_arts: bool = Field(False, description="train on ModelArts: not available yet")
+    data_url: str = Field("", description="ModelArts: where the data set lies")
+    train_url: str = Field("", description="ModelArts: where the results go")
+    checkpoint_url: str = Field("", description="ModelArts: where the checkpoint lies")
+    cache_ckpt_file: str = Field("", description="ModelArts: the checkpoint in the container")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_are_not_booleans(cls, value: Any, info: Any) -> Any:
+        if isinstance(value, bool) and cls.model_fields[info.field_name].annotation is not bool:
+            raise ValueError("should not be True or False")
+        return value
+
+    @field_validator("crop_size")
+    @classmethod
+    def _network_exists(cls, value: int) -> int:
+        if value not in CROP_SIZES:
+            raise ValueError(f"should be one of {', '.join(map(str, CROP_SIZES))}")
+        return value
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.im_resize < self.crop_size:
+            raise ValueError(f"im_resize {self.im_resize} is smaller than crop_size {self.crop_size}")
+        if self.stride > self.crop_size:
+            raise ValueError(f"stride {self.stride} is larger than crop_size {self.crop_size}: pixels would be skipped")
+        if self.batch_size > self.augment_num:
+            raise ValueError(f"batch_size {self.batch_size} is larger than augment_num {self.augment_num}: no full batch")
+        if not self.do_aug and self.tiled:
+            raise ValueError(
+                f"do_aug False trains on the images' centres, but crop_size {self.crop_size} "
+                f"does not cover im_resize {self.im_resize}"
+            )
+        return self
+
+    @property
+    def channels(self) -> int:
+        """1 for gray, 3 for colour."""
+        return 1 if self.grayscale else 3
+
+    @property
+    def tiled(self) -> bool:
+        """True where an image is inspected in overlapping tiles, False where its centre is inspected at once."""
+        return self.im_resize - self.crop_size >= self.stride
+
+    @property
+    def mask_size(self) -> int:
+        """Height and width of what is inspected, px (the reference's name)."""
+        return self.im_resize if self.tiled else self.crop_size
+
+    @property
+    def smallest_region(self) -> int:
+        """Px below which a region above the limit is no defect: only max_area has such a limit."""
+        return self.min_area if self.threshold == "max_area" else 1
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str] | None, overrides: Mapping[str, Any] | None = None) -> Self:
+        """Read a YAML file, if any, and set `overrides` over it. InputError names file, key and nearest valid key."""
+        values = _read_yaml(Path(path)) if path else {}
+        return cls._checked(values | _respelt(dict(overrides or {}), "command line"), str(path or "command line"))
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some values changed, validated."""
+        return self._checked(self.model_dump() | changes, "config")
+
+    @classmethod
+    def _checked(cls, values: dict[str, Any], source: str) -> Self:
+        for key in values:
+            if key not in cls.model_fields:
+                raise InputError(f"{source}: unknown key {key!r}{nearest(key, cls.model_fields)}")
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            reason = first["msg"].removeprefix("Value error, ")
+            where = f"{key}: {reason}, not {first['input']!r}" if key else reason
+            raise InputError(f"{source}: {where}") from error
+
+    def to_yaml(self) -> str:
+        """Return the settings as YAML, every key with its meaning."""
+        blocks = []
+        for title, keys in sections():
+            lines = [f"# {title}"]
+            for key, field in keys:
+                value = yaml.safe_dump(getattr(self, key), default_flow_style=True).removesuffix("...\n").strip()
+                lines.append(f"{key}: {value}".ljust(34) + f"  # {field.description}")
+            blocks.append("\n".join(lines))
+        return "\n\n".join(blocks) + "\n"
+
+
+SECTIONS = {
+    "dataset": "Data",
+    "do_aug": "Augmentation",
+    "z_dim": "Network and training",
+    "stride": "Inspection and thresholds",
+    "image_level": "Evaluation and output",
+    "start_epoch": "Accepted for the reference's sake",
+    "model_arts": "ModelArts",
+}
+
+
+def sections() -> Iterator[tuple[str, list[tuple[str, FieldInfo]]]]:
+    """Yield each group of keys: its title, and its keys with their descriptions."""
+    fields = list(Config.model_fields.items())
+    starts = [index for index, (key, _) in enumerate(fields) if key in SECTIONS]
+    for start, end in zip(starts, [*starts[1:], len(fields)], strict=True):
+        yield SECTIONS[fields[start][0]], fields[start:end]
+
+
+def nearest(word: str, known: Any) -> str:
+    """Return ` (did you mean 'x'?)` for the known word most like `word`, or nothing."""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader that also reads 2e-4 as a number and refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        # A reference config has a second document, its help texts.
+        values = next(iter(yaml.load_all(path.read_text(encoding="utf-8"), Loader=_Loader)), None)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise InputError(f"{path}: not a YAML file{where}: {getattr(error, 'problem', None) or error}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: should be lines of the form 'key: value'")
+    return _respelt(values, str(path))
+
+
+def _respelt(values: dict[Any, Any], source: str) -> dict[str, Any]:
+    """Return `values` with the accepted other spellings replaced by the right ones."""
+    respelt: dict[str, Any] = {}
+    for key, value in values.items():
+        right = SPELLINGS.get(key, str(key))
+        if right in respelt and respelt[right] != value:
+            raise InputError(f"{source}: {right!r} is given twice, under two spellings, with two values")
+        respelt[right] = value
+    return respelt

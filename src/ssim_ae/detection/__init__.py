@@ -1,0 +1,1 @@
+"""From an image and its reconstruction to a score, a verdict and a mask."""

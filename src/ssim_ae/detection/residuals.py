@@ -1,0 +1,74 @@
+"""Residual maps, and the one anomaly map that every score, verdict, mask and metric comes from."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ssim_ae.detection.regions import fill_holes, label, opening
+from ssim_ae.network.ssim import gaussian_matrix, ssim_map
+
+BORDER = 5  # px along the border where the SSIM window sees mirrored pixels ...
+BORDER_WEIGHT = 0.2  # ... and its residual counts this much
+OPENING_RADIUS = 4  # px of the disk: nothing smaller is a defect
+BRIGHTER, DARKER = 200 / 255, 50 / 255  # gray levels of white and black background
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+SMALLEST_THRESHOLD = 1e-6  # a threshold of 0 calls every residual above this a defect
+
+
+class Thresholds(NamedTuple):
+    """Residuals above which a pixel is defective."""
+
+    ssim: float
+    l1: float
+
+
+class Residuals(NamedTuple):
+    """How an image differs from its reconstruction: (S, S) float32 maps, and where they count (S, S) bool."""
+
+    ssim: np.ndarray
+    l1: np.ndarray
+    foreground: np.ndarray
+
+
+def residuals(image: np.ndarray, reconstruction: np.ndarray, bg_mask: str = "") -> Residuals:
+    """(C, S, S) in [0, 1] both -> 1 - SSIM and absolute difference, each the mean over channels."""
+    size = image.shape[-1]
+    matrix = gaussian_matrix(size, border="reflect")
+    ssim = (1 - ssim_map(image, reconstruction, matrix, matrix)).mean(axis=0)
+    inner = (slice(BORDER, size - BORDER),) * 2
+    damped = ssim * np.float32(BORDER_WEIGHT)
+    damped[inner] = ssim[inner]
+    l1 = np.abs(image - reconstruction).mean(axis=0)
+    return Residuals(damped, l1, foreground(image, bg_mask))
+
+
+def foreground(image: np.ndarray, bg_mask: str) -> np.ndarray:
+    """(C, S, S) -> (S, S) bool: all but the white ("W") or black ("B") background; holes belong to the object."""
+    if not bg_mask:
+        return np.ones(image.shape[-2:], bool)
+    gray = image[0] if len(image) == 1 else np.tensordot(LUMA, image, 1)
+    return fill_holes(gray <= BRIGHTER if bg_mask == "W" else gray >= DARKER)
+
+
+def anomaly_map(maps: Residuals, thresholds: Thresholds, *, min_area: int = 1) -> np.ndarray:
+    """Return the one map, (S, S) float32 >= 0, whose limit is 1.
+
+    Thresholding commutes with maximum and with opening, so `anomaly_map > 1` is exactly the mask of the reference's
+    pipeline: either residual above its threshold, background cleared, opened with a disk. Regions above the limit
+    with fewer than `min_area` px are lowered to it.
+    """
+    ssim = maps.ssim / np.float32(max(thresholds.ssim, SMALLEST_THRESHOLD))
+    l1 = maps.l1 / np.float32(max(thresholds.l1, SMALLEST_THRESHOLD))
+    worst = np.maximum(np.maximum(ssim, l1), 0) * maps.foreground
+    opened: np.ndarray = opening(worst, radius=OPENING_RADIUS)
+    return _without_small_regions(opened, min_area)
+
+
+def _without_small_regions(opened: np.ndarray, min_area: int) -> np.ndarray:
+    above = opened > 1
+    if min_area <= 1 or not above.any():
+        return opened
+    labels, count = label(above)
+    small = np.bincount(labels.ravel(), minlength=count + 1) < min_area
+    small[0] = False
+    return np.where(small[labels], np.float32(1), opened)

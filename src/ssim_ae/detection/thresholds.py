@@ -1,0 +1,81 @@
+"""Thresholds from good images alone.
+
+Both residuals are first divided by their `percent`-th percentile over the held-out good images: that is the
+reference's estimate. The other estimators multiply the pair by one factor, read off the anomaly maps it gives.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ssim_ae.config import Config
+from ssim_ae.detection.regions import areas
+from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map
+
+SEARCH_STEPS = 24  # halvings of the interval in which max_area's factor lies
+JUST_ABOVE = 1 + 1e-5  # the largest held-out score must not round to more than the limit
+
+
+def estimate(held_out: Sequence[Residuals], config: Config) -> Thresholds:
+    """Return the thresholds for `config.threshold`; a threshold >= 0 in the config overrides its estimate.
+
+    ValueError without held-out images, unless both thresholds are given.
+    """
+    given = Thresholds(config.ssim_threshold, config.l1_threshold)
+    if min(given) >= 0:
+        return given
+    if not held_out:
+        raise ValueError("no good images to estimate thresholds from")
+    base = percentiles(held_out, config.percent)
+    factor = 1.0
+    if config.threshold != "percent":
+        maps = [anomaly_map(maps, base) for maps in held_out]
+        factor = _factor(maps, config)
+    estimated = Thresholds(base.ssim * factor, base.l1 * factor)
+    return Thresholds(*(fixed if fixed >= 0 else found for fixed, found in zip(given, estimated, strict=True)))
+
+
+def percentiles(held_out: Sequence[Residuals], percent: float) -> Thresholds:
+    """Return the `percent`-th percentile of all residual pixels, as the reference does."""
+    return Thresholds(
+        float(np.percentile(np.stack([maps.ssim for maps in held_out]), percent)),
+        float(np.percentile(np.stack([maps.l1 for maps in held_out]), percent)),
+    )
+
+
+def enough_pixels_note(held_out: Sequence[Residuals], percent: float) -> str:
+    """Return a warning where fewer than 10 independent windows lie above the percentile, else nothing."""
+    windows = sum(maps.ssim.size for maps in held_out) / 11**2  # neighbouring px share their SSIM window
+    above = windows * (100 - percent) / 100
+    if above >= 10:
+        return ""
+    return (
+        f"{len(held_out)} held-out images are few for the {percent:g}th percentile: "
+        f"it rests on about {above:.0f} independent windows; lower percent or hold out more"
+    )
+
+
+def largest_region(opened: np.ndarray, limit: float) -> int:
+    """Return the size in px of the largest region of a map above `limit`, 0 if there is none."""
+    return int(areas(opened > limit).max(initial=0))
+
+
+def _factor(maps: Sequence[np.ndarray], config: Config) -> float:
+    scores = np.array([opened.max() for opened in maps])
+    if config.threshold == "max":
+        return float(scores.max()) * JUST_ABOVE
+    if config.threshold == "k_sigma":
+        return float(scores.mean() + config.k_sigma * scores.std())
+    return _factor_for_area(maps, scores, config.min_area)
+
+
+def _factor_for_area(maps: Sequence[np.ndarray], scores: np.ndarray, min_area: int) -> float:
+    """The paper's rule (Bergmann et al. 2018, section 4.2): every region left on good images is below `min_area`."""
+    low, high = 0.0, float(scores.max()) * JUST_ABOVE
+    for _ in range(SEARCH_STEPS):
+        middle = (low + high) / 2
+        if all(largest_region(opened, middle) < min_area for opened in maps):
+            high = middle
+        else:
+            low = middle
+    return high

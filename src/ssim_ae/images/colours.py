@@ -1,0 +1,53 @@
+"""Colours for maps: readable by the colour-blind, dark where nothing is."""
+
+import numpy as np
+
+# Nine stops of the perceptually even "inferno" ramp (van der Walt & Smith 2015)
+STOPS = np.array(
+    [
+        (0, 0, 4),
+        (31, 12, 72),
+        (85, 15, 109),
+        (136, 34, 106),
+        (186, 54, 85),
+        (227, 89, 51),
+        (249, 140, 10),
+        (249, 201, 50),
+        (252, 255, 164),
+    ],
+    np.float32,
+)
+RAMP = np.stack([np.interp(np.linspace(0, 8, 256), np.arange(9), STOPS[:, c]) for c in range(3)], 1)
+DETECTED, TRUTH = (235, 40, 60), (0, 190, 255)  # outlines: vermilion and sky blue
+
+
+def colours(values: np.ndarray) -> np.ndarray:
+    """(H, W) in [0, 1] -> (H, W, 3) uint8 on the ramp from dark to bright."""
+    levels = (np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return RAMP.astype(np.uint8)[levels]
+
+
+def eight_bit(image: np.ndarray, bit_depth: int = 16) -> np.ndarray:
+    """(H, W, C) uint8 or uint16 -> (H, W, 3) uint8."""
+    if image.dtype == np.uint16:
+        image = np.clip(image * (255 / (2**bit_depth - 1)), 0, 255).astype(np.uint8)
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+
+
+def heatmap(image: np.ndarray, anomaly: np.ndarray) -> np.ndarray:
+    """Blend (H, W, 3) uint8 with its anomaly map (H, W): the limit 1 lies at half the ramp, the image shows through."""
+    strength = np.clip(anomaly / 2, 0, 1)
+    opacity = (0.25 + 0.55 * strength)[:, :, None]
+    gray = image.mean(axis=2, keepdims=True)
+    return (gray * (1 - opacity) + colours(strength) * opacity).astype(np.uint8)
+
+
+def outlined(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = DETECTED, width: int = 2) -> np.ndarray:
+    """Draw the outline of a mask (H, W) bool, `width` px wide, on a copy of (H, W, 3) uint8."""
+    inside = mask.copy()
+    for _ in range(width):
+        padded = np.pad(inside, 1)
+        inside &= padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    drawn = image.copy()
+    drawn[mask & ~inside] = colour
+    return drawn

@@ -1,0 +1,120 @@
+"""Find the images of a data set: MVTec AD's layout, or just a folder of good images."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssim_ae.errors import InputError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+FOREIGN_SUFFIXES = (".gif", ".jp2", ".heic", ".avif", ".ppm", ".pgm", ".tga", ".dng", ".raw")  # named, not passed over
+GOOD = "good"
+KEPT_FOR_TEST = 5  # without a test folder, every fifth good image is tested beside the defective ones
+
+
+@dataclass(frozen=True)
+class TestImage:
+    """An image to evaluate on: `defect` is its type, or "good"; `mask` its ground truth, if any."""
+
+    path: Path
+    defect: str
+    mask: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """`defect/stem`, unique in its data set."""
+        return f"{self.defect}/{self.path.stem}"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Good images to learn from, and images to evaluate on (perhaps none)."""
+
+    root: Path
+    good: tuple[Path, ...]
+    test: tuple[TestImage, ...]
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.root.resolve().name
+
+
+def find_dataset(root: Path, *, img_suffix: str = "", mask_suffix: str = "_mask.png") -> Dataset:
+    """Find the images under `root`, in one of three layouts; InputError says what was looked for.
+
+    `train/good`, `test/<type>`, `ground_truth/<type>` (MVTec AD); or `good/` beside folders of defects, without
+    masks; or good images alone.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder")
+    if (root / "train").is_dir():
+        good = find_images(root / "train" / GOOD, img_suffix) or find_images(root / "train", img_suffix)
+        test = _test_images(root / "test", root / "ground_truth", img_suffix, mask_suffix)
+    elif (root / GOOD).is_dir():
+        good = find_images(root / GOOD, img_suffix)
+        test = _test_images(root, root / "ground_truth", img_suffix, mask_suffix, passed_over=(GOOD,))
+        if test:
+            kept = good[KEPT_FOR_TEST - 1 :: KEPT_FOR_TEST]
+            test = (*(TestImage(path, GOOD) for path in kept), *test)
+            good = tuple(path for path in good if path not in set(kept))
+    else:
+        good, test = find_images(root, img_suffix), ()
+    if not good:
+        raise InputError(f"{root}: no images; looked in train/good, in good and in the folder itself")
+    return Dataset(root, good, test)
+
+
+def find_images(folder: Path, suffix: str = "") -> tuple[Path, ...]:
+    """Return the image files in a folder, by name; with `suffix` only those that end so."""
+    if not folder.is_dir():
+        return ()
+    wanted = (suffix.lower(),) if suffix else SUFFIXES + FOREIGN_SUFFIXES
+    files = (path for path in folder.iterdir() if path.name.lower().endswith(wanted))
+    return tuple(sorted(path for path in files if path.is_file() and not path.name.startswith(".")))
+
+
+def expand(places: list[str]) -> list[Path]:
+    """Return the image files that files, folders (searched through) and patterns stand for. InputError for none."""
+    found: list[Path] = []
+    for place in places:
+        path = Path(place)
+        if path.is_dir():
+            files = [file for folder in [path, *_folders(path)] for file in find_images(folder)]
+        elif path.exists() or not any(character in place for character in "*?["):
+            files = [path]
+        else:
+            anchor = Path(path.anchor or ".")
+            files = sorted(anchor.glob(str(path.relative_to(path.anchor) if path.anchor else path)))
+        if not files:
+            raise InputError(f"{place}: no images there")
+        found += files
+    return found
+
+
+def fingerprint(paths: tuple[Path, ...]) -> str:
+    """Return a hash of the files' names and contents."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path.name}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.rglob("*") if path.is_dir())
+
+
+def _test_images(
+    root: Path, truth: Path, img_suffix: str, mask_suffix: str, passed_over: tuple[str, ...] = ()
+) -> tuple[TestImage, ...]:
+    if not root.is_dir():
+        return ()
+    found = []
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        if folder == truth or folder.name in passed_over:
+            continue
+        for path in find_images(folder, img_suffix):
+            mask = truth / folder.name / f"{path.stem}{mask_suffix}"
+            found.append(TestImage(path, folder.name, mask if mask.is_file() else None))
+    return tuple(found)

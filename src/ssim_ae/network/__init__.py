@@ -1,0 +1,1 @@
+"""The autoencoder as data, and the structural similarity it is trained with."""

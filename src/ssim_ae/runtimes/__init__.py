@@ -1,0 +1,13 @@
+"""Runtimes: reconstruct(patches) -> patches, nothing else."""
+
+from typing import Protocol
+
+import numpy as np
+
+
+class Runtime(Protocol):
+    """What a detector needs of a framework."""
+
+    def reconstruct(self, patches: np.ndarray) -> np.ndarray:
+        """(B, C, S, S) float32 in [0, 1] -> the reconstructions, same shape, dtype and range."""
+        ...

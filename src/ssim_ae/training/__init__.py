@@ -1,0 +1,1 @@
+"""Good images in, weights out: patches, engine, loop and checkpoints."""

@@ -1,0 +1,42 @@
+"""Checkpoints: all that the next step depends on, in one file that is replaced as a whole."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ssim_ae.errors import InputError
+from ssim_ae.storage import read_tensors, write_tensors
+from ssim_ae.training.history import Epoch
+
+CHECKPOINT_NAME = "checkpoint.safetensors"
+
+
+class Position(NamedTuple):
+    """Where a training stands. Patches and rates are functions of `step`, so no random state is needed."""
+
+    step: int = 0
+    loss_sum: float = 0.0  # over the steps of the epoch under way
+    seconds: float = 0.0
+    history: tuple[Epoch, ...] = ()
+
+
+def write_checkpoint(folder: Path, state: dict[str, np.ndarray], position: Position, fingerprint: str) -> None:
+    """Write the checkpoint of a run, replacing the one before."""
+    metadata = {"kind": "checkpoint", "fingerprint": fingerprint} | position._asdict()
+    write_tensors(folder / CHECKPOINT_NAME, state, metadata)
+
+
+def read_checkpoint(folder: Path, fingerprint: str) -> tuple[dict[str, np.ndarray], Position] | None:
+    """Return engine state and position, or None where no checkpoint was written yet.
+
+    InputError if it was written while training on other images.
+    """
+    path = folder / CHECKPOINT_NAME
+    if not path.exists():
+        return None
+    state, metadata = read_tensors(path, "checkpoint")
+    if metadata["fingerprint"] != fingerprint:
+        raise InputError(f"{path}: the training images have changed since; start a new run instead")
+    history = tuple(Epoch(*row) for row in metadata["history"])
+    return state, Position(metadata["step"], metadata["loss_sum"], metadata["seconds"], history)

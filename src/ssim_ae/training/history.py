@@ -1,0 +1,53 @@
+"""What happened epoch by epoch: a CSV and a picture of the curves."""
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+from ssim_ae.storage import write_whole
+
+
+class Epoch(NamedTuple):
+    """One row of the history. Losses are 1 - SSIM; `seconds` counts from the start of the training."""
+
+    epoch: int
+    steps: int
+    loss: float
+    held_out_loss: float | None
+    rate: float
+    patches_per_second: float
+    seconds: float
+
+
+def write_history(folder: Path, history: Sequence[Epoch]) -> None:
+    """Write history.csv into a run's folder."""
+    rows = [",".join(Epoch._fields)]
+    rows += [",".join("" if value is None else f"{value:.6g}" for value in epoch) for epoch in history]
+    write_whole(folder / "history.csv", "\n".join(rows) + "\n")
+
+
+def draw_history(folder: Path, history: Sequence[Epoch]) -> None:
+    """Draw the losses and the learning rate into loss.png."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    epochs = [row.epoch for row in history]
+    marker = "o" if len(history) < 30 else None
+    axes.plot(epochs, [row.loss for row in history], label="training", marker=marker, color="#0072b2")
+    if history and history[0].held_out_loss is not None:
+        held_out = [row.held_out_loss or 0.0 for row in history]
+        axes.plot(epochs, held_out, label="held-out good images", marker=marker, color="#d55e00")
+    axes.set(xlabel="epoch", ylabel="loss, 1 - SSIM", yscale="log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3, which="both")
+    rates = axes.twinx()
+    rates.plot(epochs, [row.rate for row in history], color="0.6", linestyle=":", label="learning rate")
+    rates.set_ylabel("learning rate", color="0.4")
+    lines = [*axes.get_lines(), *rates.get_lines()]
+    axes.legend(lines, [str(line.get_label()) for line in lines], loc="upper right")
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png")
+    write_whole(folder / "loss.png", buffer.getvalue())

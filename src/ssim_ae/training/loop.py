@@ -1,0 +1,140 @@
+"""The training loop. It knows no framework: an engine takes the steps."""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+
+from ssim_ae.config import Config
+from ssim_ae.console import progress
+from ssim_ae.errors import InputError
+from ssim_ae.runtimes import Runtime
+from ssim_ae.training.checkpoints import Position
+from ssim_ae.training.history import Epoch
+from ssim_ae.training.patches import Picks, epoch_picks, monitor_picks
+from ssim_ae.training.schedule import learning_rate
+
+MONITORED = 128  # held-out patches whose loss is recorded after every epoch
+SHOWN_SECONDS = 0.5  # between two readings of the loss, which wait for the device
+
+
+class Engine(Protocol):
+    """What the loop needs of a framework. `rank` is 0 in the process that writes files."""
+
+    rank: int
+
+    def describe(self) -> str: ...
+    def step(self, picks: Picks, rate: float) -> Any: ...
+    def held_out_loss(self, picks: Picks) -> float: ...
+    def any_worker(self, flag: bool) -> bool: ...
+    def patches(self, picks: Picks) -> np.ndarray: ...
+    def runtime(self) -> Runtime: ...
+    def weights(self) -> dict[str, np.ndarray]: ...
+    def load_weights(self, weights: dict[str, np.ndarray], source: str) -> None: ...
+    def state(self) -> dict[str, np.ndarray]: ...
+    def load_state(self, arrays: dict[str, np.ndarray], source: str) -> None: ...
+    def close(self) -> None: ...
+
+
+def fit(
+    engine: Engine,
+    config: Config,
+    images: int,
+    held_out: int,
+    start: Position,
+    save: Callable[[Position], None],
+) -> Position:
+    """Train from `start` to the last epoch, or until interrupted; return where it ended.
+
+    `save` is called at the end and every `checkpoint_seconds` between.
+    """
+    epoch_steps = config.augment_num // config.batch_size
+    steps = epoch_steps * config.epochs
+    monitor = monitor_picks(config, held_out, MONITORED) if held_out else None
+    history = list(start.history)
+    meter = _Meter(start.loss_sum)
+    began = time.monotonic() - start.seconds
+    saved = shown = time.monotonic()
+    step = start.step
+
+    def position() -> Position:
+        return Position(step, meter.total(), time.monotonic() - began, tuple(history))
+
+    label, unit = f"training on {engine.describe()}", "patches"
+    total, done = steps * config.batch_size, start.step * config.batch_size
+    with _interruption() as interrupted, progress(label, total, done=done, unit=unit) as bar:
+        while step < steps and not engine.any_worker(interrupted.is_set()):
+            epoch, in_epoch = divmod(step, epoch_steps)
+            if in_epoch == 0 or step == start.step:
+                picks = epoch_picks(config, images, epoch)
+            batch = picks[slice(in_epoch * config.batch_size, (in_epoch + 1) * config.batch_size)]
+            rate = learning_rate(config, step, steps)
+            meter.add(engine.step(batch, rate))
+            step += 1
+            now = time.monotonic()
+            if now - shown > SHOWN_SECONDS:
+                shown = now
+                bar.advance(step * config.batch_size - done, f"epoch {epoch + 1}/{config.epochs}  loss {meter.latest():.4f}")
+                done = step * config.batch_size
+            if in_epoch + 1 == epoch_steps:
+                speed = epoch_steps * config.batch_size / max(now - began - (history[-1].seconds if history else 0), 1e-9)
+                loss = meter.total() / epoch_steps
+                if not np.isfinite(loss):
+                    raise InputError(f"the loss became {loss} in epoch {epoch + 1}: lower lr (now {config.lr:g})")
+                held_out_loss = engine.held_out_loss(monitor) if monitor else None
+                history.append(Epoch(epoch + 1, step, loss, held_out_loss, rate, speed, time.monotonic() - began))
+                meter = _Meter()
+            if now - saved > config.checkpoint_seconds:
+                save(position())
+                saved = time.monotonic()
+        bar.advance(step * config.batch_size - done)
+    save(position())
+    return position()
+
+
+class _Meter:
+    """Adds up losses that may still be on their way on the device."""
+
+    def __init__(self, total: float = 0.0) -> None:
+        self.read, self.pending, self.last = total, [], 0.0  # type: float, list[Any], float
+
+    def add(self, loss: Any) -> None:
+        self.pending.append(loss)
+
+    def total(self) -> float:
+        for loss in self.pending:
+            self.last = float(loss)
+            self.read += self.last
+        self.pending.clear()
+        return self.read
+
+    def latest(self) -> float:
+        self.total()
+        return self.last
+
+
+@contextmanager
+def _interruption() -> Iterator[threading.Event]:
+    """Give an event that Ctrl-C or SIGTERM sets; a second one interrupts at once, as ever."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def ask(number: int, _frame: Any) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+        print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,166 @@
+"""The PyTorch engine: one step on a batch, on CPU, CUDA or Ascend, on one device or several."""
+
+import os
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+
+from ssim_ae.config import Config
+from ssim_ae.errors import InputError
+from ssim_ae.network.architecture import Layer, weight_shapes
+from ssim_ae.network.torch_network import Autoencoder, SSIMLoss
+from ssim_ae.runtimes.torch_runtime import TorchRuntime, pick_device
+from ssim_ae.training.patches import Picks, cut
+
+ADAM_STATE = ("exp_avg", "exp_avg_sq", "step")
+
+
+class TorchEngine:
+    """Trains the network of `table` on uint8 images that it keeps on its device."""
+
+    def __init__(self, config: Config, table: tuple[Layer, ...], stack: np.ndarray, held_out: np.ndarray) -> None:
+        self.device = pick_device(config.device_target)
+        self.rank, self.workers = _join_group(config, self.device)
+        self.crop_size = config.crop_size
+        self.stack = torch.from_numpy(stack).to(self.device)
+        self.held_out = torch.from_numpy(held_out).to(self.device)
+        torch.manual_seed(config.seed)
+        self.table = table
+        self.network = Autoencoder(table).to(self.device, memory_format=torch.channels_last)
+        self.trained: nn.Module = self.network
+        if self.workers > 1:
+            self.trained = nn.parallel.DistributedDataParallel(self.network)
+        self.criterion = SSIMLoss(config.crop_size).to(self.device)
+        fused = self.device.type in ("cpu", "cuda")
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=config.lr, weight_decay=config.decay, fused=fused
+        )
+        self.autocast = torch.autocast(
+            self.device.type, torch.bfloat16, enabled=_use_bf16(config.precision, self.device)
+        )
+
+    def describe(self) -> str:
+        """Return what it trains on, for a person."""
+        precision = "bf16" if self.autocast._enabled else "fp32"
+        return f"{self.device} {precision}" + (f" x {self.workers}" if self.workers > 1 else "")
+
+    def step(self, picks: Picks, rate: float) -> Tensor:
+        """Take one optimizer step on a batch; return its mean loss, a scalar still on the device."""
+        share = len(picks) // self.workers
+        patches = self._cut(self.stack, picks[slice(self.rank * share, (self.rank + 1) * share)])
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss = self._loss(self.trained, patches)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        loss = loss.detach()
+        if self.workers > 1:
+            distributed.all_reduce(loss, distributed.ReduceOp.SUM)
+            loss /= self.workers
+        return loss
+
+    @torch.no_grad()
+    def held_out_loss(self, picks: Picks, batch: int = 32) -> float:
+        """Return the mean loss over patches of the held-out images, in the precision of training."""
+        total = 0.0
+        for start in range(0, len(picks), batch):
+            part = picks[slice(start, start + batch)]
+            total += float(self._loss(self.network, self._cut(self.held_out, part))) * len(part)
+        return total / len(picks)
+
+    def any_worker(self, flag: bool) -> bool:
+        """Return whether `flag` is set in any worker, so that all stop at the same step."""
+        if self.workers == 1:
+            return flag
+        flags = torch.tensor(float(flag), device=self.device)
+        distributed.all_reduce(flags, distributed.ReduceOp.MAX)
+        return bool(flags)
+
+    def patches(self, picks: Picks) -> np.ndarray:
+        """Return training patches, (B, C, S, S) float32, to look at."""
+        return cut(self.stack, picks, self.crop_size).cpu().numpy()
+
+    def runtime(self) -> TorchRuntime:
+        """Return a runtime that reconstructs with the weights as they are now."""
+        return TorchRuntime(self.table, self.weights(), self.device)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Return a copy of the weights by name."""
+        return {name: value.detach().cpu().numpy().copy() for name, value in self.network.named_parameters()}
+
+    def load_weights(self, weights: dict[str, np.ndarray], source: str) -> None:
+        """Set the weights. InputError names `source` where shapes or names differ."""
+        expected = weight_shapes(self.table)
+        for name in expected.keys() | weights.keys():
+            given = weights[name].shape if name in weights else None
+            if given != expected.get(name):
+                raise InputError(f"{source}: weight {name} is {given}, this network needs {expected.get(name)}")
+        with torch.no_grad():
+            for name, parameter in self.network.named_parameters():
+                parameter.copy_(torch.from_numpy(weights[name]))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return weights and optimizer state: all that the next step depends on."""
+        arrays = self.weights()
+        for name, parameter in self.network.named_parameters():
+            for key, value in self.optimizer.state[parameter].items():
+                arrays[f"{name}/{key}"] = value.detach().cpu().numpy().copy()
+        return arrays
+
+    def load_state(self, arrays: dict[str, np.ndarray], source: str) -> None:
+        """Go on from a `state()`."""
+        self.load_weights({name: array for name, array in arrays.items() if "/" not in name}, source)
+        for name, parameter in self.network.named_parameters():
+            if f"{name}/step" not in arrays:
+                continue
+            state = {key: torch.from_numpy(arrays[f"{name}/{key}"].copy()) for key in ADAM_STATE}
+            self.optimizer.state[parameter] = {
+                "step": state["step"].to(self.device),
+                # The layout of the parameter, for the fused kernel and for equal sums
+                "exp_avg": torch.empty_like(parameter).copy_(state["exp_avg"]),
+                "exp_avg_sq": torch.empty_like(parameter).copy_(state["exp_avg_sq"]),
+            }
+
+    def close(self) -> None:
+        """Leave the group of workers."""
+        if self.workers > 1:
+            distributed.destroy_process_group()
+
+    def _cut(self, stack: Tensor, picks: Picks) -> Tensor:
+        return cut(stack, picks, self.crop_size).contiguous(memory_format=torch.channels_last)
+
+    def _loss(self, network: nn.Module, patches: Tensor) -> Tensor:
+        with self.autocast:
+            reconstruction = network(patches)
+        # SSIM subtracts nearly equal numbers: float32, and rows that lie together
+        loss: Tensor = self.criterion(reconstruction.float().contiguous(), patches.contiguous())
+        return loss
+
+
+def _use_bf16(precision: str, device: torch.device) -> bool:
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return False
+
+
+def _join_group(config: Config, device: torch.device) -> tuple[int, int]:
+    """Return this process's rank and the number of workers, as torchrun set them."""
+    workers = int(os.environ.get("WORLD_SIZE", "1"))
+    if workers == 1:
+        if config.distribute:
+            raise InputError(
+                "distribute: True needs torchrun, for two devices:"
+                " torchrun --nproc_per_node 2 -m ssim_ae train ..."
+            )
+        return 0, 1
+    if config.batch_size % workers:
+        raise InputError(f"batch_size {config.batch_size} cannot be shared equally by {workers} workers")
+    backend = {"cuda": "nccl", "npu": "hccl"}.get(device.type, "gloo")
+    distributed.init_process_group(backend)
+    return distributed.get_rank(), workers

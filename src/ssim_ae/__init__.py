@@ -1,0 +1,35 @@
+"""SSIM-AE: visual defect detection learned from good images alone."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ssim_ae.config import Config as Config
+    from ssim_ae.detection.detector import Detector as Detector
+    from ssim_ae.detection.detector import Inspection as Inspection
+    from ssim_ae.errors import InputError as InputError
+    from ssim_ae.evaluation.evaluate import evaluate as evaluate
+    from ssim_ae.images.folders import find_dataset as find_dataset
+    from ssim_ae.training.train import train as train
+
+# Imported when first asked for: inspection needs no training framework, and `-h` needs nothing.
+_PLACES = {
+    "Config": "config",
+    "Detector": "detection.detector",
+    "Inspection": "detection.detector",
+    "InputError": "errors",
+    "evaluate": "evaluation.evaluate",
+    "find_dataset": "images.folders",
+    "train": "training.train",
+}
+__all__ = sorted(_PLACES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -14,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.fields import FieldInfo
 
 from ssim_ae.errors import InputError
+from ssim_ae.spelling import SPELLINGS, nearest
 
 CROP_SIZES = (32, 64, 128, 256, 512)
-SPELLINGS = {"p_ratate": "p_rotate"}  # the reference's misspelt key, still accepted
 
 
 class Config(BaseModel):
@@ -30,16 +29,22 @@ class Config(BaseModel):
     img_suffix: str = Field("", description="take only images whose names end so; empty: every image")
     mask_suffix: str = Field("_mask.png", description="what a ground-truth file's name adds to its image's stem")
     grayscale: bool = Field(False, description="read images as gray")
-    bit_depth: int = Field(16, ge=9, le=16, description="significant bits of 16-bit gray images (12 for a 12-bit camera)")
+    bit_depth: int = Field(
+        16, ge=9, le=16, description="significant bits of 16-bit gray images (12 for a 12-bit camera)"
+    )
     im_resize: int = Field(256, ge=32, le=4096, description="images are resized to this height and width, px")
     crop_size: int = Field(128, description="height and width of the network's input, px: 32, 64, 128, 256 or 512")
-    bg_mask: Literal["", "W", "B"] = Field("", description="background to ignore: W brighter than 200, B darker than 50")
+    bg_mask: Literal["", "W", "B"] = Field(
+        "", description="background to ignore: W brighter than 200, B darker than 50"
+    )
 
     # augmentation
     do_aug: bool = Field(True, description="augment; False: the centre of the resized images as they are")
     online_aug: bool = Field(False, description="True: new patches every epoch; False: the same ones every epoch")
     augment_num: int = Field(10_000, ge=1, description="patches an epoch")
-    aug_dir: str = Field("", description="with online_aug False: write the patches here as PNG to look at; empty: don't")
+    aug_dir: str = Field(
+        "", description="with online_aug False: write the patches here as PNG to look at; empty: don't"
+    )
     rotate_angle: float = Field(45.0, ge=0, le=180, description="largest rotation either way, degrees")
     p_rotate: float = Field(0.3, ge=0, le=1, description="share of patches rotated (p_ratate is accepted too)")
     p_horizontal_flip: float = Field(0.3, ge=0, le=1, description="share of patches mirrored left to right")
@@ -53,7 +58,8 @@ class Config(BaseModel):
     lr: float = Field(2.0e-4, gt=0, le=1, description="learning rate")
     decay: float = Field(1.0e-5, ge=0, le=1, description="weight decay of AdamW")
     schedule: Literal["one_cycle", "constant"] = Field(
-        "one_cycle", description="one_cycle: up to lr_peak times lr and down to nothing; constant: lr, as the reference"
+        "one_cycle",
+        description="one_cycle: up to lr_peak times lr and down to nothing; constant: lr, as the reference",
     )
     lr_peak: float = Field(5.0, gt=0, description="highest rate of one_cycle, as a multiple of lr")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of training; auto: bf16 where it is fast")
@@ -66,7 +72,10 @@ class Config(BaseModel):
     # inspection
     stride: int = Field(32, ge=1, description="step from tile to tile, px")
     holdout: float = Field(
-        0.2, ge=0, lt=1, description="share of the good images kept from training to set the thresholds; 0: the reference's way"
+        0.2,
+        ge=0,
+        lt=1,
+        description="share of the good images kept from training to set the thresholds; 0: the reference's way",
     )
     threshold: Literal["percent", "max", "k_sigma", "max_area"] = Field(
         "max_area", description="how the thresholds come from held-out good images"
@@ -116,7 +125,9 @@ class Config(BaseModel):
         if self.stride > self.crop_size:
             raise ValueError(f"stride {self.stride} is larger than crop_size {self.crop_size}: pixels would be skipped")
         if self.batch_size > self.augment_num:
-            raise ValueError(f"batch_size {self.batch_size} is larger than augment_num {self.augment_num}: no full batch")
+            raise ValueError(
+                f"batch_size {self.batch_size} is larger than augment_num {self.augment_num}: no full batch"
+            )
         if not self.do_aug and self.tiled:
             raise ValueError(
                 f"do_aug False trains on the images' centres, but crop_size {self.crop_size} "
@@ -199,12 +210,6 @@ def sections() -> Iterator[tuple[str, list[tuple[str, FieldInfo]]]]:
         yield SECTIONS[fields[start][0]], fields[start:end]
 
 
-def nearest(word: str, known: Any) -> str:
-    """Return ` (did you mean 'x'?)` for the known word most like `word`, or nothing."""
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {matches[0]!r}?)" if matches else ""
-
-
 class _Loader(yaml.SafeLoader):
     """YAML's safe loader that also reads 2e-4 as a number and refuses a key given twice."""
 
@@ -216,7 +221,9 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

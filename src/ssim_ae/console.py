@@ -65,7 +65,12 @@ class _Log:
         if now - self.shown >= LOG_SECONDS:
             self.shown = now
             left = self.rate.seconds(self.total - self.done)
-            parts = (f"{self.label} {self.done}/{self.total}", note, rate, f"{left // 60:.0f}:{left % 60:02.0f} left")
+            parts = (
+                f"{self.label} {self.done}/{self.total}",
+                note,
+                rate,
+                f"{left // 60:.0f}:{left % 60:02.0f} left",
+            )
             print("  ".join(part for part in parts if part), file=sys.stderr, flush=True)
 
 

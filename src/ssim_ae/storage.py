@@ -26,8 +26,8 @@ def write_whole(path: Path, data: bytes | str) -> None:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
@@ -40,7 +40,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mappi
     from safetensors.numpy import save
 
     header = {METADATA_KEY: json.dumps(metadata, allow_nan=False)}
-    write_whole(path, save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, header))
+    write_whole(path, save({name: np.asarray(array, order="C") for name, array in tensors.items()}, header))
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

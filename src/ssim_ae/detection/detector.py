@@ -47,6 +47,12 @@ class Inspection:
         """nok for a defective image."""
         return "nok" if self.score > 1 else "ok"
 
+    @property
+    def inspected(self) -> np.ndarray:
+        """(S, S, 3) uint8: the part of the image that was inspected, resized."""
+        part = self.view._replace(grayscale=False).centre(self.image)
+        return np.rint(np.moveaxis(part, 0, 2) * 255).astype(np.uint8)
+
     @cached_property
     def anomaly_map(self) -> np.ndarray:
         """(H, W) float32, the limit is 1."""
@@ -67,7 +73,11 @@ class Detector:
     """Inspects images with a network, its config and its thresholds."""
 
     def __init__(
-        self, config: Config, thresholds: Thresholds, runtime: Runtime, provenance: dict[str, Any] | None = None
+        self,
+        config: Config,
+        thresholds: Thresholds,
+        runtime: Runtime,
+        provenance: dict[str, Any] | None = None,
     ) -> None:
         self.config = config
         self.thresholds = thresholds
@@ -138,5 +148,3 @@ class Detector:
 def detector_path(path: Path) -> Path:
     """Return the detector file that a path means: the file itself, or the one in a run's folder."""
     return path / DETECTOR_NAME if path.is_dir() else path
-
-

@@ -37,7 +37,8 @@ def fill_holes(mask: ArrayLike) -> Mask:
     surrounded_background = np.pad(~_as_mask(mask), 1, constant_values=True)
     labels, _ = label(surrounded_background, connectivity=4)
     outside = labels[0, 0]
-    return labels[1:-1, 1:-1] != outside
+    filled: Mask = labels[1:-1, 1:-1] != outside
+    return filled
 
 
 def opening(values: ArrayLike, *, radius: int = 4) -> Grey:

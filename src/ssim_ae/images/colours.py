@@ -42,7 +42,9 @@ def heatmap(image: np.ndarray, anomaly: np.ndarray) -> np.ndarray:
     return (gray * (1 - opacity) + colours(strength) * opacity).astype(np.uint8)
 
 
-def outlined(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = DETECTED, width: int = 2) -> np.ndarray:
+def outlined(
+    image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = DETECTED, width: int = 2
+) -> np.ndarray:
     """Draw the outline of a mask (H, W) bool, `width` px wide, on a copy of (H, W, 3) uint8."""
     inside = mask.copy()
     for _ in range(width):

@@ -1,8 +1,8 @@
 """A drawn data set for visual defect detection: two woven cloths and an embroidered badge.
 
-It stands in for photographs in demos and tests, and is not a benchmark. Good pictures differ as photographs of
-one product do: lighting, a little turn, scale and shift, yarn to yarn variation and sensor noise. Bad pictures
-show one of six defects, with its exact mask. Everything follows from a seed.
+It stands in for photographs in demos and tests, and is not a benchmark. Good pictures differ as photographs
+of one product do: lighting, a little turn, scale and shift, yarn to yarn variation and sensor noise. Bad
+pictures show one of six defects, with its exact mask. Everything follows from a seed.
 
     <folder>/<class>/train/good/000.png ...
     <folder>/<class>/test/good/000.png ...
@@ -10,7 +10,7 @@ show one of six defects, with its exact mask. Everything follows from a seed.
     <folder>/<class>/ground_truth/<defect>/000_mask.png ...
 """
 
-import shutil
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from numpy.random import Generator
 from PIL import Image, ImageFilter
 
 from ssim_ae.images import fabric_defects
-from ssim_ae.images.fabric_defects import TURN, Grid, Surface, mixed, step
+from ssim_ae.images.fabric_defects import RGB, TURN, Grid, Surface, step
 
 CLASSES: tuple[str, ...] = ("twill", "canvas", "badge")
 DEFECTS: tuple[str, ...] = ("cut", "hole", "stain", "thread", "displaced", "colour")
@@ -32,9 +32,17 @@ FRAME = 256
 SURFACE_STREAM, LIGHT_STREAM, NOISE_STREAM, DEFECT_STREAM = range(4)
 
 # Border, ring, star, field, and the board under the badge.
-BADGE_COLOURS = ((0.17, 0.22, 0.40), (0.86, 0.66, 0.26), (0.94, 0.90, 0.80), (0.74, 0.20, 0.18), (0.95, 0.95, 0.93))
+BADGE_COLOURS = (
+    (0.17, 0.22, 0.40),
+    (0.86, 0.66, 0.26),
+    (0.94, 0.90, 0.80),
+    (0.74, 0.20, 0.18),
+    (0.95, 0.95, 0.93),
+)
 
+# Standard deviation of the sensor noise, of full scale.
 NOISE = 2 / 255
+# The change, in gray levels, that the mask of a defect takes in.
 VISIBLE_CHANGE = 12
 
 
@@ -50,12 +58,13 @@ def draw(
 
     `difficulty` runs from 0, a large and plain defect, to 1, a small and faint one.
     """
-    key = [seed] if isinstance(seed, int) else list(seed)
+    key = list(seed) if isinstance(seed, Sequence) else [int(seed)]
     grid = pixel_grid(2 * size)
-    clean = rendered(surface(name, grid, key), grid, stream(key, LIGHT_STREAM))
+    good = surface(name, grid, key)
+    clean = rendered(good, grid, stream(key, LIGHT_STREAM))
     shown, mask = clean, np.zeros((size, size), bool)
     if defect is not None:
-        spoiled = spoiled_surface(name, grid, key, defect, difficulty)
+        spoiled = spoiled_surface(good, name, grid, key, defect, difficulty)
         shown = rendered(spoiled, grid, stream(key, LIGHT_STREAM))
         mask = visible_change(clean, shown)
     noise = stream(key, NOISE_STREAM).standard_normal(shown.shape, np.float32)
@@ -74,27 +83,25 @@ def make(
 ) -> list[Path]:
     """Write the data set with `train` and `good` good pictures a class, and `defective` ones a defect.
 
-    Returns the class folders. Raises FileExistsError, before anything is written, where one exists already.
+    Returns the class folders. Raises FileExistsError, with nothing written, where one exists.
     """
     targets = [Path(folder) / name for name in classes]
-    for target in targets:
+    for name, target in zip(classes, targets, strict=True):
+        if name not in CLASSES:
+            raise unknown("class", name, CLASSES)
         if target.exists():
             raise FileExistsError(f"{target} exists already")
+    Path(folder).mkdir(parents=True, exist_ok=True)
     for name, target in zip(classes, targets, strict=True):
         key = [seed, CLASSES.index(name)]
-        target.parent.mkdir(parents=True, exist_ok=True)
         # A class appears under its name only when complete, even if the run is interrupted.
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
-        try:
-            write_good(unfinished / "train" / "good", name, [*key, 0], count=train, size=size)
-            write_good(unfinished / "test" / "good", name, [*key, 1], count=good, size=size)
-            for number, defect in enumerate(DEFECTS):
-                write_defective(unfinished, name, [*key, 2 + number], defect, count=defective, size=size)
-            unfinished.chmod(0o755)
-            unfinished.rename(target)
-        except BaseException:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            raise
+        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as scratch:
+            root = Path(scratch) / name
+            write_good(root / "train" / "good", name, [*key, 0], count=train, size=size)
+            write_good(root / "test" / "good", name, [*key, 1], count=good, size=size)
+            for number, defect in enumerate(DEFECTS, start=2):
+                write_defective(root, name, [*key, number], defect, count=defective, size=size)
+            root.rename(target)
     return targets
 
 
@@ -139,22 +146,29 @@ def surface(name: str, grid: Grid, key: list[int]) -> Surface:
             return canvas(grid, rng)
         case "badge":
             return badge(grid, rng)
-    raise ValueError(f"no class {name!r}; there are {', '.join(CLASSES)}")
+    raise unknown("class", name, CLASSES)
 
 
-def spoiled_surface(name: str, grid: Grid, key: list[int], defect: str, difficulty: float) -> Surface:
-    """The surface of class `name` with a defect."""
+def unknown(kind: str, name: str, known: Sequence[str]) -> ValueError:
+    """The error for a class or defect that is not among the `known` ones."""
+    return ValueError(f"no {kind} {name!r}; there are {', '.join(known)}")
+
+
+def spoiled_surface(
+    good: Surface, name: str, grid: Grid, key: list[int], defect: str, difficulty: float
+) -> Surface:
+    """The `good` surface of class `name` with a defect."""
     if defect not in DEFECTS:
-        raise ValueError(f"no defect {defect!r}; there are {', '.join(DEFECTS)}")
+        raise unknown("defect", defect, DEFECTS)
     rng = stream(key, DEFECT_STREAM)
     # The badge ends at the embroidery; cloth goes on beyond the picture, but a defect should lie inside it.
-    reach, bearing = (46 if name == "badge" else 80) * np.sqrt(rng.uniform()), rng.uniform(0, TURN)
-    spot = grid.seen_from(reach * np.cos(bearing), reach * np.sin(bearing), angle=rng.uniform(0, TURN))
+    reach, bearing = (46 if name == "badge" else 80) * math.sqrt(rng.uniform()), rng.uniform(0, TURN)
+    x, y = reach * math.cos(bearing), reach * math.sin(bearing)
     if defect == "displaced":
-        right, down = fabric_defects.displaced(spot, rng, difficulty)
+        right, down = fabric_defects.displaced(grid.seen_from(x, y), rng, difficulty)
         return surface(name, Grid(grid.x + right, grid.y + down), key)
     spoil = getattr(fabric_defects, defect)
-    return spoil(surface(name, grid, key), spot, rng, difficulty)
+    return spoil(good, grid.seen_from(x, y, angle=rng.uniform(0, TURN)), rng, difficulty)
 
 
 def twill(grid: Grid, rng: Generator) -> Surface:
@@ -164,8 +178,8 @@ def twill(grid: Grid, rng: Generator) -> Surface:
         rng,
         lifts=(1, 1, -1),
         pitch=10.0,
-        warp=(0.25, 0.36, 0.58),
-        weft=(0.80, 0.81, 0.80),
+        warp=(0.24, 0.33, 0.50),
+        weft=(0.79, 0.79, 0.75),
         dye=(0.88, 0.50, 0.16),
         thread=(0.93, 0.90, 0.82),
     )
@@ -187,9 +201,9 @@ def canvas(grid: Grid, rng: Generator) -> Surface:
 
 def posed(grid: Grid, rng: Generator, *, turn: float, scale: float, shift: float) -> Grid:
     """The grid turned (degrees), scaled and shifted at random, each by up to so much either way."""
-    x, y = rng.uniform(-shift, shift, 2)
-    turned = grid.seen_from(x, y, angle=np.radians(rng.uniform(-turn, turn)))
-    zoom = np.float32(1 + rng.uniform(-scale, scale))
+    x, y = rng.uniform(-shift, shift), rng.uniform(-shift, shift)
+    turned = grid.seen_from(x, y, angle=math.radians(rng.uniform(-turn, turn)))
+    zoom = 1 + rng.uniform(-scale, scale)
     return Grid(turned.x * zoom, turned.y * zoom)
 
 
@@ -199,15 +213,18 @@ def weave(
     *,
     lifts: tuple[int, ...],
     pitch: float,
-    warp: tuple[float, float, float],
-    weft: tuple[float, float, float],
-    dye: tuple[float, float, float],
-    thread: tuple[float, float, float],
+    warp: RGB,
+    weft: RGB,
+    dye: RGB,
+    thread: RGB,
 ) -> Surface:
-    """Upright warp and level weft yarns, one every `pitch`; `lifts` repeats along the yarns, 1 with warp on top."""
-    sway, phase = rng.uniform(0.04, 0.10), rng.uniform(0, TURN, 2)
-    u = grid.x / pitch + sway * np.sin(grid.y * np.float32(TURN / 190) + np.float32(phase[0]))
-    v = grid.y / pitch + sway * np.sin(grid.x * np.float32(TURN / 230) + np.float32(phase[1]))
+    """Upright warp and level weft yarns, one every `pitch`.
+
+    `lifts` repeats along each yarn and from yarn to yarn: 1 with the warp on top, -1 with the weft.
+    """
+    sway = rng.uniform(0.04, 0.10)
+    u = grid.x / pitch + sway * np.sin(grid.y * (TURN / 190) + rng.uniform(0, TURN))
+    v = grid.y / pitch + sway * np.sin(grid.x * (TURN / 230) + rng.uniform(0, TURN))
     cycle = np.array(lifts, np.float32)
     warp_height, warp_tone, warp_number = yarns(u, v, cycle, rng)
     weft_height, weft_tone, weft_number = yarns(v, u, -cycle, rng)
@@ -216,26 +233,28 @@ def weave(
     depth = 0.42 + 0.58 * step(height, low=-0.25, high=0.55)
     tone = np.where(on_top, warp_tone, weft_tone) * depth
     colour = np.where(on_top[..., None], np.float32(warp), np.float32(weft)) * tone[..., None]
-    strand = np.where(on_top, warp_number, weft_number + 1000) * np.float32(pitch)
+    strand = np.where(on_top, warp_number, weft_number + 1000) * pitch
     return Surface(pitch * height, colour, strand, backing=(0.12, 0.10, 0.09), dye=dye, thread=thread)
 
 
 def yarns(
     across: np.ndarray, along: np.ndarray, cycle: np.ndarray, rng: Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Height, tone and number of parallel yarns, with coordinates and height in yarns; `cycle` holds +1 for up."""
-    number = np.floor(across).astype(np.int32)
-    cell = np.floor(along - 0.5).astype(np.int32)
-    way = along - 0.5 - cell
-    way = way * way * (3 - 2 * way)
-    before, after = cycle[(number + cell) % len(cycle)], cycle[(number + cell + 1) % len(cycle)]
-    thickness, shade, phase = yarn_variation(rng)
-    off_axis = across - number - 0.5
-    profile = np.sqrt(np.clip(1 - (off_axis * thickness[number & 127]) ** 2, 0, 1))
-    height = 0.22 * (before + way * (after - before)) + 0.45 * profile
-    twist = np.sin(np.float32(TURN) * (1.1 * along + 1.5 * off_axis) + phase[number & 127])
-    fibres = np.sin(np.float32(TURN) * (0.45 * along + 3.3 * off_axis) + 2 * phase[number & 127])
-    return height, shade[number & 127] * (1 + 0.05 * twist + 0.035 * fibres), number
+    """Height, brightness and number of parallel yarns; coordinates and height are in yarn pitches.
+
+    `cycle` repeats along each yarn and from yarn to yarn: 1 where it lies on top, -1 where it lies below.
+    """
+    number, cell = np.floor(across), np.floor(along - 0.5)
+    off_axis, way = across - number - 0.5, along - 0.5 - cell
+    index = number.astype(np.int32) & 127
+    place = (number + cell).astype(np.int32) % len(cycle)
+    before, rise = cycle[place], (np.roll(cycle, -1) - cycle)[place]
+    slimness, shade, phase = (values[index] for values in yarn_variation(rng))
+    profile = np.sqrt(np.maximum(1 - (off_axis * slimness) ** 2, 0))
+    height = 0.22 * (before + rise * way * way * (3 - 2 * way)) + 0.45 * profile
+    twist = np.sin(TURN * (1.1 * along + 1.5 * off_axis) + phase)
+    fibres = np.sin(TURN * (0.45 * along + 3.3 * off_axis) + 2 * phase)
+    return height, shade * (1 + 0.07 * twist + 0.035 * fibres), number
 
 
 def yarn_variation(rng: Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -247,25 +266,23 @@ def yarn_variation(rng: Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def badge(grid: Grid, rng: Generator) -> Surface:
     """A round embroidered badge on white board: a star and a ring on a field, in a thick border."""
     grid = posed(grid, rng, turn=2, scale=0.004, shift=1.5)
-    radius = grid.radius
     in_star, star_height, star_stitch = star(grid, tip=50)
     on_ring, ring_height, ring_stitch = wound(grid, middle=68, half_width=5, stitches=96, slant=0.06)
     on_rim, rim_height, rim_stitch = wound(grid, middle=92, half_width=10, stitches=104, slant=0.03)
-    row_height, row_stitch = rows(grid, pitch=6, length=27)
+    row_height, row_stitch = rows(grid, pitch=5, length=26)
 
-    parts = [on_rim, on_ring, in_star, radius < 92]
-    height = np.select(parts, [rim_height + 2, ring_height + 1, star_height + 1, row_height], -3)
-    strand = np.select(parts, [rim_stitch + 3000, ring_stitch + 2000, star_stitch + 1000, row_stitch], 9000)
-    part = np.select(parts, [0, 1, 2, 3], 4)
-    relief = np.select(parts, [rim_height, ring_height, star_height, row_height], 3)
+    part = np.select([on_rim, on_ring, in_star, grid.radius < 92], [0, 1, 2, 3], 4)
+    height = np.choose(part, [rim_height + 2, ring_height + 1, star_height + 1, row_height, np.float32(-3)])
+    relief = np.choose(part, [rim_height, ring_height, star_height, row_height, np.float32(2)])
+    stitches = [rim_stitch + 3000, ring_stitch + 2000, star_stitch + 1000, row_stitch, np.float32(9000)]
     shadow = 0.62 + 0.38 * step(grid.seen_from(2.5, 3.5).radius, low=97, high=109)
-    tone = np.where(part < 4, 0.5 + 0.5 * step(relief, low=0, high=2), shadow)
-    colour = np.array(BADGE_COLOURS, np.float32)[part] * tone[..., None].astype(np.float32)
+    tone = np.where(part < 4, 0.66 + 0.34 * step(relief, low=0, high=2), shadow)
+    colour = np.array(BADGE_COLOURS, np.float32)[part] * tone[..., None]
     return Surface(
-        height.astype(np.float32),
+        height,
         colour,
-        strand.astype(np.float32),
-        backing=BADGE_COLOURS[-1],
+        np.choose(part, stitches),
+        backing=(0.13, 0.12, 0.12),
         dye=(0.50, 0.76, 0.86),
         thread=(0.16, 0.42, 0.30),
     )
@@ -284,12 +301,12 @@ def wound(
 
 
 def star(grid: Grid, *, tip: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where a five-pointed star lies, the height of its satin stitches, and the place of each along its ray."""
+    """Where a five-pointed star lies, the height of its stitches, and the place of each along its ray."""
     fifth = TURN / 5
     bearing = (grid.bearing + TURN / 4 + fifth / 2) % fifth - fifth / 2
     along, aside = grid.radius * np.cos(bearing), grid.radius * np.abs(np.sin(bearing))
-    notch_x, notch_y = 0.45 * tip * np.cos(fifth / 2), 0.45 * tip * np.sin(fifth / 2)
-    edge = np.hypot(tip - notch_x, notch_y)
+    notch_x, notch_y = 0.45 * tip * math.cos(fifth / 2), 0.45 * tip * math.sin(fifth / 2)
+    edge = math.hypot(tip - notch_x, notch_y)
     inside = ((tip - along) * notch_y - aside * (tip - notch_x)) / edge
     place = (along - 0.5 * aside) / 5
     height = np.sqrt(np.clip(inside, 0, 7) / 7) * (1.5 + 2 * ridge(place))
@@ -297,27 +314,27 @@ def star(grid: Grid, *, tip: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def rows(grid: Grid, *, pitch: float, length: float) -> tuple[np.ndarray, np.ndarray]:
-    """Height of level rows of stitches, each row set off by a third of a stitch, and the place of each row."""
+    """Height of level rows of stitches, each set off from the next, and the place of each row."""
     number = np.floor(grid.y / pitch)
-    end = np.abs((grid.x / length + number / 3) % 1 - 0.5) * 2
-    return 2.5 * ridge(grid.y / pitch) * (1 - 0.6 * step(end, low=0.85, high=1)), number * pitch
+    end = np.abs((grid.x / length + number * 0.38) % 1 - 0.5) * 2
+    return 2.1 * ridge(grid.y / pitch) * (1 - 0.3 * step(end, low=0.85, high=1)), number * pitch
 
 
 def ridge(place: np.ndarray) -> np.ndarray:
     """The round profile of strands side by side, 1 on the middle of each and 0 between; one strand a unit."""
-    return np.sqrt(np.clip(1 - (2 * (place % 1) - 1) ** 2, 0, 1))
+    return np.sqrt(1 - (2 * (place - np.floor(place)) - 1) ** 2)
 
 
-def rendered(surface: Surface, grid: Grid, rng: Generator) -> np.ndarray:
+def rendered(seen: Surface, grid: Grid, rng: Generator) -> np.ndarray:
     """The surface in random slanting light, float32 RGB 0..1, at half the resolution."""
-    bearing = np.radians(-125 + rng.uniform(-12, 12))
-    slope_y, slope_x = np.gradient(surface.height, FRAME / len(surface.height))
-    toward = slope_x * np.float32(np.cos(bearing)) + slope_y * np.float32(np.sin(bearing))
+    bearing = math.radians(-125 + rng.uniform(-12, 12))
+    slope_y, slope_x = np.gradient(seen.height, FRAME / len(seen.height))
+    toward = slope_x * math.cos(bearing) + slope_y * math.sin(bearing)
     facing = (1 - 0.75 * toward) / np.sqrt(1 + slope_x**2 + slope_y**2)
     fall, way = rng.uniform(0.02, 0.10), rng.uniform(0, TURN)
-    field = 1 + fall * (np.cos(way) * grid.x + np.sin(way) * grid.y) / (FRAME / 2)
+    field = 1 + fall * (math.cos(way) * grid.x + math.sin(way) * grid.y) / (FRAME / 2)
     light = rng.uniform(0.92, 1.06) * field * (0.45 + 0.55 * np.clip(facing, 0, 1.3))
-    return half_size(surface.colour * light[..., None].astype(np.float32))
+    return half_size(seen.colour * light[..., None])
 
 
 def half_size(picture: np.ndarray) -> np.ndarray:
@@ -327,11 +344,17 @@ def half_size(picture: np.ndarray) -> np.ndarray:
 
 def visible_change(clean: np.ndarray, spoiled: np.ndarray) -> np.ndarray:
     """Where two pictures, float RGB 0..1, differ to the eye: bool, without specks and pinholes."""
-    change = as_bytes(np.abs(spoiled - clean).max(axis=-1))
-    spread = Image.fromarray(change).filter(ImageFilter.GaussianBlur(2 * len(clean) / FRAME))
-    marked = spread.point(lambda level: 255 * (level > VISIBLE_CHANGE))
-    closed = marked.filter(ImageFilter.MaxFilter(9)).filter(ImageFilter.MinFilter(9))
-    return np.asarray(closed.filter(ImageFilter.MinFilter(5)).filter(ImageFilter.MaxFilter(5))) > 0
+    scale = len(clean) / FRAME
+    # A strong change counts no more than a faint one, else its blurred border would reach further out.
+    change = np.minimum(as_bytes(np.abs(spoiled - clean).max(axis=-1)), 3 * VISIBLE_CHANGE)
+    marked = np.asarray(Image.fromarray(change).filter(ImageFilter.GaussianBlur(2 * scale))) > VISIBLE_CHANGE
+    closed = ~grown(~grown(marked, round(5 * scale)), round(5 * scale))
+    return grown(~grown(~closed, round(scale)), round(scale))
+
+
+def grown(mask: np.ndarray, distance: int) -> np.ndarray:
+    """The mask, bool (h, w), grown by `distance` pixels to every side."""
+    return np.asarray(Image.fromarray(np.uint8(255) * mask).filter(ImageFilter.BoxBlur(distance))) > 0
 
 
 def as_bytes(picture: np.ndarray) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Read and write one image, safely. What cannot be read is named, with the reason, in one line."""
 
-import warnings
 from io import BytesIO
 from pathlib import Path
 
@@ -14,9 +13,6 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 MAX_PIXELS = 89_478_485  # Pillow's own limit of what is surely no decompression bomb
 MAX_BYTES = 512 * 2**20
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
-
-# A picture over the limit is refused below, with a line of our own.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def read(path: Path, *, grayscale: bool = False) -> np.ndarray:
@@ -35,7 +31,7 @@ def read(path: Path, *, grayscale: bool = False) -> np.ndarray:
             return _array(upright, path, grayscale=grayscale)
     except InputError:
         raise
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{path}: more than the {MAX_PIXELS:,} px accepted") from error
     except UnidentifiedImageError as error:
         raise InputError(f"{path}: {_unidentified(path)}") from error

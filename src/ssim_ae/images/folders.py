@@ -7,7 +7,17 @@ from pathlib import Path
 from ssim_ae.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-FOREIGN_SUFFIXES = (".gif", ".jp2", ".heic", ".avif", ".ppm", ".pgm", ".tga", ".dng", ".raw")  # named, not passed over
+FOREIGN_SUFFIXES = (
+    ".gif",
+    ".jp2",
+    ".heic",
+    ".avif",
+    ".ppm",
+    ".pgm",
+    ".tga",
+    ".dng",
+    ".raw",
+)  # named, not passed over
 GOOD = "good"
 KEPT_FOR_TEST = 5  # without a test folder, every fifth good image is tested beside the defective ones
 

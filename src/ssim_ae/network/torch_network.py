@@ -1,5 +1,7 @@
 """The layer table as a PyTorch module, and its SSIM loss."""
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +17,10 @@ class Autoencoder(nn.Module):
         self.table = table
         for layer in table:
             self.add_module(layer.name, _convolution(layer))
+
+    def placed(self, device: torch.device) -> Self:
+        """Move to a device, in the memory layout that is fastest there."""
+        return self.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, patches: Tensor) -> Tensor:
         values = patches
@@ -39,9 +45,7 @@ class SSIMLoss(nn.Module):
 
 def _convolution(layer: Layer) -> nn.Module:
     kind = nn.Conv2d if layer.kind == "conv" else nn.ConvTranspose2d
-    module = kind(
-        layer.in_channels, layer.out_channels, layer.kernel, stride=layer.stride, padding=layer.padding
-    )
+    module = kind(layer.in_channels, layer.out_channels, layer.kernel, stride=layer.stride, padding=layer.padding)
     nn.init.xavier_uniform_(module.weight)
     assert module.bias is not None
     nn.init.zeros_(module.bias)

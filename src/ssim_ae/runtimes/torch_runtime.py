@@ -21,7 +21,7 @@ class TorchRuntime:
         self.device = device or pick_device("auto")
         network = Autoencoder(table)
         network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
-        self.network = network.to(self.device, memory_format=torch.channels_last).eval()
+        self.network = network.placed(self.device).eval()
 
     @torch.inference_mode()
     def reconstruct(self, patches: np.ndarray) -> np.ndarray:
@@ -40,9 +40,7 @@ def pick_device(target: str) -> torch.device:
         if torch.npu.is_available():  # type: ignore[attr-defined]
             return torch.device("npu", index)
     if target == "Ascend":
-        raise InputError(
-            "device_target Ascend: no Ascend device here (torch_npu is needed); try --device_target=CPU"
-        )
+        raise InputError("device_target Ascend: no Ascend device here (torch_npu is needed); try --device_target=CPU")
     if target in ("GPU", "auto") and torch.cuda.is_available():
         torch.cuda.set_device(index)
         return torch.device("cuda", index)

@@ -59,7 +59,9 @@ def load_good_images(dataset: Dataset, config: Config, *, skip_bad: bool = False
     if len(sizes) > 1:
         notes.append(f"mixed sizes: {', '.join(f'{count} of {kind}' for kind, count in sizes.items())}")
     if kinds["16 bit"]:
-        notes.append(f"{kinds['16 bit']} images of 16 bit: white is {2**config.bit_depth - 1} (bit_depth {config.bit_depth})")
+        notes.append(
+            f"{kinds['16 bit']} images of 16 bit: white is {2**config.bit_depth - 1} (bit_depth {config.bit_depth})"
+        )
 
     good = [(path, image) for path, image in zip(dataset.good, results, strict=True) if isinstance(image, np.ndarray)]
     held_out = set(held_out_indices(len(good), config))

@@ -72,17 +72,22 @@ def fit(
             epoch, in_epoch = divmod(step, epoch_steps)
             if in_epoch == 0 or step == start.step:
                 picks = epoch_picks(config, images, epoch)
-            batch = picks[slice(in_epoch * config.batch_size, (in_epoch + 1) * config.batch_size)]
+            batch = picks.take(slice(in_epoch * config.batch_size, (in_epoch + 1) * config.batch_size))
             rate = learning_rate(config, step, steps)
             meter.add(engine.step(batch, rate))
             step += 1
             now = time.monotonic()
             if now - shown > SHOWN_SECONDS:
                 shown = now
-                bar.advance(step * config.batch_size - done, f"epoch {epoch + 1}/{config.epochs}  loss {meter.latest():.4f}")
+                bar.advance(
+                    step * config.batch_size - done,
+                    f"epoch {epoch + 1}/{config.epochs}  loss {meter.latest():.4f}",
+                )
                 done = step * config.batch_size
             if in_epoch + 1 == epoch_steps:
-                speed = epoch_steps * config.batch_size / max(now - began - (history[-1].seconds if history else 0), 1e-9)
+                speed = (
+                    epoch_steps * config.batch_size / max(now - began - (history[-1].seconds if history else 0), 1e-9)
+                )
                 loss = meter.total() / epoch_steps
                 if not np.isfinite(loss):
                     raise InputError(f"the loss became {loss} in epoch {epoch + 1}: lower lr (now {config.lr:g})")

@@ -1,6 +1,7 @@
 """Patches: which part of which image, turned and mirrored how. Drawn as numbers, cut as one batch on the device."""
 
-from typing import TYPE_CHECKING, NamedTuple, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -10,7 +11,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Picks(NamedTuple):
+@dataclass(frozen=True)
+class Picks:
     """B patches to cut: `image` (B,) int64 says from which, `affine` (B, 2, 3) float32 from where.
 
     `affine` maps patch coordinates to image coordinates, both from -1 to 1 across the px edges.
@@ -19,18 +21,19 @@ class Picks(NamedTuple):
     image: np.ndarray
     affine: np.ndarray
 
-    def __getitem__(self, chosen: slice | np.ndarray) -> Self:  # type: ignore[override]
-        return type(self)(self.image[chosen], self.affine[chosen])
-
     def __len__(self) -> int:
         return len(self.image)
+
+    def take(self, chosen: slice | np.ndarray) -> Self:
+        """Return some of the picks."""
+        return type(self)(self.image[chosen], self.affine[chosen])
 
 
 def epoch_picks(config: Config, images: int, epoch: int) -> Picks:
     """Return the `augment_num` patches of an epoch in their order: a function of seed and epoch alone."""
     drawn = np.random.default_rng([config.seed, 1, epoch if config.online_aug else 0])
     picks = draw(config, images, config.augment_num, drawn)
-    return picks[np.random.default_rng([config.seed, 2, epoch]).permutation(config.augment_num)]
+    return picks.take(np.random.default_rng([config.seed, 2, epoch]).permutation(config.augment_num))
 
 
 def draw(config: Config, images: int, count: int, rng: np.random.Generator) -> Picks:

@@ -27,7 +27,7 @@ class TorchEngine:
         self.held_out = torch.from_numpy(held_out).to(self.device)
         torch.manual_seed(config.seed)
         self.table = table
-        self.network = Autoencoder(table).to(self.device, memory_format=torch.channels_last)
+        self.network = Autoencoder(table).placed(self.device)
         self.trained: nn.Module = self.network
         if self.workers > 1:
             self.trained = nn.parallel.DistributedDataParallel(self.network)
@@ -48,7 +48,7 @@ class TorchEngine:
     def step(self, picks: Picks, rate: float) -> Tensor:
         """Take one optimizer step on a batch; return its mean loss, a scalar still on the device."""
         share = len(picks) // self.workers
-        patches = self._cut(self.stack, picks[slice(self.rank * share, (self.rank + 1) * share)])
+        patches = self._cut(self.stack, picks.take(slice(self.rank * share, (self.rank + 1) * share)))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = self._loss(self.trained, patches)
@@ -66,7 +66,7 @@ class TorchEngine:
         """Return the mean loss over patches of the held-out images, in the precision of training."""
         total = 0.0
         for start in range(0, len(picks), batch):
-            part = picks[slice(start, start + batch)]
+            part = picks.take(slice(start, start + batch))
             total += float(self._loss(self.network, self._cut(self.held_out, part))) * len(part)
         return total / len(picks)
 
@@ -155,8 +155,7 @@ def _join_group(config: Config, device: torch.device) -> tuple[int, int]:
     if workers == 1:
         if config.distribute:
             raise InputError(
-                "distribute: True needs torchrun, for two devices:"
-                " torchrun --nproc_per_node 2 -m ssim_ae train ..."
+                "distribute: True needs torchrun, for two devices: torchrun --nproc_per_node 2 -m ssim_ae train ..."
             )
         return 0, 1
     if config.batch_size % workers:

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ssim_ae.config import Config
-from ssim_ae.console import progress
+from ssim_ae.detection.calibrate import calibrate
 from ssim_ae.detection.detector import DETECTOR_NAME, Detector
 from ssim_ae.detection.detector_file import DetectorFile, read_detector, table_of, versions, write_detector
 from ssim_ae.detection.residuals import Thresholds
-from ssim_ae.detection.thresholds import enough_pixels_note, estimate
 from ssim_ae.errors import InputError
 from ssim_ae.images.files import write_png
 from ssim_ae.images.folders import Dataset, find_dataset, fingerprint
@@ -36,6 +35,7 @@ class Run:
     dataset: Dataset
     config: Config
     finished: bool
+    writes: bool  # False in all processes but the first of a distributed training
     notes: tuple[str, ...]
 
     @property
@@ -64,9 +64,7 @@ def train(
         raise InputError("model_arts: training on ModelArts is not available in this version")
     if not config.dataset_path:
         raise InputError("dataset_path: no folder given; pass a folder of good images")
-    dataset = find_dataset(
-        Path(config.dataset_path), img_suffix=config.img_suffix, mask_suffix=config.mask_suffix
-    )
+    dataset = find_dataset(Path(config.dataset_path), img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     good = load_good_images(dataset, config, skip_bad=skip_bad)
     engine = TorchEngine(config, table_of(config), good.stack, good.held_out_stack)
     try:
@@ -76,9 +74,7 @@ def train(
         engine.close()
 
 
-def _run(
-    engine: Engine, config: Config, dataset: Dataset, good: GoodImages, runs: Path, resumed: Path | None
-) -> Run:
+def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, runs: Path, resumed: Path | None) -> Run:
     images = fingerprint(good.trained + good.held_out)
     position = Position()
     if resumed and (checkpoint := read_checkpoint(resumed, images)):
@@ -104,8 +100,9 @@ def _run(
     if writes and folder:
         if end.history:
             draw_history(folder, end.history)
-        thresholds, note = thresholds_from(engine, config, good)
-        notes += [note] if note else []
+        detector = Detector(config, Thresholds(1, 1), engine.runtime())
+        calibration = calibrate(detector, threshold_images(good), config)
+        notes += calibration.notes
         provenance = {
             "dataset": dataset.name,
             "fingerprint": images,
@@ -116,39 +113,29 @@ def _run(
             "minutes": round(end.seconds / 60, 2),
             "device": engine.describe(),
             "last_epoch": end.history[-1]._asdict() if end.history else None,
+            "thresholds": calibration.origin,
             "versions": versions(),
         }
-        write_detector(
-            folder / DETECTOR_NAME, DetectorFile(config, thresholds, engine.weights(), provenance)
-        )
-    return Run(folder or runs, dataset, config, finished, tuple(notes))
+        file = DetectorFile(config, calibration.thresholds, engine.weights(), provenance)
+        write_detector(folder / DETECTOR_NAME, file)
+    return Run(folder or runs, dataset, config, finished, writes, tuple(notes))
 
 
-def thresholds_from(engine: Engine, config: Config, good: GoodImages) -> tuple[Thresholds, str]:
-    """Return the thresholds that held-out good images give, and a warning where they are few.
-
-    Without held-out images the last fifth of the training images serves, as in the reference.
-    """
-    paths = good.held_out or good.trained[-max(1, len(good.trained) // 5) :]
-    detector = Detector(config, Thresholds(1, 1), engine.runtime())
-    maps = []
-    with progress("estimating thresholds", len(paths)) as bar:
-        for path in paths:
-            maps.append(detector.residuals(path))
-            bar.advance()
-    return estimate(maps, config), enough_pixels_note(maps, config.percent)
+def threshold_images(good: GoodImages) -> tuple[Path, ...]:
+    """Return the held-out images; without any the last fifth of the training images, as in the reference."""
+    return good.held_out or good.trained[-max(1, len(good.trained) // 5) :]
 
 
 def _write_patches(engine: Engine, config: Config, folder: Path, images: int) -> None:
     picks = epoch_picks(config, images, 0)
-    write_png(folder / "patches.png", _sheet(engine.patches(picks[slice(0, SHEET)])))
+    write_png(folder / "patches.png", _sheet(engine.patches(picks.take(slice(0, SHEET)))))
     if config.aug_dir and not config.online_aug and config.do_aug:
         target = Path(config.aug_dir)
         if target.exists() and any(target.iterdir()):
             raise InputError(f"{target}: aug_dir is not empty; nothing in it is overwritten")
         target.mkdir(parents=True, exist_ok=True)
         for start in range(0, len(picks), config.batch_size):
-            batch = engine.patches(picks[slice(start, start + config.batch_size)])
+            batch = engine.patches(picks.take(slice(start, start + config.batch_size)))
             for offset, patch in enumerate(batch):
                 write_png(target / f"{start + offset:05d}.png", _pixels(patch))
 

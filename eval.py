@@ -1,0 +1,8 @@
+"""The reference's command: python eval.py --config_path=config/bottle_config.yaml [--checkpoint_path=FILE]."""
+
+import sys
+
+from ssim_ae.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main(["evaluate", *sys.argv[1:]]))

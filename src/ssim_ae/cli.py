@@ -1,0 +1,300 @@
+"""The command line: one function a verb. Parse, call, print."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from ssim_ae.errors import InputError
+from ssim_ae.spelling import SPELLINGS, nearest
+
+if TYPE_CHECKING:
+    from ssim_ae.config import Config
+    from ssim_ae.evaluation.evaluate import Evaluation
+    from ssim_ae.images.folders import Dataset
+
+NOK_FOUND, UNUSABLE, INTERRUPTED = 1, 2, 130  # exit statuses
+THRESHOLD_KEYS = ("threshold", "percent", "k_sigma", "min_area", "ssim_threshold", "l1_threshold")
+EVALUATION_KEYS = ("image_level", "save_dir", "img_suffix", "mask_suffix", "device_target")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    warnings.filterwarnings("ignore", module="PIL")  # what matters of it is an InputError
+    if not given or given[0] not in VERBS:
+        return _overview(given)
+    verb = VERBS[given[0]]
+    parser = _Parser(prog=f"ssim-ae {given[0]}", description=verb.summary, allow_abbrev=False)
+    verb.arguments(parser)
+    try:
+        return verb.run(parser.parse_args(parser.spelt(given[1:])))
+    except InputError as error:
+        print(f"ssim-ae: {error}", file=sys.stderr)
+        return UNUSABLE
+    except KeyboardInterrupt:
+        print("\nssim-ae: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def _train_arguments(parser: _Parser) -> None:
+    parser.add_argument("folder", nargs="?", help="good images, or a data set in MVTec AD's layout")
+    parser.add_argument("--config_path", metavar="YAML", help="settings; those on the command line come on top")
+    parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where the run's folder is made (runs)")
+    parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run")
+    parser.add_argument("--skip-bad", action="store_true", help="go on without the images that cannot be read")
+    parser.add_config_keys()
+
+
+def _train(options: argparse.Namespace) -> int:
+    from ssim_ae.config import Config
+    from ssim_ae.training.train import train
+
+    overrides = _overrides(options)
+    if options.folder:
+        overrides["dataset_path"] = options.folder
+    if options.resume and (overrides or options.config_path):
+        raise InputError("--resume goes on under the run's own config: no other settings can be given")
+    config = Config.read(options.config_path, overrides)
+    run = train(config, runs=options.runs, resume=options.resume, skip_bad=options.skip_bad)
+    if not run.writes:
+        return 0
+    _print_notes(run.notes)
+    if run.finished and run.config.run_eval and run.dataset.test:
+        _evaluate_into(run.folder / "evaluation", run.detector_path, run.dataset, run.config)
+    print(f"detector: {run.detector_path}")
+    if not run.finished:
+        print(f"stopped early; go on with: ssim-ae train --resume {run.folder}")
+        return INTERRUPTED
+    return 0
+
+
+def _evaluate_arguments(parser: _Parser) -> None:
+    parser.add_argument("detector", help="a detector file, or a run's folder")
+    parser.add_argument("folder", nargs="?", help="data set with test images (the one it was trained on)")
+    parser.add_config_keys(EVALUATION_KEYS)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from ssim_ae.detection.detector import detector_path
+    from ssim_ae.detection.detector_file import read_detector
+
+    path = detector_path(Path(options.detector))
+    config = read_detector(path).config.replace(**_overrides(options))
+    return evaluate_detector(path, options.folder or config.dataset_path, config)
+
+
+def evaluate_detector(detector: Path, dataset_path: str, config: Config) -> int:
+    """Evaluate a detector file on a data set, into a new folder of `save_dir`, and print the figures."""
+    from ssim_ae.images.folders import find_dataset
+    from ssim_ae.storage import new_folder
+
+    dataset = find_dataset(Path(dataset_path), img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
+    _evaluate_into(new_folder(Path(config.save_dir), dataset.name), detector, dataset, config)
+    return 0
+
+
+def _evaluate_into(folder: Path, detector: Path, dataset: Dataset, config: Config) -> None:
+    from ssim_ae.detection.detector import Detector
+    from ssim_ae.evaluation.evaluate import evaluate
+
+    loaded = Detector.load(detector, device_target=config.device_target)
+    _print_evaluation(evaluate(loaded, dataset, folder), folder, image_level=config.image_level)
+
+
+def _print_evaluation(evaluation: Evaluation, folder: Path, *, image_level: bool) -> None:
+    from ssim_ae.evaluation.table import print_table
+
+    print_table(evaluation)
+    _print_notes(evaluation.notes)
+    print(f"pictures: {folder / 'contact_sheet.png'}")
+    print(evaluation.reference_line(image_level=image_level), flush=True)
+
+
+def _threshold_arguments(parser: _Parser) -> None:
+    parser.add_argument("detector", help="a detector file, or a run's folder")
+    parser.add_argument("folder", nargs="?", help="good images (the held-out ones of its training)")
+    parser.add_argument("--output", metavar="FILE", help="the new detector file (beside the old one)")
+    parser.add_config_keys(THRESHOLD_KEYS)
+
+
+def _threshold(options: argparse.Namespace) -> int:
+    from ssim_ae.detection.calibrate import recalibrate
+
+    target, calibration = recalibrate(
+        Path(options.detector),
+        Path(options.folder) if options.folder else None,
+        _overrides(options),
+        Path(options.output) if options.output else None,
+    )
+    _print_notes(calibration.notes)
+    alarms = calibration.origin["false_alarms"]
+    print(f"ssim_threshold: {calibration.thresholds.ssim:.6g}, l1_threshold: {calibration.thresholds.l1:.6g}")
+    if alarms is not None:
+        count = calibration.origin["good_images"]
+        print(f"cross-validated on {count} good images: {100 * alarms:.1f} % of them called defective")
+    print(f"detector: {target}")
+    return 0
+
+
+def _predict_arguments(parser: _Parser) -> None:
+    parser.add_argument("detector", help="a detector file, or a run's folder")
+    parser.add_argument("images", nargs="+", help="files, folders or patterns")
+    parser.add_argument("--csv", metavar="FILE", help="write a line an image")
+    parser.add_argument("--json", metavar="FILE", help="write the same as JSON")
+    parser.add_argument("--overlays", metavar="FOLDER", help="write a heatmap with the defects outlined, an image each")
+    parser.add_argument("--fail-on-nok", action="store_true", help=f"exit with {NOK_FOUND} if an image is defective")
+    parser.add_argument("--device_target", default="auto", help="auto, CPU, GPU or Ascend")
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from ssim_ae.detection.detector import Detector
+    from ssim_ae.detection.predictions import predict, write_csv, write_json
+    from ssim_ae.images.folders import expand
+
+    paths = expand(options.images)
+    detector = Detector.load(options.detector, device_target=options.device_target)
+    overlays = Path(options.overlays) if options.overlays else None
+    found = []
+    for prediction in predict(detector, paths, overlays):
+        found.append(prediction)
+        stream = sys.stderr if prediction.error else sys.stdout
+        print(prediction, file=stream, flush=True)
+    if options.csv:
+        write_csv(Path(options.csv), found)
+    if options.json:
+        write_json(Path(options.json), found)
+    if any(prediction.error for prediction in found):
+        return UNUSABLE
+    return NOK_FOUND if options.fail_on_nok and any(prediction.verdict == "nok" for prediction in found) else 0
+
+
+def _fabric_arguments(parser: _Parser) -> None:
+    parser.add_argument("folder", help="where the class folders are made")
+    parser.add_argument("--classes", nargs="+", metavar="NAME", help="of twill, canvas, badge (all three)")
+    parser.add_argument("--train", type=int, default=100, help="good images to learn from, a class (100)")
+    parser.add_argument("--good", type=int, default=20, help="good test images, a class (20)")
+    parser.add_argument("--defective", type=int, default=5, help="test images a type of defect (5)")
+    parser.add_argument("--size", type=int, default=256, help="height and width, px (256)")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same images (0)")
+
+
+def _fabric(options: argparse.Namespace) -> int:
+    from ssim_ae.images import fabric
+
+    for name in options.classes or ():
+        if name not in fabric.CLASSES:
+            raise InputError(f"--classes: unknown class {name!r}{nearest(name, fabric.CLASSES)}")
+    if min(options.train, options.good, options.defective) < 1 or options.size < 64 or options.seed < 0:
+        raise InputError("--train, --good and --defective should be at least 1, --size at least 64, --seed at least 0")
+    folders = fabric.make(
+        Path(options.folder),
+        classes=options.classes or fabric.CLASSES,
+        train=options.train,
+        good=options.good,
+        defective=options.defective,
+        size=options.size,
+        seed=options.seed,
+    )
+    for folder in folders:
+        print(folder)
+    return 0
+
+
+def _demo_arguments(parser: _Parser) -> None:
+    parser.add_argument("folder", nargs="?", default="demo", help="where all of it goes (demo)")
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from ssim_ae.demo import demo
+
+    for run, evaluation in demo(Path(options.folder)):
+        _print_evaluation(evaluation, run.folder / "evaluation", image_level=True)
+        print(f"detector: {run.detector_path}\n", flush=True)
+    return 0
+
+
+class Verb(NamedTuple):
+    """A command: what it does, its arguments, and the function that does it."""
+
+    summary: str
+    arguments: Callable[[Any], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+VERBS = {
+    "train": Verb("Learn a detector from good images.", _train_arguments, _train),
+    "evaluate": Verb("Measure a detector on test images, with pictures.", _evaluate_arguments, _evaluate),
+    "predict": Verb("Inspect images: a line each.", _predict_arguments, _predict),
+    "threshold": Verb("Estimate the thresholds of a detector anew.", _threshold_arguments, _threshold),
+    "fabric": Verb("Draw the built-in data set.", _fabric_arguments, _fabric),
+    "demo": Verb("See all of it on the built-in data set, in minutes.", _demo_arguments, _demo),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, and whose options may be spelt with - or _."""
+
+    def add_config_keys(self, keys: Iterable[str] | None = None) -> None:
+        """Add the config's keys as options: all of them, or some."""
+        from ssim_ae.config import Config, sections
+
+        wanted = set(Config.model_fields if keys is None else keys)
+        for title, fields in sections():
+            group = self.add_argument_group(title)
+            for key, field in fields:
+                if key in wanted:
+                    text = f"{field.description} ({field.get_default(call_default_factory=True)})".replace("%", "%%")
+                    group.add_argument(f"--{key}", dest=f"config.{key}", metavar="", help=text)
+
+    def spelt(self, arguments: Sequence[str]) -> list[str]:
+        """Return the arguments with option names spelt as they were declared."""
+        declared = {option.replace("-", "_"): option for option in self._option_string_actions}
+        spelt = []
+        for argument in arguments:
+            name, equals, value = argument.partition("=")
+            if name.startswith("--"):
+                plain = name[2:].replace("-", "_")
+                name = declared.get(f"__{SPELLINGS.get(plain, plain)}", name)
+            spelt.append(name + equals + value)
+        return spelt
+
+    def error(self, message: str) -> NoReturn:
+        unknown = message.removeprefix("unrecognized arguments: ").split()[0].partition("=")[0]
+        hint = nearest(unknown, self._option_string_actions) if unknown.startswith("--") else ""
+        raise InputError(f"{message}{hint}; see {self.prog} -h")
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    given = {key.removeprefix("config."): value for key, value in vars(options).items() if key.startswith("config.")}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _print_notes(notes: Iterable[str]) -> None:
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def _overview(given: Sequence[str]) -> int:
+    if given and given[0] == "--version":
+        from importlib.metadata import version
+
+        print(version("ssim-ae"))
+        return 0
+    if given and given[0] not in ("-h", "--help"):
+        print(
+            f"ssim-ae: unknown command {given[0]!r}{nearest(given[0], VERBS)}; see ssim-ae -h",
+            file=sys.stderr,
+        )
+        return UNUSABLE
+    print("usage: ssim-ae COMMAND ... (each with -h)\n")
+    for name, verb in VERBS.items():
+        print(f"  {name:10} {verb.summary}")
+    return 0 if given else UNUSABLE

@@ -1,0 +1,73 @@
+"""Inspect many images: a line each, a table of all, overlays to look at."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ssim_ae.detection.detector import Detector
+from ssim_ae.errors import InputError
+from ssim_ae.images.colours import outlined
+from ssim_ae.images.files import write_png
+from ssim_ae.storage import write_whole
+
+
+class Prediction(NamedTuple):
+    """What was found in one file. `defect_share` is the share of its pixels that are defective."""
+
+    path: str
+    verdict: str  # ok, nok or error
+    score: float | None = None
+    defect_share: float | None = None
+    error: str = ""
+
+    def __str__(self) -> str:
+        if self.error:
+            return f"error  {self.error}"
+        return f"{self.verdict:5}  {self.score:8.4f}  {self.path}"
+
+
+def predict(detector: Detector, paths: Sequence[Path], overlays: Path | None = None) -> Iterator[Prediction]:
+    """Inspect the files, one prediction each, in order; with `overlays` write a PNG each into that folder."""
+    if overlays:
+        overlays.mkdir(parents=True, exist_ok=True)
+    names = _distinct_names(paths)
+    for path, name, inspection in zip(paths, names, detector.inspect_all(paths), strict=True):
+        if isinstance(inspection, InputError):
+            yield Prediction(str(path), "error", error=str(inspection))
+            continue
+        mask = inspection.mask
+        if overlays:
+            write_png(overlays / f"{name}.png", outlined(inspection.heatmap, mask))
+        yield Prediction(str(path), inspection.verdict, inspection.score, float(mask.mean()))
+
+
+def write_csv(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Write a header and a line an image."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(Prediction._fields)
+    writer.writerows(predictions)
+    write_whole(path, table.getvalue())
+
+
+def write_json(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Write a list with an object an image."""
+    write_whole(path, json.dumps([prediction._asdict() for prediction in predictions], indent=1) + "\n")
+
+
+def _distinct_names(paths: Sequence[Path]) -> list[str]:
+    """The stem where it is the only one so far, else with the parents' names before it."""
+    taken: set[str] = set()
+    names = []
+    for path in paths:
+        candidates = ["_".join([*path.parts[-1 - depth : -1], path.stem]) for depth in range(len(path.parts))]
+        candidates += [f"{path.stem}_{number}" for number in range(2, len(paths) + 2)]
+        name = next(candidate for candidate in candidates if candidate not in taken)
+        taken.add(name)
+        names.append(name)
+    return names

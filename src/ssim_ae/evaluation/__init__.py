@@ -1,0 +1,1 @@
+"""How good a detector is: figures with intervals, tables and pictures."""

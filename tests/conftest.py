@@ -1,0 +1,65 @@
+"""Data and detectors that several tests share: made once, small, in seconds."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ssim_ae import Config, Detector, train
+from ssim_ae.images import fabric
+from ssim_ae.training.train import Run
+
+REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+TINY = {
+    "im_resize": 64,
+    "crop_size": 32,
+    "z_dim": 8,
+    "flc": 4,
+    "augment_num": 64,
+    "batch_size": 16,
+    "epochs": 2,
+    "stride": 16,
+    "device_target": "CPU",
+    "precision": "fp32",
+}
+
+
+@pytest.fixture(scope="session")
+def fabric_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small twill data set of 64 px in MVTec AD's layout."""
+    root = tmp_path_factory.mktemp("fabric")
+    return fabric.make(root, classes=["twill"], train=10, good=4, defective=1, size=64, seed=1)[0]
+
+
+@pytest.fixture(scope="session")
+def tiny_config(fabric_folder: Path) -> Config:
+    """Settings of a training that takes a second."""
+    return Config(dataset_path=str(fabric_folder), **TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run trained with them."""
+    return train(tiny_config, runs=tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture
+def detector(tiny_run: Run) -> Detector:
+    """The detector of that run."""
+    return Detector.load(tiny_run.folder, device_target="CPU")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Numbers that are the same in every run."""
+    return np.random.default_rng(7)
+
+
+@pytest.fixture(scope="session")
+def bottle() -> Path:
+    """Real images, where they are at hand."""
+    folder = REAL_DATA / "mvtec" / "bottle"
+    if not folder.is_dir():
+        pytest.skip("no MVTec AD images at ../shared/data")
+    return folder

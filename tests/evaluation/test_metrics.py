@@ -1,0 +1,265 @@
+"""Figures of merit against scipy, scikit-learn and slow direct implementations."""
+
+from itertools import pairwise
+from math import isnan
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.stats import binomtest
+from sklearn import metrics as reference
+
+from ssim_ae.evaluation.metrics import (
+    PixelHistograms,
+    Verdicts,
+    area_under,
+    au_pro,
+    auroc,
+    bootstrap,
+    pixel_f1,
+    pro_curve,
+    roc,
+    wilson,
+)
+
+Maps = NDArray[np.float32]
+Masks = NDArray[np.bool_]
+quick = settings(deadline=None, max_examples=80)
+
+
+@st.composite
+def scored(draw: st.DrawFn, *, min_dims: int = 1, max_dims: int = 1) -> tuple[Maps, Masks]:
+    """Scores with many ties, and labels of both kinds, of one shape."""
+    shapes = hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, max_side=8)
+    shape = draw(shapes.filter(lambda shape: np.prod(shape) > 1))
+    scores = draw(hnp.arrays(np.float32, shape, elements=st.integers(-3, 9).map(lambda third: third / 3)))
+    labels = draw(hnp.arrays(bool, shape).filter(lambda labels: labels.any() and not labels.all()))
+    return scores, labels
+
+
+def direct_au_pro(maps: Maps, masks: Masks, limit: float) -> float:
+    """Mark the maps anew at every threshold, and integrate segment by segment up to the limit."""
+    regions = []
+    for index, mask in enumerate(masks):
+        labels, count = ndimage.label(mask, np.ones((3, 3)))
+        regions += [(index, labels == number) for number in range(1, count + 1)]
+    points = [(0.0, 0.0)]
+    for threshold in np.unique(maps)[::-1]:
+        marked = maps >= threshold
+        overlaps = [marked[index][region].mean() for index, region in regions]
+        points.append((marked[~masks].mean(), np.mean(overlaps)))
+    area = 0.0
+    for (left, low), (right, high) in pairwise(points):
+        if right > left and left < limit:
+            end = min(right, limit)
+            height = low + (high - low) * (end - left) / (right - left)
+            area += (end - left) * (low + height) / 2
+    return area / limit
+
+
+def noisy_images(count: int, side: int) -> tuple[Maps, Masks]:
+    """Smooth noise that is higher in the squares of the defective images, every other one."""
+    rng = np.random.default_rng(0)
+    masks = np.zeros((count, side, side), bool)
+    for mask in masks[1::2]:
+        for row, column in rng.integers(0, side - 8, (3, 2)):
+            mask[row : row + rng.integers(2, 8), column : column + rng.integers(2, 8)] = True
+    noise = ndimage.gaussian_filter(rng.normal(size=masks.shape), (0, 2, 2)) * 7
+    return (noise + 1.5 * masks).astype(np.float32), masks
+
+
+@quick
+@given(scored(max_dims=3))
+def test_auroc_agrees_with_scikit_learn(case: tuple[Maps, Masks]) -> None:
+    scores, labels = case
+    expected = reference.roc_auc_score(labels.ravel(), scores.ravel())
+    assert auroc(scores, labels) == pytest.approx(expected, abs=1e-12)
+
+
+@quick
+@given(scored(max_dims=2))
+def test_roc_agrees_with_scikit_learn(case: tuple[Maps, Masks]) -> None:
+    scores, labels = case
+    expected = reference.roc_curve(labels.ravel(), scores.ravel(), drop_intermediate=False)
+    for found, wanted in zip(roc(scores, labels), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("label", [False, True])
+def test_a_missing_class_makes_the_roc_nan(label: bool) -> None:
+    labels = np.full(4, label)
+    false_positive, true_positive, _ = roc(np.arange(4.0), labels)
+    assert isnan(auroc(np.arange(4.0), labels))
+    assert np.isnan(false_positive).all() == label
+    assert np.isnan(true_positive).all() != label
+
+
+@quick
+@given(scored(min_dims=3, max_dims=3), st.sampled_from([0.05, 0.3, 0.5, 1.0]))
+def test_au_pro_agrees_with_marking_at_every_threshold(case: tuple[Maps, Masks], limit: float) -> None:
+    maps, masks = case
+    assert au_pro(maps, masks, limit=limit) == pytest.approx(direct_au_pro(maps, masks, limit), abs=1e-12)
+
+
+@pytest.mark.parametrize("limit", [0.05, 0.3, 1.0])
+def test_au_pro_of_perfect_constant_and_inverted_maps(limit: float) -> None:
+    _, masks = noisy_images(4, 16)
+    perfect = masks.astype(np.float32)
+    assert au_pro(perfect, masks, limit=limit) == pytest.approx(1)
+    assert au_pro(np.zeros_like(perfect), masks, limit=limit) == pytest.approx(limit / 2)
+    assert au_pro(-perfect, masks, limit=limit) == 0
+
+
+def test_au_pro_weighs_a_small_region_as_much_as_a_large_one() -> None:
+    mask = np.zeros((10, 10), bool)
+    mask[0, 0] = mask[4:, 4:] = True
+    finds_the_small_one = np.zeros((10, 10))
+    finds_the_small_one[0, 0] = 1
+    rates, overlaps = pro_curve([finds_the_small_one], [mask])
+    np.testing.assert_allclose((rates, overlaps), [(0, 0, 1), (0, 0.5, 1)])
+
+
+def test_au_pro_takes_images_of_different_sizes() -> None:
+    maps, masks = noisy_images(2, 16)
+    whole = au_pro(maps, masks)
+    in_parts = au_pro([maps[0][:5], maps[0][5:], maps[1]], [masks[0][:5], masks[0][5:], masks[1]])
+    assert in_parts == pytest.approx(whole, abs=1e-12)
+
+
+@pytest.mark.parametrize("mask", [np.zeros((3, 3), bool), np.ones((3, 3), bool)])
+def test_au_pro_is_nan_without_regions_or_without_good_pixels(mask: Masks) -> None:
+    assert isnan(au_pro([np.eye(3)], [mask]))
+
+
+@quick
+@given(scored(min_dims=2, max_dims=3))
+def test_pixel_f1_agrees_with_scikit_learn(case: tuple[Maps, Masks]) -> None:
+    scores, truth = case
+    expected = reference.f1_score(truth.ravel(), scores.ravel() > 1)
+    assert pixel_f1(scores > 1, truth) == pytest.approx(expected, abs=1e-12)
+
+
+def test_pixel_f1_is_nan_where_nothing_is_marked() -> None:
+    assert isnan(pixel_f1(np.zeros((2, 3, 3), bool), np.zeros((2, 3, 3), bool)))
+
+
+@quick
+@given(st.integers(1, 400), st.data())
+def test_wilson_agrees_with_scipy(total: int, data: st.DataObject) -> None:
+    successes = data.draw(st.integers(0, total))
+    expected = binomtest(successes, total).proportion_ci(method="wilson")
+    assert wilson(successes, total) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_wilson_stays_within_0_and_1_and_is_nan_for_nothing() -> None:
+    assert all(wilson(0, total)[0] == 0 and wilson(total, total)[1] == 1 for total in range(1, 200))
+    assert np.isnan(wilson(0, 0)).all()
+    with pytest.raises(ValueError, match="expected 0 to 3 successes, got 4"):
+        wilson(4, 3)
+
+
+def test_bootstrap_of_a_mean_is_as_wide_as_its_standard_error() -> None:
+    values = np.random.default_rng(0).normal(5, 2, 400)
+    low, high = bootstrap(lambda images: float(values[images].mean()), np.zeros(400), resamples=4000)
+    reach = 1.96 * values.std() / 20
+    assert (low, high) == pytest.approx((values.mean() - reach, values.mean() + reach), abs=0.02)
+
+
+def test_bootstrap_draws_as_many_of_each_group_with_replacement() -> None:
+    groups = np.array([True, False, False, True, False, False, False])
+    draws: list[tuple[int, ...]] = []
+
+    def note(images: NDArray[Any]) -> float:
+        assert groups[images].sum() == 2
+        assert len(images) == 7
+        draws.append(tuple(sorted(images)))
+        return 0.0
+
+    assert bootstrap(note, groups, resamples=50) == (0, 0)
+    assert len(set(draws)) > 25
+    assert any(len(set(draw)) < 7 for draw in draws)
+    assert {image for draw in draws for image in draw} == set(range(7))
+
+
+def test_bootstrap_repeats_itself_and_passes_nan_on() -> None:
+    values = np.arange(9.0)
+    intervals = [bootstrap(lambda images: values[images].mean(), values > 3, seed=seed) for seed in (0, 0, 1)]
+    assert intervals[0] == intervals[1] != intervals[2]
+    assert np.isnan(bootstrap(lambda images: np.nan, values > 3)).all()
+
+
+@quick
+@given(scored(min_dims=3, max_dims=3), st.data())
+def test_histograms_with_a_level_for_each_pixel_are_exact_for_any_draw(
+    case: tuple[Maps, Masks], data: st.DataObject
+) -> None:
+    maps, masks = case
+    images = np.array(data.draw(st.lists(st.integers(0, len(maps) - 1), min_size=1, max_size=12)))
+    histograms = PixelHistograms.of(maps, masks, levels=maps.size)
+    expected = auroc(maps[images], masks[images]), au_pro(maps[images], masks[images])
+    found = histograms.auroc(images), histograms.au_pro(images)
+    assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+def test_histograms_come_close_with_the_usual_levels() -> None:
+    maps, masks = noisy_images(10, 128)
+    histograms = PixelHistograms.of(maps, masks)
+    images = np.arange(10)
+    assert histograms.auroc(images) == pytest.approx(auroc(maps, masks), abs=1e-3)
+    for limit in (0.05, 0.3):
+        expected = au_pro(maps, masks, limit=limit)
+        assert 0.2 < expected < 0.95
+        assert histograms.au_pro(images, limit=limit) == pytest.approx(expected, abs=1e-3)
+
+
+@quick
+@given(scored())
+def test_verdicts_agree_with_scikit_learn(case: tuple[Maps, Masks]) -> None:
+    scores, labels = case
+    verdicts = Verdicts.of(scores, labels)
+    recalls = [reference.recall_score(labels, scores > 1, pos_label=kind) for kind in (False, True)]
+    assert (verdicts.ok, verdicts.nok) == pytest.approx(recalls)
+    assert verdicts.avg == pytest.approx(reference.accuracy_score(labels, scores > 1))
+    assert verdicts.balanced_accuracy == pytest.approx(np.mean(recalls))
+    assert (verdicts.good, verdicts.defective) == ((~labels).sum(), labels.sum())
+
+
+def test_verdicts_take_the_limit_itself_for_good_and_lack_what_is_missing() -> None:
+    verdicts = Verdicts.of([0.5, 1.0, 1.001], [False, False, False])
+    assert verdicts == Verdicts(good=3, defective=0, good_right=2, defective_right=0)
+    assert verdicts.ok == verdicts.avg == pytest.approx(2 / 3)
+    assert isnan(verdicts.nok)
+    assert isnan(verdicts.balanced_accuracy)
+
+
+@pytest.mark.parametrize("function", [auroc, roc, Verdicts.of])
+def test_scores_and_labels_must_fit_and_be_numbers(function: Any) -> None:
+    with pytest.raises(ValueError, match=r"one shape, got \(3,\) and \(2,\)"):
+        function(np.zeros(3), np.zeros(2, bool))
+    with pytest.raises(ValueError, match=r"no NaN, got 1 in scores of shape \(2,\)"):
+        function(np.array([0, np.nan]), np.array([False, True]))
+
+
+@pytest.mark.parametrize("function", [pro_curve, au_pro, PixelHistograms.of])
+def test_maps_and_masks_must_fit(function: Any) -> None:
+    with pytest.raises(ValueError, match="as many maps as masks, got 2 and 1"):
+        function(np.zeros((2, 3, 3)), np.zeros((1, 3, 3), bool))
+    with pytest.raises(ValueError, match=r"one shape, got \(3, 3\) and \(3, 4\)"):
+        function(np.zeros((1, 3, 3)), np.zeros((1, 3, 4), bool))
+    with pytest.raises(ValueError, match=r"\(rows, columns\), got shape \(3,\)"):
+        function(np.zeros((1, 3)), np.zeros((1, 3), bool))
+
+
+def test_bad_limits_and_groups_are_refused() -> None:
+    for limit in (0, 1.5):
+        with pytest.raises(ValueError, match=f"up to 1, got {limit}"):
+            area_under(np.array([0.0, 1.0]), np.array([0.0, 1.0]), limit=limit)
+    with pytest.raises(ValueError, match=r"groups \(images,\), got shape \(0,\)"):
+        bootstrap(lambda images: 0.0, np.array([]))
+    with pytest.raises(ValueError, match=r"expected scores, got shape \(0,\)"):
+        roc(np.array([]), np.array([], bool))

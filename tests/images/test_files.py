@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from ssim_ae.errors import InputError
+from ssim_ae.images import files
+from ssim_ae.images.files import read, read_mask, write_png
+
+GRADIENT = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (40, 1))
+
+
+def bomb(side: int) -> bytes:
+    """A PNG of a few hundred bytes whose header says side x side px."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "webp", "jpg"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_formats(tmp_path, suffix, mode):
+    path = tmp_path / f"image.{suffix}"
+    options = {"lossless": True} if suffix == "webp" else {"quality": 98} if suffix == "jpg" else {}
+    Image.fromarray(GRADIENT).convert(mode).save(path, **options)
+    image = read(path)
+    assert image.dtype == np.uint8 and image.shape == (40, 60, 3)
+    assert np.abs(image[:, :, 1].astype(int) - GRADIENT).max() <= (3 if suffix == "jpg" else 0)
+    assert np.array_equal(read(path, grayscale=True).shape, (40, 60, 1))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "1", "CMYK"])
+def test_modes(tmp_path, mode):
+    path = tmp_path / "image.tif"
+    Image.fromarray(GRADIENT).convert("RGB").convert(mode).save(path)
+    assert read(path).shape == (40, 60, 3)
+
+
+def test_a_transparent_palette_is_read(tmp_path):
+    path = tmp_path / "image.png"
+    Image.fromarray(GRADIENT).convert("P").save(path, transparency=bytes(range(256)))
+    assert np.array_equal(read(path)[:, :, 0], GRADIENT)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bit_gray_keeps_its_bits(tmp_path, suffix):
+    path = tmp_path / f"image.{suffix}"
+    values = np.arange(2400, dtype=np.uint16).reshape(40, 60) * 27
+    Image.fromarray(values).save(path)
+    assert np.array_equal(read(path, grayscale=True)[:, :, 0], values)
+    assert read(path).shape == (40, 60, 3) and read(path).dtype == np.uint16
+
+
+def test_exif_orientation_is_respected(tmp_path):
+    path = tmp_path / "image.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn right by 90 degrees
+    Image.fromarray(GRADIENT).save(path, exif=exif, quality=98)
+    turned = read(path)[:, :, 0]
+    assert turned.shape == (60, 40)
+    assert np.abs(turned.astype(int) - np.rot90(GRADIENT, -1)).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("empty.png", b"", "an empty file"),
+        ("text.png", b"these are not pixels", "not an image, or damaged"),
+        ("bomb.png", bomb(60_000), "accepted"),
+        ("large.png", bomb(9_500), "more than the 89,478,485 px accepted"),
+        ("lying.png", bomb(100), "damaged"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_read_is_named_with_its_reason(tmp_path, name, content, reason):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ") and reason in message and "\n" not in message
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "bmp"])
+def test_a_truncated_file_is_damaged(tmp_path, rng, suffix):
+    path = tmp_path / f"image.{suffix}"
+    Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(InputError, match=f"image.{suffix}: "):
+        read(path)
+
+
+def test_other_formats_are_named(tmp_path):
+    path = tmp_path / "image.gif"
+    Image.fromarray(GRADIENT).save(path)
+    with pytest.raises(InputError, match="GIF is not supported; save it as PNG"):
+        read(path)
+
+
+@pytest.mark.parametrize(("mode", "reason"), [("F", "floating-point"), ("I", "32-bit")])
+def test_wide_pixels_are_refused(tmp_path, mode, reason):
+    path = tmp_path / "image.tif"
+    Image.fromarray(GRADIENT.astype(np.int32) * 100_000).convert(mode).save(path)
+    with pytest.raises(InputError, match=reason):
+        read(path)
+
+
+def test_a_file_too_large_is_not_opened(tmp_path, monkeypatch):
+    path = tmp_path / "image.png"
+    write_png(path, GRADIENT)
+    monkeypatch.setattr(files, "MAX_BYTES", 10)
+    with pytest.raises(InputError, match="larger than"):
+        read(path)
+
+
+def test_missing_files_and_folders(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        read(tmp_path / "none.png")
+    with pytest.raises(InputError, match="a folder, not an image"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(7, 9), (7, 9, 1), (7, 9, 3)])
+def test_what_is_written_is_read(tmp_path, rng, shape):
+    path = tmp_path / "image.png"
+    image = rng.integers(0, 256, shape, dtype=np.uint8)
+    write_png(path, image)
+    assert np.array_equal(read(path, grayscale=len(shape) < 3 or shape[2] == 1), image.reshape(7, 9, -1))
+
+
+def test_masks_are_black_and_white(tmp_path, rng):
+    mask = rng.random((20, 30)) > 0.5
+    write_png(tmp_path / "mask.png", mask)
+    assert np.array_equal(read_mask(tmp_path / "mask.png"), mask)

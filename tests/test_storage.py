@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from ssim_ae import storage
+from ssim_ae.errors import InputError
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    storage.write_whole(path, "old")
+
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(storage.os, "fsync", full)
+    with pytest.raises(InputError, match="file: cannot be written: No space left on device"):
+        storage.write_whole(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_folder_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="cannot be written: No such file or directory"):
+        storage.write_whole(tmp_path / "none" / "file", b"")
+
+
+def test_tensors_come_back_with_their_metadata(tmp_path):
+    path = tmp_path / "t.safetensors"
+    tensors = {"a": np.arange(6, dtype=np.float32).reshape(2, 3).T, "b": np.array(3.0)}
+    storage.write_tensors(path, tensors, {"kind": "test", "n": [1, None, "x"]})
+    read, metadata = storage.read_tensors(path, "test")
+    assert metadata == {"kind": "test", "n": [1, None, "x"]}
+    assert all(np.array_equal(read[name], tensors[name]) for name in tensors)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a zip", b"\xff" * 8 + b"{}", b"\x80\x02]q\x00."])
+def test_a_foreign_file_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "foreign"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="foreign: not a detector file") as caught:
+        storage.read_tensors(path, "detector")
+    assert "\n" not in str(caught.value)
+
+
+def test_another_kind_of_file_is_refused(tmp_path):
+    path = tmp_path / "t.safetensors"
+    storage.write_tensors(path, {"a": np.zeros(1)}, {"kind": "checkpoint"})
+    with pytest.raises(InputError, match="not a detector file"):
+        storage.read_tensors(path, "detector")
+
+
+def test_new_folders_are_numbered_and_never_reused(tmp_path):
+    names = [storage.new_folder(tmp_path / "runs", "x").name for _ in range(3)]
+    assert names == ["x-1", "x-2", "x-3"]

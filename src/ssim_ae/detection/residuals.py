@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ssim_ae.detection.regions import fill_holes, label, opening
+from ssim_ae.detection.regions import areas, fill_holes, label, opening
 from ssim_ae.network.ssim import gaussian_matrix, ssim_map
 
 BORDER = 5  # px along the border where the SSIM window sees mirrored pixels ...
@@ -12,6 +12,7 @@ BORDER_WEIGHT = 0.2  # ... and its residual counts this much
 OPENING_RADIUS = 4  # px of the disk: nothing smaller is a defect
 BRIGHTER, DARKER = 200 / 255, 50 / 255  # gray levels of white and black background
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+LEVEL_STEPS = 20  # halvings of the interval in which a level lies
 SMALLEST_THRESHOLD = 1e-6  # a threshold of 0 calls every residual above this a defect
 
 
@@ -54,19 +55,33 @@ def anomaly_map(maps: Residuals, thresholds: Thresholds, *, min_area: int = 1) -
     """Return the one map, (S, S) float32 >= 0, whose limit is 1.
 
     Thresholding commutes with maximum and with opening, so `anomaly_map > 1` is exactly the mask of the reference's
-    pipeline: either residual above its threshold, background cleared, opened with a disk. Regions above the limit
-    with fewer than `min_area` px are lowered to it.
+    pipeline: either residual above its threshold, background cleared, opened with a disk. With `min_area` the
+    highest value is the level up to which a region of that many px is left, and smaller regions end at the limit.
     """
     ssim = maps.ssim / np.float32(max(thresholds.ssim, SMALLEST_THRESHOLD))
     l1 = maps.l1 / np.float32(max(thresholds.l1, SMALLEST_THRESHOLD))
     worst = np.maximum(np.maximum(ssim, l1), 0) * maps.foreground
     opened: np.ndarray = opening(worst, radius=OPENING_RADIUS)
-    return _without_small_regions(opened, min_area)
+    if min_area <= 1:
+        return opened
+    return _without_small_regions(np.minimum(opened, level_of_area(opened, min_area)), min_area)
+
+
+def level_of_area(opened: np.ndarray, min_area: int) -> np.float32:
+    """Return the level above which no region of a map (S, S) has `min_area` px, to within 1e-6 of its highest."""
+    low, high = 0.0, float(opened.max())
+    for _ in range(LEVEL_STEPS if min_area > 1 else 0):
+        middle = (low + high) / 2
+        if areas(opened > middle).max(initial=0) >= min_area:
+            low = middle
+        else:
+            high = middle
+    return np.float32(high)
 
 
 def _without_small_regions(opened: np.ndarray, min_area: int) -> np.ndarray:
     above = opened > 1
-    if min_area <= 1 or not above.any():
+    if not above.any():
         return opened
     labels, count = label(above)
     small = np.bincount(labels.ravel(), minlength=count + 1) < min_area

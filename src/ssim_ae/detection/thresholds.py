@@ -9,10 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ssim_ae.config import Config
-from ssim_ae.detection.regions import areas
-from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map
+from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map, level_of_area
 
-SEARCH_STEPS = 24  # halvings of the interval in which max_area's factor lies
 JUST_ABOVE = 1 + 1e-5  # the largest held-out score must not round to more than the limit
 
 
@@ -55,27 +53,11 @@ def enough_pixels_note(held_out: Sequence[Residuals], percent: float) -> str:
     )
 
 
-def largest_region(opened: np.ndarray, limit: float) -> int:
-    """Return the size in px of the largest region of a map above `limit`, 0 if there is none."""
-    return int(areas(opened > limit).max(initial=0))
-
-
 def _factor(maps: Sequence[np.ndarray], config: Config) -> float:
+    """Return what the percentiles are multiplied by so that the limit of the maps becomes the estimator's."""
+    if config.threshold == "max_area":  # the paper's rule (Bergmann et al. 2018, section 4.2)
+        return max(float(level_of_area(opened, config.min_area)) for opened in maps) * JUST_ABOVE
     scores = np.array([opened.max() for opened in maps])
     if config.threshold == "max":
         return float(scores.max()) * JUST_ABOVE
-    if config.threshold == "k_sigma":
-        return float(scores.mean() + config.k_sigma * scores.std())
-    return _factor_for_area(maps, scores, config.min_area)
-
-
-def _factor_for_area(maps: Sequence[np.ndarray], scores: np.ndarray, min_area: int) -> float:
-    """The paper's rule (Bergmann et al. 2018, section 4.2): every region left on good images is below `min_area`."""
-    low, high = 0.0, float(scores.max()) * JUST_ABOVE
-    for _ in range(SEARCH_STEPS):
-        middle = (low + high) / 2
-        if all(largest_region(opened, middle) < min_area for opened in maps):
-            high = middle
-        else:
-            low = middle
-    return high
+    return float(scores.mean() + config.k_sigma * scores.std())

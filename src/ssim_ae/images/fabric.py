@@ -33,10 +33,10 @@ SURFACE_STREAM, LIGHT_STREAM, NOISE_STREAM, DEFECT_STREAM = range(4)
 
 # Border, ring, star, field, and the board under the badge.
 BADGE_COLOURS = (
-    (0.17, 0.22, 0.40),
+    (0.14, 0.31, 0.25),
     (0.86, 0.66, 0.26),
     (0.94, 0.90, 0.80),
-    (0.74, 0.20, 0.18),
+    (0.22, 0.46, 0.52),
     (0.95, 0.95, 0.93),
 )
 
@@ -177,7 +177,7 @@ def twill(grid: Grid, rng: Generator) -> Surface:
         posed(grid, rng, turn=3, scale=0.02, shift=40),
         rng,
         lifts=(1, 1, -1),
-        pitch=10.0,
+        pitch=16.0,
         warp=(0.24, 0.33, 0.50),
         weft=(0.79, 0.79, 0.75),
         dye=(0.88, 0.50, 0.16),
@@ -191,7 +191,7 @@ def canvas(grid: Grid, rng: Generator) -> Surface:
         posed(grid, rng, turn=3, scale=0.02, shift=40),
         rng,
         lifts=(1, -1),
-        pitch=12.0,
+        pitch=16.0,
         warp=(0.80, 0.72, 0.58),
         weft=(0.77, 0.68, 0.53),
         dye=(0.20, 0.37, 0.45),
@@ -254,22 +254,22 @@ def yarns(
     height = 0.22 * (before + rise * way * way * (3 - 2 * way)) + 0.45 * profile
     twist = np.sin(TURN * (1.1 * along + 1.5 * off_axis) + phase)
     fibres = np.sin(TURN * (0.45 * along + 3.3 * off_axis) + 2 * phase)
-    return height, shade * (1 + 0.07 * twist + 0.035 * fibres), number
+    return height, shade * (1 + 0.05 * twist + 0.025 * fibres), number
 
 
 def yarn_variation(rng: Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Inverse half thickness, brightness and twist phase (radians) of 128 yarns, float32."""
     normal = rng.standard_normal((3, 128)).astype(np.float32)
-    return 2.08 + 0.05 * normal[0], 1 + 0.025 * normal[1], 0.5 * normal[2]
+    return 2.08 + 0.05 * normal[0], 1 + 0.025 * normal[1], 0.25 * normal[2]
 
 
 def badge(grid: Grid, rng: Generator) -> Surface:
     """A round embroidered badge on white board: a star and a ring on a field, in a thick border."""
     grid = posed(grid, rng, turn=2, scale=0.004, shift=1.5)
     in_star, star_height, star_stitch = star(grid, tip=50)
-    on_ring, ring_height, ring_stitch = wound(grid, middle=68, half_width=5, stitches=96, slant=0.06)
-    on_rim, rim_height, rim_stitch = wound(grid, middle=92, half_width=10, stitches=104, slant=0.03)
-    row_height, row_stitch = rows(grid, pitch=5, length=26)
+    on_ring, ring_height, ring_stitch = wound(grid, middle=68, half_width=5, stitches=56, slant=0.06)
+    on_rim, rim_height, rim_stitch = wound(grid, middle=92, half_width=10, stitches=60, slant=0.03)
+    row_height, row_stitch = rows(grid, pitch=9, length=46)
 
     part = np.select([on_rim, on_ring, in_star, grid.radius < 92], [0, 1, 2, 3], 4)
     height = np.choose(part, [rim_height + 2, ring_height + 1, star_height + 1, row_height, np.float32(-3)])
@@ -283,8 +283,8 @@ def badge(grid: Grid, rng: Generator) -> Surface:
         colour,
         np.choose(part, stitches),
         backing=(0.13, 0.12, 0.12),
-        dye=(0.50, 0.76, 0.86),
-        thread=(0.16, 0.42, 0.30),
+        dye=(0.84, 0.46, 0.30),
+        thread=(0.70, 0.16, 0.18),
     )
 
 
@@ -308,9 +308,9 @@ def star(grid: Grid, *, tip: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     notch_x, notch_y = 0.45 * tip * math.cos(fifth / 2), 0.45 * tip * math.sin(fifth / 2)
     edge = math.hypot(tip - notch_x, notch_y)
     inside = ((tip - along) * notch_y - aside * (tip - notch_x)) / edge
-    place = (along - 0.5 * aside) / 5
+    place = (along - 0.5 * aside) / 8
     height = np.sqrt(np.clip(inside, 0, 7) / 7) * (1.5 + 2 * ridge(place))
-    return inside > 0, height, np.floor(place) * 5
+    return inside > 0, height, np.floor(place) * 8
 
 
 def rows(grid: Grid, *, pitch: float, length: float) -> tuple[np.ndarray, np.ndarray]:

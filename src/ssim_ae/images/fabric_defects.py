@@ -122,7 +122,7 @@ def opened(surface: Surface, inside: np.ndarray, *, fringe: np.ndarray) -> Surfa
 
 def stain(surface: Surface, spot: Grid, rng: Generator, difficulty: float) -> Surface:
     """A blotch soaked into the yarns, a little darker along its irregular border."""
-    radius, strength = between(30, 13, difficulty), between(0.75, 0.45, difficulty)
+    radius, strength = between(30, 13, difficulty), between(0.75, 0.6, difficulty)
     inside = radius - spot.radius + 0.16 * radius * ripples(spot, rng, wavelength=1.8 * radius)
     soaked = step(inside, low=-2.5, high=2.5) * (0.85 + 0.25 * np.exp(-((inside / 4) ** 2)))
     tinted = surface.colour * np.float32(STAIN_TINT)

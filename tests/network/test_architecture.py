@@ -1,0 +1,82 @@
+from math import prod
+
+import pytest
+import torch
+
+from ssim_ae.config import CROP_SIZES
+from ssim_ae.network.architecture import describe, layers, weight_shapes
+from ssim_ae.network.torch_network import Autoencoder
+
+PAPER = """
+| Layer | Output size | Kernel | Stride | Padding |
+|---|---|:---:|---|---|
+| input | 128 x 128 x 1 | | | |
+| conv1 | 64 x 64 x 32 | 4 x 4 | 2 | 1 |
+| conv2 | 32 x 32 x 32 | 4 x 4 | 2 | 1 |
+| conv3 | 32 x 32 x 32 | 3 x 3 | 1 | 1 |
+| conv4 | 16 x 16 x 64 | 4 x 4 | 2 | 1 |
+| conv5 | 16 x 16 x 64 | 3 x 3 | 1 | 1 |
+| conv6 | 8 x 8 x 128 | 4 x 4 | 2 | 1 |
+| conv7 | 8 x 8 x 64 | 3 x 3 | 1 | 1 |
+| conv8 | 8 x 8 x 32 | 3 x 3 | 1 | 1 |
+| conv9 | 1 x 1 x 100 | 8 x 8 | 1 | 0 |
+| conv_trans1 | 8 x 8 x 32 | 8 x 8 | 1 | 0 |
+| conv10 | 8 x 8 x 64 | 3 x 3 | 1 | 1 |
+| conv11 | 8 x 8 x 128 | 3 x 3 | 1 | 1 |
+| conv_trans2 | 16 x 16 x 64 | 4 x 4 | 2 | 1 |
+| conv12 | 16 x 16 x 64 | 3 x 3 | 1 | 1 |
+| conv_trans3 | 32 x 32 x 32 | 4 x 4 | 2 | 1 |
+| conv13 | 32 x 32 x 32 | 3 x 3 | 1 | 1 |
+| conv_trans4 | 64 x 64 x 32 | 4 x 4 | 2 | 1 |
+| conv_trans5 | 128 x 128 x 1 | 4 x 4 | 2 | 1 |
+"""
+
+
+def table(crop_size=128, channels=1, z_dim=100, flc=32):
+    return layers(crop_size=crop_size, channels=channels, z_dim=z_dim, flc=flc)
+
+
+def test_the_table_is_the_papers():
+    assert describe(table(), 128) == PAPER.strip()
+
+
+@pytest.mark.parametrize(
+    ("options", "parameters"),
+    [({}, 1_048_549), ({"crop_size": 256, "channels": 3, "z_dim": 500}, 2_722_231)],
+)
+def test_as_many_parameters_as_the_reference(options, parameters):
+    shapes = weight_shapes(table(**options))
+    assert sum(map(prod, shapes.values())) == parameters
+    network = Autoencoder(table(**options))
+    assert {name: tuple(value.shape) for name, value in network.named_parameters()} == shapes
+
+
+@pytest.mark.parametrize("crop_size", CROP_SIZES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_patches_come_back_in_their_shape_and_range(crop_size, channels):
+    network = Autoencoder(table(crop_size, channels, z_dim=5, flc=2))
+    with torch.no_grad():
+        reconstruction = network(torch.rand(2, channels, crop_size, crop_size))
+    assert reconstruction.shape == (2, channels, crop_size, crop_size)
+    assert reconstruction.min() >= 0 and reconstruction.max() <= 1
+
+
+@pytest.mark.parametrize("crop_size", [8, 16, 48, 100])
+def test_other_sizes_are_refused(crop_size):
+    with pytest.raises(ValueError, match="8 \\* 2\\^k"):
+        table(crop_size)
+
+
+def test_activations():
+    activations = {layer.name: layer.activation for layer in table()}
+    assert activations.pop("conv9") == "linear" and activations.pop("conv_trans5") == "sigmoid"
+    assert set(activations.values()) == {"leaky_relu"}
+
+
+def test_weights_are_xavier_uniform_and_biases_zero():
+    torch.manual_seed(0)
+    network = Autoencoder(table())
+    weight = network.get_parameter("conv5.weight")
+    bound = (6 / (64 * 9 + 64 * 9)) ** 0.5
+    assert 0.98 * bound < weight.abs().max() <= bound
+    assert not any(value.any() for name, value in network.named_parameters() if name.endswith("bias"))

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.metrics import structural_similarity
+
+from ssim_ae.network.ssim import WINDOW, gaussian_matrix, ssim_map
+from ssim_ae.network.torch_network import SSIMLoss
+
+sides = st.integers(WINDOW, 90)
+
+
+def independent_map(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """scikit-image's SSIM map, borders mirrored."""
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
+    return structural_similarity(x.astype(np.float64), y.astype(np.float64), full=True, **options)[1]
+
+
+def pair(height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.random((height, width), np.float32)
+    return x, np.clip(x + rng.normal(0, 0.2, x.shape), 0, 1).astype(np.float32)
+
+
+@settings(deadline=None, max_examples=40)
+@given(sides, sides, st.integers(0, 99))
+def test_equal_to_an_independent_implementation(height, width, seed):
+    x, y = pair(height, width, seed)
+    expected = independent_map(x, y)
+    inner = ssim_map(x, y, gaussian_matrix(height), gaussian_matrix(width))
+    assert np.abs(inner - expected[5:-5, 5:-5]).max() < 1e-5
+    mirrored = [gaussian_matrix(side, border="reflect") for side in (height, width)]
+    assert np.abs(ssim_map(x, y, *mirrored) - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("size", [11, 12, 32, 128, 256])
+def test_the_loss_is_one_minus_the_mean(size):
+    pairs = [pair(size, size, seed) for seed in range(3)]
+    x, y = (torch.from_numpy(np.stack(images)[:, None]) for images in zip(*pairs, strict=True))
+    expected = np.mean([independent_map(*images)[5 : size - 5, 5 : size - 5].mean() for images in pairs])
+    assert float(SSIMLoss(size)(x, y)) == pytest.approx(1 - expected, abs=1e-5)
+
+
+def test_gradients_agree_with_finite_differences():
+    torch.manual_seed(0)
+    x = torch.rand(1, 2, 13, 13, dtype=torch.float64, requires_grad=True)
+    y = torch.rand(1, 2, 13, 13, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda image: SSIMLoss(13)(image, y), x, atol=1e-6)
+
+
+def test_identical_images_have_no_loss():
+    x = torch.rand(2, 3, 32, 32)
+    assert abs(float(SSIMLoss(32)(x, x))) < 1e-6
+
+
+def test_the_order_of_the_two_does_not_matter():
+    x, y = pair(40, 50, 1)
+    matrices = gaussian_matrix(40), gaussian_matrix(50)
+    assert np.array_equal(ssim_map(x, y, *matrices), ssim_map(y, x, *matrices))
+
+
+def test_a_line_shorter_than_the_window_is_refused():
+    with pytest.raises(ValueError, match="at least 11 px"):
+        gaussian_matrix(10)

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import rotate
+
+from ssim_ae.config import Config
+from ssim_ae.training.patches import Picks, cut, draw, epoch_picks, monitor_picks
+
+STILL = {"p_rotate": 0, "p_horizontal_flip": 0, "p_vertical_flip": 0}
+
+
+def smooth(size: int, count: int = 3, channels: int = 1) -> torch.Tensor:
+    """Smooth uint8 images (count, channels, size, size), all different."""
+    y, x = np.mgrid[:size, :size] / size
+    waves = [np.sin(5 * x * (1 + n) + n) * np.cos(4 * y + n) for n in range(count * channels)]
+    return torch.from_numpy(np.uint8(127 + 100 * np.stack(waves)).reshape(count, channels, size, size))
+
+
+def cut_one(stack, config, rng):
+    picks = draw(config, len(stack), len(stack), rng)
+    return cut(stack, picks, config.crop_size), picks
+
+
+def test_unturned_patches_are_exact_copies(rng):
+    config = Config(im_resize=96, crop_size=64, **STILL)
+    stack = smooth(96, channels=3)
+    patches, picks = cut_one(stack, config, rng)
+    for patch, image, affine in zip(patches, picks.image, picks.affine, strict=True):
+        x, y = (round(((affine[axis, 2] + 1) * 96 - 64) / 2) for axis in (0, 1))
+        assert torch.allclose(patch, stack[image, :, y : y + 64, x : x + 64] / 255, atol=1e-4)
+
+
+@pytest.mark.parametrize(("key", "axis"), [("p_horizontal_flip", -1), ("p_vertical_flip", -2)])
+def test_flips_mirror(key, axis):
+    config = Config(im_resize=96, crop_size=64, **STILL)
+    stack = smooth(96)
+    plain, _ = cut_one(stack, config, np.random.default_rng(0))
+    mirrored, _ = cut_one(stack, config.replace(**{key: 1}), np.random.default_rng(0))
+    assert torch.allclose(plain.flip(axis), mirrored, atol=1e-4)
+    assert not torch.allclose(plain, mirrored, atol=1e-2)
+
+
+def test_turning_agrees_with_an_independent_rotation():
+    config = Config(im_resize=128, crop_size=128, rotate_angle=30, **STILL | {"p_rotate": 1})
+    stack = smooth(128, count=1)
+    picks = draw(config, 1, 1, np.random.default_rng(3))
+    degrees = np.degrees(np.arctan2(picks.affine[0, 1, 0], picks.affine[0, 0, 0]))
+    assert 1 < abs(degrees) <= 30
+    expected = rotate(stack[0, 0].numpy().astype(float), degrees, reshape=False, order=1, mode="reflect") / 255
+    assert np.abs(cut(stack, picks, 128)[0, 0].numpy() - expected).max() < 0.02
+
+
+def test_turned_patches_have_no_black_corners(rng):
+    config = Config(im_resize=64, crop_size=64, rotate_angle=180, **STILL | {"p_rotate": 1})
+    stack = torch.full((4, 3, 64, 64), 200, dtype=torch.uint8)
+    patches, _ = cut_one(stack, config, rng)
+    assert torch.allclose(patches, torch.tensor(200 / 255), atol=1e-4)
+
+
+def test_rates_and_ranges(rng):
+    config = Config(p_rotate=0.3, rotate_angle=45, p_horizontal_flip=0.2, p_vertical_flip=0.7)
+    affine = draw(config, 7, 20_000, rng).affine
+    angles = np.degrees(np.arctan2(affine[:, 1, 0], affine[:, 0, 0]))
+    determinant = np.linalg.det(affine[:, :, :2])
+    assert np.mean(determinant < 0) == pytest.approx(0.2 * 0.3 + 0.8 * 0.7, abs=0.02)
+    upright = np.isclose(affine[:, 1, 0], 0)
+    assert np.mean(~upright) == pytest.approx(0.3, abs=0.02)
+    within = np.minimum(np.abs(angles), 180 - np.abs(angles))
+    assert within.max() <= 45 + 1e-3
+
+
+def test_every_image_is_used_alike(rng):
+    counts = np.bincount(draw(Config(), 7, 7_000, rng).image)
+    assert (counts == 1000).all()
+
+
+def test_without_augmentation_the_centre_is_taken():
+    config = Config(im_resize=266, crop_size=256, do_aug=False)
+    stack = smooth(266)
+    patches = cut(stack, draw(config, 3, 3, np.random.default_rng(0)), 256)
+    assert torch.allclose(patches, stack[:, :, 5:261, 5:261] / 255, atol=1e-4)
+
+
+@pytest.mark.parametrize("online", [False, True])
+def test_an_epoch_is_a_function_of_seed_and_number(online):
+    config = Config(augment_num=100, batch_size=10, online_aug=online)
+    first, again, second = (epoch_picks(config, 5, epoch) for epoch in (0, 0, 1))
+    assert np.array_equal(first.affine, again.affine)
+    assert not np.array_equal(first.affine, second.affine)
+    same_patches = {row.tobytes() for row in first.affine} == {row.tobytes() for row in second.affine}
+    assert same_patches is not online
+    other = epoch_picks(config.replace(seed=5), 5, 0)
+    assert not np.array_equal(first.affine, other.affine)
+
+
+def test_monitored_patches_are_not_augmented():
+    picks = monitor_picks(Config(), 5, 20)
+    assert np.allclose(picks.affine[:, :, :2], np.eye(2) * 0.5)
+
+
+def test_picks_are_taken_in_order(rng):
+    picks = draw(Config(), 5, 10, rng)
+    order = rng.permutation(10)
+    taken = picks.take(order)
+    assert isinstance(taken, Picks) and len(taken) == 10
+    assert np.array_equal(taken.affine, picks.affine[order])

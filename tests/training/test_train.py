@@ -1,0 +1,234 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ssim_ae import Config, Detector, InputError, train
+from ssim_ae.detection.detector_file import read_detector
+from ssim_ae.images.files import read
+from ssim_ae.training import loop
+from ssim_ae.training.checkpoints import CHECKPOINT_NAME
+
+SMALL = ["im_resize=64", "crop_size=32", "z_dim=8", "flc=4", "stride=16", "batch_size=16", "device_target=CPU"]
+
+
+def weights(run) -> dict[str, np.ndarray]:
+    return read_detector(run.detector_path).weights
+
+
+def same(first, second) -> bool:
+    return all(np.array_equal(first[name], second[name]) for name in first.keys() | second.keys())
+
+
+def stop_after(monkeypatch, steps: int) -> None:
+    """Interrupt the training after some steps, as Ctrl-C does."""
+    real = loop.learning_rate
+    taken = iter(range(steps - 1))
+
+    def rate(*arguments):
+        if next(taken, None) is None:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(*arguments)
+
+    monkeypatch.setattr(loop, "learning_rate", rate)
+
+
+def test_a_run_leaves_what_a_person_can_open(tiny_run):
+    files = {path.name for path in tiny_run.folder.iterdir()}
+    assert files == {
+        "config.yaml",
+        "detector.safetensors",
+        CHECKPOINT_NAME,
+        "history.csv",
+        "loss.png",
+        "patches.png",
+    }
+    assert Config.read(tiny_run.folder / "config.yaml") == tiny_run.config
+    rows = (tiny_run.folder / "history.csv").read_text().splitlines()
+    assert len(rows) == 1 + tiny_run.config.epochs and rows[0].startswith("epoch,steps,loss,held_out_loss")
+    assert read(tiny_run.folder / "patches.png").shape == (8 * 32, 8 * 32, 3)
+
+
+def test_it_learns(tiny_config, tmp_path):
+    run = train(tiny_config.replace(epochs=8, lr=1e-3), runs=tmp_path)
+    losses = [float(row.split(",")[3]) for row in (run.folder / "history.csv").read_text().splitlines()[1:]]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_the_same_seed_gives_the_same_weights(tiny_config, tiny_run, tmp_path):
+    assert same(weights(train(tiny_config, runs=tmp_path)), weights(tiny_run))
+    other = train(tiny_config.replace(seed=5), runs=tmp_path)
+    assert not same(weights(other), weights(tiny_run))
+
+
+def test_test_images_are_not_used(tiny_run, fabric_folder):
+    provenance = read_detector(tiny_run.detector_path).provenance
+    used = provenance["trained_images"] + provenance["held_out_images"]
+    assert sorted(used) == sorted(path.name for path in (fabric_folder / "train" / "good").iterdir())
+    assert len(provenance["held_out_images"]) == 2 == provenance["thresholds"]["good_images"]
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 6])
+@pytest.mark.parametrize("online_aug", [False, True])
+def test_a_resumed_run_ends_like_an_uninterrupted_one(tiny_config, tmp_path, monkeypatch, steps, online_aug):
+    config = tiny_config.replace(online_aug=online_aug)
+    whole = train(config, runs=tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        stop_after(patched, steps)
+        part = train(config, runs=tmp_path / "part")
+    assert not part.finished and part.detector_path.exists()
+    resumed = train(config, resume=part.folder)
+    assert resumed.finished and resumed.folder == part.folder
+    assert same(weights(resumed), weights(whole))
+
+    def losses(run):
+        return [row.split(",")[:5] for row in (run.folder / "history.csv").read_text().splitlines()]
+
+    assert losses(resumed) == losses(whole)
+
+
+def test_an_interrupted_run_has_a_usable_detector(tiny_config, tmp_path, monkeypatch, fabric_folder):
+    stop_after(monkeypatch, 2)
+    run = train(tiny_config, runs=tmp_path)
+    image = next((fabric_folder / "test" / "good").iterdir())
+    assert Detector.load(run.folder).inspect(image).score > 0
+
+
+def test_resuming_on_other_images_is_refused(tiny_run, tiny_config, tmp_path, fabric_folder):
+    copy = tmp_path / "data"
+    (copy / "good").mkdir(parents=True)
+    for path in (fabric_folder / "train" / "good").iterdir():
+        image = read(path).copy()
+        image[0, 0] ^= 1
+        Image.fromarray(image).save(copy / "good" / path.name)
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("config.yaml", CHECKPOINT_NAME):
+        (run / name).write_bytes((tiny_run.folder / name).read_bytes())
+    (run / "config.yaml").write_text(tiny_config.replace(dataset_path=str(copy)).to_yaml())
+    with pytest.raises(InputError, match="the training images have changed"):
+        train(tiny_config, resume=run)
+
+
+def test_load_ckpt_path_starts_from_weights(tiny_config, tiny_run, tmp_path):
+    config = tiny_config.replace(load_ckpt_path=str(tiny_run.detector_path), lr=1e-12, epochs=1, schedule="constant")
+    warm = weights(train(config, runs=tmp_path))
+    assert max(np.abs(warm[name] - value).max() for name, value in weights(tiny_run).items()) < 1e-8
+    with pytest.raises(InputError, match=r"detector.safetensors: weight .* this network needs"):
+        train(config.replace(z_dim=9), runs=tmp_path)
+
+
+def test_without_holdout_the_reference_way(tiny_config, tmp_path):
+    run = train(tiny_config.replace(holdout=0, threshold="percent"), runs=tmp_path)
+    provenance = read_detector(run.detector_path).provenance
+    assert provenance["held_out_images"] == [] and len(provenance["trained_images"]) == 10
+    assert provenance["thresholds"]["good_images"] == 2
+
+
+def test_aug_dir_holds_the_patches_and_is_never_overwritten(tiny_config, tmp_path):
+    target = tmp_path / "patches"
+    config = tiny_config.replace(aug_dir=str(target))
+    train(config, runs=tmp_path)
+    assert len(list(target.iterdir())) == config.augment_num
+    assert read(target / "00000.png").shape == (32, 32, 3)
+    with pytest.raises(InputError, match="aug_dir is not empty"):
+        train(config, runs=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dataset_path": ""}, "no folder given"),
+        ({"dataset_path": "/nowhere"}, "/nowhere: no such folder"),
+        ({"model_arts": True}, "not available"),
+        ({"distribute": True}, "torchrun"),
+        ({"device_target": "Ascend"}, "try --device_target=CPU"),
+        ({"load_ckpt_path": "none"}, "none: no such file"),
+    ],
+)
+def test_what_cannot_be_is_one_line(tiny_config, tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        train(tiny_config.replace(**changes), runs=tmp_path)
+    assert not tmp_path.joinpath("runs").exists()
+
+
+def test_bf16_learns_as_well_as_fp32(tiny_config, tmp_path):
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        run = train(tiny_config.replace(precision=precision, epochs=6, lr=1e-3), runs=tmp_path)
+        losses[precision] = json.loads(json.dumps(read_detector(run.detector_path).provenance))["last_epoch"]["loss"]
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "ssim_ae", "train", *arguments]
+
+
+def options(pairs: list[str]) -> list[str]:
+    return [f"--{pair}" for pair in pairs]
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.long)])
+def test_a_killed_run_is_resumed_bit_for_bit(fabric_folder, tmp_path, kills):
+    """SIGKILL at random moments, checkpoints after every step: the end is that of the undisturbed run."""
+    settings = options([*SMALL, "epochs=6", "augment_num=256", "checkpoint_seconds=0", "run_eval=False"])
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    start = time.monotonic()
+    subprocess.run(command(str(fabric_folder), "--runs", str(tmp_path / "whole"), *settings), check=True, **quiet)
+    duration = time.monotonic() - start
+    whole = read_detector(next((tmp_path / "whole").iterdir()) / "detector.safetensors").weights
+
+    rng = np.random.default_rng(kills)
+    arguments = command(str(fabric_folder), "--runs", str(tmp_path / "killed"), *settings)
+    steps_seen = []
+    for _ in range(kills):
+        process = subprocess.Popen(arguments, **quiet)
+        try:
+            process.wait(timeout=rng.uniform(0.3, 1.0) * duration)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        folders = list((tmp_path / "killed").glob("*/config.yaml"))
+        if folders:
+            arguments = command("--resume", str(folders[0].parent))
+            checkpoint = folders[0].parent / CHECKPOINT_NAME
+            steps_seen.append(checkpoint.exists())
+    subprocess.run(arguments, check=True, **quiet)
+    assert any(steps_seen), "no kill came after the first checkpoint"
+    folder = next((tmp_path / "killed").iterdir())
+    assert same(read_detector(folder / "detector.safetensors").weights, whole)
+
+
+def test_two_processes_give_the_weights_of_one(fabric_folder, tmp_path):
+    settings = options([*SMALL, "epochs=2", "augment_num=64", "precision=fp32", "run_eval=False"])
+    runs = {}
+    for workers in (1, 2):
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(workers), "--standalone"]
+        runs[workers] = tmp_path / str(workers)
+        arguments = ["-m", "ssim_ae", "train", str(fabric_folder), "--runs", str(runs[workers]), *settings]
+        done = subprocess.run([*torchrun, *arguments], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+    one, two = (read_detector(next(folder.iterdir()) / "detector.safetensors").weights for folder in runs.values())
+    assert max(np.abs(one[name] - two[name]).max() for name in one) < 1e-5
+
+
+def test_ctrl_c_stops_cleanly(fabric_folder, tmp_path):
+    arguments = command(str(fabric_folder), "--runs", str(tmp_path), *options([*SMALL, "epochs=1000"]))
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("*/patches.png")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "go on with: ssim-ae train --resume" in output and "Traceback" not in errors
+    folder = next(tmp_path.iterdir())
+    assert Path(folder / "detector.safetensors").exists()

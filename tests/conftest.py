@@ -1,5 +1,8 @@
 """Data and detectors that several tests share: made once, small, in seconds."""
 
+import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +66,17 @@ def bottle() -> Path:
     if not folder.is_dir():
         pytest.skip("no MVTec AD images at ../shared/data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def hollow_png() -> Callable[[int], bytes]:
+    """Makes a PNG of a few hundred bytes whose header says side x side px."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    def png(side: int) -> bytes:
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+        return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+
+    return png

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 NOK_FOUND, UNUSABLE, INTERRUPTED = 1, 2, 130  # exit statuses
 THRESHOLD_KEYS = ("threshold", "percent", "k_sigma", "min_area", "ssim_threshold", "l1_threshold")
-EVALUATION_KEYS = ("image_level", "save_dir", "img_suffix", "mask_suffix", "device_target")
+EVALUATION_KEYS = (
+    *("checkpoint_path", "dataset_path", "img_suffix", "mask_suffix", "save_dir"),
+    *("image_level", "ssim_threshold", "l1_threshold", "device_target"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,27 +80,28 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate_arguments(parser: _Parser) -> None:
-    parser.add_argument("detector", help="a detector file, or a run's folder")
+    parser.add_argument("detector", nargs="?", help="a detector file, or a run's folder (the config's checkpoint_path)")
     parser.add_argument("folder", nargs="?", help="data set with test images (the one it was trained on)")
+    parser.add_argument("--config_path", metavar="YAML", help="settings; the network's are in the detector")
     parser.add_config_keys(EVALUATION_KEYS)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from ssim_ae.config import Config
     from ssim_ae.detection.detector import detector_path
     from ssim_ae.detection.detector_file import read_detector
-
-    path = detector_path(Path(options.detector))
-    config = read_detector(path).config.replace(**_overrides(options))
-    return evaluate_detector(path, options.folder or config.dataset_path, config)
-
-
-def evaluate_detector(detector: Path, dataset_path: str, config: Config) -> int:
-    """Evaluate a detector file on a data set, into a new folder of `save_dir`, and print the figures."""
     from ssim_ae.images.folders import find_dataset
     from ssim_ae.storage import new_folder
 
-    dataset = find_dataset(Path(dataset_path), img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
-    _evaluate_into(new_folder(Path(config.save_dir), dataset.name), detector, dataset, config)
+    config = Config.read(options.config_path, _overrides(options))
+    place = options.detector or config.checkpoint_path
+    if not place:
+        raise InputError("checkpoint_path: no detector given; name a detector file or a run's folder")
+    path = detector_path(Path(place))
+    trained_on = read_detector(path).config.dataset_path
+    root = Path(options.folder or config.dataset_path or trained_on)
+    dataset = find_dataset(root, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
+    _evaluate_into(new_folder(Path(config.save_dir), dataset.name), path, dataset, config)
     return 0
 
 
@@ -105,7 +109,9 @@ def _evaluate_into(folder: Path, detector: Path, dataset: Dataset, config: Confi
     from ssim_ae.detection.detector import Detector
     from ssim_ae.evaluation.evaluate import evaluate
 
+    given = {"ssim": config.ssim_threshold, "l1": config.l1_threshold}
     loaded = Detector.load(detector, device_target=config.device_target)
+    loaded.thresholds = loaded.thresholds._replace(**{name: value for name, value in given.items() if value >= 0})
     _print_evaluation(evaluate(loaded, dataset, folder), folder, image_level=config.image_level)
 
 

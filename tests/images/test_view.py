@@ -11,7 +11,9 @@ def test_the_centre_is_cut_from_the_resized_image(rng):
     assert np.allclose(OBJECT.centre(image), np.moveaxis(image, 2, 0)[:, 5:261, 5:261] / 255)
 
 
-@pytest.mark.parametrize(("dtype", "bit_depth", "white"), [(np.uint8, 16, 255), (np.uint16, 16, 65535), (np.uint16, 12, 4095)])
+@pytest.mark.parametrize(
+    ("dtype", "bit_depth", "white"), [(np.uint8, 16, 255), (np.uint16, 16, 65535), (np.uint16, 12, 4095)]
+)
 def test_white_is_one(dtype, bit_depth, white):
     view = View(im_resize=64, size=64, grayscale=True, bit_depth=bit_depth)
     image = np.full((50, 70, 1), white, dtype)

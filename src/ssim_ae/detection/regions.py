@@ -109,9 +109,7 @@ def _touching(runs: _Runs, *, diagonal: bool) -> Indices:
     Of two such runs one starts beside the other, or just past its end. Some pairs come both ways round.
     """
     rows, stride = runs.shape
-    last_started = np.repeat(
-        np.arange(-1, len(runs.starts)), np.diff(runs.starts, prepend=0, append=rows * stride)
-    )
+    last_started = np.repeat(np.arange(-1, len(runs.starts)), np.diff(runs.starts, prepend=0, append=rows * stride))
     above = _starting_beside(runs, last_started, shift=-stride, diagonal=diagonal)
     below = _starting_beside(runs, last_started, shift=stride, diagonal=diagonal)
     return np.concatenate([above, below], axis=1)

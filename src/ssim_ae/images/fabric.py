@@ -14,6 +14,7 @@ import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -154,9 +155,7 @@ def unknown(kind: str, name: str, known: Sequence[str]) -> ValueError:
     return ValueError(f"no {kind} {name!r}; there are {', '.join(known)}")
 
 
-def spoiled_surface(
-    good: Surface, name: str, grid: Grid, key: list[int], defect: str, difficulty: float
-) -> Surface:
+def spoiled_surface(good: Surface, name: str, grid: Grid, key: list[int], defect: str, difficulty: float) -> Surface:
     """The `good` surface of class `name` with a defect."""
     if defect not in DEFECTS:
         raise unknown("defect", defect, DEFECTS)
@@ -232,7 +231,7 @@ def weave(
     height = np.where(on_top, warp_height, weft_height)
     depth = 0.42 + 0.58 * step(height, low=-0.25, high=0.55)
     tone = np.where(on_top, warp_tone, weft_tone) * depth
-    colour = np.where(on_top[..., None], np.float32(warp), np.float32(weft)) * tone[..., None]
+    colour = np.where(on_top[..., None], np.asarray(warp, np.float32), np.asarray(weft, np.float32)) * tone[..., None]
     strand = np.where(on_top, warp_number, weft_number + 1000) * pitch
     return Surface(pitch * height, colour, strand, backing=(0.12, 0.10, 0.09), dye=dye, thread=thread)
 
@@ -272,7 +271,8 @@ def badge(grid: Grid, rng: Generator) -> Surface:
     row_height, row_stitch = rows(grid, pitch=9, length=46)
 
     part = np.select([on_rim, on_ring, in_star, grid.radius < 92], [0, 1, 2, 3], 4)
-    height = np.choose(part, [rim_height + 2, ring_height + 1, star_height + 1, row_height, np.float32(-3)])
+    heights: list[Any] = [rim_height + 2, ring_height + 1, star_height + 1, row_height, np.float32(-3)]
+    height = np.choose(part, heights)
     relief = np.choose(part, [rim_height, ring_height, star_height, row_height, np.float32(2)])
     stitches = [rim_stitch + 3000, ring_stitch + 2000, star_stitch + 1000, row_stitch, np.float32(9000)]
     shadow = 0.62 + 0.38 * step(grid.seen_from(2.5, 3.5).radius, low=97, high=109)

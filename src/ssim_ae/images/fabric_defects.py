@@ -83,7 +83,7 @@ def ripples(grid: Grid, rng: Generator, *, wavelength: float) -> np.ndarray:
         bearing, phase = rng.uniform(0, TURN), rng.uniform(0, TURN)
         across = math.cos(bearing) * grid.x + math.sin(bearing) * grid.y
         waves.append(np.cos(across * (TURN / (wavelength * stretch)) + phase))
-    return sum(waves) / math.sqrt(2)
+    return np.sum(waves, axis=0) / math.sqrt(2)
 
 
 def cut(surface: Surface, spot: Grid, rng: Generator, difficulty: float) -> Surface:
@@ -125,7 +125,7 @@ def stain(surface: Surface, spot: Grid, rng: Generator, difficulty: float) -> Su
     radius, strength = between(30, 13, difficulty), between(0.75, 0.6, difficulty)
     inside = radius - spot.radius + 0.16 * radius * ripples(spot, rng, wavelength=1.8 * radius)
     soaked = step(inside, low=-2.5, high=2.5) * (0.85 + 0.25 * np.exp(-((inside / 4) ** 2)))
-    tinted = surface.colour * np.float32(STAIN_TINT)
+    tinted = surface.colour * np.asarray(STAIN_TINT, np.float32)
     return replace(surface, colour=mixed(surface.colour, tinted, strength * soaked))
 
 

@@ -35,16 +35,17 @@ class GoodImages:
 def load_good_images(dataset: Dataset, config: Config, *, skip_bad: bool = False) -> GoodImages:
     """Open every image of the data set completely. InputError names each bad one, unless `skip_bad`."""
     view = View.of(config)
-    kinds: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    deep: list[Path] = []
 
     def resized(path: Path) -> np.ndarray | InputError:
         try:
             image = read(path, grayscale=config.grayscale)
         except InputError as error:
             return error
-        kinds[f"{image.shape[1]} x {image.shape[0]} px"] += 1
+        sizes[f"{image.shape[1]} x {image.shape[0]} px"] += 1
         if image.dtype == np.uint16:
-            kinds["16 bit"] += 1
+            deep.append(path)
         return np.rint(view.whole(image) * 255).astype(np.uint8)
 
     results = _each(resized, dataset.good, "checking good images")
@@ -55,13 +56,13 @@ def load_good_images(dataset: Dataset, config: Config, *, skip_bad: bool = False
         listed = "\n".join(notes[:MAX_NAMED])
         more = f"\n... and {len(notes) - MAX_NAMED} more" if len(notes) > MAX_NAMED else ""
         raise InputError(f"{listed}{more}\n{len(problems)} bad images; remove them, or go on without them: --skip-bad")
-    sizes = {kind: count for kind, count in kinds.items() if kind.endswith("px")}
     if len(sizes) > 1:
-        notes.append(f"mixed sizes: {', '.join(f'{count} of {kind}' for kind, count in sizes.items())}")
-    if kinds["16 bit"]:
-        notes.append(
-            f"{kinds['16 bit']} images of 16 bit: white is {2**config.bit_depth - 1} (bit_depth {config.bit_depth})"
-        )
+        notes.append(f"mixed sizes: {', '.join(f'{count} of {size}' for size, count in sizes.most_common(5))}")
+    white = f"16-bit gray, white is {2**config.bit_depth - 1} (bit_depth {config.bit_depth})"
+    if 0 < len(deep) <= MAX_NAMED:
+        notes += [f"{path}: {white}" for path in sorted(deep)]
+    elif deep:
+        notes.append(f"{len(deep)} images: {white}")
 
     good = [(path, image) for path, image in zip(dataset.good, results, strict=True) if isinstance(image, np.ndarray)]
     held_out = set(held_out_indices(len(good), config))

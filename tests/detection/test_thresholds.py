@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from ssim_ae.config import Config
+from ssim_ae.detection.calibrate import false_alarms
+from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map
+from ssim_ae.detection.thresholds import enough_pixels_note, estimate, percentiles
+
+
+@pytest.fixture
+def held_out(rng):
+    def maps():
+        blotches = np.kron(rng.random((16, 16)), np.ones((4, 4)))
+        ssim = (0.2 * blotches + 0.1 * rng.random((64, 64))).astype(np.float32)
+        return Residuals(ssim, 0.3 * ssim + 0.01 * rng.random((64, 64), np.float32), np.ones((64, 64), bool))
+
+    return [maps() for _ in range(12)]
+
+
+def scores(held_out, config):
+    limits = estimate(held_out, config)
+    return np.array([anomaly_map(maps, limits, min_area=config.smallest_region).max() for maps in held_out])
+
+
+def test_percent_is_the_references(held_out):
+    limits = estimate(held_out, Config(threshold="percent", percent=97))
+    pixels = np.concatenate([maps.ssim.ravel() for maps in held_out])
+    assert limits.ssim == pytest.approx(np.percentile(pixels, 97))
+    assert np.mean(pixels > limits.ssim) == pytest.approx(0.03, abs=0.001)
+
+
+def test_max_puts_the_limit_just_above_the_highest_score(held_out):
+    found = scores(held_out, Config(threshold="max", percent=90))
+    assert 0.9999 < found.max() <= 1
+
+
+def test_k_sigma_puts_it_at_mean_plus_k_deviations(held_out):
+    found = scores(held_out, Config(threshold="k_sigma", k_sigma=2, percent=90))
+    assert found.mean() + 2 * found.std() == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("min_area", [60, 100, 200])
+def test_max_area_leaves_only_regions_just_under_it(held_out, min_area):
+    config = Config(threshold="max_area", min_area=min_area, percent=90)
+    assert scores(held_out, config).max() <= 1
+    limits = estimate(held_out, config)
+    lower = Thresholds(limits.ssim * 0.999, limits.l1 * 0.999)
+    assert max(anomaly_map(maps, lower, min_area=min_area).max() for maps in held_out) > 1
+
+
+def test_a_larger_area_lowers_the_thresholds(held_out):
+    found = [estimate(held_out, Config(threshold="max_area", min_area=area)).ssim for area in (49, 100, 200)]
+    assert found == sorted(found, reverse=True) and found[0] > found[-1]
+
+
+def test_given_thresholds_override(held_out):
+    assert estimate([], Config(ssim_threshold=0.5, l1_threshold=0.25)) == Thresholds(0.5, 0.25)
+    half = estimate(held_out, Config(threshold="percent", ssim_threshold=0.5))
+    assert half == Thresholds(0.5, percentiles(held_out, 98).l1)
+
+
+def test_without_images_there_is_no_estimate():
+    with pytest.raises(ValueError, match="no good images"):
+        estimate([], Config())
+
+
+def test_few_images_for_a_high_percentile_are_noted(held_out):
+    assert enough_pixels_note(held_out, 95) == ""
+    assert "12 held-out images are few for the 99.95th percentile" in enough_pixels_note(held_out, 99.95)
+
+
+def test_false_alarms_are_counted_on_images_left_out(held_out):
+    config = Config(threshold="max", percent=90)
+    assert 0 < false_alarms(held_out, config) <= 5 / 12, "each fold's own highest is often the highest of all"
+    assert false_alarms(held_out, config.replace(ssim_threshold=9, l1_threshold=9)) == 0
+    assert false_alarms(held_out, config.replace(ssim_threshold=0, l1_threshold=0)) == 1
+    assert false_alarms(held_out[:1], config) is None

@@ -1,0 +1,128 @@
+import csv
+import json
+from math import isnan
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score, roc_auc_score
+
+from ssim_ae import evaluate, find_dataset
+from ssim_ae.evaluation.evaluate import ALL, Case, summarise
+from ssim_ae.evaluation.pictures import choose
+from ssim_ae.evaluation.table import print_table
+from ssim_ae.images.files import read, read_mask
+from ssim_ae.images.folders import TestImage as Image
+
+
+@pytest.fixture(scope="session")
+def evaluated(tiny_run, fabric_folder, tmp_path_factory):
+    from ssim_ae import Detector
+
+    folder = tmp_path_factory.mktemp("evaluation")
+    detector = Detector.load(tiny_run.folder, device_target="CPU")
+    return detector, evaluate(detector, find_dataset(fabric_folder), folder), folder
+
+
+def case(defect: str, score: float, truth: np.ndarray | None = None, size: int = 16) -> Case:
+    anomaly = np.zeros((size, size), np.float32)
+    anomaly[:4, :4] = score
+    if defect == "good":
+        truth = np.zeros((size, size), bool)
+    return Case(Image(f"{defect}-{score}.png", defect), score, anomaly, truth)
+
+
+def test_figures_agree_with_independent_ones(evaluated):
+    _, evaluation, _ = evaluated
+    whole = evaluation.figures[ALL]
+    scores = [case.score for case in evaluation.cases]
+    defective = [case.image.defect != "good" for case in evaluation.cases]
+    maps = np.stack([case.anomaly for case in evaluation.cases]).ravel()
+    truth = np.stack([case.truth for case in evaluation.cases]).ravel()
+    assert whole.image_auroc.value == pytest.approx(roc_auc_score(defective, scores))
+    assert whole.pixel_auroc.value == pytest.approx(roc_auc_score(truth, maps))
+    assert whole.pixel_f1.value == pytest.approx(f1_score(truth, maps > 1, zero_division=0))
+    right = [(score > 1) == bad for score, bad in zip(scores, defective, strict=True)]
+    assert whole.avg.value == pytest.approx(np.mean(right))
+    assert (whole.good, whole.defective) == (4, 6)
+    for figure in (whole.ok, whole.nok, whole.avg, whole.image_auroc, whole.pixel_auroc, whole.au_pro_30):
+        assert figure.low <= figure.value <= figure.high
+
+
+def test_pixel_rates_are_the_references(evaluated):
+    _, evaluation, _ = evaluated
+    maps = np.stack([case.anomaly for case in evaluation.cases]) > 1
+    truth = np.stack([case.truth for case in evaluation.cases])
+    assert evaluation.pixels.ok == pytest.approx(np.mean(~maps[~truth]))
+    assert evaluation.pixels.nok == pytest.approx(np.mean(maps[truth]))
+    assert evaluation.pixels.avg == pytest.approx(np.mean(maps == truth))
+
+
+def test_the_last_line_is_the_references(evaluated):
+    _, evaluation, _ = evaluated
+    whole = evaluation.figures[ALL]
+    line = evaluation.reference_line()
+    assert line == f"ok: {whole.ok.value}, nok: {whole.nok.value}, avg: {whole.avg.value}"
+    assert evaluation.reference_line(image_level=False).startswith(f"AUC: {whole.pixel_auroc.value}, ok: ")
+
+
+def test_figures_are_written_as_json_and_csv(evaluated):
+    _, evaluation, folder = evaluated
+    document = json.loads((folder / "figures.json").read_text())
+    assert document["figures"]["all"]["ok"]["value"] == evaluation.figures[ALL].ok.value
+    assert document["images"]["hole/000"]["score"] > 0
+    rows = list(csv.DictReader((folder / "figures.csv").read_text().splitlines()))
+    found = next(row for row in rows if row["type"] == "all" and row["figure"] == "image_auroc")
+    assert float(found["value"]) == pytest.approx(evaluation.figures[ALL].image_auroc.value, abs=1e-6)
+    assert {row["type"] for row in rows} == {"colour", "cut", "displaced", "hole", "stain", "thread", "all"}
+
+
+def test_four_pictures_an_image_and_one_sheet(evaluated):
+    detector, evaluation, folder = evaluated
+    pictures = sorted(path.name for path in (folder / "images" / "hole").iterdir())
+    assert pictures == [f"000_{kind}.png" for kind in ("origin", "rec", "residual", "visual")]
+    mask = read_mask(folder / "images" / "hole" / "000_residual.png")
+    shown = next(case for case in evaluation.cases if case.image.name == "hole/000")
+    assert np.array_equal(mask, shown.anomaly > 1)
+    origin = read(folder / "images" / "hole" / "000_origin.png")
+    assert np.array_equal(origin, detector.inspect(shown.image.path).inspected)
+    assert read(folder / "contact_sheet.png").shape[1] > 1000
+
+
+def test_the_table_is_printed(evaluated, capsys):
+    print_table(evaluated[1])
+    printed = capsys.readouterr().out
+    assert "image AUROC" in printed and "displaced" in printed and "4 good" in printed
+
+
+def test_worst_mistakes_come_first():
+    mask = np.eye(16, dtype=bool)
+    cases = [case("good", 1.1), case("good", 0.9), case("hole", 0.2, mask), case("hole", 5, mask), case("good", 0.1)]
+    assert [(one.image.defect, one.score) for one in choose(cases)] == [
+        ("hole", 0.2),
+        ("good", 1.1),
+        ("good", 0.9),
+        ("hole", 5),
+        ("good", 0.1),
+    ]
+
+
+@pytest.mark.parametrize("defect", ["good", "hole"])
+def test_a_missing_class_gives_no_figure_rather_than_a_wrong_one(defect):
+    evaluation = summarise([case(defect, 0.5, np.eye(16, dtype=bool)) for _ in range(3)], "x")
+    whole = evaluation.figures[ALL]
+    assert isnan(whole.image_auroc.value) and isnan(whole.balanced_accuracy.value)
+    assert isnan(whole.nok.value if defect == "good" else whole.ok.value)
+    print_table(evaluation)
+
+
+def test_defects_without_ground_truth_are_left_out_of_the_pixel_figures():
+    evaluation = summarise([case("good", 0.5), case("hole", 2), case("cut", 3, np.eye(16, dtype=bool))], "x")
+    assert "1 defective images have no ground truth" in evaluation.notes[0]
+    assert isnan(evaluation.figures["hole"].pixel_auroc.value)
+    assert not isnan(evaluation.figures["cut"].pixel_auroc.value)
+    assert evaluation.figures[ALL].nok.value == 1
+
+
+def test_an_empty_mask_is_no_region():
+    evaluation = summarise([case("good", 0.5), case("hole", 2, np.zeros((16, 16), bool))], "x")
+    assert isnan(evaluation.figures[ALL].pixel_auroc.value)

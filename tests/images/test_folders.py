@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ssim_ae import InputError
+from ssim_ae.images.files import write_png
+from ssim_ae.images.folders import expand, find_dataset, find_images, fingerprint
+
+
+def images(folder: Path, count: int, suffix: str = ".png") -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{number:03}{suffix}" for number in range(count)]
+    for number, path in enumerate(paths):
+        write_png(path, np.full((8, 8), number, np.uint8))
+    return paths
+
+
+def test_mvtec_layout(tmp_path):
+    good = images(tmp_path / "train" / "good", 3)
+    images(tmp_path / "test" / "good", 2)
+    images(tmp_path / "test" / "hole", 2)
+    (tmp_path / "ground_truth" / "hole").mkdir(parents=True)
+    write_png(tmp_path / "ground_truth" / "hole" / "001_mask.png", np.zeros((8, 8), np.uint8))
+    dataset = find_dataset(tmp_path)
+    assert dataset.good == tuple(good) and dataset.name == tmp_path.name
+    assert [image.name for image in dataset.test] == ["good/000", "good/001", "hole/000", "hole/001"]
+    assert [bool(image.mask) for image in dataset.test] == [False, False, False, True]
+
+
+def test_just_a_folder_of_good_images(tmp_path):
+    good = images(tmp_path, 2) + images(tmp_path, 2, ".JPG")
+    (tmp_path / "notes.txt").write_text("not an image")
+    (tmp_path / ".hidden.png").write_text("not ours")
+    dataset = find_dataset(tmp_path)
+    assert set(dataset.good) == set(good) and dataset.test == ()
+
+
+def test_good_beside_defects_without_masks(tmp_path):
+    good = images(tmp_path / "good", 10)
+    images(tmp_path / "scratch", 2)
+    dataset = find_dataset(tmp_path)
+    kept = [image.path for image in dataset.test if image.defect == "good"]
+    assert kept == good[4::5] and not set(kept) & set(dataset.good)
+    assert len(dataset.good) == 8
+    assert [image.name for image in dataset.test if image.defect != "good"] == ["scratch/000", "scratch/001"]
+
+
+def test_good_alone_keeps_all_to_learn_from(tmp_path):
+    good = images(tmp_path / "good", 6)
+    assert find_dataset(tmp_path).good == tuple(good)
+
+
+@pytest.mark.parametrize("layout", [(), ("train",), ("train/good",), ("test/good",)])
+def test_no_images_is_one_line(tmp_path, layout):
+    for folder in layout:
+        (tmp_path / folder).mkdir(parents=True)
+    with pytest.raises(InputError, match="no images; looked in"):
+        find_dataset(tmp_path)
+    with pytest.raises(InputError, match="no such folder"):
+        find_dataset(tmp_path / "none")
+
+
+def test_a_suffix_narrows_the_search(tmp_path):
+    images(tmp_path, 2)
+    images(tmp_path, 3, ".bmp")
+    assert len(find_images(tmp_path)) == 5
+    assert len(find_images(tmp_path, ".bmp")) == 3
+
+
+def test_other_image_formats_are_found_so_that_they_can_be_named(tmp_path):
+    (tmp_path / "a.gif").write_bytes(b"GIF89a")
+    assert find_images(tmp_path) == (tmp_path / "a.gif",)
+
+
+def test_files_folders_and_patterns_are_expanded(tmp_path):
+    flat = images(tmp_path / "a", 3)
+    deep = images(tmp_path / "a" / "b c" / "ü", 2)
+    assert expand([str(tmp_path / "a")]) == flat + deep
+    assert expand([str(flat[1])]) == [flat[1]]
+    assert expand([str(tmp_path / "a" / "*.png")]) == flat
+    assert expand([str(tmp_path / "**" / "00[01].png")]) == sorted([*flat[:2], *deep])
+    assert expand([str(tmp_path / "none.png")]) == [tmp_path / "none.png"], "its reader names it"
+    for nothing in (tmp_path / "*.bmp", tmp_path):
+        if nothing == tmp_path:
+            nothing = tmp_path / "empty"
+            nothing.mkdir()
+        with pytest.raises(InputError, match="no images there"):
+            expand([str(nothing)])
+
+
+def test_the_fingerprint_is_of_names_and_contents(tmp_path):
+    paths = tuple(images(tmp_path, 3))
+    first = fingerprint(paths)
+    assert first == fingerprint(paths) != fingerprint(paths[:2])
+    write_png(paths[0], np.full((8, 8), 99, np.uint8))
+    assert fingerprint(paths) != first

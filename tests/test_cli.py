@@ -1,0 +1,187 @@
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ssim_ae.cli import VERBS, main
+from ssim_ae.detection.detector_file import read_detector
+from ssim_ae.images.files import read
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(capsys, *arguments) -> tuple[int, str, str]:
+    status = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_comes_at_once(verb):
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", "ssim_ae", verb, "-h"], capture_output=True, text=True, check=True)
+    assert VERBS[verb].summary in done.stdout
+    assert time.monotonic() - start < 5, "half a second when nothing else runs; see bench/"
+
+
+def test_help_imports_no_framework():
+    code = "import sys; from ssim_ae.cli import main\ntry: main(['train', '-h'])\nexcept SystemExit: pass\n"
+    code += "print([name for name in ('torch', 'numpy', 'PIL', 'rich', 'matplotlib') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_every_config_key_is_an_option(capsys):
+    from ssim_ae import Config
+
+    with pytest.raises(SystemExit):
+        main(["train", "-h"])
+    printed = capsys.readouterr().out
+    assert all(f"--{key}" in printed for key in Config.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "unknown command 'trian' (did you mean 'train'?)"),
+        (["train", "x", "--epoch", "5"], "(did you mean '--epochs'?)"),
+        (["train", "x", "--epochs", "many"], "command line: epochs: "),
+        (["train", "/nowhere"], "/nowhere: no such folder"),
+        (["train", "--config_path=none.yaml"], "none.yaml: cannot be read"),
+        (["train", "--resume", "/nowhere"], "cannot be read"),
+        (["train", "--resume", "/nowhere", "--epochs", "3"], "no other settings"),
+        (["evaluate", "none"], "none: no such file"),
+        (["evaluate"], "detector"),
+        (["predict", "none", "also-none.png"], "none: no such file"),
+        (["predict", "none", "/nowhere/*.png"], "no images there"),
+        (["threshold", "none"], "none: no such file"),
+        (["fabric", "x", "--classes", "twil"], "(did you mean 'twill'?)"),
+        (["fabric", "x", "--size", "large"], "--size"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_2(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(capsys, *arguments)
+    assert status == 2 and out == ""
+    assert err.startswith("ssim-ae: ") and message in err and err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_train_evaluate_and_predict(capsys, fabric_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = "--im-resize=64 --crop_size 32 --z_dim 8 --flc 4 --stride 16 --batch_size 16 --augment_num 64"
+    status, out, _ = run(capsys, "train", fabric_folder, "--epochs", 1, "--device_target", "CPU", *settings.split())
+    assert status == 0
+    assert "image AUROC" in out and "detector: runs/twill-1/detector.safetensors" in out
+    assert (tmp_path / "runs/twill-1/evaluation/contact_sheet.png").exists()
+
+    status, out, _ = run(capsys, "evaluate", "runs/twill-1", "--image_level", "False")
+    assert status == 0 and out.splitlines()[-1].startswith("AUC: 0.")
+    assert (tmp_path / "output/twill-1/images/hole/000_visual.png").exists()
+
+    status, out, _ = run(
+        capsys, "predict", "runs/twill-1", fabric_folder / "test" / "hole", fabric_folder / "test" / "cut",
+        "--csv", "p.csv", "--json", "p.json", "--overlays", "overlays",
+    )  # fmt: skip
+    rows = json.loads((tmp_path / "p.json").read_text())
+    assert status == 0 and len(out.splitlines()) == len(rows) == 2
+    assert (tmp_path / "p.csv").read_text().splitlines()[0] == "path,verdict,score,defect_share,error"
+    assert sorted(path.name for path in (tmp_path / "overlays").iterdir()) == ["000.png", "cut_000.png"]
+    assert read(tmp_path / "overlays" / "000.png").shape == (64, 64, 3)
+
+
+def test_predict_goes_on_after_a_bad_image(capsys, tiny_run, fabric_folder, tmp_path):
+    good = next((fabric_folder / "test" / "good").iterdir())
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"")
+    status, out, err = run(capsys, "predict", tiny_run.folder, bad, good, "--csv", tmp_path / "p.csv")
+    assert status == 2
+    assert len(out.splitlines()) == 1 and str(good) in out
+    assert err == f"error  {bad}: an empty file\n"
+    assert (tmp_path / "p.csv").read_text().splitlines()[1] == f"{bad},error,,,{bad}: an empty file"
+
+
+def test_fail_on_nok_sets_the_status(capsys, tiny_run, fabric_folder, tmp_path):
+    strict, lenient = tmp_path / "strict.safetensors", tmp_path / "lenient.safetensors"
+    for target, limit in ((strict, 0), (lenient, 99)):
+        options = ["--ssim_threshold", limit, "--l1_threshold", limit, "--output", target]
+        assert run(capsys, "threshold", tiny_run.folder, *options)[0] == 0
+    image = next((fabric_folder / "test" / "good").iterdir())
+    assert run(capsys, "predict", strict, image, "--fail-on-nok")[0] == 1
+    assert run(capsys, "predict", strict, image)[0] == 0
+    assert run(capsys, "predict", lenient, image, "--fail-on-nok")[0] == 0
+
+
+def test_threshold_writes_a_new_file_and_keeps_the_old_one(capsys, tiny_run, fabric_folder, tmp_path):
+    before = tiny_run.detector_path.read_bytes()
+    target = tmp_path / "new.safetensors"
+    arguments = ["threshold", tiny_run.folder, "--threshold", "percent", "--percent", 90, "--output", target]
+    status, out, _ = run(capsys, *arguments)
+    assert status == 0 and "cross-validated on 2 good images" in out
+    old, new = read_detector(tiny_run.detector_path), read_detector(target)
+    assert new.provenance["thresholds"]["estimator"] == "percent" and new.config.percent == 90
+    assert new.thresholds != old.thresholds
+    assert all(np.array_equal(new.weights[name], old.weights[name]) for name in old.weights)
+    assert tiny_run.detector_path.read_bytes() == before
+    status, _, err = run(capsys, *arguments)
+    assert status == 2 and "exists already" in err
+    folder = fabric_folder / "test" / "good"
+    status, out, _ = run(capsys, "threshold", tiny_run.folder, folder, "--output", tmp_path / "other.safetensors")
+    assert status == 0 and "cross-validated on 4 good images" in out
+
+
+def test_bad_images_are_named_and_skipped_on_request(capsys, fabric_folder, hollow_png, tmp_path, monkeypatch):
+    """The six kinds among 50 good images."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "good images"
+    folder.mkdir()
+    source = sorted((fabric_folder / "train" / "good").iterdir())
+    for number in range(50):
+        (folder / f"{number:03}.png").write_bytes(source[number % len(source)].read_bytes())
+    image = Image.open(source[0])
+    image.save(folder / "cut.jpg")
+    (folder / "cut.jpg").write_bytes((folder / "cut.jpg").read_bytes()[:900])
+    (folder / "text.png").write_text("not an image")
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "bomb.png").write_bytes(hollow_png(60_000))
+    image.convert("P").save(folder / "palette.gif")
+    Image.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64)).save(folder / "deep.tif")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+
+    settings = "--im_resize 64 --crop_size 32 --z_dim 8 --flc 4 --stride 16 --batch_size 16 --augment_num 64 --epochs 1"
+    status, _, err = run(capsys, "train", folder, *settings.split())
+    assert status == 2 and "5 bad images; remove them, or go on without them: --skip-bad" in err
+    for name in ("cut.jpg", "text.png", "empty.png", "bomb.png", "palette.gif"):
+        assert sum(f"{name}: " in line for line in err.splitlines()) == 1
+    assert "Traceback" not in err and not (tmp_path / "runs").exists()
+
+    status, out, err = run(capsys, "train", folder, *settings.split(), "--skip-bad", "--device_target", "CPU")
+    assert status == 0 and "detector: runs/good images-1/detector.safetensors" in out
+    assert all(f"{name}: " in err for name in ("cut.jpg", "text.png", "empty.png", "bomb.png", "palette.gif"))
+    assert "deep.tif: 16-bit gray" in err
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("script", ["train.py", "eval.py"])
+def test_the_references_commands(script, tiny_run, tiny_config, tmp_path):
+    settings = tiny_config.replace(checkpoint_path=str(tiny_run.detector_path), epochs=1, save_dir="pictures")
+    (tmp_path / "config.yaml").write_text(settings.to_yaml())
+    command = [sys.executable, ROOT / script, "--config_path=config.yaml", "--device_target=CPU"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    closing = [line for line in done.stdout.splitlines() if line.startswith("ok: ")]
+    assert len(closing) == 1 and ", nok: " in closing[0] and ", avg: " in closing[0]
+    made = "runs" if script == "train.py" else "pictures"
+    assert (tmp_path / made / "twill-1").is_dir()
+
+
+def test_versions_and_overview(capsys):
+    status, out, _ = run(capsys, "--version")
+    assert status == 0 and out[0].isdigit()
+    status, out, _ = run(capsys, "-h")
+    assert status == 0 and all(verb in out for verb in VERBS)

@@ -39,12 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"ssim-ae: {error}", file=sys.stderr)
         return UNUSABLE
+    except BrokenPipeError:  # `| head`
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        print(f"ssim-ae: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
+        return UNUSABLE
     except KeyboardInterrupt:
         print("\nssim-ae: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
 
 
 def _train_arguments(parser: _Parser) -> None:

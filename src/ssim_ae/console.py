@@ -1,5 +1,6 @@
 """What a person sees while waiting: a bar on a terminal, a line now and then in a log."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -20,7 +21,9 @@ class Bar(Protocol):
 @contextmanager
 def progress(label: str, total: int, *, done: int = 0, unit: str = "") -> Iterator[Bar]:
     """Show how far the work of `total` units has come, how fast it goes and how long it will take."""
-    if sys.stderr.isatty():
+    if os.environ.get("RANK", "0") != "0":  # the first process of a distributed training speaks for all
+        yield _Silent()
+    elif sys.stderr.isatty():
         with _terminal_bar(label, total, done, unit) as bar:
             yield bar
     else:
@@ -50,6 +53,11 @@ def _terminal_bar(label: str, total: int, done: int, unit: str) -> Iterator[Bar]
 
     with Progress(*columns, console=Console(stderr=True)) as bar:
         yield Terminal(bar, bar.add_task(label, total=total, completed=done, note="", rate=""))
+
+
+class _Silent:
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        pass
 
 
 class _Log:

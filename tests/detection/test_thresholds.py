@@ -4,7 +4,7 @@ import pytest
 from ssim_ae.config import Config
 from ssim_ae.detection.calibrate import false_alarms
 from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map
-from ssim_ae.detection.thresholds import enough_pixels_note, estimate, percentiles
+from ssim_ae.detection.thresholds import estimate, few_images_notes, percentiles
 
 
 @pytest.fixture
@@ -65,8 +65,12 @@ def test_without_images_there_is_no_estimate():
 
 
 def test_few_images_for_a_high_percentile_are_noted(held_out):
-    assert enough_pixels_note(held_out, 95) == ""
-    assert "12 held-out images are few for the 99.95th percentile" in enough_pixels_note(held_out, 99.95)
+    assert list(few_images_notes(held_out * 2, 95)) == []
+    assert list(few_images_notes(held_out, 95)) == [
+        "thresholds rest on 12 held-out images: up to 1 good image in 13 may be called defective; "
+        "more good images make them surer"
+    ]
+    assert "24 held-out images are few for the 99.95th percentile" in next(few_images_notes(held_out * 2, 99.95))
 
 
 def test_false_alarms_are_counted_on_images_left_out(held_out):

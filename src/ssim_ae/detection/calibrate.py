@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -13,11 +13,12 @@ from ssim_ae.console import progress
 from ssim_ae.detection.detector import Detector, detector_path
 from ssim_ae.detection.detector_file import DetectorFile, read_detector, write_detector
 from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map
-from ssim_ae.detection.thresholds import enough_pixels_note, estimate
+from ssim_ae.detection.thresholds import estimate, few_images_notes
 from ssim_ae.errors import InputError
 from ssim_ae.images.folders import find_dataset
 
 FOLDS = 5
+Image = TypeVar("Image")  # a path or a name
 
 
 class Calibration(NamedTuple):
@@ -45,8 +46,7 @@ def calibrate(detector: Detector, paths: Sequence[Path], config: Config) -> Cali
         "good_images": len(paths),
         "false_alarms": false_alarms(maps, config),
     }
-    note = enough_pixels_note(maps, config.percent)
-    return Calibration(thresholds, origin, (note,) if note else ())
+    return Calibration(thresholds, origin, tuple(few_images_notes(maps, config.percent)))
 
 
 def false_alarms(maps: Sequence[Residuals], config: Config, folds: int = FOLDS) -> float | None:
@@ -83,14 +83,18 @@ def recalibrate(
     return target, calibration
 
 
-def _good_images(file: DetectorFile, folder: Path | None, source: Path) -> tuple[Path, ...]:
+def _good_images(file: DetectorFile, folder: Path | None, source: Path) -> Sequence[Path]:
     dataset = find_dataset(folder or Path(file.config.dataset_path), img_suffix=file.config.img_suffix)
     if folder:
         return dataset.good
-    held_out = set(file.provenance["held_out_images"] or file.provenance["trained_images"])
-    found = tuple(path for path in dataset.good if path.name in held_out)
-    if len(found) < len(held_out):
-        raise InputError(
-            f"{source}: {len(held_out) - len(found)} of its held-out images are gone; name a folder of good images"
-        )
+    names = set(threshold_images(file.provenance["held_out_images"], file.provenance["trained_images"]))
+    found = tuple(path for path in dataset.good if path.name in names)
+    if len(found) < len(names):
+        gone = len(names) - len(found)
+        raise InputError(f"{source}: {gone} of its held-out images are gone; name a folder of good images")
     return found
+
+
+def threshold_images(held_out: Sequence[Image], trained: Sequence[Image]) -> Sequence[Image]:
+    """Return the images that set thresholds: the held-out ones; without any the last fifth, as in the reference."""
+    return held_out or trained[-max(1, len(trained) // 5) :]

@@ -4,13 +4,14 @@ Both residuals are first divided by their `percent`-th percentile over the held-
 reference's estimate. The other estimators multiply the pair by one factor, read off the anomaly maps it gives.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ssim_ae.config import Config
 from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map, level_of_area
 
+FEW_WINDOWS, FEW_IMAGES = 10, 20  # fewer are worth a warning
 JUST_ABOVE = 1 + 1e-5  # the largest held-out score must not round to more than the limit
 
 
@@ -41,16 +42,20 @@ def percentiles(held_out: Sequence[Residuals], percent: float) -> Thresholds:
     )
 
 
-def enough_pixels_note(held_out: Sequence[Residuals], percent: float) -> str:
-    """Return a warning where fewer than 10 independent windows lie above the percentile, else nothing."""
+def few_images_notes(held_out: Sequence[Residuals], percent: float) -> Iterator[str]:
+    """Yield warnings where the held-out images are too few for what is asked of them."""
     windows = sum(maps.ssim.size for maps in held_out) / 11**2  # neighbouring px share their SSIM window
     above = windows * (100 - percent) / 100
-    if above >= 10:
-        return ""
-    return (
-        f"{len(held_out)} held-out images are few for the {percent:g}th percentile: "
-        f"it rests on about {above:.0f} independent windows; lower percent or hold out more"
-    )
+    if above < FEW_WINDOWS:
+        yield (
+            f"{len(held_out)} held-out images are few for the {percent:g}th percentile: "
+            f"it rests on about {above:.0f} independent windows; lower percent or hold out more"
+        )
+    if len(held_out) < FEW_IMAGES:
+        yield (
+            f"thresholds rest on {len(held_out)} held-out images: "
+            f"up to 1 good image in {len(held_out) + 1} may be called defective; more good images make them surer"
+        )
 
 
 def _factor(maps: Sequence[np.ndarray], config: Config) -> float:

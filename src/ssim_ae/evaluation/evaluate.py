@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite, nan
@@ -28,7 +29,7 @@ from ssim_ae.evaluation.metrics import (
     wilson,
 )
 from ssim_ae.images.files import read_mask
-from ssim_ae.images.folders import GOOD, Dataset, TestImage
+from ssim_ae.images.folders import GOOD, Dataset, TestImage, find_dataset
 from ssim_ae.storage import write_whole
 
 ALL = "all"
@@ -108,15 +109,20 @@ class Evaluation:
         return f"AUC: {whole.pixel_auroc.value}, ok: {self.pixels.ok}, nok: {self.pixels.nok}, avg: {self.pixels.avg}"
 
 
-def evaluate(detector: Detector, dataset: Dataset, folder: Path | None = None) -> Evaluation:
-    """Inspect the test images; write figures (JSON, CSV) and pictures into `folder`.
+def evaluate(
+    detector: Detector, dataset: Dataset | str | os.PathLike[str], folder: str | os.PathLike[str] | None = None
+) -> Evaluation:
+    """Inspect the test images of a data set or its folder; write figures (JSON, CSV) and pictures into `folder`.
 
     A test image that cannot be read is left out and noted. InputError where there are none.
     """
+    if not isinstance(dataset, Dataset):
+        dataset = find_dataset(Path(dataset))
+    target = Path(folder) if folder else None
     if not dataset.test:
         raise InputError(f"{dataset.root}: no test images; looked in its folder test")
-    if folder:
-        folder.mkdir(parents=True, exist_ok=True)
+    if target:
+        target.mkdir(parents=True, exist_ok=True)
     cases: list[Case] = []
     notes: list[str] = []
     with progress("inspecting test images", len(dataset.test)) as bar:
@@ -126,16 +132,20 @@ def evaluate(detector: Detector, dataset: Dataset, folder: Path | None = None) -
             if isinstance(inspection, InputError):
                 notes.append(f"left out: {inspection}")
                 continue
-            truth = _truth(image, detector, inspection)
+            try:
+                truth = _truth(image, detector, inspection)
+            except InputError as error:
+                truth = None
+                notes.append(f"ground truth left out: {error}")
             cases.append(Case(image, inspection.score, inspection.anomaly, truth))
-            if folder:
-                pictures.write_case(folder / "images", image.name, inspection)
+            if target:
+                pictures.write_case(target / "images", image.name, inspection)
     if not cases:
         raise InputError(f"{dataset.root}: no test image could be read")
     evaluation = summarise(cases, dataset.name, tuple(notes))
-    if folder:
-        _write_figures(evaluation, folder)
-        pictures.write_contact_sheet(folder, evaluation.cases, evaluation.dataset)
+    if target:
+        _write_figures(evaluation, target)
+        pictures.write_contact_sheet(target, evaluation.cases, evaluation.dataset)
     return evaluation
 
 

@@ -271,10 +271,10 @@ def badge(grid: Grid, rng: Generator) -> Surface:
     row_height, row_stitch = rows(grid, pitch=9, length=46)
 
     part = np.select([on_rim, on_ring, in_star, grid.radius < 92], [0, 1, 2, 3], 4)
-    heights: list[Any] = [rim_height + 2, ring_height + 1, star_height + 1, row_height, np.float32(-3)]
+    heights: Any = [rim_height + 2, ring_height + 1, star_height + 1, row_height, np.float32(-3)]
     height = np.choose(part, heights)
     relief = np.choose(part, [rim_height, ring_height, star_height, row_height, np.float32(2)])
-    stitches = [rim_stitch + 3000, ring_stitch + 2000, star_stitch + 1000, row_stitch, np.float32(9000)]
+    stitches: Any = [rim_stitch + 3000, ring_stitch + 2000, star_stitch + 1000, row_stitch, np.float32(9000)]
     shadow = 0.62 + 0.38 * step(grid.seen_from(2.5, 3.5).radius, low=97, high=109)
     tone = np.where(part < 4, 0.66 + 0.34 * step(relief, low=0, high=2), shadow)
     colour = np.array(BADGE_COLOURS, np.float32)[part] * tone[..., None]

@@ -32,8 +32,8 @@ class TestImage:
 
     @property
     def name(self) -> str:
-        """`defect/stem`, unique in its data set."""
-        return f"{self.defect}/{self.path.stem}"
+        """`defect/stem`, with the suffix too where it is not .png: unique in its data set."""
+        return f"{self.defect}/{self.path.stem if self.path.suffix == '.png' else self.path.name}"
 
 
 @dataclass(frozen=True)

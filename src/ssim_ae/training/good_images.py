@@ -103,8 +103,12 @@ def check_test_images(dataset: Dataset) -> list[InputError]:
 
 def _each(function: Callable[[Path], Result], paths: Sequence[Path], label: str) -> list[Result]:
     results = []
-    with progress(label, len(paths)) as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for result in pool.map(function, paths):
-            results.append(result)
-            bar.advance()
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        with progress(label, len(paths)) as bar:
+            for result in pool.map(function, paths):
+                results.append(result)
+                bar.advance()
+    finally:
+        pool.shutdown(cancel_futures=True)
     return results

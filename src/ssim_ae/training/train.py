@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ssim_ae.config import Config
-from ssim_ae.detection.calibrate import calibrate
+from ssim_ae.detection.calibrate import calibrate, threshold_images
 from ssim_ae.detection.detector import DETECTOR_NAME, Detector
 from ssim_ae.detection.detector_file import DetectorFile, read_detector, table_of, versions, write_detector
 from ssim_ae.detection.residuals import Thresholds
@@ -97,11 +97,15 @@ def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, run
     end = fit(engine, config, len(good.trained), len(good.held_out), position, save)
     finished = end.step == config.epochs * (config.augment_num // config.batch_size)
     notes = list(good.notes)
+    if not good.held_out:
+        notes.append(
+            "thresholds come from images it learned from (none held out): expect more false alarms on new ones"
+        )
     if writes and folder:
         if end.history:
             draw_history(folder, end.history)
         detector = Detector(config, Thresholds(1, 1), engine.runtime())
-        calibration = calibrate(detector, threshold_images(good), config)
+        calibration = calibrate(detector, threshold_images(good.held_out, good.trained), config)
         notes += calibration.notes
         provenance = {
             "dataset": dataset.name,
@@ -119,11 +123,6 @@ def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, run
         file = DetectorFile(config, calibration.thresholds, engine.weights(), provenance)
         write_detector(folder / DETECTOR_NAME, file)
     return Run(folder or runs, dataset, config, finished, writes, tuple(notes))
-
-
-def threshold_images(good: GoodImages) -> tuple[Path, ...]:
-    """Return the held-out images; without any the last fifth of the training images, as in the reference."""
-    return good.held_out or good.trained[-max(1, len(good.trained) // 5) :]
 
 
 def _write_patches(engine: Engine, config: Config, folder: Path, images: int) -> None:

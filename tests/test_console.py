@@ -1,0 +1,42 @@
+import io
+
+import pytest
+
+from ssim_ae import console
+from ssim_ae.console import progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_shows_a_bar_with_note_rate_and_time_left(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(console.sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "120")
+    with progress("training", 100, done=20, unit="patches") as bar:
+        bar.advance(30, "loss 0.5")
+        bar.advance(50, "loss 0.4")
+    shown = terminal.getvalue()
+    assert "training" in shown and "loss 0.4" in shown and "patches/s" in shown and "100%" in shown
+
+
+def test_a_log_shows_a_line_now_and_then(monkeypatch, capsys):
+    now = iter(range(0, 1000, 5))
+    monkeypatch.setattr(console.time, "monotonic", lambda: float(next(now)))
+    with progress("training", 100, unit="patches") as bar:
+        for _ in range(10):
+            bar.advance(10, "loss 0.5")
+    lines = capsys.readouterr().err.splitlines()
+    assert 2 < len(lines) < 10
+    assert lines[0].startswith("training ") and "loss 0.5" in lines[0] and "patches/s" in lines[0] and "left" in lines[0]
+
+
+@pytest.mark.parametrize("rank", ["1", "7"])
+def test_only_the_first_of_several_workers_speaks(monkeypatch, capsys, rank):
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setattr(console, "LOG_SECONDS", 0)
+    with progress("training", 10) as bar:
+        bar.advance(5)
+    assert capsys.readouterr().err == ""

@@ -91,8 +91,8 @@ def test_train_evaluate_and_predict(capsys, fabric_folder, tmp_path, monkeypatch
     rows = json.loads((tmp_path / "p.json").read_text())
     assert status == 0 and len(out.splitlines()) == len(rows) == 2
     assert (tmp_path / "p.csv").read_text().splitlines()[0] == "path,verdict,score,defect_share,error"
-    assert sorted(path.name for path in (tmp_path / "overlays").iterdir()) == ["000.png", "cut_000.png"]
-    assert read(tmp_path / "overlays" / "000.png").shape == (64, 64, 3)
+    assert sorted(path.name for path in (tmp_path / "overlays").iterdir()) == ["000_overlay.png", "cut_000_overlay.png"]
+    assert read(tmp_path / "overlays" / "000_overlay.png").shape == (64, 64, 3)
 
 
 def test_predict_goes_on_after_a_bad_image(capsys, tiny_run, fabric_folder, tmp_path):
@@ -122,7 +122,7 @@ def test_threshold_writes_a_new_file_and_keeps_the_old_one(capsys, tiny_run, fab
     target = tmp_path / "new.safetensors"
     arguments = ["threshold", tiny_run.folder, "--threshold", "percent", "--percent", 90, "--output", target]
     status, out, _ = run(capsys, *arguments)
-    assert status == 0 and "cross-validated on 2 good images" in out
+    assert status == 0 and "percent on 2 good images; cross-validated" in out
     old, new = read_detector(tiny_run.detector_path), read_detector(target)
     assert new.provenance["thresholds"]["estimator"] == "percent" and new.config.percent == 90
     assert new.thresholds != old.thresholds
@@ -132,7 +132,7 @@ def test_threshold_writes_a_new_file_and_keeps_the_old_one(capsys, tiny_run, fab
     assert status == 2 and "exists already" in err
     folder = fabric_folder / "test" / "good"
     status, out, _ = run(capsys, "threshold", tiny_run.folder, folder, "--output", tmp_path / "other.safetensors")
-    assert status == 0 and "cross-validated on 4 good images" in out
+    assert status == 0 and "on 4 good images" in out
 
 
 def test_bad_images_are_named_and_skipped_on_request(capsys, fabric_folder, hollow_png, tmp_path, monkeypatch):

@@ -66,7 +66,7 @@ def test_sections_hold_every_key_once():
 
 
 def test_what_is_written_is_read_again(tmp_path):
-    config = Config(epochs=3, lr=1e-5, dataset="a b: c", percent=99.95, eval_epochs=[1, 2])
+    config = Config(epochs=3, lr=1e-5, dataset="1e5", dataset_path="a b: c #ü", percent=99.95, eval_epochs=[1, 2])
     assert Config.read(written(tmp_path, config.to_yaml())) == config
 
 
@@ -87,6 +87,7 @@ def test_what_is_written_is_read_again(tmp_path):
         ("epochs: 1\nepochs: 2", "key 'epochs' is given twice"),
         ("device_target: TPU", "device_target: Input should be 'auto', 'CPU', 'GPU' or 'Ascend', not 'TPU'"),
         ("lr: .nan", "lr: "),
+        ("checkpoint_seconds: .inf", "checkpoint_seconds: "),
         ("- a\n- b", "should be lines of the form 'key: value'"),
         ("a: [1", "not a YAML file in line "),
         ("holdout: 1", "holdout: "),
@@ -109,6 +110,17 @@ def test_the_command_line_comes_on_top(tmp_path):
     path = written(tmp_path, "epochs: 5\nlr: 1e-4")
     config = Config.read(path, {"epochs": "7", "grayscale": "True", "p_ratate": "0"})
     assert (config.epochs, config.lr, config.grayscale, config.p_rotate) == (7, 1e-4, True, 0)
+
+
+def test_a_mistake_on_the_command_line_is_said_to_be_there(tmp_path):
+    path = written(tmp_path, "epochs: 5")
+    for overrides, message in (({"epochs": "x"}, "command line: epochs: "), ({"epoch": "5"}, "command line: unknown")):
+        with pytest.raises(InputError, match=message):
+            Config.read(path, overrides)
+
+
+def test_a_list_is_an_option_too():
+    assert Config.read(None, {"eval_epochs": "[1, 20]"}).eval_epochs == [1, 20]
 
 
 def test_numbers_in_exponent_form_without_a_dot_are_numbers(tmp_path):

@@ -30,7 +30,9 @@ def test_a_log_shows_a_line_now_and_then(monkeypatch, capsys):
             bar.advance(10, "loss 0.5")
     lines = capsys.readouterr().err.splitlines()
     assert 2 < len(lines) < 10
-    assert lines[0].startswith("training ") and "loss 0.5" in lines[0] and "patches/s" in lines[0] and "left" in lines[0]
+    assert (
+        lines[0].startswith("training ") and "loss 0.5" in lines[0] and "patches/s" in lines[0] and "left" in lines[0]
+    )
 
 
 @pytest.mark.parametrize("rank", ["1", "7"])

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -52,3 +54,13 @@ def test_another_kind_of_file_is_refused(tmp_path):
 def test_new_folders_are_numbered_and_never_reused(tmp_path):
     names = [storage.new_folder(tmp_path / "runs", "x").name for _ in range(3)]
     assert names == ["x-1", "x-2", "x-3"]
+
+
+def test_links_are_followed_and_pipes_written_into(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_text("old")
+    link.symlink_to(target)
+    storage.write_whole(link, "new")
+    assert link.is_symlink() and target.read_text() == "new"
+    storage.write_whole(Path("/dev/null"), "gone")
+    assert Path("/dev/null").is_char_device()

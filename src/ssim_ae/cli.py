@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +29,9 @@ EVALUATION_KEYS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may be no text
     warnings.filterwarnings("ignore", module="PIL")  # what matters of it is an InputError
     if not given or given[0] not in VERBS:
         return _overview(given)
@@ -43,10 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except OSError as error:
-        print(f"ssim-ae: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
+        print(f"ssim-ae: {f'{error.filename}: {error.strerror}' if error.filename else error}", file=sys.stderr)
         return UNUSABLE
     except KeyboardInterrupt:
-        print("\nssim-ae: interrupted", file=sys.stderr)
+        print("\nssim-ae: interrupted; a training goes on with: ssim-ae train --resume RUN", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -72,12 +76,12 @@ def _train(options: argparse.Namespace) -> int:
     run = train(config, runs=options.runs, resume=options.resume, skip_bad=options.skip_bad)
     if not run.writes:
         return 0
-    _print_notes(run.notes)
     if run.finished and run.config.run_eval and run.dataset.test:
         _evaluate_into(run.folder / "evaluation", run.detector_path, run.dataset, run.config)
-    print(f"detector: {run.detector_path}")
+    _print_thresholds(run.detector_path)
     if not run.finished:
-        print(f"stopped early; go on with: ssim-ae train --resume {run.folder}")
+        skipping = " --skip-bad" if options.skip_bad else ""
+        print(f"stopped early; go on with: ssim-ae train --resume {run.folder}{skipping}")
         return INTERRUPTED
     return 0
 
@@ -101,8 +105,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     if not place:
         raise InputError("checkpoint_path: no detector given; name a detector file or a run's folder")
     path = detector_path(Path(place))
-    trained_on = read_detector(path).config.dataset_path
-    root = Path(options.folder or config.dataset_path or trained_on)
+    given = {key: getattr(config, key) for key in EVALUATION_KEYS if key in config.model_fields_set}
+    config = read_detector(path).config.replace(**given)
+    root = options.folder or config.dataset_path
     dataset = find_dataset(root, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     _evaluate_into(new_folder(Path(config.save_dir), dataset.name), path, dataset, config)
     return 0
@@ -119,10 +124,12 @@ def _evaluate_into(folder: Path, detector: Path, dataset: Dataset, config: Confi
 
 
 def _print_evaluation(evaluation: Evaluation, folder: Path, *, image_level: bool) -> None:
+    from ssim_ae.console import note
     from ssim_ae.evaluation.table import print_table
 
     print_table(evaluation)
-    _print_notes(evaluation.notes)
+    for text in evaluation.notes:
+        note(text)
     print(f"pictures: {folder / 'contact_sheet.png'}")
     print(evaluation.reference_line(image_level=image_level), flush=True)
 
@@ -135,21 +142,15 @@ def _threshold_arguments(parser: _Parser) -> None:
 
 
 def _threshold(options: argparse.Namespace) -> int:
-    from ssim_ae.detection.calibrate import recalibrate
+    from ssim_ae.detection.recalibrate import recalibrate
 
-    target, calibration = recalibrate(
+    target, _ = recalibrate(
         Path(options.detector),
         Path(options.folder) if options.folder else None,
         _overrides(options),
         Path(options.output) if options.output else None,
     )
-    _print_notes(calibration.notes)
-    alarms = calibration.origin["false_alarms"]
-    print(f"ssim_threshold: {calibration.thresholds.ssim:.6g}, l1_threshold: {calibration.thresholds.l1:.6g}")
-    if alarms is not None:
-        count = calibration.origin["good_images"]
-        print(f"cross-validated on {count} good images: {100 * alarms:.1f} % of them called defective")
-    print(f"detector: {target}")
+    _print_thresholds(target)
     return 0
 
 
@@ -226,7 +227,8 @@ def _demo(options: argparse.Namespace) -> int:
 
     for run, evaluation in demo(Path(options.folder)):
         _print_evaluation(evaluation, run.folder / "evaluation", image_level=True)
-        print(f"detector: {run.detector_path}\n", flush=True)
+        _print_thresholds(run.detector_path)
+        print(flush=True)
     return 0
 
 
@@ -286,9 +288,16 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     return {key: value for key, value in given.items() if value is not None}
 
 
-def _print_notes(notes: Iterable[str]) -> None:
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+def _print_thresholds(path: Path) -> None:
+    from ssim_ae.detection.detector_file import read_detector
+
+    file = read_detector(path)
+    origin = file.provenance["thresholds"]
+    alarms = origin["false_alarms"]
+    promise = "" if alarms is None else f"; cross-validated, {100 * alarms:.1f} % of them are called defective"
+    print(f"thresholds: ssim {file.thresholds.ssim:.4g}, l1 {file.thresholds.l1:.4g}", end="")
+    print(f" ({origin['estimator']} on {origin['good_images']} good images{promise})")
+    print(f"detector: {path}")
 
 
 def _overview(given: Sequence[str]) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,13 +16,14 @@ from pydantic.fields import FieldInfo
 from ssim_ae.errors import InputError
 from ssim_ae.spelling import SPELLINGS, nearest
 
+COMMAND_LINE = "command line"
 CROP_SIZES = (32, 64, 128, 256, 512)
 
 
 class Config(BaseModel):
     """All settings of a detector. Immutable; `Config(epochs=5)`, `Config.read(path)` or `config.replace(...)`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
 
     # data
     dataset: str = Field("none", description="name of the data set; names the run's folder")
@@ -158,18 +160,25 @@ class Config(BaseModel):
     @classmethod
     def read(cls, path: str | os.PathLike[str] | None, overrides: Mapping[str, Any] | None = None) -> Self:
         """Read a YAML file, if any, and set `overrides` over it. InputError names file, key and nearest valid key."""
-        values = _read_yaml(Path(path)) if path else {}
-        return cls._checked(values | _respelt(dict(overrides or {}), "command line"), str(path or "command line"))
+        above = _respelt(dict(overrides or {}), COMMAND_LINE)
+        for key, value in above.items():
+            if isinstance(value, str) and key in cls.model_fields and cls.model_fields[key].annotation == list[int]:
+                above[key] = yaml.safe_load(value)
+        below = _read_yaml(Path(path)) if path else {}
+        return cls._checked(below | above, str(path or COMMAND_LINE), overridden=above)
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some values changed, validated."""
         return self._checked(self.model_dump() | changes, "config")
 
     @classmethod
-    def _checked(cls, values: dict[str, Any], source: str) -> Self:
+    def _checked(cls, values: dict[str, Any], source: str, overridden: Collection[str] = ()) -> Self:
+        def origin(key: str) -> str:
+            return COMMAND_LINE if key in overridden else source
+
         for key in values:
             if key not in cls.model_fields:
-                raise InputError(f"{source}: unknown key {key!r}{nearest(key, cls.model_fields)}")
+                raise InputError(f"{origin(key)}: unknown key {key!r}{nearest(key, cls.model_fields)}")
         try:
             return cls(**values)
         except ValidationError as error:
@@ -177,7 +186,7 @@ class Config(BaseModel):
             key = ".".join(map(str, first["loc"]))
             reason = first["msg"].removeprefix("Value error, ")
             where = f"{key}: {reason}, not {first['input']!r}" if key else reason
-            raise InputError(f"{source}: {where}") from error
+            raise InputError(f"{origin(str(first['loc'][0]) if key else '')}: {where}") from error
 
     def to_yaml(self) -> str:
         """Return the settings as YAML, every key with its meaning."""
@@ -185,8 +194,7 @@ class Config(BaseModel):
         for title, keys in sections():
             lines = [f"# {title}"]
             for key, field in keys:
-                value = yaml.safe_dump(getattr(self, key), default_flow_style=True).removesuffix("...\n").strip()
-                lines.append(f"{key}: {value}".ljust(34) + f"  # {field.description}")
+                lines.append(f"{key}: {_yaml(getattr(self, key))}".ljust(34) + f"  # {field.description}")
             blocks.append("\n".join(lines))
         return "\n\n".join(blocks) + "\n"
 
@@ -208,6 +216,13 @@ def sections() -> Iterator[tuple[str, list[tuple[str, FieldInfo]]]]:
     starts = [index for index, (key, _) in enumerate(fields) if key in SECTIONS]
     for start, end in zip(starts, [*starts[1:], len(fields)], strict=True):
         yield SECTIONS[fields[start][0]], fields[start:end]
+
+
+def _yaml(value: Any) -> str:
+    """A string is quoted: 1e5 may be a name."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
 
 
 class _Loader(yaml.SafeLoader):

@@ -18,10 +18,16 @@ class Bar(Protocol):
         ...
 
 
+def note(text: str) -> None:
+    """Say what a person should know, though the work goes on."""
+    if _speaks():
+        print(f"note: {text}", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def progress(label: str, total: int, *, done: int = 0, unit: str = "") -> Iterator[Bar]:
     """Show how far the work of `total` units has come, how fast it goes and how long it will take."""
-    if os.environ.get("RANK", "0") != "0":  # the first process of a distributed training speaks for all
+    if not _speaks():
         yield _Silent()
     elif sys.stderr.isatty():
         with _terminal_bar(label, total, done, unit) as bar:
@@ -53,6 +59,11 @@ def _terminal_bar(label: str, total: int, done: int, unit: str) -> Iterator[Bar]
 
     with Progress(*columns, console=Console(stderr=True)) as bar:
         yield Terminal(bar, bar.add_task(label, total=total, completed=done, note="", rate=""))
+
+
+def _speaks() -> bool:
+    """The first process of a distributed training speaks for all."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class _Silent:

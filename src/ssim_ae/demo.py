@@ -33,4 +33,6 @@ def demo(folder: Path) -> Iterator[tuple[Run, Evaluation]]:
         if not data.exists():
             fabric.make(folder / "fabric", classes=[name], **IMAGES)
         run = train(Config(dataset_path=str(data), **SETTINGS), runs=folder / "runs")
+        if not run.finished:
+            raise KeyboardInterrupt
         yield run, evaluate(Detector.load(run.detector_path), run.dataset, run.folder / "evaluation")

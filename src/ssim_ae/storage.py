@@ -15,9 +15,16 @@ METADATA_KEY = "ssim-ae"  # the one key of the safetensors header that holds our
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
-    """Write `data` to `path` at once: no reader, and no crash, ever sees half of it."""
-    payload = data.encode() if isinstance(data, str) else data
+    """Write `data` to `path` at once: no reader, and no crash, ever sees half of it.
+
+    A link is followed; a device or pipe is written into.
+    """
+    payload = data.encode(errors="surrogateescape") if isinstance(data, str) else data
+    path = path.resolve()
     try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(payload)
+            return
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
@@ -58,6 +65,12 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str
     if not isinstance(metadata, dict) or metadata.get("kind") != kind:
         raise InputError(f"{path}: not a {kind} file: written by another program")
     return tensors, metadata
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed `write_whole` left in a folder of ours."""
+    for path in folder.glob(".*.part"):
+        path.unlink(missing_ok=True)
 
 
 def new_folder(parent: Path, name: str) -> Path:

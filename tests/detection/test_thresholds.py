@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from ssim_ae import InputError
 from ssim_ae.config import Config
 from ssim_ae.detection.calibrate import false_alarms
 from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map
@@ -59,18 +60,29 @@ def test_given_thresholds_override(held_out):
     assert half == Thresholds(0.5, percentiles(held_out, 98).l1)
 
 
+def test_a_given_threshold_does_not_sway_the_other(held_out):
+    config = Config(threshold="max", percent=90, ssim_threshold=9)
+    assert scores(held_out, config).max() == pytest.approx(1, abs=1e-3)
+
+
+def test_all_background_is_refused(held_out):
+    nothing = [maps._replace(foreground=np.zeros((64, 64), bool)) for maps in held_out]
+    with pytest.raises(InputError, match="bg_mask W: every good image is all background"):
+        estimate(nothing, Config(bg_mask="W"))
+
+
 def test_without_images_there_is_no_estimate():
-    with pytest.raises(ValueError, match="no good images"):
+    with pytest.raises(InputError, match="no good images"):
         estimate([], Config())
 
 
 def test_few_images_for_a_high_percentile_are_noted(held_out):
     assert list(few_images_notes(held_out * 2, 95)) == []
     assert list(few_images_notes(held_out, 95)) == [
-        "thresholds rest on 12 held-out images: up to 1 good image in 13 may be called defective; "
+        "thresholds rest on 12 good images: expect about 1 new good image in 13 to be called defective; "
         "more good images make them surer"
     ]
-    assert "24 held-out images are few for the 99.95th percentile" in next(few_images_notes(held_out * 2, 99.95))
+    assert "24 good images are few for the 99.95th percentile" in next(few_images_notes(held_out * 2, 99.95))
 
 
 def test_false_alarms_are_counted_on_images_left_out(held_out):

@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 from math import isnan
 
 import numpy as np
@@ -10,7 +11,7 @@ from ssim_ae import evaluate, find_dataset
 from ssim_ae.evaluation.evaluate import ALL, Case, summarise
 from ssim_ae.evaluation.pictures import choose
 from ssim_ae.evaluation.table import print_table
-from ssim_ae.images.files import read, read_mask
+from ssim_ae.images.files import read, read_mask, write_png
 from ssim_ae.images.folders import TestImage as Image
 
 
@@ -126,3 +127,26 @@ def test_defects_without_ground_truth_are_left_out_of_the_pixel_figures():
 def test_an_empty_mask_is_no_region():
     evaluation = summarise([case("good", 0.5), case("hole", 2, np.zeros((16, 16), bool))], "x")
     assert isnan(evaluation.figures[ALL].pixel_auroc.value)
+
+
+def test_images_the_detector_was_made_from_are_left_out(tiny_run, fabric_folder, tmp_path):
+    from ssim_ae import Detector
+
+    for kind in ("good", "hole"):
+        shutil.copytree(fabric_folder / "test" / kind, tmp_path / "test" / kind)
+    learned = sorted((fabric_folder / "train" / "good").iterdir())[0]
+    shutil.copytree(fabric_folder / "train", tmp_path / "train")
+    shutil.copy(learned, tmp_path / "test" / "good" / "again.png")
+    evaluation = evaluate(Detector.load(tiny_run.folder, device_target="CPU"), tmp_path)
+    assert evaluation.figures[ALL].good == 4
+    assert "1 test images left out: the detector was made from them" in evaluation.notes
+
+
+def test_a_mask_of_other_proportions_is_left_out(tiny_run, fabric_folder, tmp_path):
+    from ssim_ae import Detector
+
+    copy = shutil.copytree(fabric_folder, tmp_path / "copy")
+    write_png(copy / "ground_truth" / "hole" / "000_mask.png", np.ones((64, 32), bool))
+    evaluation = evaluate(Detector.load(tiny_run.folder, device_target="CPU"), copy)
+    assert any("32 x 64 px for an image of 64 x 64" in text for text in evaluation.notes)
+    assert isnan(evaluation.figures["hole"].pixel_auroc.value)

@@ -37,12 +37,15 @@ def test_just_a_folder_of_good_images(tmp_path):
 
 
 def test_good_beside_defects_without_masks(tmp_path):
-    good = images(tmp_path / "good", 10)
+    good = images(tmp_path / "good", 60)
     images(tmp_path / "scratch", 2)
     dataset = find_dataset(tmp_path)
-    kept = [image.path for image in dataset.test if image.defect == "good"]
-    assert kept == good[4::5] and not set(kept) & set(dataset.good)
-    assert len(dataset.good) == 8
+    kept = {image.path for image in dataset.test if image.defect == "good"}
+    assert kept | set(dataset.good) == set(good) and not kept & set(dataset.good)
+    assert 5 <= len(kept) <= 20
+    (tmp_path / "good" / "0000.png").write_bytes(good[0].read_bytes())
+    later = {image.path for image in find_dataset(tmp_path).test if image.defect == "good"}
+    assert later >= kept, "images that come later move none"
     assert [image.name for image in dataset.test if image.defect != "good"] == ["scratch/000", "scratch/001"]
 
 
@@ -81,10 +84,13 @@ def test_files_folders_and_patterns_are_expanded(tmp_path):
     assert expand([str(tmp_path / "a" / "*.png")]) == flat
     assert expand([str(tmp_path / "**" / "00[01].png")]) == sorted([*flat[:2], *deep])
     assert expand([str(tmp_path / "none.png")]) == [tmp_path / "none.png"], "its reader names it"
-    for nothing in (tmp_path / "*.bmp", tmp_path):
-        if nothing == tmp_path:
-            nothing = tmp_path / "empty"
-            nothing.mkdir()
+    assert expand([str(flat[0]), str(tmp_path / "a")]) == flat + deep, "each file once"
+    (tmp_path / "a" / ".cache").mkdir()
+    images(tmp_path / "a" / ".cache", 1)
+    assert expand([str(tmp_path / "a")]) == flat + deep
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("no image")
+    for nothing in (tmp_path / "*.bmp", tmp_path / "*.txt", tmp_path / "a**/x", tmp_path / "empty", ""):
         with pytest.raises(InputError, match="no images there"):
             expand([str(nothing)])
 

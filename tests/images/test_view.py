@@ -3,7 +3,7 @@ import pytest
 
 from ssim_ae.images.view import View
 
-OBJECT = View(im_resize=266, size=256, grayscale=False, bit_depth=16)
+OBJECT = View(im_resize=266, size=256, bit_depth=16)
 
 
 def test_the_centre_is_cut_from_the_resized_image(rng):
@@ -15,7 +15,7 @@ def test_the_centre_is_cut_from_the_resized_image(rng):
     ("dtype", "bit_depth", "white"), [(np.uint8, 16, 255), (np.uint16, 16, 65535), (np.uint16, 12, 4095)]
 )
 def test_white_is_one(dtype, bit_depth, white):
-    view = View(im_resize=64, size=64, grayscale=True, bit_depth=bit_depth)
+    view = View(im_resize=64, size=64, bit_depth=bit_depth)
     image = np.full((50, 70, 1), white, dtype)
     assert np.allclose(view.centre(image), 1)
 
@@ -44,6 +44,6 @@ def test_what_was_cut_off_is_zero():
 
 
 def test_a_map_of_its_own_size_is_unchanged(rng):
-    view = View(im_resize=64, size=64, grayscale=True, bit_depth=16)
+    view = View(im_resize=64, size=64, bit_depth=16)
     values = rng.random((64, 64))
     assert np.array_equal(view.back(values, 64, 64), values)

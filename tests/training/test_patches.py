@@ -4,7 +4,8 @@ import torch
 from scipy.ndimage import rotate
 
 from ssim_ae.config import Config
-from ssim_ae.training.patches import Picks, cut, draw, epoch_picks, monitor_picks
+from ssim_ae.training.patches import Picks, draw, epoch_picks, monitor_picks
+from ssim_ae.training.torch_engine import cut
 
 STILL = {"p_rotate": 0, "p_horizontal_flip": 0, "p_vertical_flip": 0}
 
@@ -104,3 +105,16 @@ def test_picks_are_taken_in_order(rng):
     taken = picks.take(order)
     assert isinstance(taken, Picks) and len(taken) == 10
     assert np.array_equal(taken.affine, picks.affine[order])
+
+
+def test_more_images_than_patches_are_all_seen_in_time():
+    config = Config(augment_num=50, batch_size=10, online_aug=True)
+    seen = {image for epoch in range(4) for image in epoch_picks(config, 130, epoch).image.tolist()}
+    assert seen == set(range(130))
+
+
+def test_float_images_are_cut_like_bytes(rng):
+    config = Config(im_resize=96, crop_size=64)
+    stack = smooth(96)
+    picks = draw(config, 3, 6, rng)
+    assert torch.allclose(cut(stack, picks, 64), cut(stack.float() / 255, picks, 64), atol=1e-5)

@@ -12,8 +12,10 @@ from PIL import Image
 from ssim_ae import Config, Detector, InputError, train
 from ssim_ae.detection.detector_file import read_detector
 from ssim_ae.images.files import read
+from ssim_ae.images.folders import content_hash, find_dataset
 from ssim_ae.training import loop
 from ssim_ae.training.checkpoints import CHECKPOINT_NAME
+from ssim_ae.training.good_images import load_good_images
 
 SMALL = ["im_resize=64", "crop_size=32", "z_dim=8", "flc=4", "stride=16", "batch_size=16", "device_target=CPU"]
 
@@ -70,7 +72,7 @@ def test_the_same_seed_gives_the_same_weights(tiny_config, tiny_run, tmp_path):
 def test_test_images_are_not_used(tiny_run, fabric_folder):
     provenance = read_detector(tiny_run.detector_path).provenance
     used = provenance["trained_images"] + provenance["held_out_images"]
-    assert sorted(used) == sorted(path.name for path in (fabric_folder / "train" / "good").iterdir())
+    assert sorted(used) == sorted(content_hash(path) for path in (fabric_folder / "train" / "good").iterdir())
     assert len(provenance["held_out_images"]) == 2 == provenance["thresholds"]["good_images"]
 
 
@@ -155,7 +157,47 @@ def test_aug_dir_holds_the_patches_and_is_never_overwritten(tiny_config, tmp_pat
 def test_what_cannot_be_is_one_line(tiny_config, tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
         train(tiny_config.replace(**changes), runs=tmp_path)
-    assert not tmp_path.joinpath("runs").exists()
+    assert not list(tmp_path.glob("*/detector.safetensors"))
+
+
+def test_resuming_under_other_settings_is_refused(tiny_run, tmp_path):
+    for name in ("config.yaml", CHECKPOINT_NAME):
+        (tmp_path / name).write_bytes((tiny_run.folder / name).read_bytes())
+    (tmp_path / "config.yaml").write_text(tiny_run.config.replace(epochs=9).to_yaml())
+    with pytest.raises(InputError, match=r"written with epochs 2, not 9"):
+        train(tiny_run.config, resume=tmp_path)
+
+
+def test_leftovers_of_a_kill_are_removed_on_resume(tiny_run, tmp_path):
+    for name in ("config.yaml", CHECKPOINT_NAME):
+        (tmp_path / name).write_bytes((tiny_run.folder / name).read_bytes())
+    (tmp_path / ".checkpoint.safetensors.abc.part").write_bytes(b"half")
+    assert same(weights(train(tiny_run.config, resume=tmp_path)), weights(tiny_run))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_loss_that_is_no_number_is_one_line(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "learning_rate", lambda *_: float("inf"))
+    with pytest.raises(InputError, match="the loss became nan: lower lr"):
+        train(tiny_config.replace(checkpoint_seconds=0), runs=tmp_path)
+
+
+def test_deep_images_are_learned_from_in_full_depth(tiny_config, tmp_path, capsys):
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        values = rng.integers(0, 1024, (64, 64), dtype=np.uint16)
+        Image.fromarray(values).save(folder / f"{number}.png")
+    run = train(tiny_config.replace(dataset_path=str(folder), grayscale=True), runs=tmp_path)
+    assert (
+        "16-bit images reach only 1023 of 65535: for a camera of fewer bits set --bit_depth 10"
+        in capsys.readouterr().err
+    )
+    sheet = read(run.folder / "patches.png")
+    assert len(np.unique(sheet)) <= 6, "in eight bits nearly black"
+    good = load_good_images(find_dataset(folder), run.config)
+    assert good.stack.dtype == np.float32 and len(np.unique(good.stack)) > 900
 
 
 def test_bf16_learns_too(tiny_config, tmp_path):
@@ -199,7 +241,7 @@ def test_a_killed_run_is_resumed_bit_for_bit(fabric_folder, tmp_path, kills):
             steps_seen.append(checkpoint.exists())
     subprocess.run(arguments, check=True, **quiet)
     assert any(steps_seen), "no kill came after the first checkpoint"
-    folder = next((tmp_path / "killed").iterdir())
+    folder = folders[0].parent
     assert same(read_detector(folder / "detector.safetensors").weights, whole)
 
 

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from ssim_ae.config import Config
-from ssim_ae.console import progress
-from ssim_ae.detection.detector import Detector, detector_path
-from ssim_ae.detection.detector_file import DetectorFile, read_detector, write_detector
+from ssim_ae.console import note, progress
+from ssim_ae.detection.detector import Detector
 from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map
 from ssim_ae.detection.thresholds import estimate, few_images_notes
 from ssim_ae.errors import InputError
-from ssim_ae.images.folders import find_dataset
 
 FOLDS = 5
-Image = TypeVar("Image")  # a path or a name
+Image = TypeVar("Image")  # a path or a hash
 
 
 class Calibration(NamedTuple):
-    """Thresholds, how they came about, and what a person should know about them."""
+    """Thresholds, and how they came about."""
 
     thresholds: Thresholds
     origin: dict[str, Any]
-    notes: tuple[str, ...]
 
 
 def calibrate(detector: Detector, paths: Sequence[Path], config: Config) -> Calibration:
-    """Estimate thresholds as `config` says from the good images at `paths`."""
+    """Estimate thresholds as `config` says from the good images at `paths`, without those that cannot be read."""
     maps = []
     with progress("estimating thresholds", len(paths)) as bar:
         for path in paths:
-            maps.append(detector.residuals(path))
             bar.advance()
+            try:
+                maps.append(detector.residuals(path))
+            except InputError as error:
+                note(f"left out: {error}")
     thresholds = estimate(maps, config)
     origin = {
         "estimator": config.threshold,
@@ -43,10 +43,12 @@ def calibrate(detector: Detector, paths: Sequence[Path], config: Config) -> Cali
         "k_sigma": config.k_sigma,
         "min_area": config.min_area,
         "given": {"ssim": config.ssim_threshold, "l1": config.l1_threshold},
-        "good_images": len(paths),
+        "good_images": len(maps),
         "false_alarms": false_alarms(maps, config),
     }
-    return Calibration(thresholds, origin, tuple(few_images_notes(maps, config.percent)))
+    for text in few_images_notes(maps, config.percent):
+        note(text)
+    return Calibration(thresholds, origin)
 
 
 def false_alarms(maps: Sequence[Residuals], config: Config, folds: int = FOLDS) -> float | None:
@@ -61,38 +63,6 @@ def false_alarms(maps: Sequence[Residuals], config: Config, folds: int = FOLDS) 
             opened = anomaly_map(maps[index], thresholds, min_area=config.smallest_region)
             alarms += bool(opened.max() > 1)
     return alarms / len(maps)
-
-
-def recalibrate(
-    detector: Path, folder: Path | None, changes: Mapping[str, Any], output: Path | None = None
-) -> tuple[Path, Calibration]:
-    """Write a new detector file with thresholds estimated anew; return its path and how it went.
-
-    The good images are those in `folder`, or those held out of the training. The old file stays as it is.
-    """
-    source = detector_path(detector)
-    file = read_detector(source)
-    config = file.config.replace(**changes)
-    target = output or source.with_name(f"{source.stem}-{config.threshold}.safetensors")
-    if target.exists():
-        raise InputError(f"{target}: exists already; name another file with --output")
-    paths = _good_images(file, folder, source)
-    calibration = calibrate(Detector.load(source), paths, config)
-    provenance = file.provenance | {"thresholds": calibration.origin}
-    write_detector(target, DetectorFile(config, calibration.thresholds, file.weights, provenance))
-    return target, calibration
-
-
-def _good_images(file: DetectorFile, folder: Path | None, source: Path) -> Sequence[Path]:
-    dataset = find_dataset(folder or Path(file.config.dataset_path), img_suffix=file.config.img_suffix)
-    if folder:
-        return dataset.good
-    names = set(threshold_images(file.provenance["held_out_images"], file.provenance["trained_images"]))
-    found = tuple(path for path in dataset.good if path.name in names)
-    if len(found) < len(names):
-        gone = len(names) - len(found)
-        raise InputError(f"{source}: {gone} of its held-out images are gone; name a folder of good images")
-    return found
 
 
 def threshold_images(held_out: Sequence[Image], trained: Sequence[Image]) -> Sequence[Image]:

@@ -16,11 +16,12 @@ from ssim_ae.detection.detector_file import read_detector, table_of
 from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map, residuals
 from ssim_ae.detection.tiles import cut_tiles, stitch_tiles
 from ssim_ae.errors import InputError
-from ssim_ae.images.colours import eight_bit, heatmap
+from ssim_ae.images.colours import eight_bit, gray, heatmap, pixels
 from ssim_ae.images.files import read
 from ssim_ae.images.view import View
 from ssim_ae.runtimes import Runtime
 
+TILE_BATCH = 64  # tiles reconstructed at once
 DETECTOR_NAME = "detector.safetensors"  # in the folder of a run
 
 
@@ -50,8 +51,7 @@ class Inspection:
     @property
     def inspected(self) -> np.ndarray:
         """(S, S, 3) uint8: the part of the image that was inspected, resized."""
-        part = self.view._replace(grayscale=False).centre(self.image)
-        return np.rint(np.moveaxis(part, 0, 2) * 255).astype(np.uint8)
+        return pixels(self.view.centre(self.image))
 
     @cached_property
     def anomaly_map(self) -> np.ndarray:
@@ -88,7 +88,10 @@ class Detector:
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, device_target: str = "auto") -> Self:
         """Open a detector file, or the one in a run's folder. InputError if it is none."""
-        from ssim_ae.runtimes.torch_runtime import TorchRuntime, pick_device
+        try:
+            from ssim_ae.runtimes.torch_runtime import TorchRuntime, pick_device
+        except ModuleNotFoundError as error:
+            raise InputError(f"{path}: needs PyTorch ({error}): pip install 'ssim-ae[train]'") from error
 
         file = read_detector(detector_path(Path(path)))
         runtime = TorchRuntime(table_of(file.config), file.weights, pick_device(device_target))
@@ -96,15 +99,14 @@ class Detector:
 
     def inspect(self, image: np.ndarray | str | os.PathLike[str]) -> Inspection:
         """Inspect a file, or an array (H, W, C) uint8 with C = 1 or 3 in RGB order, or (H, W) gray."""
-        pixels = self._pixels(image)
-        part = self.view.centre(pixels)
+        array = self._pixels(image)
+        part = self.view.centre(array)
         reconstruction = self.reconstruct(part)
         maps = residuals(part, reconstruction, self.config.bg_mask)
-        shown = np.rint(np.moveaxis(reconstruction, 0, 2) * 255).astype(np.uint8)
         return Inspection(
-            image=eight_bit(pixels, self.view.bit_depth),
-            anomaly=self.anomaly_map(maps),
-            reconstruction=eight_bit(shown),
+            image=eight_bit(array, self.view.bit_depth),
+            anomaly=anomaly_map(maps, self.thresholds, min_area=self.config.smallest_region),
+            reconstruction=eight_bit(pixels(reconstruction)),
             view=self.view,
         )
 
@@ -121,28 +123,26 @@ class Detector:
         part = self.view.centre(self._pixels(image))
         return residuals(part, self.reconstruct(part), self.config.bg_mask)
 
-    def anomaly_map(self, maps: Residuals) -> np.ndarray:
-        """Return the anomaly map (S, S), limit 1, under this detector's thresholds."""
-        return anomaly_map(maps, self.thresholds, min_area=self.config.smallest_region)
-
     def reconstruct(self, part: np.ndarray) -> np.ndarray:
         """(C, S, S) float32 in [0, 1] -> its reconstruction, averaged where tiles overlap."""
         if not self.config.tiled:
             return self.runtime.reconstruct(part[None])[0]
         tiles = cut_tiles(part, self.config.crop_size, self.config.stride)
-        return stitch_tiles(self.runtime.reconstruct(tiles), part.shape[-1], self.config.stride)
+        batches = [tiles[start : start + TILE_BATCH] for start in range(0, len(tiles), TILE_BATCH)]
+        reconstructions = np.concatenate([self.runtime.reconstruct(batch) for batch in batches])
+        return stitch_tiles(reconstructions, part.shape[-1], self.config.stride)
 
     def _pixels(self, image: np.ndarray | str | os.PathLike[str]) -> np.ndarray:
         if not isinstance(image, np.ndarray):
             return read(Path(image), grayscale=self.config.grayscale)
-        pixels = image[:, :, None] if image.ndim == 2 else image
-        if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or pixels.dtype not in (np.uint8, np.uint16):
+        array = image[:, :, None] if image.ndim == 2 else image
+        if array.ndim != 3 or array.shape[2] not in (1, 3) or array.dtype not in (np.uint8, np.uint16):
             raise InputError(
                 f"an image should be (H, W), (H, W, 1) or (H, W, 3) of uint8, not {image.shape} of {image.dtype}"
             )
-        if self.config.grayscale and pixels.shape[2] == 3:
-            return np.rint(pixels @ np.array([0.299, 0.587, 0.114])).astype(pixels.dtype)[:, :, None]
-        return np.repeat(pixels, 3, axis=2) if not self.config.grayscale and pixels.shape[2] == 1 else pixels
+        if self.config.grayscale and array.shape[2] == 3:
+            return np.rint(gray(np.moveaxis(array, 2, 0))).astype(array.dtype)[:, :, None]
+        return np.repeat(array, 3, axis=2) if not self.config.grayscale and array.shape[2] == 1 else array
 
 
 def detector_path(path: Path) -> Path:

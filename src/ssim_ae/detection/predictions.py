@@ -42,7 +42,7 @@ def predict(detector: Detector, paths: Sequence[Path], overlays: Path | None = N
             continue
         mask = inspection.mask
         if overlays:
-            write_png(overlays / f"{name}.png", outlined(inspection.heatmap, mask))
+            write_png(overlays / f"{name}_overlay.png", outlined(inspection.heatmap, mask))
         yield Prediction(str(path), inspection.verdict, inspection.score, float(mask.mean()))
 
 

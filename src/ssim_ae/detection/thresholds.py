@@ -5,11 +5,13 @@ reference's estimate. The other estimators multiply the pair by one factor, read
 """
 
 from collections.abc import Iterator, Sequence
+from math import inf
 
 import numpy as np
 
 from ssim_ae.config import Config
 from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map, level_of_area
+from ssim_ae.errors import InputError
 
 FEW_WINDOWS, FEW_IMAGES = 10, 20  # fewer are worth a warning
 JUST_ABOVE = 1 + 1e-5  # the largest held-out score must not round to more than the limit
@@ -18,14 +20,18 @@ JUST_ABOVE = 1 + 1e-5  # the largest held-out score must not round to more than 
 def estimate(held_out: Sequence[Residuals], config: Config) -> Thresholds:
     """Return the thresholds for `config.threshold`; a threshold >= 0 in the config overrides its estimate.
 
-    ValueError without held-out images, unless both thresholds are given.
+    InputError without held-out images, unless both thresholds are given, and where all is background.
     """
     given = Thresholds(config.ssim_threshold, config.l1_threshold)
     if min(given) >= 0:
         return given
     if not held_out:
-        raise ValueError("no good images to estimate thresholds from")
+        raise InputError("no good images to estimate thresholds from")
+    if not any(maps.foreground.any() for maps in held_out):
+        raise InputError(f"bg_mask {config.bg_mask}: every good image is all background; leave it empty")
     base = percentiles(held_out, config.percent)
+    # A threshold that is given takes its residual out of the search for the other.
+    base = Thresholds(*(inf if fixed >= 0 else found for fixed, found in zip(given, base, strict=True)))
     factor = 1.0
     if config.threshold != "percent":
         maps = [anomaly_map(maps, base) for maps in held_out]
@@ -48,13 +54,13 @@ def few_images_notes(held_out: Sequence[Residuals], percent: float) -> Iterator[
     above = windows * (100 - percent) / 100
     if above < FEW_WINDOWS:
         yield (
-            f"{len(held_out)} held-out images are few for the {percent:g}th percentile: "
+            f"{len(held_out)} good images are few for the {percent:g}th percentile: "
             f"it rests on about {above:.0f} independent windows; lower percent or hold out more"
         )
     if len(held_out) < FEW_IMAGES:
         yield (
-            f"thresholds rest on {len(held_out)} held-out images: "
-            f"up to 1 good image in {len(held_out) + 1} may be called defective; more good images make them surer"
+            f"thresholds rest on {len(held_out)} good images: expect about 1 new good image in {len(held_out) + 1} "
+            "to be called defective; more good images make them surer"
         )
 
 

@@ -29,10 +29,11 @@ from ssim_ae.evaluation.metrics import (
     wilson,
 )
 from ssim_ae.images.files import read_mask
-from ssim_ae.images.folders import GOOD, Dataset, TestImage, find_dataset
+from ssim_ae.images.folders import GOOD, Dataset, TestImage, content_hash, find_dataset
 from ssim_ae.storage import write_whole
 
 ALL = "all"
+MASK_TOLERANCE = 0.02  # by which the proportions of a mask may differ from its image's
 PRO_LIMITS = (0.3, 0.05)  # false-positive rates up to which AU-PRO is integrated
 
 
@@ -117,17 +118,18 @@ def evaluate(
     A test image that cannot be read is left out and noted. InputError where there are none.
     """
     if not isinstance(dataset, Dataset):
-        dataset = find_dataset(Path(dataset))
+        suffixes = {"img_suffix": detector.config.img_suffix, "mask_suffix": detector.config.mask_suffix}
+        dataset = find_dataset(dataset, **suffixes)
     target = Path(folder) if folder else None
     if not dataset.test:
         raise InputError(f"{dataset.root}: no test images; looked in its folder test")
     if target:
         target.mkdir(parents=True, exist_ok=True)
     cases: list[Case] = []
-    notes: list[str] = []
-    with progress("inspecting test images", len(dataset.test)) as bar:
-        found = detector.inspect_all(image.path for image in dataset.test)
-        for image, inspection in zip(dataset.test, found, strict=True):
+    test, notes = _unseen(dataset.test, detector)
+    with progress("inspecting test images", len(test)) as bar:
+        found = detector.inspect_all(image.path for image in test)
+        for image, inspection in zip(test, found, strict=True):
             bar.advance()
             if isinstance(inspection, InputError):
                 notes.append(f"left out: {inspection}")
@@ -206,11 +208,18 @@ def _pixel_figures(cases: Sequence[Case]) -> dict[str, Figure]:
         interval = bootstrap(lambda images: histograms.au_pro(images, limit=limit), defective)
         return Figure(area_under(rates, overlaps, limit=limit), *interval)
 
+    found = [anomaly > 1 for anomaly in maps]
+    hits = np.array([np.count_nonzero(mask & truth) for mask, truth in zip(found, masks, strict=True)])
+    marked = np.array([mask.sum() + truth.sum() for mask, truth in zip(found, masks, strict=True)])
+
+    def drawn_f1(images: np.ndarray) -> float:
+        return 2 * hits[images].sum() / marked[images].sum() if marked[images].any() else nan
+
     return {
         "pixel_auroc": Figure(auroc(np.stack(maps), np.stack(masks)), *bootstrap(histograms.auroc, defective)),
         "au_pro_30": pro(PRO_LIMITS[0]),
         "au_pro_05": pro(PRO_LIMITS[1]),
-        "pixel_f1": Figure(pixel_f1([anomaly > 1 for anomaly in maps], masks)),
+        "pixel_f1": Figure(pixel_f1(found, masks), *bootstrap(drawn_f1, defective)),
     }
 
 
@@ -227,10 +236,24 @@ def _pixel_rates(cases: Sequence[Case]) -> PixelRates:
     )
 
 
+def _unseen(test: Sequence[TestImage], detector: Detector) -> tuple[list[TestImage], list[str]]:
+    """Leave out images that the detector was made from, and say so."""
+    seen = {*detector.provenance.get("trained_images", ()), *detector.provenance.get("held_out_images", ())}
+    unseen = [image for image in test if not seen or not image.path.is_file() or content_hash(image.path) not in seen]
+    count = len(test) - len(unseen)
+    return unseen, [f"{count} test images left out: the detector was made from them"] if count else []
+
+
 def _truth(image: TestImage, detector: Detector, inspection: Inspection) -> np.ndarray | None:
     if image.defect == GOOD:
         return np.zeros(inspection.anomaly.shape, bool)
-    return detector.view.truth(read_mask(image.mask)) if image.mask else None
+    if not image.mask:
+        return None
+    mask = read_mask(image.mask)
+    height, width = inspection.image.shape[:2]
+    if abs(mask.shape[0] * width - mask.shape[1] * height) > MASK_TOLERANCE * mask.shape[1] * height:
+        raise InputError(f"{image.mask}: {mask.shape[1]} x {mask.shape[0]} px for an image of {width} x {height}")
+    return detector.view.truth(mask)
 
 
 def _write_figures(evaluation: Evaluation, folder: Path) -> None:

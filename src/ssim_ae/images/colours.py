@@ -18,6 +18,7 @@ STOPS = np.array(
     np.float32,
 )
 RAMP = np.stack([np.interp(np.linspace(0, 8, 256), np.arange(9), STOPS[:, c]) for c in range(3)], 1)
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 DETECTED, TRUTH = (235, 40, 60), (0, 190, 255)  # outlines: vermilion and sky blue
 
 
@@ -25,6 +26,16 @@ def colours(values: np.ndarray) -> np.ndarray:
     """(H, W) in [0, 1] -> (H, W, 3) uint8 on the ramp from dark to bright."""
     levels = (np.clip(values, 0, 1) * 255).astype(np.uint8)
     return RAMP.astype(np.uint8)[levels]
+
+
+def pixels(planes: np.ndarray) -> np.ndarray:
+    """(C, H, W) in [0, 1] -> (H, W, C) uint8."""
+    return np.rint(np.moveaxis(planes, 0, 2) * 255).astype(np.uint8)
+
+
+def gray(planes: np.ndarray) -> np.ndarray:
+    """(C, ...) with C = 1 or 3 in RGB order -> (...): the brightness (ITU-R BT.601)."""
+    return planes[0] if len(planes) == 1 else np.tensordot(LUMA, planes, 1)
 
 
 def eight_bit(image: np.ndarray, bit_depth: int = 16) -> np.ndarray:

@@ -39,6 +39,8 @@ def read(path: Path, *, grayscale: bool = False) -> np.ndarray:
         raise InputError(f"{path}: no such file") from error
     except IsADirectoryError as error:
         raise InputError(f"{path}: a folder, not an image") from error
+    except PermissionError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except Exception as error:  # a decoder may raise anything on a damaged file
         raise InputError(f"{path}: damaged ({str(error).splitlines()[0] if str(error) else 'unreadable'})") from error
 

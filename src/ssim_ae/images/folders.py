@@ -1,7 +1,9 @@
 """Find the images of a data set: MVTec AD's layout, or just a folder of good images."""
 
 import hashlib
+import os
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 
 from ssim_ae.errors import InputError
@@ -19,7 +21,7 @@ FOREIGN_SUFFIXES = (
     ".raw",
 )  # named, not passed over
 GOOD = "good"
-KEPT_FOR_TEST = 5  # without a test folder, every fifth good image is tested beside the defective ones
+KEPT_FOR_TEST = 5  # without a test folder, about every fifth good image is tested beside the defective ones
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,13 @@ class Dataset:
         return self.root.resolve().name
 
 
-def find_dataset(root: Path, *, img_suffix: str = "", mask_suffix: str = "_mask.png") -> Dataset:
+def find_dataset(root: str | os.PathLike[str], *, img_suffix: str = "", mask_suffix: str = "_mask.png") -> Dataset:
     """Find the images under `root`, in one of three layouts; InputError says what was looked for.
 
     `train/good`, `test/<type>`, `ground_truth/<type>` (MVTec AD); or `good/` beside folders of defects, without
     masks; or good images alone.
     """
+    root = Path(root)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder")
     if (root / "train").is_dir():
@@ -65,7 +68,7 @@ def find_dataset(root: Path, *, img_suffix: str = "", mask_suffix: str = "_mask.
         good = find_images(root / GOOD, img_suffix)
         test = _test_images(root, root / "ground_truth", img_suffix, mask_suffix, passed_over=(GOOD,))
         if test:
-            kept = good[KEPT_FOR_TEST - 1 :: KEPT_FOR_TEST]
+            kept = tuple(path for path in good if _kept_for_test(path))
             test = (*(TestImage(path, GOOD) for path in kept), *test)
             good = tuple(path for path in good if path not in set(kept))
     else:
@@ -79,9 +82,7 @@ def find_images(folder: Path, suffix: str = "") -> tuple[Path, ...]:
     """Return the image files in a folder, by name; with `suffix` only those that end so."""
     if not folder.is_dir():
         return ()
-    wanted = (suffix.lower(),) if suffix else SUFFIXES + FOREIGN_SUFFIXES
-    files = (path for path in folder.iterdir() if path.name.lower().endswith(wanted))
-    return tuple(sorted(path for path in files if path.is_file() and not path.name.startswith(".")))
+    return tuple(sorted(path for path in folder.iterdir() if _looks_like_image(path, suffix)))
 
 
 def expand(places: list[str]) -> list[Path]:
@@ -94,25 +95,39 @@ def expand(places: list[str]) -> list[Path]:
         elif path.exists() or not any(character in place for character in "*?["):
             files = [path]
         else:
-            anchor = Path(path.anchor or ".")
-            files = sorted(anchor.glob(str(path.relative_to(path.anchor) if path.anchor else path)))
-        if not files:
-            raise InputError(f"{place}: no images there")
+            files = [Path(file) for file in sorted(glob(place, recursive=True)) if _looks_like_image(Path(file))]  # noqa: PTH207 (may be absolute)
+        if not files or not place:
+            raise InputError(f"{place or 'empty name'}: no images there")
         found += files
-    return found
+    return list(dict.fromkeys(found))
 
 
 def fingerprint(paths: tuple[Path, ...]) -> str:
     """Return a hash of the files' names and contents."""
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(f"{path.name}\0".encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        digest.update(os.fsencode(path.name) + b"\0" + content_hash(path).encode())
     return digest.hexdigest()
 
 
+def content_hash(path: Path) -> str:
+    """Return a hash of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _looks_like_image(path: Path, suffix: str = "") -> bool:
+    wanted = (suffix.lower(),) if suffix else SUFFIXES + FOREIGN_SUFFIXES
+    return path.name.lower().endswith(wanted) and path.is_file() and not path.name.startswith(".")
+
+
+def _kept_for_test(path: Path) -> bool:
+    """By name alone, so that images that come later move none from training to test."""
+    return hashlib.sha256(os.fsencode(path.name)).digest()[0] % KEPT_FOR_TEST == 0
+
+
 def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.rglob("*") if path.is_dir())
+    below = (path.relative_to(root) for path in root.rglob("*") if path.is_dir())
+    return sorted(root / path for path in below if not any(part.startswith(".") for part in path.parts))
 
 
 def _test_images(

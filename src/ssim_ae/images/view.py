@@ -13,13 +13,12 @@ class View(NamedTuple):
 
     im_resize: int
     size: int
-    grayscale: bool
     bit_depth: int
 
     @classmethod
     def of(cls, config: Config) -> Self:
         """Return the view that a detector of this config has of an image."""
-        return cls(config.im_resize, config.mask_size, config.grayscale, config.bit_depth)
+        return cls(config.im_resize, config.mask_size, config.bit_depth)
 
     @property
     def margin(self) -> int:

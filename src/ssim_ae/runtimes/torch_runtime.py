@@ -11,6 +11,8 @@ from ssim_ae.errors import InputError
 from ssim_ae.network.architecture import Layer
 from ssim_ae.network.torch_network import Autoencoder
 
+DEVICE_TARGETS = ("auto", "CPU", "GPU", "Ascend")
+
 
 class TorchRuntime:
     """Runs the network of `table` with `weights` on a device."""
@@ -33,6 +35,8 @@ class TorchRuntime:
 
 def pick_device(target: str) -> torch.device:
     """Return the device of `device_target`: auto takes Ascend or CUDA where there is one. InputError if absent."""
+    if target not in DEVICE_TARGETS:
+        raise InputError(f"device_target: should be one of {', '.join(DEVICE_TARGETS)}, not {target!r}")
     index = int(os.environ.get("LOCAL_RANK", os.environ.get("DEVICE_ID", "0")))
     if target in ("Ascend", "auto") and importlib.util.find_spec("torch_npu"):
         import torch_npu  # type: ignore[import-not-found]  # noqa: F401 (registers the device)
@@ -42,6 +46,8 @@ def pick_device(target: str) -> torch.device:
     if target == "Ascend":
         raise InputError("device_target Ascend: no Ascend device here (torch_npu is needed); try --device_target=CPU")
     if target in ("GPU", "auto") and torch.cuda.is_available():
+        if index >= torch.cuda.device_count():
+            raise InputError(f"device_target GPU: no device {index}, there are {torch.cuda.device_count()}")
         torch.cuda.set_device(index)
         return torch.device("cuda", index)
     if target == "GPU":

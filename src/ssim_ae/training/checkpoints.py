@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ssim_ae.config import Config
 from ssim_ae.errors import InputError
 from ssim_ae.storage import read_tensors, write_tensors
 from ssim_ae.training.history import Epoch
@@ -21,16 +22,19 @@ class Position(NamedTuple):
     history: tuple[Epoch, ...] = ()
 
 
-def write_checkpoint(folder: Path, state: dict[str, np.ndarray], position: Position, fingerprint: str) -> None:
+def write_checkpoint(
+    folder: Path, state: dict[str, np.ndarray], position: Position, fingerprint: str, config: Config
+) -> None:
     """Write the checkpoint of a run, replacing the one before."""
-    metadata = {"kind": "checkpoint", "fingerprint": fingerprint} | position._asdict()
+    origin = {"kind": "checkpoint", "fingerprint": fingerprint, "config": config.model_dump()}
+    metadata = origin | position._asdict()
     write_tensors(folder / CHECKPOINT_NAME, state, metadata)
 
 
-def read_checkpoint(folder: Path, fingerprint: str) -> tuple[dict[str, np.ndarray], Position] | None:
+def read_checkpoint(folder: Path, fingerprint: str, config: Config) -> tuple[dict[str, np.ndarray], Position] | None:
     """Return engine state and position, or None where no checkpoint was written yet.
 
-    InputError if it was written while training on other images.
+    InputError if it was written while training on other images, or under other settings.
     """
     path = folder / CHECKPOINT_NAME
     if not path.exists():
@@ -38,5 +42,8 @@ def read_checkpoint(folder: Path, fingerprint: str) -> tuple[dict[str, np.ndarra
     state, metadata = read_tensors(path, "checkpoint")
     if metadata["fingerprint"] != fingerprint:
         raise InputError(f"{path}: the training images have changed since; start a new run instead")
+    for key, value in config.model_dump().items():
+        if metadata["config"].get(key) != value:
+            raise InputError(f"{path}: written with {key} {metadata['config'].get(key)!r}, not {value!r}")
     history = tuple(Epoch(*row) for row in metadata["history"])
     return state, Position(metadata["step"], metadata["loss_sum"], metadata["seconds"], history)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import isfinite
 from typing import Any, Protocol
 
 import numpy as np
@@ -89,8 +90,6 @@ def fit(
                     epoch_steps * config.batch_size / max(now - began - (history[-1].seconds if history else 0), 1e-9)
                 )
                 loss = meter.total() / epoch_steps
-                if not np.isfinite(loss):
-                    raise InputError(f"the loss became {loss} in epoch {epoch + 1}: lower lr (now {config.lr:g})")
                 held_out_loss = engine.held_out_loss(monitor) if monitor else None
                 history.append(Epoch(epoch + 1, step, loss, held_out_loss, rate, speed, time.monotonic() - began))
                 meter = _Meter()
@@ -116,6 +115,8 @@ class _Meter:
             self.last = float(loss)
             self.read += self.last
         self.pending.clear()
+        if not isfinite(self.read):
+            raise InputError(f"the loss became {self.last}: lower lr")
         return self.read
 
     def latest(self) -> float:

@@ -1,14 +1,11 @@
-"""Patches: which part of which image, turned and mirrored how. Drawn as numbers, cut as one batch on the device."""
+"""Patches: which part of which image, turned and mirrored how. Numbers alone: an engine cuts them."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
 from ssim_ae.config import Config
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -31,8 +28,10 @@ class Picks:
 
 def epoch_picks(config: Config, images: int, epoch: int) -> Picks:
     """Return the `augment_num` patches of an epoch in their order: a function of seed and epoch alone."""
-    drawn = np.random.default_rng([config.seed, 1, epoch if config.online_aug else 0])
-    picks = draw(config, images, config.augment_num, drawn)
+    drawing = epoch if config.online_aug else 0
+    picks = draw(config, images, config.augment_num, np.random.default_rng([config.seed, 1, drawing]))
+    # Where there are more images than patches, the next epoch goes on with those that had none.
+    picks = Picks((picks.image + drawing * config.augment_num) % images, picks.affine)
     return picks.take(np.random.default_rng([config.seed, 2, epoch]).permutation(config.augment_num))
 
 
@@ -60,22 +59,6 @@ def monitor_picks(config: Config, images: int, count: int) -> Picks:
     """Return `count` patches of the held-out images, the same ones every time, neither turned nor mirrored."""
     still = config.replace(p_rotate=0, p_horizontal_flip=0, p_vertical_flip=0)
     return draw(still, images, count, np.random.default_rng([config.seed, 3]))
-
-
-def cut(stack: "Tensor", picks: Picks, crop_size: int) -> "Tensor":
-    """Cut patches from `stack`, (N, C, S, S) uint8, on its device: (B, C, crop_size, crop_size) float32 in [0, 1].
-
-    Bilinear; beyond its border an image goes on mirrored, so a turned patch has no black corners.
-    """
-    import torch
-    from torch.nn.functional import affine_grid, grid_sample
-
-    affine = torch.from_numpy(picks.affine).to(stack.device, non_blocking=True)
-    index = torch.from_numpy(picks.image).to(stack.device, non_blocking=True)
-    grid = affine_grid(affine, [len(picks), stack.shape[1], crop_size, crop_size], align_corners=False)
-    chosen = stack[index].float()
-    patches = grid_sample(chosen, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    return patches.div_(255)
 
 
 def _affine(

@@ -5,19 +5,20 @@ import os
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn import functional
 
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
 from ssim_ae.network.architecture import Layer, weight_shapes
 from ssim_ae.network.torch_network import Autoencoder, SSIMLoss
 from ssim_ae.runtimes.torch_runtime import TorchRuntime, pick_device
-from ssim_ae.training.patches import Picks, cut
+from ssim_ae.training.patches import Picks
 
 ADAM_STATE = ("exp_avg", "exp_avg_sq", "step")
 
 
 class TorchEngine:
-    """Trains the network of `table` on uint8 images that it keeps on its device."""
+    """Trains the network of `table` on images (N, C, S, S), uint8 or float32 in [0, 1], that it keeps on its device."""
 
     def __init__(self, config: Config, table: tuple[Layer, ...], stack: np.ndarray, held_out: np.ndarray) -> None:
         self.device = pick_device(config.device_target)
@@ -139,6 +140,20 @@ class TorchEngine:
         return loss
 
 
+def cut(stack: Tensor, picks: Picks, crop_size: int) -> Tensor:
+    """Cut patches from images on their device: (B, C, crop_size, crop_size) float32 in [0, 1].
+
+    `stack` is (N, C, S, S), uint8 or float32 in [0, 1]. Bilinear; beyond its border an image goes on mirrored, so a
+    turned patch has no black corners.
+    """
+    affine = torch.from_numpy(picks.affine).to(stack.device, non_blocking=True)
+    index = torch.from_numpy(picks.image).to(stack.device, non_blocking=True)
+    grid = functional.affine_grid(affine, [len(picks), stack.shape[1], crop_size, crop_size], align_corners=False)
+    chosen = stack[index].float()
+    patches = functional.grid_sample(chosen, grid, padding_mode="reflection", align_corners=False)
+    return patches.div_(255) if stack.dtype == torch.uint8 else patches
+
+
 def _use_bf16(precision: str, device: torch.device) -> bool:
     if precision != "auto":
         return precision == "bf16"
@@ -158,6 +173,9 @@ def _join_group(config: Config, device: torch.device) -> tuple[int, int]:
                 "distribute: True needs torchrun, for two devices: torchrun --nproc_per_node 2 -m ssim_ae train ..."
             )
         return 0, 1
+    for variable in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        if variable not in os.environ:
+            raise InputError(f"WORLD_SIZE is {workers} but {variable} is not set: start with torchrun")
     if config.batch_size % workers:
         raise InputError(f"batch_size {config.batch_size} cannot be shared equally by {workers} workers")
     backend = {"cuda": "nccl", "npu": "hccl"}.get(device.type, "gloo")

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ssim_ae.config import Config
+from ssim_ae.console import note
 from ssim_ae.detection.calibrate import calibrate, threshold_images
-from ssim_ae.detection.detector import DETECTOR_NAME, Detector
+from ssim_ae.detection.detector import DETECTOR_NAME, Detector, detector_path
 from ssim_ae.detection.detector_file import DetectorFile, read_detector, table_of, versions, write_detector
 from ssim_ae.detection.residuals import Thresholds
 from ssim_ae.errors import InputError
+from ssim_ae.images.colours import eight_bit, pixels
 from ssim_ae.images.files import write_png
-from ssim_ae.images.folders import Dataset, find_dataset, fingerprint
-from ssim_ae.storage import new_folder, write_whole
+from ssim_ae.images.folders import Dataset, content_hash, find_dataset, fingerprint
+from ssim_ae.storage import new_folder, remove_leftovers, write_whole
 from ssim_ae.training.checkpoints import Position, read_checkpoint, write_checkpoint
 from ssim_ae.training.good_images import GoodImages, load_good_images
 from ssim_ae.training.history import draw_history, write_history
@@ -24,7 +27,7 @@ from ssim_ae.training.loop import Engine, fit
 from ssim_ae.training.patches import epoch_picks
 
 CONFIG_NAME = "config.yaml"
-SHEET = 64  # patches on the sheet to look at
+SHEET, SHEET_COLUMNS = 64, 8  # patches on the sheet to look at
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,6 @@ class Run:
     config: Config
     finished: bool
     writes: bool  # False in all processes but the first of a distributed training
-    notes: tuple[str, ...]
 
     @property
     def detector_path(self) -> Path:
@@ -60,91 +62,98 @@ def train(
 
     if resume is not None:
         config = Config.read(Path(resume) / CONFIG_NAME)
+    config = _checked(config, fresh=resume is None)
+    dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
+    good = load_good_images(dataset, config, skip_bad=skip_bad)
+    engine = TorchEngine(config, table_of(config), good.stack, good.held_out_stack)
+    try:
+        return _run(engine, config, dataset, good, Path(runs), Path(resume) if resume is not None else None)
+    finally:
+        engine.close()
+
+
+def _checked(config: Config, *, fresh: bool) -> Config:
     if config.model_arts:
         raise InputError("model_arts: training on ModelArts is not available in this version")
     if not config.dataset_path:
         raise InputError("dataset_path: no folder given; pass a folder of good images")
-    dataset = find_dataset(Path(config.dataset_path), img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
-    good = load_good_images(dataset, config, skip_bad=skip_bad)
-    engine = TorchEngine(config, table_of(config), good.stack, good.held_out_stack)
-    try:
-        folder = Path(resume) if resume is not None else None
-        return _run(engine, config, dataset, good, Path(runs), folder)
-    finally:
-        engine.close()
+    if fresh and config.aug_dir and Path(config.aug_dir).exists() and any(Path(config.aug_dir).iterdir()):
+        raise InputError(f"{config.aug_dir}: aug_dir is not empty; nothing in it is overwritten")
+    return config.replace(dataset_path=str(Path(config.dataset_path).resolve()))
 
 
 def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, runs: Path, resumed: Path | None) -> Run:
     images = fingerprint(good.trained + good.held_out)
     position = Position()
-    if resumed and (checkpoint := read_checkpoint(resumed, images)):
+    if resumed and (checkpoint := read_checkpoint(resumed, images, config)):
         engine.load_state(checkpoint[0], str(resumed))
         position = checkpoint[1]
     elif config.load_ckpt_path:
-        engine.load_weights(read_detector(Path(config.load_ckpt_path)).weights, config.load_ckpt_path)
+        weights = read_detector(detector_path(Path(config.load_ckpt_path))).weights
+        engine.load_weights(weights, config.load_ckpt_path)
     writes = engine.rank == 0
-    folder = resumed
-    if folder is None and writes:
-        folder = new_folder(runs, config.dataset if config.dataset != "none" else dataset.name)
-        write_whole(folder / CONFIG_NAME, config.replace(dataset_path=str(dataset.root.resolve())).to_yaml())
-        _write_patches(engine, config, folder, len(good.trained))
+    folder = resumed or runs
+    if writes:
+        folder = resumed or new_folder(runs, config.dataset if config.dataset != "none" else dataset.name)
+        _prepare(folder, engine, config, len(good.trained))
 
     def save(position: Position) -> None:
-        if writes and folder:
-            write_checkpoint(folder, engine.state(), position, images)
+        if writes:
+            write_checkpoint(folder, engine.state(), position, images, config)
             write_history(folder, position.history)
 
     end = fit(engine, config, len(good.trained), len(good.held_out), position, save)
-    finished = end.step == config.epochs * (config.augment_num // config.batch_size)
-    notes = list(good.notes)
-    if not good.held_out:
-        notes.append(
-            "thresholds come from images it learned from (none held out): expect more false alarms on new ones"
-        )
-    if writes and folder:
-        if end.history:
-            draw_history(folder, end.history)
+    finished = end.step >= config.epochs * (config.augment_num // config.batch_size)
+    if writes:
         detector = Detector(config, Thresholds(1, 1), engine.runtime())
         calibration = calibrate(detector, threshold_images(good.held_out, good.trained), config)
-        notes += calibration.notes
-        provenance = {
-            "dataset": dataset.name,
+        provenance = _provenance(engine, dataset, good, end) | {
             "fingerprint": images,
-            "trained_images": [path.name for path in good.trained],
-            "held_out_images": [path.name for path in good.held_out],
-            "steps": end.step,
             "finished": finished,
-            "minutes": round(end.seconds / 60, 2),
-            "device": engine.describe(),
-            "last_epoch": end.history[-1]._asdict() if end.history else None,
             "thresholds": calibration.origin,
-            "versions": versions(),
         }
         file = DetectorFile(config, calibration.thresholds, engine.weights(), provenance)
         write_detector(folder / DETECTOR_NAME, file)
-    return Run(folder or runs, dataset, config, finished, writes, tuple(notes))
+        if not good.held_out:
+            note("thresholds come from images it learned from (none held out): expect more false alarms on new ones")
+        if end.history:
+            draw_history(folder, end.history)
+    return Run(folder, dataset, config, finished, writes)
 
 
-def _write_patches(engine: Engine, config: Config, folder: Path, images: int) -> None:
+def _provenance(engine: Engine, dataset: Dataset, good: GoodImages, end: Position) -> dict[str, Any]:
+    """What a detector remembers of its training. Images by content, so that none is ever tested by mistake."""
+    return {
+        "dataset": dataset.name,
+        "trained_images": [content_hash(path) for path in good.trained],
+        "held_out_images": [content_hash(path) for path in good.held_out],
+        "steps": end.step,
+        "minutes": round(end.seconds / 60, 2),
+        "device": engine.describe(),
+        "last_epoch": end.history[-1]._asdict() if end.history else None,
+        "versions": versions(),
+    }
+
+
+def _prepare(folder: Path, engine: Engine, config: Config, images: int) -> None:
+    """Write what a run's folder holds from the start, or what a kill kept from being written."""
+    remove_leftovers(folder)
+    if not (folder / CONFIG_NAME).exists():
+        write_whole(folder / CONFIG_NAME, config.to_yaml())
     picks = epoch_picks(config, images, 0)
     write_png(folder / "patches.png", _sheet(engine.patches(picks.take(slice(0, SHEET)))))
     if config.aug_dir and not config.online_aug and config.do_aug:
         target = Path(config.aug_dir)
-        if target.exists() and any(target.iterdir()):
-            raise InputError(f"{target}: aug_dir is not empty; nothing in it is overwritten")
         target.mkdir(parents=True, exist_ok=True)
-        for start in range(0, len(picks), config.batch_size):
-            batch = engine.patches(picks.take(slice(start, start + config.batch_size)))
-            for offset, patch in enumerate(batch):
-                write_png(target / f"{start + offset:05d}.png", _pixels(patch))
+        for index in range(len(picks)):
+            path = target / f"{index:05d}.png"
+            if not path.exists():
+                write_png(path, pixels(engine.patches(picks.take(slice(index, index + 1)))[0]))
 
 
-def _pixels(patch: np.ndarray) -> np.ndarray:
-    return np.rint(np.moveaxis(patch, 0, 2) * 255).astype(np.uint8)
-
-
-def _sheet(patches: np.ndarray, columns: int = 8) -> np.ndarray:
-    blank = np.ones((-len(patches) % columns, *patches.shape[1:]), np.float32)
+def _sheet(patches: np.ndarray) -> np.ndarray:
+    blank = np.ones((-len(patches) % SHEET_COLUMNS, *patches.shape[1:]), np.float32)
     tiles = np.concatenate([patches, blank])
-    rows = [np.concatenate(list(tiles[start : start + columns]), axis=2) for start in range(0, len(tiles), columns)]
-    return _pixels(np.concatenate(rows, axis=1))
+    starts = range(0, len(tiles), SHEET_COLUMNS)
+    rows = [np.concatenate(list(tiles[start : start + SHEET_COLUMNS]), axis=2) for start in starts]
+    return eight_bit(pixels(np.concatenate(rows, axis=1)))

@@ -1,0 +1,53 @@
+"""New thresholds for a detector that is trained already."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ssim_ae.console import note
+from ssim_ae.detection.calibrate import Calibration, calibrate, threshold_images
+from ssim_ae.detection.detector import Detector, detector_path
+from ssim_ae.detection.detector_file import DetectorFile, read_detector, write_detector
+from ssim_ae.errors import InputError
+from ssim_ae.images.folders import content_hash, find_dataset
+
+
+def recalibrate(
+    detector: Path, folder: Path | None, changes: Mapping[str, Any], output: Path | None = None
+) -> tuple[Path, Calibration]:
+    """Write a new detector file with thresholds estimated anew; return its path and how it went.
+
+    The good images are those in `folder` that it has not learned from, or those held out of its training. The old
+    file stays as it is.
+    """
+    source = detector_path(detector)
+    file = read_detector(source)
+    config = file.config.replace(**changes)
+    target = output or source.with_name(f"{source.stem}-{config.threshold}.safetensors")
+    if target.exists():
+        raise InputError(f"{target}: exists already; name another file with --output")
+    paths = _unseen_images(file, folder) if folder else _held_out_images(file, source)
+    calibration = calibrate(Detector.load(source), paths, config)
+    provenance = file.provenance | {"thresholds": calibration.origin}
+    write_detector(target, DetectorFile(config, calibration.thresholds, file.weights, provenance))
+    return target, calibration
+
+
+def _unseen_images(file: DetectorFile, folder: Path) -> list[Path]:
+    good = find_dataset(folder).good
+    learned = set(file.provenance["trained_images"])
+    unseen = [path for path in good if content_hash(path) not in learned]
+    if len(unseen) < len(good):
+        note(f"{len(good) - len(unseen)} images left out: the detector has learned from them")
+    if not unseen:
+        raise InputError(f"{folder}: the detector has learned from every image there")
+    return unseen
+
+
+def _held_out_images(file: DetectorFile, source: Path) -> list[Path]:
+    wanted = set(threshold_images(file.provenance["held_out_images"], file.provenance["trained_images"]))
+    good = find_dataset(file.config.dataset_path, img_suffix=file.config.img_suffix).good
+    found = [path for path in good if content_hash(path) in wanted]
+    if not found:
+        raise InputError(f"{source}: its held-out images are gone; name a folder of good images")
+    return found

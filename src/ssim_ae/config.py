@@ -80,7 +80,7 @@ class Config(BaseModel):
         description="share of the good images kept from training to set the thresholds; 0: the reference's way",
     )
     threshold: Literal["percent", "max", "k_sigma", "max_area"] = Field(
-        "max_area", description="how the thresholds come from held-out good images"
+        "k_sigma", description="how the thresholds come from held-out good images"
     )
     percent: float = Field(98.0, gt=0, le=100, description="percentile of the residuals that sets their thresholds")
     k_sigma: float = Field(3.0, ge=0, description="k_sigma: the limit is the mean score plus this many deviations")

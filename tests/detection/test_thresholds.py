@@ -37,7 +37,12 @@ def test_max_puts_the_limit_just_above_the_highest_score(held_out):
 
 def test_k_sigma_puts_it_at_mean_plus_k_deviations(held_out):
     found = scores(held_out, Config(threshold="k_sigma", k_sigma=2, percent=90))
-    assert found.mean() + 2 * found.std() == pytest.approx(1, abs=1e-4)
+    spread = found.std(ddof=1) * (1 + 1 / len(found)) ** 0.5
+    assert found.mean() + 2 * spread == pytest.approx(1, abs=1e-4)
+
+
+def test_one_image_is_enough_to_go_on(held_out):
+    assert min(estimate(held_out[:1], Config(threshold="k_sigma"))) > 0
 
 
 @pytest.mark.parametrize("min_area", [60, 100, 200])

@@ -1,4 +1,5 @@
 from math import prod
+from pathlib import Path
 
 import pytest
 import torch
@@ -36,8 +37,10 @@ def table(crop_size=128, channels=1, z_dim=100, flc=32):
     return layers(crop_size=crop_size, channels=channels, z_dim=z_dim, flc=flc)
 
 
-def test_the_table_is_the_papers():
+def test_the_table_is_the_papers_and_the_documents():
     assert describe(table(), 128) == PAPER.strip()
+    document = Path(__file__).parents[2] / "docs" / "architecture.md"
+    assert PAPER.strip() in document.read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
 """Thresholds from good images alone.
 
-Both residuals are first divided by their `percent`-th percentile over the held-out good images: that is the
-reference's estimate. The other estimators multiply the pair by one factor, read off the anomaly maps it gives.
+`percent` is the reference's: a percentile of each residual's pixels. The others look at the opened maps that verdicts
+come from: each residual by itself gets the threshold that the estimator gives it, then both together one factor.
 """
 
 from collections.abc import Iterator, Sequence
-from math import inf
+from math import inf, sqrt
 
 import numpy as np
 
@@ -29,14 +29,10 @@ def estimate(held_out: Sequence[Residuals], config: Config) -> Thresholds:
         raise InputError("no good images to estimate thresholds from")
     if not any(maps.foreground.any() for maps in held_out):
         raise InputError(f"bg_mask {config.bg_mask}: every good image is all background; leave it empty")
-    base = percentiles(held_out, config.percent)
-    # A threshold that is given takes its residual out of the search for the other.
-    base = Thresholds(*(inf if fixed >= 0 else found for fixed, found in zip(given, base, strict=True)))
-    factor = 1.0
-    if config.threshold != "percent":
-        maps = [anomaly_map(maps, base) for maps in held_out]
-        factor = _factor(maps, config)
-    estimated = Thresholds(base.ssim * factor, base.l1 * factor)
+    if config.threshold == "percent":
+        estimated = percentiles(held_out, config.percent)
+    else:
+        estimated = _balanced(held_out, config, given)
     return Thresholds(*(fixed if fixed >= 0 else found for fixed, found in zip(given, estimated, strict=True)))
 
 
@@ -64,11 +60,22 @@ def few_images_notes(held_out: Sequence[Residuals], percent: float) -> Iterator[
         )
 
 
-def _factor(maps: Sequence[np.ndarray], config: Config) -> float:
-    """Return what the percentiles are multiplied by so that the limit of the maps becomes the estimator's."""
+def _balanced(held_out: Sequence[Residuals], config: Config, given: Thresholds) -> Thresholds:
+    """Estimate both; one that is given takes its residual out of the search for the other."""
+    ssim = _limit(held_out, Thresholds(1, inf), config) if given.ssim < 0 else inf
+    l1 = _limit(held_out, Thresholds(inf, 1), config) if given.l1 < 0 else inf
+    together = _limit(held_out, Thresholds(ssim, l1), config)
+    return Thresholds(ssim * together, l1 * together)
+
+
+def _limit(held_out: Sequence[Residuals], thresholds: Thresholds, config: Config) -> float:
+    """Return the value of the anomaly maps under `thresholds` that the estimator makes the limit."""
+    maps = [anomaly_map(maps, thresholds) for maps in held_out]
     if config.threshold == "max_area":  # the paper's rule (Bergmann et al. 2018, section 4.2)
         return max(float(level_of_area(opened, config.min_area)) for opened in maps) * JUST_ABOVE
     scores = np.array([opened.max() for opened in maps])
     if config.threshold == "max":
         return float(scores.max()) * JUST_ABOVE
-    return float(scores.mean() + config.k_sigma * scores.std())
+    # The spread of one more score around a mean of few
+    spread = scores.std(ddof=1) * sqrt(1 + 1 / len(scores)) if len(scores) > 1 else 0.0
+    return float(scores.mean() + config.k_sigma * spread)

@@ -12,7 +12,7 @@ HEADINGS = {
     "ok": "ok",
     "nok": "nok",
     "avg": "avg",
-    "balanced_accuracy": "balanced",
+    "balanced_accuracy": "bal. acc.",
     "image_auroc": "image AUROC",
     "pixel_auroc": "pixel AUROC",
     "au_pro_30": "AU-PRO .3",

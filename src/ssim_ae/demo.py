@@ -17,13 +17,14 @@ SETTINGS: dict[str, Any] = {
     "flc": 16,
     "online_aug": True,
     "augment_num": 8192,
-    "epochs": 4,
+    "epochs": 5,
+    "holdout": 0.25,
     "batch_size": 32,
     "p_rotate": 0.0,
     "p_horizontal_flip": 0.0,
     "p_vertical_flip": 0.0,
 }
-IMAGES = {"train": 80, "good": 20, "defective": 5}
+IMAGES = {"train": 120, "good": 20, "defective": 5}
 
 
 def demo(folder: Path) -> Iterator[tuple[Run, Evaluation]]:

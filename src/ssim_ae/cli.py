@@ -15,7 +15,7 @@ from ssim_ae.spelling import SPELLINGS, nearest
 
 if TYPE_CHECKING:
     from ssim_ae.config import Config
-    from ssim_ae.evaluation.evaluate import Evaluation
+    from ssim_ae.evaluation.figures import Evaluation
     from ssim_ae.images.folders import Dataset
 
 NOK_FOUND, UNUSABLE, INTERRUPTED = 1, 2, 130  # exit statuses

@@ -6,7 +6,8 @@ from typing import Any
 
 from ssim_ae.config import Config
 from ssim_ae.detection.detector import Detector
-from ssim_ae.evaluation.evaluate import Evaluation, evaluate
+from ssim_ae.evaluation.evaluate import evaluate
+from ssim_ae.evaluation.figures import Evaluation
 from ssim_ae.images import fabric
 from ssim_ae.training.train import Run, train
 

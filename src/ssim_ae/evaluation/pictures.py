@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ssim_ae.detection.detector import Inspection
 from ssim_ae.errors import InputError
+from ssim_ae.evaluation.figures import Case
 from ssim_ae.images.colours import DETECTED, TRUTH, heatmap, outlined
 from ssim_ae.images.files import read, write_png
-
-if TYPE_CHECKING:
-    from ssim_ae.evaluation.evaluate import Case
 
 SHEET_CASES = 24
 CELL = 150  # px

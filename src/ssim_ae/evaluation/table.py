@@ -6,7 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from ssim_ae.evaluation.evaluate import ALL, Evaluation, Figure
+from ssim_ae.evaluation.figures import ALL, Evaluation, Figure
 
 HEADINGS = {
     "ok": "ok",

@@ -65,9 +65,24 @@ def test_given_thresholds_override(held_out):
     assert half == Thresholds(0.5, percentiles(held_out, 98).l1)
 
 
-def test_a_given_threshold_does_not_sway_the_other(held_out):
-    config = Config(threshold="max", percent=90, ssim_threshold=9)
-    assert scores(held_out, config).max() == pytest.approx(1, abs=1e-3)
+@pytest.fixture
+def side_by_side():
+    """Two residuals too thin for the opening, each by itself, and together not."""
+    ssim, l1 = np.full((2, 64, 64), 0.1, np.float32)
+    ssim[20:26, 20:40] = l1[26:32, 20:40] = 1
+    return [Residuals(ssim, l1, np.ones((64, 64), bool))]
+
+
+def test_both_residuals_together_keep_the_estimators_word(side_by_side):
+    limits = estimate(side_by_side, Config(threshold="max"))
+    assert limits == pytest.approx((1, 1), rel=1e-3)
+
+
+@pytest.mark.parametrize("given", ["ssim", "l1"])
+def test_a_given_threshold_does_not_sway_the_other(side_by_side, given):
+    limits = estimate(side_by_side, Config(threshold="max", **{f"{given}_threshold": 9}))
+    assert limits._asdict()[given] == 9
+    assert min(limits) == pytest.approx(0.1, rel=1e-3)
 
 
 def test_all_background_is_refused(held_out):

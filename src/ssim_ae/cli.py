@@ -43,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"ssim-ae: {error}", file=sys.stderr)
         return UNUSABLE
+    except ModuleNotFoundError as error:
+        print(f"ssim-ae: needs {error.name}: pip install 'ssim-ae[train]'", file=sys.stderr)
+        return UNUSABLE
     except BrokenPipeError:  # `| head`
         sys.stderr.close()
         return 0

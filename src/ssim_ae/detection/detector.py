@@ -88,10 +88,7 @@ class Detector:
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, device_target: str = "auto") -> Self:
         """Open a detector file, or the one in a run's folder. InputError if it is none."""
-        try:
-            from ssim_ae.runtimes.torch_runtime import TorchRuntime, pick_device
-        except ModuleNotFoundError as error:
-            raise InputError(f"{path}: needs PyTorch ({error}): pip install 'ssim-ae[train]'") from error
+        from ssim_ae.runtimes.torch_runtime import TorchRuntime, pick_device
 
         file = read_detector(detector_path(Path(path)))
         runtime = TorchRuntime(table_of(file.config), file.weights, pick_device(device_target))

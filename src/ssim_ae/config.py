@@ -143,6 +143,16 @@ class Config(BaseModel):
         return 1 if self.grayscale else 3
 
     @property
+    def epoch_steps(self) -> int:
+        """Steps an epoch: the last batch, if not full, is dropped."""
+        return self.augment_num // self.batch_size
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return self.epochs * self.epoch_steps
+
+    @property
     def tiled(self) -> bool:
         """True where an image is inspected in overlapping tiles, False where its centre is inspected at once."""
         return self.im_resize - self.crop_size >= self.stride

@@ -58,7 +58,8 @@ def false_alarms(maps: Sequence[Residuals], config: Config, folds: int = FOLDS) 
     order = np.random.default_rng([config.seed, 5]).permutation(len(maps))
     alarms = 0
     for fold in np.array_split(order, min(folds, len(maps))):
-        thresholds = estimate([maps[i] for i in order if i not in set(fold.tolist())], config)
+        left_out = set(fold.tolist())
+        thresholds = estimate([maps[i] for i in order if i not in left_out], config)
         for index in fold:
             opened = anomaly_map(maps[index], thresholds, min_area=config.smallest_region)
             alarms += bool(opened.max() > 1)

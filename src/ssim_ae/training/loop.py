@@ -54,8 +54,7 @@ def fit(
 
     `save` is called at the end and every `checkpoint_seconds` between.
     """
-    epoch_steps = config.augment_num // config.batch_size
-    steps = epoch_steps * config.epochs
+    epoch_steps, steps = config.epoch_steps, config.steps
     monitor = monitor_picks(config, held_out, MONITORED) if held_out else None
     history = list(start.history)
     meter = _Meter(start.loss_sum)

@@ -103,7 +103,7 @@ def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, run
             write_history(folder, position.history)
 
     end = fit(engine, config, len(good.trained), len(good.held_out), position, save)
-    finished = end.step >= config.epochs * (config.augment_num // config.batch_size)
+    finished = end.step >= config.steps
     if writes:
         detector = Detector(config, Thresholds(1, 1), engine.runtime())
         calibration = calibrate(detector, threshold_images(good.held_out, good.trained), config)

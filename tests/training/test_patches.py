@@ -5,7 +5,7 @@ from scipy.ndimage import rotate
 
 from ssim_ae.config import Config
 from ssim_ae.training.patches import Picks, draw, epoch_picks, monitor_picks
-from ssim_ae.training.torch_engine import cut
+from ssim_ae.training.torch_cut import _turned, cut
 
 STILL = {"p_rotate": 0, "p_horizontal_flip": 0, "p_vertical_flip": 0}
 
@@ -26,9 +26,8 @@ def test_unturned_patches_are_exact_copies(rng):
     config = Config(im_resize=96, crop_size=64, **STILL)
     stack = smooth(96, channels=3)
     patches, picks = cut_one(stack, config, rng)
-    for patch, image, affine in zip(patches, picks.image, picks.affine, strict=True):
-        x, y = (round(((affine[axis, 2] + 1) * 96 - 64) / 2) for axis in (0, 1))
-        assert torch.allclose(patch, stack[image, :, y : y + 64, x : x + 64] / 255, atol=1e-4)
+    for patch, image, (y, x) in zip(patches, picks.image, picks.corner, strict=True):
+        assert torch.equal(patch, stack[image, :, y : y + 64, x : x + 64] / 255)
 
 
 @pytest.mark.parametrize(("key", "axis"), [("p_horizontal_flip", -1), ("p_vertical_flip", -2)])
@@ -45,7 +44,7 @@ def test_turning_agrees_with_an_independent_rotation():
     config = Config(im_resize=128, crop_size=128, rotate_angle=30, **STILL | {"p_rotate": 1})
     stack = smooth(128, count=1)
     picks = draw(config, 1, 1, np.random.default_rng(3))
-    degrees = np.degrees(np.arctan2(picks.affine[0, 1, 0], picks.affine[0, 0, 0]))
+    degrees = np.degrees(picks.angle[0])
     assert 1 < abs(degrees) <= 30
     expected = rotate(stack[0, 0].numpy().astype(float), degrees, reshape=False, order=1, mode="reflect") / 255
     assert np.abs(cut(stack, picks, 128)[0, 0].numpy() - expected).max() < 0.02
@@ -60,14 +59,11 @@ def test_turned_patches_have_no_black_corners(rng):
 
 def test_rates_and_ranges(rng):
     config = Config(p_rotate=0.3, rotate_angle=45, p_horizontal_flip=0.2, p_vertical_flip=0.7)
-    affine = draw(config, 7, 20_000, rng).affine
-    angles = np.degrees(np.arctan2(affine[:, 1, 0], affine[:, 0, 0]))
-    determinant = np.linalg.det(affine[:, :, :2])
-    assert np.mean(determinant < 0) == pytest.approx(0.2 * 0.3 + 0.8 * 0.7, abs=0.02)
-    upright = np.isclose(affine[:, 1, 0], 0)
-    assert np.mean(~upright) == pytest.approx(0.3, abs=0.02)
-    within = np.minimum(np.abs(angles), 180 - np.abs(angles))
-    assert within.max() <= 45 + 1e-3
+    picks = draw(config, 7, 20_000, rng)
+    assert picks.mirrored.mean(axis=0) == pytest.approx([0.7, 0.2], abs=0.02)
+    assert np.mean(picks.angle != 0) == pytest.approx(0.3, abs=0.02)
+    assert 44 < np.degrees(np.abs(picks.angle).max()) <= 45
+    assert (picks.corner.min(axis=0) == 0).all() and (picks.corner.max(axis=0) == 128).all()
 
 
 def test_every_image_is_used_alike(rng):
@@ -86,17 +82,17 @@ def test_without_augmentation_the_centre_is_taken():
 def test_an_epoch_is_a_function_of_seed_and_number(online):
     config = Config(augment_num=100, batch_size=10, online_aug=online)
     first, again, second = (epoch_picks(config, 5, epoch) for epoch in (0, 0, 1))
-    assert np.array_equal(first.affine, again.affine)
-    assert not np.array_equal(first.affine, second.affine)
-    same_patches = {row.tobytes() for row in first.affine} == {row.tobytes() for row in second.affine}
+    assert np.array_equal(first.corner, again.corner)
+    assert not np.array_equal(first.corner, second.corner)
+    same_patches = sorted(first.corner.tolist()) == sorted(second.corner.tolist())
     assert same_patches is not online
     other = epoch_picks(config.replace(seed=5), 5, 0)
-    assert not np.array_equal(first.affine, other.affine)
+    assert not np.array_equal(first.corner, other.corner)
 
 
 def test_monitored_patches_are_not_augmented():
     picks = monitor_picks(Config(), 5, 20)
-    assert np.allclose(picks.affine[:, :, :2], np.eye(2) * 0.5)
+    assert not picks.angle.any() and not picks.mirrored.any()
 
 
 def test_picks_are_taken_in_order(rng):
@@ -104,7 +100,8 @@ def test_picks_are_taken_in_order(rng):
     order = rng.permutation(10)
     taken = picks.take(order)
     assert isinstance(taken, Picks) and len(taken) == 10
-    assert np.array_equal(taken.affine, picks.affine[order])
+    for before, after in zip(vars(picks).values(), vars(taken).values(), strict=True):
+        assert np.array_equal(after, before[order])
 
 
 def test_more_images_than_patches_are_all_seen_in_time():
@@ -118,3 +115,13 @@ def test_float_images_are_cut_like_bytes(rng):
     stack = smooth(96)
     picks = draw(config, 3, 6, rng)
     assert torch.allclose(cut(stack, picks, 64), cut(stack.float() / 255, picks, 64), atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_cutting_windows_is_cutting_whole_images(rng, channels):
+    """On a CPU only what a patch can reach is looked at, elsewhere whole images are: the same patches."""
+    config = Config(im_resize=96, crop_size=32, p_rotate=0.5, rotate_angle=180)
+    stack = smooth(96, channels=channels)
+    picks = draw(config, 3, 60, rng)
+    whole = _turned(stack, picks, 32) / 255
+    assert torch.allclose(cut(stack, picks, 32), whole, atol=1e-4)

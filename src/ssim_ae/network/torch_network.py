@@ -1,16 +1,20 @@
-"""The layer table as a PyTorch module, and its SSIM loss."""
+"""The layer table as a PyTorch module."""
 
 from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ssim_ae.network.architecture import LEAKY_SLOPE, Layer
-from ssim_ae.network.ssim import gaussian_matrix, ssim_map
+from ssim_ae.network.torch_convolution import convolution
 
 
 class Autoencoder(nn.Module):
-    """(B, C, S, S) in [0, 1] -> the reconstruction, same shape and range. Weights are Xavier-uniform, biases 0."""
+    """(B, C, S, S) in [0, 1] -> the reconstruction, same shape, dtype and range.
+
+    The weights are float32 and are used in the dtype of the patches. They start Xavier-uniform, biases 0.
+    """
 
     def __init__(self, table: tuple[Layer, ...]) -> None:
         super().__init__()
@@ -23,24 +27,32 @@ class Autoencoder(nn.Module):
         return self.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, patches: Tensor) -> Tensor:
-        values = patches
+        apply = _on_cpu if patches.device.type == "cpu" else _on_accelerator
+        values = _channels_last(patches)
         for layer in self.table:
-            values = _activate(self.get_submodule(layer.name)(values), layer.activation)
+            weight, bias = (self.get_parameter(f"{layer.name}.{name}").to(values.dtype) for name in ("weight", "bias"))
+            values = apply(values, weight, bias, layer)
         return values
 
 
-class SSIMLoss(nn.Module):
-    """1 - the mean SSIM of two batches (B, C, S, S) in [0, 1], over the windows that fit. In float32."""
+def _on_cpu(values: Tensor, weight: Tensor, bias: Tensor, layer: Layer) -> Tensor:
+    values = convolution(values, _channels_last(weight), bias, layer)
+    return torch.sigmoid(values) if layer.activation == "sigmoid" else values
 
-    band: Tensor
 
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.register_buffer("band", torch.from_numpy(gaussian_matrix(size).copy()), persistent=False)
+def _on_accelerator(values: Tensor, weight: Tensor, bias: Tensor, layer: Layer) -> Tensor:
+    convolve = functional.conv2d if layer.kind == "conv" else functional.conv_transpose2d
+    values = convolve(values, weight, bias, stride=layer.stride, padding=layer.padding)
+    if layer.activation == "leaky_relu":
+        return functional.leaky_relu(values, LEAKY_SLOPE)
+    return torch.sigmoid(values) if layer.activation == "sigmoid" else values
 
-    def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
-        band = self.band.to(target.dtype)
-        return 1 - ssim_map(reconstruction, target, band, band).mean()
+
+def _channels_last(values: Tensor) -> Tensor:
+    """Lay out as (B, H, W, C), and say so: with one channel PyTorch takes the strides for those of (B, C, H, W)."""
+    _, channels, height, width = values.shape
+    values = values.contiguous(memory_format=torch.channels_last)
+    return values.as_strided(values.shape, (height * width * channels, 1, width * channels, channels))
 
 
 def _convolution(layer: Layer) -> nn.Module:
@@ -50,9 +62,3 @@ def _convolution(layer: Layer) -> nn.Module:
     assert module.bias is not None
     nn.init.zeros_(module.bias)
     return module
-
-
-def _activate(values: Tensor, activation: str) -> Tensor:
-    if activation == "leaky_relu":
-        return nn.functional.leaky_relu(values, LEAKY_SLOPE)
-    return torch.sigmoid(values) if activation == "sigmoid" else values

@@ -1,20 +1,25 @@
 """The PyTorch engine: one step on a batch, on CPU, CUDA or Ascend, on one device or several."""
 
+import ctypes
 import os
+import platform
+import sys
 
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn import functional
 
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
 from ssim_ae.network.architecture import Layer, weight_shapes
-from ssim_ae.network.torch_network import Autoencoder, SSIMLoss
+from ssim_ae.network.torch_network import Autoencoder
+from ssim_ae.network.torch_ssim import SSIMLoss
 from ssim_ae.runtimes.torch_runtime import TorchRuntime, pick_device
 from ssim_ae.training.patches import Picks
+from ssim_ae.training.torch_cut import cut
 
 ADAM_STATE = ("exp_avg", "exp_avg_sq", "step")
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 class TorchEngine:
@@ -37,19 +42,19 @@ class TorchEngine:
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.lr, weight_decay=config.decay, fused=fused
         )
-        self.autocast = torch.autocast(
-            self.device.type, torch.bfloat16, enabled=_use_bf16(config.precision, self.device)
-        )
+        self.dtype = torch.bfloat16 if _use_bf16(config.precision, self.device) else torch.float32
+        if self.device.type == "cpu":
+            _keep_freed_memory()
 
     def describe(self) -> str:
         """Return what it trains on, for a person."""
-        precision = "bf16" if self.autocast._enabled else "fp32"
+        precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
         return f"{self.device} {precision}" + (f" x {self.workers}" if self.workers > 1 else "")
 
     def step(self, picks: Picks, rate: float) -> Tensor:
         """Take one optimizer step on a batch; return its mean loss, a scalar still on the device."""
         share = len(picks) // self.workers
-        patches = self._cut(self.stack, picks.take(slice(self.rank * share, (self.rank + 1) * share)))
+        patches = cut(self.stack, picks.take(slice(self.rank * share, (self.rank + 1) * share)), self.crop_size)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = self._loss(self.trained, patches)
@@ -68,7 +73,7 @@ class TorchEngine:
         total = 0.0
         for start in range(0, len(picks), batch):
             part = picks.take(slice(start, start + batch))
-            total += float(self._loss(self.network, self._cut(self.held_out, part))) * len(part)
+            total += float(self._loss(self.network, cut(self.held_out, part, self.crop_size))) * len(part)
         return total / len(picks)
 
     def any_worker(self, flag: bool) -> bool:
@@ -129,29 +134,9 @@ class TorchEngine:
         if self.workers > 1:
             distributed.destroy_process_group()
 
-    def _cut(self, stack: Tensor, picks: Picks) -> Tensor:
-        return cut(stack, picks, self.crop_size).contiguous(memory_format=torch.channels_last)
-
     def _loss(self, network: nn.Module, patches: Tensor) -> Tensor:
-        with self.autocast:
-            reconstruction = network(patches)
-        # SSIM subtracts nearly equal numbers: float32, and rows that lie together
-        loss: Tensor = self.criterion(reconstruction.float().contiguous(), patches.contiguous())
+        loss: Tensor = self.criterion(network(patches.to(self.dtype)), patches)
         return loss
-
-
-def cut(stack: Tensor, picks: Picks, crop_size: int) -> Tensor:
-    """Cut patches from images on their device: (B, C, crop_size, crop_size) float32 in [0, 1].
-
-    `stack` is (N, C, S, S), uint8 or float32 in [0, 1]. Bilinear; beyond its border an image goes on mirrored, so a
-    turned patch has no black corners.
-    """
-    affine = torch.from_numpy(picks.affine).to(stack.device, non_blocking=True)
-    index = torch.from_numpy(picks.image).to(stack.device, non_blocking=True)
-    grid = functional.affine_grid(affine, [len(picks), stack.shape[1], crop_size, crop_size], align_corners=False)
-    chosen = stack[index].float()
-    patches = functional.grid_sample(chosen, grid, padding_mode="reflection", align_corners=False)
-    return patches.div_(255) if stack.dtype == torch.uint8 else patches
 
 
 def _use_bf16(precision: str, device: torch.device) -> bool:
@@ -162,6 +147,14 @@ def _use_bf16(precision: str, device: torch.device) -> bool:
     if device.type == "cpu":
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return False
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep what is freed, for the next step: given back, every page of it would have to be cleared anew."""
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        libc.mallopt(M_MMAP_THRESHOLD, 2**30)
 
 
 def _join_group(config: Config, device: torch.device) -> tuple[int, int]:

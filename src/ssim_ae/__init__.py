@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ssim_ae.config import Config as Config
     from ssim_ae.detection.detector import Detector as Detector
-    from ssim_ae.detection.detector import Inspection as Inspection
+    from ssim_ae.detection.inspection import Inspection as Inspection
     from ssim_ae.errors import InputError as InputError
     from ssim_ae.evaluation.evaluate import evaluate as evaluate
     from ssim_ae.images.folders import find_dataset as find_dataset
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "Config": "config",
     "Detector": "detection.detector",
-    "Inspection": "detection.detector",
+    "Inspection": "detection.inspection",
     "InputError": "errors",
     "evaluate": "evaluation.evaluate",
     "find_dataset": "images.folders",

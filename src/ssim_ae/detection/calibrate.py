@@ -30,12 +30,12 @@ def calibrate(detector: Detector, paths: Sequence[Path], config: Config) -> Cali
     """Estimate thresholds as `config` says from the good images at `paths`, without those that cannot be read."""
     maps = []
     with progress("estimating thresholds", len(paths)) as bar:
-        for path in paths:
+        for found in detector.residuals_all(paths):
             bar.advance()
-            try:
-                maps.append(detector.residuals(path))
-            except InputError as error:
-                note(f"left out: {error}")
+            if isinstance(found, InputError):
+                note(f"left out: {found}")
+            else:
+                maps.append(found)
     thresholds = estimate(maps, config)
     origin = {
         "estimator": config.threshold,

@@ -3,70 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from math import ceil
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
 from ssim_ae.config import Config
 from ssim_ae.detection.detector_file import read_detector, table_of
+from ssim_ae.detection.inspection import Inspection
 from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map, residuals
-from ssim_ae.detection.tiles import cut_tiles, stitch_tiles
+from ssim_ae.detection.tiles import cut_tiles, starts, stitch_tiles
 from ssim_ae.errors import InputError
-from ssim_ae.images.colours import eight_bit, gray, heatmap, pixels
+from ssim_ae.images.colours import gray
 from ssim_ae.images.files import read
 from ssim_ae.images.view import View
+from ssim_ae.machine import cores, in_parallel, one_blas_thread
 from ssim_ae.runtimes import Runtime
 
-TILE_BATCH = 64  # tiles reconstructed at once
+TILE_BATCH = 16  # tiles reconstructed at once: more are no faster, and no longer fit the cache
 DETECTOR_NAME = "detector.safetensors"  # in the folder of a run
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What was found in one image of H x W px.
-
-    `image` is the (H, W, 3) uint8 image, `anomaly` the anomaly map as inspected, (S, S) float32 with limit 1,
-    `reconstruction` what the network made of it, (S, S, 3) uint8.
-    """
-
-    image: np.ndarray
-    anomaly: np.ndarray
-    reconstruction: np.ndarray
-    view: View
-
-    @property
-    def score(self) -> float:
-        """The highest value of the anomaly map: above 1 the image is defective."""
-        return float(self.anomaly.max())
-
-    @property
-    def verdict(self) -> Literal["ok", "nok"]:
-        """nok for a defective image."""
-        return "nok" if self.score > 1 else "ok"
-
-    @property
-    def inspected(self) -> np.ndarray:
-        """(S, S, 3) uint8: the part of the image that was inspected, resized."""
-        return pixels(self.view.centre(self.image))
-
-    @cached_property
-    def anomaly_map(self) -> np.ndarray:
-        """(H, W) float32, the limit is 1."""
-        return self.view.back(self.anomaly, *self.image.shape[:2])
-
-    @property
-    def mask(self) -> np.ndarray:
-        """(H, W) bool, True where the image is defective."""
-        return self.anomaly_map > 1
-
-    @property
-    def heatmap(self) -> np.ndarray:
-        """(H, W, 3) uint8: the anomaly map in colours over the image."""
-        return heatmap(self.image, self.anomaly_map)
+Image = np.ndarray | str | os.PathLike[str]
+Result = TypeVar("Result")
 
 
 class Detector:
@@ -94,42 +53,80 @@ class Detector:
         runtime = TorchRuntime(table_of(file.config), file.weights, pick_device(device_target))
         return cls(file.config, file.thresholds, runtime, file.provenance)
 
-    def inspect(self, image: np.ndarray | str | os.PathLike[str]) -> Inspection:
+    def inspect(self, image: Image) -> Inspection:
         """Inspect a file, or an array (H, W, C) uint8 with C = 1 or 3 in RGB order, or (H, W) gray."""
-        array = self._pixels(image)
-        part = self.view.centre(array)
-        reconstruction = self.reconstruct(part)
-        maps = residuals(part, reconstruction, self.config.bg_mask)
-        return Inspection(
-            image=eight_bit(array, self.view.bit_depth),
-            anomaly=anomaly_map(maps, self.thresholds, min_area=self.config.smallest_region),
-            reconstruction=eight_bit(pixels(reconstruction)),
-            view=self.view,
-        )
+        return _or_raise(self._each([image], self._judged)[0])
 
-    def inspect_all(self, paths: Iterable[Path]) -> Iterator[Inspection | InputError]:
-        """Inspect one file after the other; a file that cannot be read gives its error instead."""
-        for path in paths:
-            try:
-                yield self.inspect(path)
-            except InputError as error:
-                yield error
-
-    def residuals(self, image: np.ndarray | str | os.PathLike[str]) -> Residuals:
+    def residuals(self, image: Image) -> Residuals:
         """Return the residual maps of an image: what thresholds are estimated from."""
-        part = self.view.centre(self._pixels(image))
-        return residuals(part, self.reconstruct(part), self.config.bg_mask)
+        return _or_raise(self._each([image], self._compared)[0])
+
+    def inspect_all(self, paths: Sequence[Path]) -> Iterator[Inspection | InputError]:
+        """Inspect files in their order, several at once; one that cannot be read gives its error instead."""
+        return self.finish_all(paths, lambda _path, inspection: inspection)
+
+    def finish_all(
+        self, paths: Sequence[Path], finish: Callable[[Path, Inspection], Result]
+    ) -> Iterator[Result | InputError]:
+        """Inspect files as `inspect_all` does; yield what `finish` makes of each, it too working on several at once."""
+        return self._all(paths, lambda path, seen: finish(path, self._judged(path, seen)))
+
+    def residuals_all(self, paths: Sequence[Path]) -> Iterator[Residuals | InputError]:
+        """Yield the residual maps of files in their order, or the error of one that cannot be read."""
+        return self._all(paths, self._compared)
 
     def reconstruct(self, part: np.ndarray) -> np.ndarray:
         """(C, S, S) float32 in [0, 1] -> its reconstruction, averaged where tiles overlap."""
-        if not self.config.tiled:
-            return self.runtime.reconstruct(part[None])[0]
-        tiles = cut_tiles(part, self.config.crop_size, self.config.stride)
+        return self._reconstructed([part])[0]
+
+    def _all(self, paths: Sequence[Path], finish: Callable[[Path, _Seen], Result]) -> Iterator[Result | InputError]:
+        """Groups of images whose tiles fill a batch; as many groups at once as there are cores, a thread each."""
+        if len(paths) == 1:
+            yield from self._each(paths, finish)
+            return
+        tiles = len(starts(self.view.size, self.config.crop_size, self.config.stride)) ** 2
+        size = max(1, min(TILE_BATCH // tiles, ceil(len(paths) / cores())))
+        groups = [paths[start : start + size] for start in range(0, len(paths), size)]
+        with self.runtime.one_thread():
+            for results in in_parallel(lambda group: self._each(group, finish), groups):
+                yield from results
+
+    def _each(self, images: Sequence[Any], finish: Callable[[Any, _Seen], Result]) -> list[Result | InputError]:
+        """Look at all images, reconstruct them together, and finish one after the other."""
+        with one_blas_thread():
+            read_or_not = [self._pixels_or_error(image) for image in images]
+            arrays = [array for array in read_or_not if not isinstance(array, InputError)]
+            parts = [self.view.centre(array) for array in arrays]
+            seen = map(_Seen, arrays, parts, self._reconstructed(parts))
+            return [
+                array if isinstance(array, InputError) else finish(image, next(seen))
+                for image, array in zip(images, read_or_not, strict=True)
+            ]
+
+    def _reconstructed(self, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+        if not parts:
+            return []
+        crop_size, stride = self.config.crop_size, self.config.stride
+        tiles = np.concatenate([cut_tiles(part, crop_size, stride) for part in parts])
         batches = [tiles[start : start + TILE_BATCH] for start in range(0, len(tiles), TILE_BATCH)]
         reconstructions = np.concatenate([self.runtime.reconstruct(batch) for batch in batches])
-        return stitch_tiles(reconstructions, part.shape[-1], self.config.stride)
+        return [stitch_tiles(own, self.view.size, stride) for own in np.split(reconstructions, len(parts))]
 
-    def _pixels(self, image: np.ndarray | str | os.PathLike[str]) -> np.ndarray:
+    def _judged(self, _image: Image, seen: _Seen) -> Inspection:
+        maps = self._compared(_image, seen)
+        anomaly = anomaly_map(maps, self.thresholds, min_area=self.config.smallest_region)
+        return Inspection(seen.pixels, anomaly, seen.reconstruction, self.view)
+
+    def _compared(self, _image: Image, seen: _Seen) -> Residuals:
+        return residuals(seen.part, seen.reconstruction, self.config.bg_mask)
+
+    def _pixels_or_error(self, image: Image) -> np.ndarray | InputError:
+        try:
+            return self._pixels(image)
+        except InputError as error:
+            return error
+
+    def _pixels(self, image: Image) -> np.ndarray:
         if not isinstance(image, np.ndarray):
             return read(Path(image), grayscale=self.config.grayscale)
         array = image[:, :, None] if image.ndim == 2 else image
@@ -142,6 +139,20 @@ class Detector:
         return np.repeat(array, 3, axis=2) if not self.config.grayscale and array.shape[2] == 1 else array
 
 
+class _Seen(NamedTuple):
+    """An image (H, W, C), the part of it that is inspected and its reconstruction, both (C, S, S) float32 in [0, 1]."""
+
+    pixels: np.ndarray
+    part: np.ndarray
+    reconstruction: np.ndarray
+
+
 def detector_path(path: Path) -> Path:
     """Return the detector file that a path means: the file itself, or the one in a run's folder."""
     return path / DETECTOR_NAME if path.is_dir() else path
+
+
+def _or_raise(result: Result | InputError) -> Result:
+    if isinstance(result, InputError):
+        raise result
+    return result

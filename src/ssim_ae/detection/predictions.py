@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ssim_ae.detection.detector import Detector
+from ssim_ae.detection.inspection import Inspection
 from ssim_ae.errors import InputError
 from ssim_ae.images.colours import outlined
 from ssim_ae.images.files import write_png
@@ -35,15 +36,15 @@ def predict(detector: Detector, paths: Sequence[Path], overlays: Path | None = N
     """Inspect the files, one prediction each, in order; with `overlays` write a PNG each into that folder."""
     if overlays:
         overlays.mkdir(parents=True, exist_ok=True)
-    names = _distinct_names(paths)
-    for path, name, inspection in zip(paths, names, detector.inspect_all(paths), strict=True):
-        if isinstance(inspection, InputError):
-            yield Prediction(str(path), "error", error=str(inspection))
-            continue
-        mask = inspection.mask
+    names = dict(zip(paths, _distinct_names(paths), strict=True))
+
+    def finish(path: Path, inspection: Inspection) -> Prediction:
         if overlays:
-            write_png(overlays / f"{name}_overlay.png", outlined(inspection.heatmap, mask))
-        yield Prediction(str(path), inspection.verdict, inspection.score, float(mask.mean()))
+            write_png(overlays / f"{names[path]}_overlay.png", outlined(inspection.heatmap, inspection.mask))
+        return Prediction(str(path), inspection.verdict, inspection.score, inspection.defect_share)
+
+    for path, result in zip(paths, detector.finish_all(paths, finish), strict=True):
+        yield Prediction(str(path), "error", error=str(result)) if isinstance(result, InputError) else result
 
 
 def write_csv(path: Path, predictions: Iterable[Prediction]) -> None:

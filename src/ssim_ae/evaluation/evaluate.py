@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ssim_ae.console import progress
-from ssim_ae.detection.detector import Detector, Inspection
+from ssim_ae.detection.detector import Detector
+from ssim_ae.detection.inspection import Inspection
 from ssim_ae.errors import InputError
 from ssim_ae.evaluation import pictures
 from ssim_ae.evaluation.figures import Case, Evaluation, Figure, summarise
@@ -41,23 +42,23 @@ def evaluate(
         raise InputError(f"{dataset.root}: no test images; looked in its folder test")
     if target:
         target.mkdir(parents=True, exist_ok=True)
-    cases: list[Case] = []
     test, notes = _unseen(dataset.test, detector)
-    with progress("inspecting test images", len(test)) as bar:
-        found = detector.inspect_all(image.path for image in test)
-        for image, inspection in zip(test, found, strict=True):
+    images = {image.path: image for image in test}
+
+    def finish(path: Path, inspection: Inspection) -> tuple[Case, str]:
+        if target:
+            pictures.write_case(target / "images", images[path].name, inspection)
+        return _case(images[path], detector, inspection)
+
+    cases: list[Case] = []
+    with progress("inspecting test images", len(images)) as bar:
+        for result in detector.finish_all(list(images), finish):
             bar.advance()
-            if isinstance(inspection, InputError):
-                notes.append(f"left out: {inspection}")
+            if isinstance(result, InputError):
+                notes.append(f"left out: {result}")
                 continue
-            try:
-                truth = _truth(image, detector, inspection)
-            except InputError as error:
-                truth = None
-                notes.append(f"ground truth left out: {error}")
-            cases.append(Case(image, inspection.score, inspection.anomaly, truth))
-            if target:
-                pictures.write_case(target / "images", image.name, inspection)
+            cases.append(result[0])
+            notes += filter(None, result[1:])
     if not cases:
         raise InputError(f"{dataset.root}: no test image could be read")
     evaluation = summarise(cases, dataset.name, tuple(notes))
@@ -75,13 +76,23 @@ def _unseen(test: Sequence[TestImage], detector: Detector) -> tuple[list[TestIma
     return unseen, [f"{count} test images left out: the detector was made from them"] if count else []
 
 
+def _case(image: TestImage, detector: Detector, inspection: Inspection) -> tuple[Case, str]:
+    """Return the case, and what is to be noted of it."""
+    note = ""
+    try:
+        truth = _truth(image, detector, inspection)
+    except InputError as error:
+        truth, note = None, f"ground truth left out: {error}"
+    return Case(image, inspection.score, inspection.anomaly, truth), note
+
+
 def _truth(image: TestImage, detector: Detector, inspection: Inspection) -> np.ndarray | None:
     if image.defect == GOOD:
         return np.zeros(inspection.anomaly.shape, bool)
     if not image.mask:
         return None
     mask = read_mask(image.mask)
-    height, width = inspection.image.shape[:2]
+    height, width = inspection.pixels.shape[:2]
     if abs(mask.shape[0] * width - mask.shape[1] * height) > MASK_TOLERANCE * mask.shape[1] * height:
         raise InputError(f"{image.mask}: {mask.shape[1]} x {mask.shape[0]} px for an image of {width} x {height}")
     return detector.view.truth(mask)

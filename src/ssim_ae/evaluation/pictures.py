@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ssim_ae.detection.detector import Inspection
+from ssim_ae.detection.inspection import Inspection
 from ssim_ae.errors import InputError
 from ssim_ae.evaluation.figures import Case
 from ssim_ae.images.colours import DETECTED, TRUTH, heatmap, outlined

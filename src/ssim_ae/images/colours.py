@@ -22,12 +22,6 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 DETECTED, TRUTH = (235, 40, 60), (0, 190, 255)  # outlines: vermilion and sky blue
 
 
-def colours(values: np.ndarray) -> np.ndarray:
-    """(H, W) in [0, 1] -> (H, W, 3) uint8 on the ramp from dark to bright."""
-    levels = (np.clip(values, 0, 1) * 255).astype(np.uint8)
-    return RAMP.astype(np.uint8)[levels]
-
-
 def pixels(planes: np.ndarray) -> np.ndarray:
     """(C, H, W) in [0, 1] -> (H, W, C) uint8."""
     return np.rint(np.moveaxis(planes, 0, 2) * 255).astype(np.uint8)
@@ -47,10 +41,13 @@ def eight_bit(image: np.ndarray, bit_depth: int = 16) -> np.ndarray:
 
 def heatmap(image: np.ndarray, anomaly: np.ndarray) -> np.ndarray:
     """Blend (H, W, 3) uint8 with its anomaly map (H, W): the limit 1 lies at half the ramp, the image shows through."""
-    strength = np.clip(anomaly / 2, 0, 1)
-    opacity = (0.25 + 0.55 * strength)[:, :, None]
-    gray = image.mean(axis=2, keepdims=True)
-    return (gray * (1 - opacity) + colours(strength) * opacity).astype(np.uint8)
+    levels = (np.clip(anomaly, 0, 2) * 127.5).astype(np.uint8)
+    opacity = np.linspace(0.25, 0.8, 256, dtype=np.float32)
+    red, green, blue = np.moveaxis(image.astype(np.float32), 2, 0)
+    gray = (red + green + blue) * ((1 - opacity) / 3)[levels]
+    blended = (opacity[:, None] * RAMP).astype(np.float32)[levels]
+    blended += gray[:, :, None]
+    return blended.astype(np.uint8)
 
 
 def outlined(

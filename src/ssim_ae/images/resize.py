@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-BLOCK = 64  # output lines filtered at once: the matrix is banded, and a block of it is nearly dense
+BLOCK = 16  # output lines in one product: the matrix is banded, and a block of it is nearly dense
 
 
 @lru_cache(maxsize=64)
@@ -25,25 +25,31 @@ def triangle_matrix(size: int, new_size: int) -> np.ndarray:
     return matrix
 
 
-def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize (H, W) or (H, W, C) of any real dtype to (height, width[, C]) float32, in the input's units."""
-    values = image.astype(np.float32, copy=False)
-    if values.shape[0] != height:
-        values = _resize_lines(values.reshape(values.shape[0], -1), height).reshape(height, *values.shape[1:])
-    if values.shape[1] != width:
-        columns = np.moveaxis(values, 1, 0)
-        flat = np.ascontiguousarray(columns).reshape(columns.shape[0], -1)
-        resized = _resize_lines(flat, width).reshape(width, *columns.shape[1:])
-        values = np.ascontiguousarray(np.moveaxis(resized, 0, 1))
+def resize(planes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize (..., H, W) of any real dtype to (..., height, width) float32, in the input's units."""
+    values = np.ascontiguousarray(planes, np.float32)
+    if values.shape[-2] != height:
+        lines = np.empty((*values.shape[:-2], height, values.shape[-1]), np.float32)
+        for block, needed, weights in _blocks(values.shape[-2], height):
+            np.matmul(weights, values[..., needed, :], out=lines[..., block, :])
+        values = lines
+    if values.shape[-1] != width:
+        lines = values.reshape(-1, values.shape[-1])
+        columns = np.empty((len(lines), width), np.float32)
+        for block, needed, weights in _blocks(values.shape[-1], width):
+            np.matmul(lines[:, needed], weights.T, out=columns[:, block])
+        values = columns.reshape(*values.shape[:-1], width)
     return values
 
 
-def _resize_lines(lines: np.ndarray, count: int) -> np.ndarray:
-    matrix = triangle_matrix(len(lines), count)
-    resized = np.empty((count, lines.shape[1]), np.float32)
-    for start in range(0, count, BLOCK):
-        block = matrix[start : start + BLOCK]
-        used = np.flatnonzero(block.any(axis=0))
-        first, last = used[0], used[-1] + 1
-        np.matmul(block[:, first:last], lines[first:last], out=resized[start : start + BLOCK])
-    return resized
+@lru_cache(maxsize=64)
+def _blocks(size: int, new_size: int) -> list[tuple[slice, slice, np.ndarray]]:
+    """Return blocks of output lines, the input lines that each needs, and their weights."""
+    matrix = triangle_matrix(size, new_size)
+    blocks = []
+    for start in range(0, new_size, BLOCK):
+        weights = matrix[start : start + BLOCK]
+        used = np.flatnonzero(weights.any(axis=0))
+        needed = slice(used[0], used[-1] + 1)
+        blocks.append((slice(start, start + len(weights)), needed, weights[:, needed]))
+    return blocks

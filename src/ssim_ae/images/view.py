@@ -28,8 +28,9 @@ class View(NamedTuple):
     def whole(self, image: np.ndarray) -> np.ndarray:
         """(H, W, C) uint8, or uint16 of `bit_depth` bits -> (C, im_resize, im_resize) float32 in [0, 1]."""
         white = 255 if image.dtype == np.uint8 else 2**self.bit_depth - 1
-        resized = resize(image, self.im_resize, self.im_resize)
-        return np.clip(np.moveaxis(resized, 2, 0) / np.float32(white), 0, 1)
+        resized = resize(np.moveaxis(image, 2, 0), self.im_resize, self.im_resize)
+        resized *= np.float32(1 / white)
+        return np.clip(resized, 0, 1, out=resized)
 
     def centre(self, image: np.ndarray) -> np.ndarray:
         """(H, W, C) uint8 or uint16 -> (C, size, size) float32 in [0, 1]: what is inspected."""
@@ -44,6 +45,11 @@ class View(NamedTuple):
         rows, columns = self._covering(height), self._covering(width)
         padded = np.pad(values, 1)  # what was cut off looks up the zeros around
         return padded[rows[:, None], columns]
+
+    def share(self, mask: np.ndarray, height: int, width: int) -> float:
+        """(size, size) bool -> the share of the (height, width) px that it covers, as `back` would lay it over them."""
+        rows, columns = (np.bincount(self._covering(side), minlength=self.size + 2) for side in (height, width))
+        return float(rows @ np.pad(mask, 1).astype(int) @ columns) / (height * width)
 
     def _covering(self, length: int) -> np.ndarray:
         position = ((np.arange(length) + 0.5) * self.im_resize / length).astype(int) - self.margin

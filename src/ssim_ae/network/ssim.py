@@ -58,35 +58,41 @@ def ssim_map(x: np.ndarray, y: np.ndarray, *, border: Literal["valid", "reflect"
 
     With `valid` only where the window fits: (C, H - 10, W - 10).
     """
-    channels, height, width = x.shape
-    inputs = np.empty((height, 4, channels, width), np.float32)
-    x_lines, y_lines, products, squares = np.moveaxis(inputs, 1, 0)
-    x_lines[...], y_lines[...] = np.moveaxis(x, 1, 0), np.moveaxis(y, 1, 0)
-    np.multiply(x_lines, y_lines, out=products)
-    np.multiply(x_lines, x_lines, out=squares)
-    squares += y_lines * y_lines
+    rows, columns = (gaussian_matrix(side, border=border) for side in x.shape[1:])
+    return np.stack([_plane_map(*planes, rows, columns) for planes in zip(x, y, strict=True)])
 
-    rows, columns = gaussian_matrix(height, border=border), gaussian_matrix(width, border=border)
-    mean_x, mean_y, products, squares = np.moveaxis(_filtered(inputs, rows, columns), 1, 0)
-    product = mean_x * mean_y
-    mean_squares = mean_x * mean_x
-    mean_squares += mean_y * mean_y
-    covariance = np.subtract(products, product, out=products)
+
+def _plane_map(x: np.ndarray, y: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    maps = np.empty((4, *x.shape), np.float32)
+    maps[0], maps[1] = x, y
+    np.multiply(x, y, out=maps[2])
+    np.multiply(x, x, out=maps[3])
+    maps[3] += y * y
+
+    mean_x, mean_y, products, squares = _filtered(maps, rows, columns)
+    similarity = mean_x * mean_y
+    mean_x *= mean_x
+    mean_y *= mean_y
+    mean_squares = np.add(mean_x, mean_y, out=mean_x)
+    covariance = np.subtract(products, similarity, out=products)
     variances = np.subtract(squares, mean_squares, out=squares)
-
-    similarity = np.multiply(product + C1 / 2, covariance + C2 / 2, out=product)
-    similarity /= (mean_squares + C1) * (variances + C2)
+    # (2 mean_x mean_y + C1) (2 covariance + C2) / ((mean_x^2 + mean_y^2 + C1) (variances + C2)), the 2s taken out
+    for values, constant in ((similarity, C1 / 2), (covariance, C2 / 2), (mean_squares, C1), (variances, C2)):
+        values += np.float32(constant)
+    similarity *= covariance
+    similarity /= np.multiply(mean_squares, variances, out=mean_squares)
     similarity *= 4
-    return np.moveaxis(similarity, 0, 1)
+    return similarity
 
 
 def _filtered(maps: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """(H, K, C, W) -> (len(rows), K, C, len(columns))."""
-    height, kinds, channels, width = maps.shape
-    lines, along_lines = maps.reshape(height, -1), np.empty((len(rows), kinds * channels * width), np.float32)
+    """(K, H, W) -> (K, len(rows), len(columns))."""
+    kinds, _, width = maps.shape
+    along_lines = np.empty((kinds, len(rows), width), np.float32)
     for block, needed in blocks(rows.shape, LINES):
-        np.matmul(rows[block, needed], lines[needed], out=along_lines[block])
-    along_both = np.empty((len(rows) * kinds * channels, len(columns)), np.float32)
+        np.matmul(rows[block, needed], maps[:, needed], out=along_lines[:, block])
+    lines = along_lines.reshape(-1, width)
+    along_both = np.empty((len(lines), len(columns)), np.float32)
     for block, needed in blocks(columns.shape, COLUMNS):
-        np.matmul(along_lines.reshape(-1, width)[:, needed], columns[block, needed].T, out=along_both[:, block])
-    return along_both.reshape(len(rows), kinds, channels, len(columns))
+        np.matmul(lines[:, needed], columns[block, needed].T, out=along_both[:, block])
+    return along_both.reshape(kinds, len(rows), len(columns))

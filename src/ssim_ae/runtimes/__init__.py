@@ -1,5 +1,6 @@
 """Runtimes: reconstruct(patches) -> patches, nothing else."""
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import numpy as np
@@ -10,4 +11,8 @@ class Runtime(Protocol):
 
     def reconstruct(self, patches: np.ndarray) -> np.ndarray:
         """(B, C, S, S) float32 in [0, 1] -> the reconstructions, same shape, dtype and range."""
+        ...
+
+    def one_thread(self) -> AbstractContextManager[None]:
+        """While held, every call keeps to the thread it comes on, so that several calls do not wait for each other."""
         ...

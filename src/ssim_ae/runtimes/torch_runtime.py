@@ -2,7 +2,8 @@
 
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -31,6 +32,16 @@ class TorchRuntime:
         batch = torch.from_numpy(patches).to(self.device).contiguous(memory_format=torch.channels_last)
         reconstruction: np.ndarray = self.network(batch).contiguous().cpu().numpy()
         return reconstruction
+
+    @contextmanager
+    def one_thread(self) -> Iterator[None]:
+        """While held, every call keeps to the thread it comes on, so that several calls do not wait for each other."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def pick_device(target: str) -> torch.device:

@@ -1,9 +1,7 @@
 """The good images of a run: every file opened and checked, resized once, a seeded part held out."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -16,6 +14,7 @@ from ssim_ae.errors import InputError
 from ssim_ae.images.files import read
 from ssim_ae.images.folders import Dataset
 from ssim_ae.images.view import View
+from ssim_ae.machine import in_parallel
 
 MAX_NAMED = 20  # files named in full
 Result = TypeVar("Result")
@@ -134,12 +133,8 @@ def _stacked(images: Sequence[np.ndarray]) -> np.ndarray:
 
 def _each(function: Callable[[Path], Result], paths: Sequence[Path], label: str) -> list[Result]:
     results = []
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        with progress(label, len(paths)) as bar:
-            for result in pool.map(function, paths):
-                results.append(result)
-                bar.advance()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with progress(label, len(paths)) as bar:
+        for result in in_parallel(function, paths):
+            results.append(result)
+            bar.advance()
     return results

@@ -1,9 +1,6 @@
 """The PyTorch engine: one step on a batch, on CPU, CUDA or Ascend, on one device or several."""
 
-import ctypes
 import os
-import platform
-import sys
 
 import numpy as np
 import torch
@@ -11,6 +8,7 @@ from torch import Tensor, distributed, nn
 
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
+from ssim_ae.machine import keep_freed_memory
 from ssim_ae.network.architecture import Layer, weight_shapes
 from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.network.torch_ssim import SSIMLoss
@@ -19,7 +17,6 @@ from ssim_ae.training.patches import Picks
 from ssim_ae.training.torch_cut import cut
 
 ADAM_STATE = ("exp_avg", "exp_avg_sq", "step")
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 class TorchEngine:
@@ -44,7 +41,7 @@ class TorchEngine:
         )
         self.dtype = torch.bfloat16 if _use_bf16(config.precision, self.device) else torch.float32
         if self.device.type == "cpu":
-            _keep_freed_memory()
+            keep_freed_memory()
 
     def describe(self) -> str:
         """Return what it trains on, for a person."""
@@ -147,14 +144,6 @@ def _use_bf16(precision: str, device: torch.device) -> bool:
     if device.type == "cpu":
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return False
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep what is freed, for the next step: given back, every page of it would have to be cleared anew."""
-    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-        libc.mallopt(M_MMAP_THRESHOLD, 2**30)
 
 
 def _join_group(config: Config, device: torch.device) -> tuple[int, int]:

@@ -34,6 +34,29 @@ def test_score_verdict_and_mask_agree(detector, fabric_folder):
     assert "nok" in verdicts
 
 
+def test_many_at_once_are_what_each_is_alone(detector, fabric_folder, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    paths = sorted((fabric_folder / "test").rglob("*.png"))
+    paths.insert(3, broken)
+    found = list(detector.inspect_all(paths))
+    assert isinstance(found.pop(3), InputError)
+    paths.remove(broken)
+    for path, inspection in zip(paths, found, strict=True):
+        alone = detector.inspect(path)
+        assert np.allclose(inspection.anomaly, alone.anomaly, atol=1e-4)
+        assert inspection.verdict == alone.verdict
+        assert inspection.defect_share == pytest.approx(alone.mask.mean())
+    assert list(detector.inspect_all([])) == []
+
+
+def test_what_is_finished_comes_in_order(detector, fabric_folder):
+    paths = sorted((fabric_folder / "test").rglob("*.png"))
+    names = list(detector.finish_all(paths, lambda path, inspection: (path, inspection.score)))
+    assert [path for path, _ in names] == paths
+    assert next(detector.finish_all(paths[:1], lambda path, _: path)) == paths[0]
+
+
 def test_files_arrays_and_gray_are_the_same(detector, image, tmp_path):
     path = tmp_path / "image.png"
     gray = image[:, :, 0]

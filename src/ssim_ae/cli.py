@@ -189,6 +189,25 @@ def _predict(options: argparse.Namespace) -> int:
     return NOK_FOUND if options.fail_on_nok and any(prediction.verdict == "nok" for prediction in found) else 0
 
 
+def _export_arguments(parser: _Parser) -> None:
+    parser.add_argument("detector", help="a detector file, or a run's folder")
+    parser.add_argument("--output", metavar="FILE", help="the exported file (beside the detector)")
+    parser.add_argument("--batch_size", type=int, help="patches at once, always as many (any number)")
+    parser.add_argument("--opset", type=int, help="version of ONNX's operators: 11, 12 or 13 (13)")
+
+
+def _export(options: argparse.Namespace) -> int:
+    from ssim_ae.export.export import export
+
+    if options.batch_size is not None and options.batch_size < 1:
+        raise InputError("--batch_size should be at least 1")
+    output = Path(options.output) if options.output else None
+    target, found = export(Path(options.detector), output, batch_size=options.batch_size, opset=options.opset)
+    print(found)
+    print(f"exported: {target}")
+    return 0
+
+
 def _fabric_arguments(parser: _Parser) -> None:
     parser.add_argument("folder", help="where the class folders are made")
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="of twill, canvas, badge (all three)")
@@ -248,6 +267,7 @@ VERBS = {
     "evaluate": Verb("Measure a detector on test images, with pictures.", _evaluate_arguments, _evaluate),
     "predict": Verb("Inspect images: a line each.", _predict_arguments, _predict),
     "threshold": Verb("Estimate the thresholds of a detector anew.", _threshold_arguments, _threshold),
+    "export": Verb("Write a detector as one ONNX file that needs no training framework.", _export_arguments, _export),
     "fabric": Verb("Draw the built-in data set.", _fabric_arguments, _fabric),
     "demo": Verb("See all of it on the built-in data set, in minutes.", _demo_arguments, _demo),
 }

@@ -23,11 +23,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """Yield `function(item)` in the order of the items: a worker a core, and only a few of them ahead of the caller."""
+def in_parallel(
+    function: Callable[[Item], Result], items: Sequence[Item], *, begin: Callable[[], None] | None = None
+) -> Iterator[Result]:
+    """Yield `function(item)` in the order of the items: a worker a core, and only a few of them ahead of the caller.
+
+    A worker calls `begin` first.
+    """
     keep_freed_memory()
     waiting: deque[Future[Result]] = deque()
-    pool = ThreadPoolExecutor(cores())
+    pool = ThreadPoolExecutor(cores(), initializer=begin)
     try:
         with one_blas_thread():
             for item in items:

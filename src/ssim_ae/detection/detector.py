@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 import numpy as np
 
 from ssim_ae.config import Config
-from ssim_ae.detection.detector_file import read_detector, table_of
+from ssim_ae.detection.detector_file import DetectorFile, read_detector, table_of
 from ssim_ae.detection.inspection import Inspection
 from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map, residuals
 from ssim_ae.detection.tiles import cut_tiles, starts, stitch_tiles
@@ -22,7 +22,7 @@ from ssim_ae.images.view import View
 from ssim_ae.machine import cores, in_parallel, one_blas_thread
 from ssim_ae.runtimes import Runtime
 
-TILE_BATCH = 16  # tiles reconstructed at once: more are no faster, and no longer fit the cache
+TILE_BATCH = 8  # tiles reconstructed at once: more are hardly faster
 DETECTOR_NAME = "detector.safetensors"  # in the folder of a run
 Image = np.ndarray | str | os.PathLike[str]
 Result = TypeVar("Result")
@@ -46,12 +46,9 @@ class Detector:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, device_target: str = "auto") -> Self:
-        """Open a detector file, or the one in a run's folder. InputError if it is none."""
-        from ssim_ae.runtimes.torch_runtime import TorchRuntime, pick_device
-
+        """Open a detector file, trained or exported, or the one in a run's folder. InputError if it is none."""
         file = read_detector(detector_path(Path(path)))
-        runtime = TorchRuntime(table_of(file.config), file.weights, pick_device(device_target))
-        return cls(file.config, file.thresholds, runtime, file.provenance)
+        return cls(file.config, file.thresholds, _runtime(file, device_target), file.provenance)
 
     def inspect(self, image: Image) -> Inspection:
         """Inspect a file, or an array (H, W, C) uint8 with C = 1 or 3 in RGB order, or (H, W) gray."""
@@ -87,8 +84,8 @@ class Detector:
         tiles = len(starts(self.view.size, self.config.crop_size, self.config.stride)) ** 2
         size = max(1, min(TILE_BATCH // tiles, ceil(len(paths) / cores())))
         groups = [paths[start : start + size] for start in range(0, len(paths), size)]
-        with self.runtime.one_thread():
-            for results in in_parallel(lambda group: self._each(group, finish), groups):
+        with self.runtime.workers() as begin:
+            for results in in_parallel(lambda group: self._each(group, finish), groups, begin=begin):
                 yield from results
 
     def _each(self, images: Sequence[Any], finish: Callable[[Any, _Seen], Result]) -> list[Result | InputError]:
@@ -145,6 +142,16 @@ class _Seen(NamedTuple):
     pixels: np.ndarray
     part: np.ndarray
     reconstruction: np.ndarray
+
+
+def _runtime(file: DetectorFile, device_target: str) -> Runtime:
+    if file.model:
+        from ssim_ae.runtimes.onnx_runtime import OnnxRuntime
+
+        return OnnxRuntime(file.model, device_target)
+    from ssim_ae.runtimes.torch_runtime import TorchRuntime, pick_device
+
+    return TorchRuntime(table_of(file.config), file.weights, pick_device(device_target))
 
 
 def detector_path(path: Path) -> Path:

@@ -22,11 +22,13 @@ def recalibrate(
     """
     source = detector_path(detector)
     file = read_detector(source)
+    if file.model:
+        raise InputError(f"{source}: exported; estimate the thresholds of the detector it came from, and export again")
     config = file.config.replace(**changes)
     target = output or source.with_name(f"{source.stem}-{config.threshold}.safetensors")
     if target.exists():
         raise InputError(f"{target}: exists already; name another file with --output")
-    paths = _unseen_images(file, folder) if folder else _held_out_images(file, source)
+    paths = _unseen_images(file, folder) if folder else held_out_images(file, source)
     calibration = calibrate(Detector.load(source), paths, config)
     provenance = file.provenance | {"thresholds": calibration.origin}
     write_detector(target, DetectorFile(config, calibration.thresholds, file.weights, provenance))
@@ -44,7 +46,8 @@ def _unseen_images(file: DetectorFile, folder: Path) -> list[Path]:
     return unseen
 
 
-def _held_out_images(file: DetectorFile, source: Path) -> list[Path]:
+def held_out_images(file: DetectorFile, source: Path) -> list[Path]:
+    """Return the good images that were held out of a detector's training. InputError where they are gone."""
     wanted = set(threshold_images(file.provenance["held_out_images"], file.provenance["trained_images"]))
     good = find_dataset(file.config.dataset_path, img_suffix=file.config.img_suffix).good
     found = [path for path in good if content_hash(path) in wanted]

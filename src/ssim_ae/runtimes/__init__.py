@@ -1,5 +1,6 @@
 """Runtimes: reconstruct(patches) -> patches, nothing else."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -13,6 +14,6 @@ class Runtime(Protocol):
         """(B, C, S, S) float32 in [0, 1] -> the reconstructions, same shape, dtype and range."""
         ...
 
-    def one_thread(self) -> AbstractContextManager[None]:
-        """While held, every call keeps to the thread it comes on, so that several calls do not wait for each other."""
+    def workers(self) -> AbstractContextManager[Callable[[], None]]:
+        """Give what a worker thread calls first, so that its calls keep to it: workers would wait for each other."""
         ...

@@ -2,7 +2,7 @@
 
 import importlib.util
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -34,12 +34,11 @@ class TorchRuntime:
         return reconstruction
 
     @contextmanager
-    def one_thread(self) -> Iterator[None]:
-        """While held, every call keeps to the thread it comes on, so that several calls do not wait for each other."""
+    def workers(self) -> Iterator[Callable[[], None]]:
+        """Give what a worker thread calls first, so that its calls keep to it: workers would wait for each other."""
         threads = torch.get_num_threads()
-        torch.set_num_threads(1)
         try:
-            yield
+            yield lambda: torch.set_num_threads(1)
         finally:
             torch.set_num_threads(threads)
 

@@ -89,8 +89,10 @@ def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, run
         engine.load_state(checkpoint[0], str(resumed))
         position = checkpoint[1]
     elif config.load_ckpt_path:
-        weights = read_detector(detector_path(Path(config.load_ckpt_path))).weights
-        engine.load_weights(weights, config.load_ckpt_path)
+        file = read_detector(detector_path(Path(config.load_ckpt_path)))
+        if file.model:
+            raise InputError(f"{config.load_ckpt_path}: exported; name the detector it came from")
+        engine.load_weights(file.weights, config.load_ckpt_path)
     writes = engine.rank == 0
     folder = resumed or runs
     if writes:

@@ -16,11 +16,13 @@ from ssim_ae import Detector
 from ssim_ae.detection.detector import TILE_BATCH
 from ssim_ae.detection.predictions import predict
 from ssim_ae.detection.residuals import BORDER, residuals
+from ssim_ae.export.export import export
 from ssim_ae.network.ssim import ssim_map
 
 MAP_SIZE, MAP_TARGET, DIFFERENCE_LIMIT = 256, 20, 1e-5
 PREDICT_TARGET, START_LIMIT, IMPORT_LIMIT = 0.7, 1.2, 0.3
 DRAWN = 16  # images that the predicted ones are copies of
+IMPORT_TORCH = "import time; start = time.perf_counter(); import torch; print(time.perf_counter() - start)"
 IMPORTS = """
 import time
 import numpy.typing, torch, PIL.Image, PIL.ImageOps, pydantic.fields, pydantic.main, safetensors.numpy
@@ -103,15 +105,24 @@ def cold_start(case: Case, repeats: int) -> list[Row]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         image = next((drawn_cloth(folder, count=1, size=case.im_resize) / "train" / "good").iterdir())
-        detector = untrained_detector(config_of(case), folder / "detector.safetensors")
-        command = [sys.executable, "-m", "ssim_ae", "predict", str(detector), str(image)]
-        start = timing(lambda: subprocess.run(command, check=True, capture_output=True), repeats)
+        trained = untrained_detector(config_of(case), folder / "detector.safetensors")
+        exported, _ = export(trained)
+        starts = {path: timing(lambda path=path: _predicted(path, image), repeats) for path in (exported, trained)}
     imports = min(_seconds_printed(IMPORTS) for _ in range(repeats))
+    torch = min(_seconds_printed(IMPORT_TORCH) for _ in range(repeats))
     name = f"ssim-ae predict of one {case.im_resize} px image from a cold start, {case.network_name}"
     return [
-        Row.within(name, start.best, START_LIMIT, " s"),
+        Row.within(f"{name}, exported", starts[exported].best, START_LIMIT, " s"),
+        Row.within(
+            f"{name}, through PyTorch", starts[trained].best, START_LIMIT, " s", f"PyTorch's import: {torch:.2g} s"
+        ),
         Row.within("our own imports of it", imports, IMPORT_LIMIT, " s"),
     ]
+
+
+def _predicted(detector: Path, image: Path) -> None:
+    command = [sys.executable, "-m", "ssim_ae", "predict", str(detector), str(image)]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def _seconds_printed(code: str) -> float:

@@ -55,10 +55,10 @@ class Row(NamedTuple):
         return cls(name, ours.duration(), other.duration(), ours.median / other.median, "× the time", wanted)
 
     @classmethod
-    def within(cls, name: str, value: float, limit: float, unit: str = "") -> Self:
+    def within(cls, name: str, value: float, limit: float, unit: str = "", note: str = "") -> Self:
         """Return a value as a share of its limit."""
         ours, other = f"{value:.2g}{unit}", f"limit {limit:g}{unit}"
-        return cls(name, ours, other, value / limit, "of the limit", Target("≤", 1))
+        return cls(name, ours, other, value / limit, "of the limit", Target("≤", 1), note)
 
     @property
     def cells(self) -> tuple[str, ...]:

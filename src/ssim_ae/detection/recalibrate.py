@@ -48,7 +48,8 @@ def _unseen_images(file: DetectorFile, folder: Path) -> list[Path]:
 
 def held_out_images(file: DetectorFile, source: Path) -> list[Path]:
     """Return the good images that were held out of a detector's training. InputError where they are gone."""
-    wanted = set(threshold_images(file.provenance["held_out_images"], file.provenance["trained_images"]))
+    held_out, trained = (file.provenance.get(key, []) for key in ("held_out_images", "trained_images"))
+    wanted = set(threshold_images(held_out, trained))
     good = find_dataset(file.config.dataset_path, img_suffix=file.config.img_suffix).good
     found = [path for path in good if content_hash(path) in wanted]
     if not found:

@@ -63,26 +63,30 @@ def ssim_map(x: np.ndarray, y: np.ndarray, *, border: Literal["valid", "reflect"
 
 
 def _plane_map(x: np.ndarray, y: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    # Variances are differences of squares: about the common mean those are small, and so are their rounding errors
+    middle = np.float32((x.mean() + y.mean()) / 2)
     maps = np.empty((4, *x.shape), np.float32)
-    maps[0], maps[1] = x, y
+    x, y = np.subtract(x, middle, out=maps[0]), np.subtract(y, middle, out=maps[1])
     np.multiply(x, y, out=maps[2])
     np.multiply(x, x, out=maps[3])
     maps[3] += y * y
 
-    mean_x, mean_y, products, squares = _filtered(maps, rows, columns)
-    similarity = mean_x * mean_y
+    mean_x, mean_y, covariance, variances = _filtered(maps, rows, columns)
+    covariance -= mean_x * mean_y
+    variances -= mean_x * mean_x + mean_y * mean_y
+    mean_x += middle
+    mean_y += middle
+    means = mean_x * mean_y
     mean_x *= mean_x
     mean_y *= mean_y
     mean_squares = np.add(mean_x, mean_y, out=mean_x)
-    covariance = np.subtract(products, similarity, out=products)
-    variances = np.subtract(squares, mean_squares, out=squares)
-    # (2 mean_x mean_y + C1) (2 covariance + C2) / ((mean_x^2 + mean_y^2 + C1) (variances + C2)), the 2s taken out
-    for values, constant in ((similarity, C1 / 2), (covariance, C2 / 2), (mean_squares, C1), (variances, C2)):
+    # (2 means + C1) (2 covariance + C2) / ((mean_squares + C1) (variances + C2)), the 2s taken out
+    for values, constant in ((means, C1 / 2), (covariance, C2 / 2), (mean_squares, C1), (variances, C2)):
         values += np.float32(constant)
-    similarity *= covariance
-    similarity /= np.multiply(mean_squares, variances, out=mean_squares)
-    similarity *= 4
-    return similarity
+    means *= covariance
+    means /= np.multiply(mean_squares, variances, out=mean_squares)
+    means *= 4
+    return means
 
 
 def _filtered(maps: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ class Autoencoder(nn.Module):
         return self.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, patches: Tensor) -> Tensor:
-        apply = _on_cpu if patches.device.type == "cpu" else _on_accelerator
+        apply = _by_onednn if patches.device.type == "cpu" and torch.backends.mkldnn.is_available() else _by_framework
         values = _channels_last(patches)
         for layer in self.table:
             weight, bias = (self.get_parameter(f"{layer.name}.{name}").to(values.dtype) for name in ("weight", "bias"))
@@ -35,12 +35,12 @@ class Autoencoder(nn.Module):
         return values
 
 
-def _on_cpu(values: Tensor, weight: Tensor, bias: Tensor, layer: Layer) -> Tensor:
+def _by_onednn(values: Tensor, weight: Tensor, bias: Tensor, layer: Layer) -> Tensor:
     values = convolution(values, _channels_last(weight), bias, layer)
     return torch.sigmoid(values) if layer.activation == "sigmoid" else values
 
 
-def _on_accelerator(values: Tensor, weight: Tensor, bias: Tensor, layer: Layer) -> Tensor:
+def _by_framework(values: Tensor, weight: Tensor, bias: Tensor, layer: Layer) -> Tensor:
     convolve = functional.conv2d if layer.kind == "conv" else functional.conv_transpose2d
     values = convolve(values, weight, bias, stride=layer.stride, padding=layer.padding)
     if layer.activation == "leaky_relu":

@@ -27,7 +27,8 @@ class Autoencoder(nn.Module):
         return self.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, patches: Tensor) -> Tensor:
-        apply = _by_onednn if patches.device.type == "cpu" and torch.backends.mkldnn.is_available() else _by_framework
+        onednn = patches.device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        apply = _by_onednn if onednn else _by_framework
         values = _channels_last(patches)
         for layer in self.table:
             weight, bias = (self.get_parameter(f"{layer.name}.{name}").to(values.dtype) for name in ("weight", "bias"))

@@ -53,6 +53,8 @@ def draw(curves: list[Curve], output: Path) -> None:
         axes.plot(curve.patches, curve.losses, label=curve.name)
     axes.axhline(curves[0].losses[-1], color="0.6", linewidth=0.8, linestyle="--")
     axes.set(xscale="log", yscale="log", xlabel="patches learned from", ylabel="held-out loss, 1 - SSIM")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.legend(frameon=False)
     figure.savefig(output, dpi=120)
 

@@ -81,7 +81,7 @@ def test_what_is_written_is_read_again(tmp_path):
         ("crop_size: 100", "crop_size: should be one of 32, 64, 128, 256, 512, not 100"),
         ("im_resize: 64", "im_resize 64 is smaller than crop_size 128"),
         ("stride: 200", "stride 200 is larger than crop_size 128"),
-        ("augment_num: 10", "batch_size 128 is larger than augment_num 10"),
+        ("augment_num: 10", "batch_size 16 is larger than augment_num 10"),
         ("do_aug: False", "do_aug False trains on the images' centres"),
         ("p_ratate: 0.1\np_rotate: 0.2", "'p_rotate' is given twice"),
         ("epochs: 1\nepochs: 2", "key 'epochs' is given twice"),

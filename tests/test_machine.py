@@ -24,6 +24,12 @@ def test_a_worker_a_core():
     assert len(workers) == cores() and threading.get_ident() not in workers
 
 
+def test_a_worker_begins_once():
+    begun = []
+    list(in_parallel(lambda _: time.sleep(0.005), range(20), begin=lambda: begun.append(threading.get_ident())))
+    assert len(begun) == len(set(begun)) == cores()
+
+
 def test_only_a_few_are_worked_out_ahead():
     started = []
     results = in_parallel(started.append, range(1000))

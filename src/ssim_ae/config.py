@@ -1,4 +1,8 @@
-"""Config: the reference's flat YAML keys, typed and validated in one place, with the reference's defaults."""
+"""Config: the reference's flat YAML keys, typed and validated in one place.
+
+The defaults are the reference's, but for the training: one_cycle comes to its held-out loss in a tenth of its epochs
+(docs/speed.md).
+"""
 
 from __future__ import annotations
 
@@ -55,8 +59,8 @@ class Config(BaseModel):
     # network and training
     z_dim: int = Field(100, ge=1, le=65_536, description="length of the code between encoder and decoder")
     flc: int = Field(32, ge=1, le=1024, description="channels of the first convolution")
-    epochs: int = Field(200, ge=1, description="passes over augment_num patches")
-    batch_size: int = Field(128, ge=1, description="patches a step, over all devices together")
+    epochs: int = Field(20, ge=1, description="passes over augment_num patches (the reference: 200)")
+    batch_size: int = Field(16, ge=1, description="patches a step, over all devices together (the reference: 128)")
     lr: float = Field(2.0e-4, gt=0, le=1, description="learning rate")
     decay: float = Field(1.0e-5, ge=0, le=1, description="weight decay of AdamW")
     schedule: Literal["one_cycle", "constant"] = Field(

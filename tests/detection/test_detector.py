@@ -1,7 +1,9 @@
 import json
+import threading
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
@@ -48,6 +50,18 @@ def test_many_at_once_are_what_each_is_alone(detector, fabric_folder, tmp_path):
         assert inspection.verdict == alone.verdict
         assert inspection.defect_share == pytest.approx(alone.mask.mean())
     assert list(detector.inspect_all([])) == []
+
+
+def test_workers_keep_to_one_thread_and_leave_no_trace(detector, fabric_folder):
+    paths = sorted((fabric_folder / "test").rglob("*.png"))
+    before = torch.get_num_threads()
+    assert set(detector.finish_all(paths, lambda *_: torch.get_num_threads())) == {1}
+    assert torch.get_num_threads() == before
+    later = []
+    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert later == [before]
 
 
 def test_what_is_finished_comes_in_order(detector, fabric_folder):

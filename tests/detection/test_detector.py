@@ -36,7 +36,9 @@ def test_score_verdict_and_mask_agree(detector, fabric_folder):
     assert "nok" in verdicts
 
 
-def test_many_at_once_are_what_each_is_alone(detector, fabric_folder, tmp_path):
+@pytest.mark.parametrize("stride", [16, 32])  # 9 tiles an image, or 4: then two images fill a batch
+def test_many_at_once_are_what_each_is_alone(detector, fabric_folder, tmp_path, stride):
+    detector = Detector(detector.config.replace(stride=stride), detector.thresholds, detector.runtime)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
     paths = sorted((fabric_folder / "test").rglob("*.png"))

@@ -25,7 +25,7 @@ format: $(VENV)/ready
 	$(RUN)/ruff check --fix
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo bench/.venv-*
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \

@@ -5,7 +5,7 @@ import pytest
 
 from ssim_ae import InputError
 from ssim_ae.images.files import write_png
-from ssim_ae.images.folders import expand, find_dataset, find_images, fingerprint
+from ssim_ae.images.folders import content_hash, expand, find_dataset, find_images, fingerprint
 
 
 def images(folder: Path, count: int, suffix: str = ".png") -> list[Path]:
@@ -96,8 +96,11 @@ def test_files_folders_and_patterns_are_expanded(tmp_path):
 
 
 def test_the_fingerprint_is_of_names_and_contents(tmp_path):
-    paths = tuple(images(tmp_path, 3))
-    first = fingerprint(paths)
-    assert first == fingerprint(paths) != fingerprint(paths[:2])
-    write_png(paths[0], np.full((8, 8), 99, np.uint8))
-    assert fingerprint(paths) != first
+    hashes = {path: content_hash(path) for path in images(tmp_path, 3)}
+    changed = next(iter(hashes))
+    others = {path: hashes[path] for path in hashes if path != changed}
+    renamed = {changed.with_name("other.png"): hashes[changed]} | others
+    write_png(changed, np.full((8, 8), 99, np.uint8))
+    assert content_hash(changed) != hashes[changed]
+    known = [hashes, others, renamed, {changed: content_hash(changed)} | others]
+    assert len({fingerprint(each) for each in known}) == len(known)

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from ssim_ae.images.files import read
 from ssim_ae.images.folders import content_hash, find_dataset
 from ssim_ae.training import loop
 from ssim_ae.training.checkpoints import CHECKPOINT_NAME
-from ssim_ae.training.good_images import load_good_images
+from ssim_ae.training.good_images import held_out_indices, load_good_images
 
 SMALL = ["im_resize=64", "crop_size=32", "z_dim=8", "flc=4", "stride=16", "batch_size=16", "device_target=CPU"]
 
@@ -100,6 +101,18 @@ def test_an_interrupted_run_has_a_usable_detector(tiny_config, tmp_path, monkeyp
     run = train(tiny_config, runs=tmp_path)
     image = next((fabric_folder / "test" / "good").iterdir())
     assert Detector.load(run.folder).inspect(image).score > 0
+
+
+def test_an_image_that_goes_away_meanwhile_costs_nothing(tiny_config, tmp_path, monkeypatch, fabric_folder):
+    copy = tmp_path / "data"
+    shutil.copytree(fabric_folder, copy)
+    good = find_dataset(copy).good
+    gone = next(path for number, path in enumerate(good) if number not in held_out_indices(len(good), tiny_config))
+    digest = content_hash(gone)
+    monkeypatch.setattr(loop, "learning_rate", lambda *_: gone.unlink(missing_ok=True) or 1e-3)
+    run = train(tiny_config.replace(dataset_path=str(copy)), runs=tmp_path / "runs")
+    assert run.finished and not gone.exists()
+    assert digest in read_detector(run.detector_path).provenance["trained_images"]
 
 
 def test_resuming_on_other_images_is_refused(tiny_run, tiny_config, tmp_path, fabric_folder):

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
@@ -102,11 +103,11 @@ def expand(places: list[str]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def fingerprint(paths: tuple[Path, ...]) -> str:
-    """Return a hash of the files' names and contents."""
+def fingerprint(hashes: Mapping[Path, str]) -> str:
+    """Return a hash of files' names and contents, given the hash of each one's content."""
     digest = hashlib.sha256()
-    for path in paths:
-        digest.update(os.fsencode(path.name) + b"\0" + content_hash(path).encode())
+    for path, content in hashes.items():
+        digest.update(os.fsencode(path.name) + b"\0" + content.encode())
     return digest.hexdigest()
 
 

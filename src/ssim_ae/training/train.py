@@ -83,7 +83,8 @@ def _checked(config: Config, *, fresh: bool) -> Config:
 
 
 def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, runs: Path, resumed: Path | None) -> Run:
-    images = fingerprint(good.trained + good.held_out)
+    hashes = {path: content_hash(path) for path in good.trained + good.held_out}
+    images = fingerprint(hashes)
     position = Position()
     if resumed and (checkpoint := read_checkpoint(resumed, images, config)):
         engine.load_state(checkpoint[0], str(resumed))
@@ -109,7 +110,9 @@ def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, run
     if writes:
         detector = Detector(config, Thresholds(1, 1), engine.runtime())
         calibration = calibrate(detector, threshold_images(good.held_out, good.trained), config)
-        provenance = _provenance(engine, dataset, good, end) | {
+        provenance = _provenance(engine, dataset, end) | {
+            "trained_images": [hashes[path] for path in good.trained],
+            "held_out_images": [hashes[path] for path in good.held_out],
             "fingerprint": images,
             "finished": finished,
             "thresholds": calibration.origin,
@@ -123,12 +126,10 @@ def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, run
     return Run(folder, dataset, config, finished, writes)
 
 
-def _provenance(engine: Engine, dataset: Dataset, good: GoodImages, end: Position) -> dict[str, Any]:
-    """What a detector remembers of its training. Images by content, so that none is ever tested by mistake."""
+def _provenance(engine: Engine, dataset: Dataset, end: Position) -> dict[str, Any]:
+    """What a detector remembers of its training, but for its images: these by content, so that none is ever tested."""
     return {
         "dataset": dataset.name,
-        "trained_images": [content_hash(path) for path in good.trained],
-        "held_out_images": [content_hash(path) for path in good.held_out],
         "steps": end.step,
         "minutes": round(end.seconds / 60, 2),
         "device": engine.describe(),

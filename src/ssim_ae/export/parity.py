@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ssim_ae.detection.detector import Detector
+from ssim_ae.detection.inspection import Inspection
+from ssim_ae.detection.residuals import Residuals, residuals
 from ssim_ae.errors import InputError
 
 RECONSTRUCTION_TOLERANCE = 1e-5  # ten times what float32 costs ...
@@ -44,7 +46,7 @@ def parity(detector: Detector, exported: Detector, images: Sequence[np.ndarray])
     if not shown:
         raise InputError("no images to compare on")
     pairs = [(detector.inspect(image), exported.inspect(image)) for image in shown]
-    maps = [(detector.residuals(image), exported.residuals(image)) for image in shown]
+    maps = [(_residuals(ours), _residuals(theirs)) for ours, theirs in pairs]
     return Parity(
         images=len(shown),
         reconstruction=max(_apart(ours.planes, theirs.planes) for ours, theirs in pairs),
@@ -52,6 +54,10 @@ def parity(detector: Detector, exported: Detector, images: Sequence[np.ndarray])
         score=max(abs(ours.score - theirs.score) for ours, theirs in pairs),
         same_verdicts=sum(ours.verdict == theirs.verdict for ours, theirs in pairs),
     )
+
+
+def _residuals(found: Inspection) -> Residuals:
+    return residuals(found.view.centre(found.pixels), found.planes)
 
 
 def _apart(ours: np.ndarray, theirs: np.ndarray) -> float:

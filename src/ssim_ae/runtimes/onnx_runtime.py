@@ -21,14 +21,16 @@ class OnnxRuntime:
         self.model = model
         self.providers = _providers(device_target)
         self.session = self._session(threads=0)
+        self.batch_size = self.session.get_inputs()[0].shape[0]  # a number, or a name where any will do
         self.local = threading.local()  # a worker's own session
 
     def reconstruct(self, patches: np.ndarray) -> np.ndarray:
         """(B, C, S, S) float32 in [0, 1] -> the reconstructions, same shape, dtype and range."""
         session = getattr(self.local, "session", self.session)
-        size = session.get_inputs()[0].shape[0]
+        size = self.batch_size
         if not isinstance(size, int):  # exported for batches of any size
-            size = len(patches)
+            reconstruction: np.ndarray = session.run([OUTPUT], {INPUT: patches})[0]
+            return reconstruction
         padded = np.concatenate([patches, np.zeros((-len(patches) % size, *patches.shape[1:]), np.float32)])
         batches = [padded[start : start + size] for start in range(0, len(padded), size)]
         return np.concatenate([session.run([OUTPUT], {INPUT: batch})[0] for batch in batches])[: len(patches)]

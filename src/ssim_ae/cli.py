@@ -104,10 +104,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from ssim_ae.storage import new_folder
 
     config = Config.read(options.config_path, _overrides(options))
-    place = options.detector or config.checkpoint_path
-    if not place:
-        raise InputError("checkpoint_path: no detector given; name a detector file or a run's folder")
-    path = detector_path(Path(place))
+    path = detector_path(_detector_given(options, config))
     given = {key: getattr(config, key) for key in EVALUATION_KEYS if key in config.model_fields_set}
     config = read_detector(path).config.replace(**given)
     root = options.folder or config.dataset_path
@@ -165,6 +162,8 @@ def _predict_arguments(parser: _Parser) -> None:
     parser.add_argument("--overlays", metavar="FOLDER", help="write a heatmap with the defects outlined, an image each")
     parser.add_argument("--fail-on-nok", action="store_true", help=f"exit with {NOK_FOUND} if an image is defective")
     parser.add_argument("--device_target", default="auto", help="auto, CPU, GPU or Ascend")
+    parser.add_argument("--runtime", default="auto", help="auto (the fastest here), onnxruntime, openvino or torch")
+    parser.add_argument("--threads", type=int, help="at most (one a core)")
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -173,7 +172,9 @@ def _predict(options: argparse.Namespace) -> int:
     from ssim_ae.images.folders import expand
 
     paths = expand(options.images)
-    detector = Detector.load(options.detector, device_target=options.device_target)
+    detector = Detector.load(
+        options.detector, runtime=options.runtime, device_target=options.device_target, threads=options.threads
+    )
     overlays = Path(options.overlays) if options.overlays else None
     found = []
     for prediction in predict(detector, paths, overlays):
@@ -190,21 +191,23 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _export_arguments(parser: _Parser) -> None:
-    parser.add_argument("detector", help="a detector file, or a run's folder")
+    parser.add_argument("detector", nargs="?", help="a detector file, or a run's folder (the config's checkpoint_path)")
+    parser.add_argument("--format", default="onnx", help="onnx or openvino (onnx)")
+    parser.add_argument("--graph", default="inspection", help="inspection: the whole job; network: patches in and out")
+    parser.add_argument("--precision", default="", help="of openvino's weights: fp16, fp32 or int8 (fp16)")
     parser.add_argument("--output", metavar="FILE", help="the exported file (beside the detector)")
-    parser.add_argument("--batch_size", type=int, help="patches at once, always as many (any number)")
-    parser.add_argument("--opset", type=int, help="version of ONNX's operators: 11, 12 or 13 (13)")
+    parser.add_argument("--batch_size", type=int, help="of the network: patches at once, always as many (any number)")
+    parser.add_argument("--opset", type=int, help="of the network: version of ONNX's operators, 11, 12 or 13 (13)")
+    parser.add_argument("--config_path", metavar="YAML", help="settings, of which checkpoint_path is used")
 
 
 def _export(options: argparse.Namespace) -> int:
-    from ssim_ae.export.export import export
+    from ssim_ae.export.export import Form, export
+    from ssim_ae.export.table import print_export
 
-    if options.batch_size is not None and options.batch_size < 1:
-        raise InputError("--batch_size should be at least 1")
+    form = Form(options.format, options.graph, options.precision, options.batch_size, options.opset)
     output = Path(options.output) if options.output else None
-    target, found = export(Path(options.detector), output, batch_size=options.batch_size, opset=options.opset)
-    print(found)
-    print(f"exported: {target}")
+    print_export(export(_detector_given(options), output, form))
     return 0
 
 
@@ -304,6 +307,15 @@ class _Parser(argparse.ArgumentParser):
         unknown = message.removeprefix("unrecognized arguments: ").split()[0].partition("=")[0]
         hint = nearest(unknown, self._option_string_actions) if unknown.startswith("--") else ""
         raise InputError(f"{message}{hint}; see {self.prog} -h")
+
+
+def _detector_given(options: argparse.Namespace, config: Config | None = None) -> Path:
+    from ssim_ae.config import Config
+
+    place = options.detector or (config or Config.read(options.config_path)).checkpoint_path
+    if not place:
+        raise InputError("checkpoint_path: no detector given; name a detector file or a run's folder")
+    return Path(place)
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:

@@ -24,20 +24,25 @@ def cores() -> int:
 
 
 def in_parallel(
-    function: Callable[[Item], Result], items: Sequence[Item], *, begin: Callable[[], None] | None = None
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    begin: Callable[[], None] | None = None,
+    workers: int | None = None,
 ) -> Iterator[Result]:
-    """Yield `function(item)` in the order of the items: a worker a core, and only a few of them ahead of the caller.
+    """Yield `function(item)` in the order of the items, only a few of them ahead of the caller.
 
-    A worker calls `begin` first.
+    There is a worker a core, or as many as asked for; each calls `begin` first.
     """
+    workers = workers or cores()
     keep_freed_memory()
     waiting: deque[Future[Result]] = deque()
-    pool = ThreadPoolExecutor(cores(), initializer=begin)
+    pool = ThreadPoolExecutor(workers, initializer=begin)
     try:
         with one_blas_thread():
             for item in items:
                 waiting.append(pool.submit(function, item))
-                if len(waiting) > 2 * cores():
+                if len(waiting) > 2 * workers:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -1,5 +1,6 @@
 """Files that are either the old one or the new one, whole: written beside the target, then renamed over it."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -11,7 +12,9 @@ import numpy as np
 
 from ssim_ae.errors import InputError
 
-METADATA_KEY = "ssim-ae"  # the one key of the safetensors header that holds our JSON
+METADATA_KEY = "ssim-ae"  # under which a file's own header holds our JSON
+SEAL = "sha256"  # the key in our JSON under which a file holds its own hash
+UNSEALED = "0" * 64
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
@@ -42,29 +45,61 @@ def write_whole(path: Path, data: bytes | str) -> None:
         raise
 
 
+def sealed(data: bytes) -> bytes:
+    """Return a file with its own hash, taken while UNSEALED stood there, in the place of UNSEALED."""
+    return data.replace(UNSEALED.encode(), file_hash(data).encode(), 1)
+
+
+def file_hash(data: bytes) -> str:
+    """Return the SHA-256 of a file, in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def is_whole(data: bytes, seal: str) -> bool:
+    """Whether a file is, to the last bit, what was sealed."""
+    return file_hash(data.replace(seal.encode(), UNSEALED.encode(), 1)) == seal
+
+
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
     """Write a safetensors file whose header carries `metadata` as JSON."""
     from safetensors.numpy import save
 
-    header = {METADATA_KEY: json.dumps(metadata, allow_nan=False)}
-    write_whole(path, save({name: np.asarray(array, order="C") for name, array in tensors.items()}, header))
+    header = {METADATA_KEY: json.dumps({**metadata, SEAL: UNSEALED}, allow_nan=False)}
+    write_whole(path, sealed(save({name: np.asarray(array, order="C") for name, array in tensors.items()}, header)))
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return the tensors and the metadata of a file written by `write_tensors` with `metadata["kind"] == kind`."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
 
+    data = read_whole(path)
     try:
-        with safe_open(str(path), framework="np") as file:
-            metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        tensors = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        metadata = json.loads(header.get("__metadata__", {}).get(METADATA_KEY, "null"))
+    except (SafetensorError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not a {kind} file, or damaged ({_first_line(error)})") from error
+    return tensors, checked_metadata(path, kind, data, metadata)
+
+
+def read_whole(path: Path) -> bytes:
+    """Return a file's bytes. InputError, one line, where it cannot be read."""
+    try:
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: not a {kind} file, or damaged ({_first_line(error)})") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def checked_metadata(path: Path, kind: str, data: bytes, metadata: Any) -> dict[str, Any]:
+    """Return the metadata of a file, without its seal. InputError where the file is not of this kind, or damaged."""
     if not isinstance(metadata, dict) or metadata.get("kind") != kind:
         raise InputError(f"{path}: not a {kind} file: written by another program")
-    return tensors, metadata
+    if not is_whole(data, str(metadata.get(SEAL))):
+        raise InputError(f"{path}: damaged: not as it was written")
+    return {key: value for key, value in metadata.items() if key != SEAL}
 
 
 def remove_leftovers(folder: Path) -> None:

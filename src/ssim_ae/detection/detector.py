@@ -21,6 +21,7 @@ from ssim_ae.images.files import read
 from ssim_ae.images.view import View
 from ssim_ae.machine import cores, in_parallel, one_blas_thread
 from ssim_ae.runtimes import Runtime
+from ssim_ae.runtimes.choose import open_model, open_runtime
 
 TILE_BATCH = 8  # tiles reconstructed at once: more are hardly faster
 DETECTOR_NAME = "detector.safetensors"  # in the folder of a run
@@ -37,18 +38,51 @@ class Detector:
         thresholds: Thresholds,
         runtime: Runtime,
         provenance: dict[str, Any] | None = None,
+        *,
+        threads: int | None = None,
     ) -> None:
         self.config = config
         self.thresholds = thresholds
         self.runtime = runtime
         self.provenance = provenance or {}
+        self.threads = threads or cores()
         self.view = View.of(config)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, device_target: str = "auto") -> Self:
-        """Open a detector file, trained or exported, or the one in a run's folder. InputError if it is none."""
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        runtime: str = "auto",
+        device_target: str = "auto",
+        threads: int | None = None,
+    ) -> Self:
+        """Open a detector file, trained or exported, or the one in a run's folder. InputError if it is none.
+
+        `runtime`: onnxruntime, openvino or torch; auto is the fastest there is. `threads`: at most; None: one a core.
+        """
         file = read_detector(detector_path(Path(path)))
-        return cls(file.config, file.thresholds, _runtime(file, device_target), file.provenance)
+        return cls.of(file, runtime=runtime, device_target=device_target, threads=threads)
+
+    @classmethod
+    def of(
+        cls, file: DetectorFile, *, runtime: str = "auto", device_target: str = "auto", threads: int | None = None
+    ) -> Self:
+        """Make a detector of a file that has been read."""
+        if threads is not None and threads < 1:
+            raise InputError(f"threads: should be at least 1, not {threads}")
+        if file.model:
+            opened = open_model(file.model, name=runtime, device_target=device_target, threads=threads)
+        else:
+            opened = open_runtime(
+                table_of(file.config),
+                file.weights,
+                crop_size=file.config.crop_size,
+                name=runtime,
+                device_target=device_target,
+                threads=threads,
+            )
+        return cls(file.config, file.thresholds, opened, file.provenance, threads=threads)
 
     def inspect(self, image: Image) -> Inspection:
         """Inspect a file, or an array (H, W, C) uint8 with C = 1 or 3 in RGB order, or (H, W) gray."""
@@ -82,10 +116,12 @@ class Detector:
             yield from self._each(paths, finish)
             return
         tiles = len(starts(self.view.size, self.config.crop_size, self.config.stride)) ** 2
-        size = max(1, min(TILE_BATCH // tiles, ceil(len(paths) / cores())))
+        size = max(1, min(TILE_BATCH // tiles, ceil(len(paths) / self.threads)))
         groups = [paths[start : start + size] for start in range(0, len(paths), size)]
         with self.runtime.workers() as begin:
-            for results in in_parallel(lambda group: self._each(group, finish), groups, begin=begin):
+            for results in in_parallel(
+                lambda group: self._each(group, finish), groups, begin=begin, workers=self.threads
+            ):
                 yield from results
 
     def _each(self, images: Sequence[Any], finish: Callable[[Any, _Seen], Result]) -> list[Result | InputError]:
@@ -132,7 +168,7 @@ class Detector:
                 f"an image should be (H, W), (H, W, 1) or (H, W, 3) of uint8, not {image.shape} of {image.dtype}"
             )
         if self.config.grayscale and array.shape[2] == 3:
-            return np.rint(gray(np.moveaxis(array, 2, 0))).astype(array.dtype)[:, :, None]
+            return gray(array)
         return np.repeat(array, 3, axis=2) if not self.config.grayscale and array.shape[2] == 1 else array
 
 
@@ -142,16 +178,6 @@ class _Seen(NamedTuple):
     pixels: np.ndarray
     part: np.ndarray
     reconstruction: np.ndarray
-
-
-def _runtime(file: DetectorFile, device_target: str) -> Runtime:
-    if file.model:
-        from ssim_ae.runtimes.onnx_runtime import OnnxRuntime
-
-        return OnnxRuntime(file.model, device_target)
-    from ssim_ae.runtimes.torch_runtime import TorchRuntime, pick_device
-
-    return TorchRuntime(table_of(file.config), file.weights, pick_device(device_target))
 
 
 def detector_path(path: Path) -> Path:

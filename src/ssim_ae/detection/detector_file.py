@@ -1,8 +1,12 @@
-"""One file per detector: the weights, and all else as JSON in the header."""
+"""One file per detector: the weights, and all else as JSON in the header.
 
-import hashlib
+A trained detector is a safetensors file. An exported one is an ONNX file, with the same weights; or, in a form of its
+own, an OpenVINO or MindSpore model, which has the JSON in it or beside it.
+"""
+
 import json
 import platform
+import xml.etree.ElementTree as ET
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,11 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ssim_ae.config import Config
-from ssim_ae.detection.onnx_file import graph_hash, metadata_text
 from ssim_ae.detection.residuals import Thresholds
 from ssim_ae.errors import InputError
 from ssim_ae.network.architecture import Layer, layers, weight_shapes
-from ssim_ae.storage import read_tensors, write_tensors
+from ssim_ae.storage import METADATA_KEY, checked_metadata, file_hash, read_tensors, read_whole, write_tensors
 
 KIND = "detector"
 FORMAT = 1  # raised when older versions can no longer read what is written
@@ -23,19 +26,26 @@ FORMAT = 1  # raised when older versions can no longer read what is written
 class DetectorFile(NamedTuple):
     """What a detector file holds. `provenance`: training data, epochs, thresholds' origin, versions.
 
-    An exported file has a `model` that holds the weights, and none by name.
+    `model` is the path of a model that has the weights in a form of its own; then there are none by name.
     """
 
     config: Config
     thresholds: Thresholds
     weights: dict[str, np.ndarray]
     provenance: dict[str, Any]
-    model: bytes = b""
+    model: Path | None = None
 
 
 def table_of(config: Config) -> tuple[Layer, ...]:
     """Return the layer table that a config asks for."""
     return layers(crop_size=config.crop_size, channels=config.channels, z_dim=config.z_dim, flc=config.flc)
+
+
+def weights_in(detector: DetectorFile) -> dict[str, np.ndarray]:
+    """Return the weights by name. InputError where a model has them in a form of its own."""
+    if detector.model:
+        raise InputError(f"{detector.model}: has its weights in a form of its own; name the detector it came from")
+    return detector.weights
 
 
 def header(detector: DetectorFile) -> dict[str, Any]:
@@ -51,53 +61,56 @@ def header(detector: DetectorFile) -> dict[str, Any]:
 
 def write_detector(path: Path, detector: DetectorFile) -> None:
     """Write the file, whole or not at all."""
-    metadata = {**header(detector), "weights_sha256": weights_hash(detector.weights)}
-    write_tensors(path, detector.weights, metadata)
+    write_tensors(path, detector.weights, header(detector))
 
 
 def read_detector(path: Path) -> DetectorFile:
     """Read and check the file, trained or exported. InputError, one line, for anything that is not a whole detector."""
-    return _read_exported(path) if _starts_like_onnx(path) else _read_trained(path)
-
-
-def _read_trained(path: Path) -> DetectorFile:
-    weights, metadata = read_tensors(path, KIND)
-    file = _checked(path, metadata)._replace(weights=weights)
-    if {name: array.shape for name, array in weights.items()} != weight_shapes(table_of(file.config)):
-        raise InputError(f"{path}: its weights do not fit the network that its config asks for")
-    if weights_hash(weights) != metadata.get("weights_sha256"):
-        raise InputError(f"{path}: damaged: the weights are not those that were written")
-    if not all(np.isfinite(array).all() for array in weights.values()):
-        raise InputError(f"{path}: a weight is not a finite number")
-    return file
-
-
-def _read_exported(path: Path) -> DetectorFile:
     try:
-        model = path.read_bytes()
-        text = metadata_text(model)
-        metadata = json.loads(text) if text else None
-        digest = graph_hash(model)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        with path.open("rb") as opened:
+            start = opened.read(9)
+    except OSError:
+        start = b""  # and the reader says why
+    if start.startswith(b"<?xml"):
+        return _read_openvino(path)
+    weights, metadata = _read_onnx(path) if _starts_like_onnx(start) else read_tensors(path, KIND)
+    file = _checked(path, metadata)
+    named = {name: weights[name] for name in weight_shapes(table_of(file.config)) if name in weights}
+    if {name: array.shape for name, array in named.items()} != weight_shapes(table_of(file.config)):
+        raise InputError(f"{path}: its weights do not fit the network that its config asks for")
+    if not all(np.isfinite(array).all() for array in named.values()):
+        raise InputError(f"{path}: a weight is not a finite number")
+    return file._replace(weights=named)
+
+
+def _starts_like_onnx(start: bytes) -> bool:
+    """An ONNX file begins with the field ir_version, a safetensors file with the length of its header."""
+    return start[:1] == b"\x08" and start[8:] != b"{"
+
+
+def _read_onnx(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    from ssim_ae.network.onnx_network import read_model
+
+    data = read_whole(path)
+    try:
+        tensors, metadata = read_model(data)
     except ValueError as error:
         raise InputError(f"{path}: not a {KIND} file, or damaged") from error
-    if not isinstance(metadata, dict) or metadata.get("kind") != KIND:
-        raise InputError(f"{path}: not a {KIND} file: written by another program")
-    file = _checked(path, metadata)._replace(model=model)
-    if digest != metadata.get("graph_sha256"):
-        raise InputError(f"{path}: damaged: the network is not the one that was written")
-    return file
+    return tensors, checked_metadata(path, KIND, data, metadata)
 
 
-def _starts_like_onnx(path: Path) -> bool:
-    """An ONNX file begins with the field ir_version, the other kind with the length of its header."""
+def _read_openvino(path: Path) -> DetectorFile:
+    data = read_whole(path)
     try:
-        with path.open("rb") as file:
-            start = file.read(9)
-    except OSError:
-        return False  # and the reader says why
-    return start[:1] == b"\x08" and start[8:] != b"{"
+        entry = ET.fromstring(data).find(f"rt_info/{METADATA_KEY}")
+        metadata = None if entry is None else json.loads(entry.get("value", "null"))
+    except (ET.ParseError, ValueError) as error:
+        raise InputError(f"{path}: not a {KIND} file, or damaged") from error
+    metadata = checked_metadata(path, KIND, data, metadata)
+    weights = path.with_suffix(".bin")
+    if file_hash(read_whole(weights)) != metadata.get("weights_sha256"):
+        raise InputError(f"{weights}: damaged, or of another detector than {path.name}")
+    return _checked(path, metadata)._replace(model=path)
 
 
 def _checked(path: Path, metadata: dict[str, Any]) -> DetectorFile:
@@ -113,15 +126,6 @@ def _checked(path: Path, metadata: dict[str, Any]) -> DetectorFile:
     if not all(isinstance(value, float | int) and value >= 0 and np.isfinite(value) for value in thresholds):
         raise InputError(f"{path}: its thresholds are not numbers >= 0: {thresholds._asdict()}")
     return DetectorFile(config, thresholds, {}, provenance)
-
-
-def weights_hash(weights: dict[str, np.ndarray]) -> str:
-    """Return a hash of the weights, by name."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(weights[name]).tobytes())
-    return digest.hexdigest()
 
 
 def versions() -> dict[str, str]:

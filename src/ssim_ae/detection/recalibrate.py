@@ -7,7 +7,7 @@ from typing import Any
 from ssim_ae.console import note
 from ssim_ae.detection.calibrate import Calibration, calibrate, threshold_images
 from ssim_ae.detection.detector import Detector, detector_path
-from ssim_ae.detection.detector_file import DetectorFile, read_detector, write_detector
+from ssim_ae.detection.detector_file import DetectorFile, read_detector, weights_in, write_detector
 from ssim_ae.errors import InputError
 from ssim_ae.images.folders import content_hash, find_dataset
 
@@ -22,16 +22,15 @@ def recalibrate(
     """
     source = detector_path(detector)
     file = read_detector(source)
-    if file.model:
-        raise InputError(f"{source}: exported; estimate the thresholds of the detector it came from, and export again")
+    weights = weights_in(file)
     config = file.config.replace(**changes)
     target = output or source.with_name(f"{source.stem}-{config.threshold}.safetensors")
     if target.exists():
         raise InputError(f"{target}: exists already; name another file with --output")
     paths = _unseen_images(file, folder) if folder else held_out_images(file, source)
-    calibration = calibrate(Detector.load(source), paths, config)
+    calibration = calibrate(Detector.of(file), paths, config)
     provenance = file.provenance | {"thresholds": calibration.origin}
-    write_detector(target, DetectorFile(config, calibration.thresholds, file.weights, provenance))
+    write_detector(target, DetectorFile(config, calibration.thresholds, weights, provenance))
     return target, calibration
 
 

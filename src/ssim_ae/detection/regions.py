@@ -56,6 +56,12 @@ def opening(values: ArrayLike, *, radius: int = 4) -> Grey:
     return _extreme_over_disk(np.maximum, eroded, radius, outside=-inf)
 
 
+def rectangles(radius: int) -> list[tuple[int, int]]:
+    """Half sides (rows, columns) of the largest rectangles in the disk, from the tallest to the widest."""
+    tallest = {isqrt(radius**2 - half_rows**2): half_rows for half_rows in range(radius + 1)}
+    return [(half_rows, half_columns) for half_columns, half_rows in reversed(tallest.items())]
+
+
 class _Runs(NamedTuple):
     """Horizontal runs of a mask that was given one empty column on its right and then laid out flat.
 
@@ -161,7 +167,7 @@ def _extreme_over_disk(extreme: np.ufunc, values: Grey, radius: int, *, outside:
     across[..., radius : radius + rows, radius : radius + columns] = values
     gathered = across[..., radius : radius + columns]
     reach_down, reach_across = radius, 0
-    for half_rows, half_columns in _rectangles(radius)[1:]:
+    for half_rows, half_columns in rectangles(radius)[1:]:
         across = _slide(extreme, across, 2 * reach_across + 1, 2 * half_columns + 1)
         gathered = _slide(extreme, gathered.swapaxes(-1, -2), 1, 2 * (reach_down - half_rows) + 1)
         gathered = gathered.swapaxes(-1, -2)
@@ -170,12 +176,6 @@ def _extreme_over_disk(extreme: np.ufunc, values: Grey, radius: int, *, outside:
         gathered = extreme(gathered, centred)
         reach_down, reach_across = half_rows, half_columns
     return gathered
-
-
-def _rectangles(radius: int) -> list[tuple[int, int]]:
-    """Half sides (rows, columns) of the largest rectangles in the disk, from the tallest to the widest."""
-    tallest = {isqrt(radius**2 - half_rows**2): half_rows for half_rows in range(radius + 1)}
-    return [(half_rows, half_columns) for half_columns, half_rows in reversed(tallest.items())]
 
 
 def _slide(extreme: np.ufunc, windows: Grey, width: int, wider: int) -> Grey:

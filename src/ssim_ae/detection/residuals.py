@@ -5,13 +5,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ssim_ae.detection.regions import areas, fill_holes, label, opening
-from ssim_ae.images.colours import gray
+from ssim_ae.images.colours import brightness
 from ssim_ae.network.ssim import ssim_map
 
 BORDER = 5  # px along the border where the SSIM window sees mirrored pixels ...
 BORDER_WEIGHT = 0.2  # ... and its residual counts this much
 OPENING_RADIUS = 4  # px of the disk: nothing smaller is a defect
-BRIGHTER, DARKER = 200 / 255, 50 / 255  # gray levels of white and black background
+BRIGHTER, DARKER = 200.5 / 255, 49.5 / 255  # white background is above 200 of 255, black below 50
 LEVEL_STEPS = 20  # halvings of the interval in which a level lies
 SMALLEST_THRESHOLD = 1e-6  # a threshold of 0 calls every residual above this a defect
 
@@ -46,8 +46,8 @@ def foreground(image: np.ndarray, bg_mask: str) -> np.ndarray:
     """(C, S, S) -> (S, S) bool: all but the white ("W") or black ("B") background; holes belong to the object."""
     if not bg_mask:
         return np.ones(image.shape[-2:], bool)
-    brightness = gray(image)
-    return fill_holes(brightness <= BRIGHTER if bg_mask == "W" else brightness >= DARKER)
+    level = brightness(image)
+    return fill_holes(level <= BRIGHTER if bg_mask == "W" else level >= DARKER)
 
 
 def anomaly_map(maps: Residuals, thresholds: Thresholds, *, min_area: int = 1) -> np.ndarray:

@@ -1,15 +1,13 @@
-"""Whether an exported detector says what the detector it came from says."""
+"""Whether an exported file says what the detector it came from says."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from ssim_ae.detection.detector import Detector
-from ssim_ae.detection.inspection import Inspection
-from ssim_ae.detection.residuals import Residuals, residuals
 from ssim_ae.errors import InputError
 
 RECONSTRUCTION_TOLERANCE = 1e-5  # ten times what float32 costs ...
@@ -17,47 +15,94 @@ RESIDUAL_TOLERANCE = 1e-4  # ... and SSIM makes more of it where an image is fla
 SPOT = 0.06  # radius of the drawn defect, as a share of the image's shorter side
 
 
-class Parity(NamedTuple):
-    """The largest differences over some images, and on how many verdicts agree."""
+class Findings(NamedTuple):
+    """What is found in an image (H, W, C): reconstruction (C, S, S), anomaly map (H, W), score, and if it is nok."""
+
+    reconstruction: np.ndarray
+    anomaly_map: np.ndarray
+    score: float
+    nok: bool
+
+
+Inspect = Callable[[np.ndarray], Findings]
+
+
+class Difference(NamedTuple):
+    """The largest differences over some images, and how many verdicts are the same.
+
+    `residual` is the anomaly maps', in units of the residuals: times the larger threshold.
+    """
 
     images: int
     reconstruction: float
-    residuals: float
+    residual: float
     score: float
     same_verdicts: int
 
+    @property
+    def holds(self) -> bool:
+        """Whether no more than what float32 costs lies between the two, and every verdict is the same."""
+        close = self.reconstruction <= RECONSTRUCTION_TOLERANCE and self.residual <= RESIDUAL_TOLERANCE
+        return close and self.agrees
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every verdict is the same."""
+        return self.same_verdicts == self.images
+
     def __str__(self) -> str:
         return (
-            f"parity on {self.images} images: reconstruction {self.reconstruction:.1e}, "
-            f"residuals {self.residuals:.1e}, score {self.score:.1e} apart at most; "
-            f"{self.same_verdicts} verdicts the same"
+            f"reconstruction {self.reconstruction:.1e}, residuals {self.residual:.1e}, score {self.score:.1e} apart; "
+            f"{self.same_verdicts} of {self.images} verdicts the same"
         )
+
+
+class Parity(NamedTuple):
+    """The differences on good images, and on the same with a defect drawn into them."""
+
+    good: Difference
+    spoiled: Difference
 
     @property
     def holds(self) -> bool:
-        """Whether the two agree."""
-        close = self.reconstruction <= RECONSTRUCTION_TOLERANCE and self.residuals <= RESIDUAL_TOLERANCE
-        return close and self.same_verdicts == self.images
+        """Whether both hold."""
+        return self.good.holds and self.spoiled.holds
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every verdict is the same."""
+        return self.good.agrees and self.spoiled.agrees
 
 
-def parity(detector: Detector, exported: Detector, images: Sequence[np.ndarray]) -> Parity:
-    """Compare two detectors on images (H, W, C), each as it is and with a defect drawn into it."""
-    shown = [*images, *_spoiled(images)]
-    if not shown:
+def parity(detector: Detector, inspect: Inspect, images: Sequence[np.ndarray]) -> Parity:
+    """Compare a detector with what `inspect` finds, on images (H, W, C), each as it is and with a defect drawn in."""
+    if not images:
         raise InputError("no images to compare on")
-    pairs = [(detector.inspect(image), exported.inspect(image)) for image in shown]
-    maps = [(_residuals(ours), _residuals(theirs)) for ours, theirs in pairs]
-    return Parity(
-        images=len(shown),
-        reconstruction=max(_apart(ours.planes, theirs.planes) for ours, theirs in pairs),
-        residuals=max(max(_apart(a.ssim, b.ssim), _apart(a.l1, b.l1)) for a, b in maps),
-        score=max(abs(ours.score - theirs.score) for ours, theirs in pairs),
-        same_verdicts=sum(ours.verdict == theirs.verdict for ours, theirs in pairs),
+    return Parity(difference(detector, inspect, images), difference(detector, inspect, list(_spoiled(images))))
+
+
+def difference(detector: Detector, inspect: Inspect, images: Sequence[np.ndarray]) -> Difference:
+    """Compare a detector with what `inspect` finds on images (H, W, C)."""
+    ours = inspect_by(detector)
+    pairs = [(ours(image), inspect(image)) for image in images]
+    unit = max(detector.thresholds)
+    return Difference(
+        images=len(pairs),
+        reconstruction=max(_apart(a.reconstruction, b.reconstruction) for a, b in pairs),
+        residual=max(_apart(a.anomaly_map, b.anomaly_map) for a, b in pairs) * unit,
+        score=max(abs(a.score - b.score) for a, b in pairs),
+        same_verdicts=sum(a.nok == b.nok for a, b in pairs),
     )
 
 
-def _residuals(found: Inspection) -> Residuals:
-    return residuals(found.view.centre(found.pixels), found.planes)
+def inspect_by(detector: Detector) -> Inspect:
+    """Return what asks a detector."""
+
+    def inspect(image: np.ndarray) -> Findings:
+        found = detector.inspect(image)
+        return Findings(found.planes, found.anomaly_map, found.score, found.verdict == "nok")
+
+    return inspect
 
 
 def _apart(ours: np.ndarray, theirs: np.ndarray) -> float:

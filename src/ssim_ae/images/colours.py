@@ -18,7 +18,7 @@ STOPS = np.array(
     np.float32,
 )
 RAMP = np.stack([np.interp(np.linspace(0, 8, 256), np.arange(9), STOPS[:, c]) for c in range(3)], 1)
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+LUMA_16 = (19_595, 38_470, 7_471)  # shares of red, green and blue in the brightness (ITU-R BT.601), in 1 / 2^16
 DETECTED, TRUTH = (235, 40, 60), (0, 190, 255)  # outlines: vermilion and sky blue
 
 
@@ -27,9 +27,18 @@ def pixels(planes: np.ndarray) -> np.ndarray:
     return np.rint(np.moveaxis(planes, 0, 2) * 255).astype(np.uint8)
 
 
-def gray(planes: np.ndarray) -> np.ndarray:
-    """(C, ...) with C = 1 or 3 in RGB order -> (...): the brightness (ITU-R BT.601)."""
-    return planes[0] if len(planes) == 1 else np.tensordot(LUMA, planes, 1)
+def brightness(planes: np.ndarray) -> np.ndarray:
+    """(C, H, W) float32 in [0, 1] with C = 1 or 3 in RGB order -> (H, W)."""
+    if len(planes) == 1:
+        return planes[0]
+    red, green, blue = (plane * np.float32(share / 2**16) for plane, share in zip(planes, LUMA_16, strict=True))
+    return red + green + blue
+
+
+def gray(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 or uint16 -> (H, W, 1), rounded as Pillow does."""
+    weighted = (image * np.array(LUMA_16, np.uint32)).sum(axis=2, keepdims=True, dtype=np.uint32)
+    return ((weighted + 2**15) >> 16).astype(image.dtype)
 
 
 def eight_bit(image: np.ndarray, bit_depth: int = 16) -> np.ndarray:

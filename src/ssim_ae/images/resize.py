@@ -14,13 +14,9 @@ BLOCK = 16  # output lines in one product: the matrix is banded, and a block of 
 @lru_cache(maxsize=64)
 def triangle_matrix(size: int, new_size: int) -> np.ndarray:
     """Return the matrix (new_size, size) that resizes a line of px, float32. Rows sum to 1."""
-    scale = size / new_size
-    half_width = max(1.0, scale)
-    centres = (np.arange(new_size) + 0.5) * scale - 0.5
-    distance = np.abs(np.arange(size) - centres[:, None]) / half_width
-    weights = np.maximum(0.0, 1.0 - distance)
-    weights /= weights.sum(axis=1, keepdims=True)
-    matrix: np.ndarray = weights.astype(np.float32)
+    distance = (2 * np.arange(size) + 1) * new_size - (2 * np.arange(new_size)[:, None] + 1) * size
+    weights = np.maximum(2 * max(size, new_size) - np.abs(distance), 0)  # whole numbers: the same on every machine
+    matrix: np.ndarray = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     matrix.flags.writeable = False
     return matrix
 

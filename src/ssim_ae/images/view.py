@@ -52,7 +52,7 @@ class View(NamedTuple):
         return float(rows @ np.pad(mask, 1).astype(int) @ columns) / (height * width)
 
     def _covering(self, length: int) -> np.ndarray:
-        position = ((np.arange(length) + 0.5) * self.im_resize / length).astype(int) - self.margin
+        position = (2 * np.arange(length) + 1) * self.im_resize // (2 * length) - self.margin
         return np.clip(position, -1, self.size) + 1
 
     def _cropped(self, values: np.ndarray) -> np.ndarray:

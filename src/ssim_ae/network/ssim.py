@@ -19,6 +19,19 @@ LINES, COLUMNS = (
 )  # of a filter's output in one product: wider blocks multiply more zeros, smaller ones cost calls
 
 
+def gaussian_taps() -> np.ndarray:
+    """Return the weights (11,) of the window along a line; their sum is 1."""
+    taps = np.exp(-0.5 * (np.arange(WINDOW) - WINDOW // 2) ** 2 / SIGMA**2)
+    normalised: np.ndarray = taps / taps.sum()
+    return normalised
+
+
+def mirrored(positions: np.ndarray, size: int) -> np.ndarray:
+    """Return positions up to `size` px beyond a line of `size` px as those within that they mirror (b a | a b)."""
+    positions = np.where(positions < 0, -1 - positions, positions)
+    return np.where(positions >= size, 2 * size - 1 - positions, positions)
+
+
 @cache
 def gaussian_matrix(size: int, *, border: Literal["valid", "reflect"] = "valid") -> np.ndarray:
     """Return the matrix that filters a line of `size` px with the 11-tap Gaussian, float32.
@@ -28,16 +41,12 @@ def gaussian_matrix(size: int, *, border: Literal["valid", "reflect"] = "valid")
     """
     if size < WINDOW:
         raise ValueError(f"SSIM needs at least {WINDOW} px in height and width, not {size}")
-    taps = np.exp(-0.5 * (np.arange(WINDOW) - WINDOW // 2) ** 2 / SIGMA**2)
-    taps /= taps.sum()
     outputs = size - WINDOW + 1 if border == "valid" else size
     source = np.arange(outputs)[:, None] + np.arange(WINDOW)
     if border == "reflect":
-        source -= WINDOW // 2
-        source = np.where(source < 0, -1 - source, source)
-        source = np.where(source >= size, 2 * size - 1 - source, source)
+        source = mirrored(source - WINDOW // 2, size)
     matrix = np.zeros((outputs, size))
-    np.add.at(matrix, (np.arange(outputs)[:, None], source), taps)
+    np.add.at(matrix, (np.arange(outputs)[:, None], source), gaussian_taps())
     matrix = matrix.astype(np.float32)
     matrix.flags.writeable = False
     return matrix

@@ -8,8 +8,9 @@ import numpy as np
 import onnxruntime
 
 from ssim_ae.errors import InputError
+from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS
+from ssim_ae.runtimes import in_batches
 
-INPUT, OUTPUT = "patches", "reconstruction"
 PROVIDERS = {"Ascend": "CANNExecutionProvider", "GPU": "CUDAExecutionProvider", "CPU": "CPUExecutionProvider"}
 ERRORS_ONLY = 3
 
@@ -17,47 +18,46 @@ ERRORS_ONLY = 3
 class OnnxRuntime:
     """Runs the network in an ONNX model, patches in and reconstructions out."""
 
-    def __init__(self, model: bytes, device_target: str = "auto") -> None:
+    def __init__(self, model: bytes, device_target: str = "auto", threads: int | None = None) -> None:
         self.model = model
-        self.providers = _providers(device_target)
-        self.session = self._session(threads=0)
-        self.batch_size = self.session.get_inputs()[0].shape[0]  # a number, or a name where any will do
+        self.device_target = device_target
+        self.session = open_session(model, device_target, threads)
+        size = self.session.get_inputs()[0].shape[0]  # a name where any will do
+        self.batch_size = size if isinstance(size, int) else None
         self.local = threading.local()  # a worker's own session
 
     def reconstruct(self, patches: np.ndarray) -> np.ndarray:
         """(B, C, S, S) float32 in [0, 1] -> the reconstructions, same shape, dtype and range."""
         session = getattr(self.local, "session", self.session)
-        size = self.batch_size
-        if not isinstance(size, int):  # exported for batches of any size
-            reconstruction: np.ndarray = session.run([OUTPUT], {INPUT: patches})[0]
-            return reconstruction
-        padded = np.concatenate([patches, np.zeros((-len(patches) % size, *patches.shape[1:]), np.float32)])
-        batches = [padded[start : start + size] for start in range(0, len(padded), size)]
-        return np.concatenate([session.run([OUTPUT], {INPUT: batch})[0] for batch in batches])[: len(patches)]
+        return in_batches(lambda batch: session.run([RECONSTRUCTIONS], {PATCHES: batch})[0], patches, self.batch_size)
 
     @contextmanager
     def workers(self) -> Iterator[Callable[[], None]]:
         """Give what a worker thread calls first, so that its calls keep to it: workers would wait for each other."""
 
         def begin() -> None:
-            self.local.session = self._session(threads=1)
+            self.local.session = open_session(self.model, self.device_target, threads=1)
 
         yield begin
 
-    def _session(self, *, threads: int) -> onnxruntime.InferenceSession:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads  # 0: a thread a core
-        options.log_severity_level = ERRORS_ONLY
-        return onnxruntime.InferenceSession(self.model, options, providers=self.providers)
+
+def open_session(model: bytes, device_target: str = "auto", threads: int | None = None) -> onnxruntime.InferenceSession:
+    """Open a model. InputError where ONNX Runtime has no such device; `threads`: at most, None for one a core."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = ERRORS_ONLY
+    return onnxruntime.InferenceSession(model, options, providers=_providers(device_target))
+
+
+def available_devices() -> list[str]:
+    """Return the kinds of device that this ONNX Runtime is built for, the fastest first."""
+    available = set(onnxruntime.get_available_providers())
+    return [device for device, provider in PROVIDERS.items() if provider in available]
 
 
 def _providers(device_target: str) -> list[str]:
-    """Return the execution providers of `device_target`, the best first: auto takes what there is."""
-    if device_target not in ("auto", *PROVIDERS):
-        raise InputError(f"device_target: should be one of auto, {', '.join(PROVIDERS)}, not {device_target!r}")
-    available = set(onnxruntime.get_available_providers())
     if device_target == "auto":
-        return [provider for provider in PROVIDERS.values() if provider in available]
-    if PROVIDERS[device_target] not in available:
+        return [PROVIDERS[device] for device in available_devices()]
+    if device_target not in available_devices():
         raise InputError(f"device_target {device_target}: this ONNX Runtime has no {PROVIDERS[device_target]}")
     return list(dict.fromkeys([PROVIDERS[device_target], PROVIDERS["CPU"]]))

@@ -11,17 +11,21 @@ import torch
 from ssim_ae.errors import InputError
 from ssim_ae.network.architecture import Layer
 from ssim_ae.network.torch_network import Autoencoder
-
-DEVICE_TARGETS = ("auto", "CPU", "GPU", "Ascend")
+from ssim_ae.runtimes import DEVICE_TARGETS
 
 
 class TorchRuntime:
     """Runs the network of `table` with `weights` on a device."""
 
     def __init__(
-        self, table: tuple[Layer, ...], weights: Mapping[str, np.ndarray], device: torch.device | None = None
+        self,
+        table: tuple[Layer, ...],
+        weights: Mapping[str, np.ndarray],
+        device: torch.device,
+        threads: int | None = None,
     ) -> None:
-        self.device = device or pick_device("auto")
+        self.threads = threads
+        self.device = device
         network = Autoencoder(table)
         network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
         self.network = network.placed(self.device).eval()
@@ -30,8 +34,13 @@ class TorchRuntime:
     def reconstruct(self, patches: np.ndarray) -> np.ndarray:
         """(B, C, S, S) float32 in [0, 1] -> the reconstructions, same shape, dtype and range."""
         batch = torch.from_numpy(patches).to(self.device).contiguous(memory_format=torch.channels_last)
-        reconstruction: np.ndarray = self.network(batch).contiguous().cpu().numpy()
-        return reconstruction
+        before = torch.get_num_threads()
+        torch.set_num_threads(min(before, self.threads or before))
+        try:
+            reconstructions: np.ndarray = self.network(batch).contiguous().cpu().numpy()
+        finally:
+            torch.set_num_threads(before)
+        return reconstructions
 
     @contextmanager
     def workers(self) -> Iterator[Callable[[], None]]:

@@ -13,7 +13,7 @@ from ssim_ae.config import Config
 from ssim_ae.console import note
 from ssim_ae.detection.calibrate import calibrate, threshold_images
 from ssim_ae.detection.detector import DETECTOR_NAME, Detector, detector_path
-from ssim_ae.detection.detector_file import DetectorFile, read_detector, table_of, versions, write_detector
+from ssim_ae.detection.detector_file import DetectorFile, read_detector, table_of, versions, weights_in, write_detector
 from ssim_ae.detection.residuals import Thresholds
 from ssim_ae.errors import InputError
 from ssim_ae.images.colours import eight_bit, pixels
@@ -91,9 +91,7 @@ def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, run
         position = checkpoint[1]
     elif config.load_ckpt_path:
         file = read_detector(detector_path(Path(config.load_ckpt_path)))
-        if file.model:
-            raise InputError(f"{config.load_ckpt_path}: exported; name the detector it came from")
-        engine.load_weights(file.weights, config.load_ckpt_path)
+        engine.load_weights(weights_in(file), config.load_ckpt_path)
     writes = engine.rank == 0
     folder = resumed or runs
     if writes:

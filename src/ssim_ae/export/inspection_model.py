@@ -1,0 +1,228 @@
+"""The whole inspection as one ONNX graph: an image in; score, verdict, anomaly map and mask out.
+
+Each function says in operators what the function of the same job in `images` and `detection` says in arrays.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import DTypeLike
+from onnx import ModelProto, TensorProto, helper
+
+from ssim_ae.config import Config
+from ssim_ae.detection.detector_file import DetectorFile, table_of
+from ssim_ae.detection.regions import rectangles
+from ssim_ae.detection.residuals import (
+    BORDER,
+    BORDER_WEIGHT,
+    BRIGHTER,
+    DARKER,
+    OPENING_RADIUS,
+    SMALLEST_THRESHOLD,
+)
+from ssim_ae.detection.tiles import starts
+from ssim_ae.export.onnx_graph import Graph
+from ssim_ae.images.colours import LUMA_16
+from ssim_ae.images.view import View
+from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, model_of, network_nodes, weight_tensors
+from ssim_ae.network.ssim import C1, C2, WINDOW, gaussian_taps, mirrored
+
+IMAGE, THRESHOLDS = "image", "thresholds"
+SCORE, VERDICT, ANOMALY_MAP, MASK, RECONSTRUCTION = "score", "verdict", "anomaly_map", "mask", "reconstruction"
+OPSET, IR_VERSION = 18, 8  # the first with ScatterElements' maximum
+LINES = 32  # of the Gaussian filter in one product
+SIZE = ["height", "width"]
+
+
+def inspection_model(file: DetectorFile, *, pixels: DTypeLike = np.uint8) -> ModelProto:
+    """Return the model.
+
+    In: `image` (H, W, C) of any size, gray, RGB or RGBA, uint8 or, as `pixels` says, uint16; `thresholds` (2,) float32,
+    SSIM and L1, those of the detector where none are given. Out: `score` () float32; `verdict` () bool, True for nok;
+    `anomaly_map` (H, W) float32, limit 1; `mask` (H, W) bool; `reconstruction` (C, S, S) float32 in [0, 1].
+    """
+    config, view = file.config, View.of(file.config)
+    add = Graph()
+    height, width = (add("Gather", add("Shape", IMAGE), axis) for axis in range(2))
+    white = 255 if pixels == np.uint8 else 2**config.bit_depth - 1
+    part = _centre(add, height, width, view, white, grayscale=config.grayscale)
+    reconstruction = _reconstruction(add, part, file, view.size)
+    ssim = _ssim_residual(add, part, reconstruction, view.size)
+    l1 = add("ReduceMean", add("Abs", add("Sub", part, reconstruction)), [0], keepdims=0)
+    worst = _worst(add, ssim, l1)
+    if config.bg_mask:
+        worst = add("Mul", worst, _foreground(add, part, config))
+    anomaly = _opening(add, worst, view.size)
+    score = add("ReduceMax", anomaly, keepdims=0, output=SCORE)
+    add("Greater", score, 1.0, output=VERDICT)
+    anomaly_map = _back(add, anomaly, height, width, view)
+    add("Greater", anomaly_map, 1.0, output=MASK)
+
+    thresholds = helper.make_tensor(THRESHOLDS, TensorProto.FLOAT, [2], file.thresholds)
+    graph = helper.make_graph(
+        add.nodes,
+        "ssim_ae",
+        [
+            helper.make_tensor_value_info(
+                IMAGE, helper.np_dtype_to_tensor_dtype(np.dtype(pixels)), [*SIZE, "channels"]
+            ),
+            helper.make_tensor_value_info(THRESHOLDS, TensorProto.FLOAT, [2]),
+        ],
+        [
+            helper.make_tensor_value_info(SCORE, TensorProto.FLOAT, []),
+            helper.make_tensor_value_info(VERDICT, TensorProto.BOOL, []),
+            helper.make_tensor_value_info(ANOMALY_MAP, TensorProto.FLOAT, SIZE),
+            helper.make_tensor_value_info(MASK, TensorProto.BOOL, SIZE),
+            helper.make_tensor_value_info(RECONSTRUCTION, TensorProto.FLOAT, [config.channels, view.size, view.size]),
+        ],
+        [*add.tensors, *weight_tensors(file.weights), thresholds],
+    )
+    return model_of(graph, OPSET, IR_VERSION)
+
+
+def _centre(add: Graph, height: str, width: str, view: View, white: int, *, grayscale: bool) -> str:
+    """(C, S, S) in [0, 1]: colours as the detector wants them, resized, cropped."""
+    colours = add("Slice", add("Transpose", IMAGE, perm=[2, 0, 1]), [0], [3], [0])  # without alpha
+    planes = add("Cast", add("Expand", colours, [3, 1, 1]), to=TensorProto.FLOAT)
+    if grayscale and white > 255:
+        planes = add("Slice", planes, [0], [1], [0])  # 16-bit files are gray
+    elif grayscale:
+        shares = np.array(LUMA_16, np.float32)[
+            :, None, None
+        ]  # whole numbers below 2^24: nothing is rounded but the end
+        total = add("ReduceSum", add("Mul", planes, shares), [0], keepdims=1)
+        planes = add("Floor", add("Mul", add("Add", total, 2.0**15), 2.0**-16))
+    planes = add("MatMul", _triangle(add, height, view), planes)
+    planes = add("MatMul", planes, add("Transpose", _triangle(add, width, view), perm=[1, 0]))
+    return add("Clip", add("Mul", planes, 1 / white), 0.0, 1.0)
+
+
+def _triangle(add: Graph, size: str, view: View) -> str:
+    """The rows of `triangle_matrix(size, im_resize)` that make what is inspected."""
+    new_size = view.im_resize
+    new = np.arange(view.margin, view.margin + view.size)[:, None]
+    old = add("Range", 0, size, 1)
+    distance = add("Sub", add("Mul", add("Add", add("Mul", old, 2), 1), new_size), add("Mul", 2 * new + 1, size))
+    reach = add("Mul", add("Max", size, new_size), 2)
+    weights = add("Cast", add("Max", add("Sub", reach, add("Abs", distance)), 0), to=TensorProto.FLOAT)
+    return add("Div", weights, add("ReduceSum", weights, [1], keepdims=1))
+
+
+def _reconstruction(add: Graph, part: str, file: DetectorFile, size: int) -> str:
+    """(C, S, S): cut into tiles, reconstructed, averaged where they overlap."""
+    tile, channels = file.config.crop_size, file.config.channels
+    corners = np.array(starts(size, tile, file.config.stride))
+    lines = (corners[:, None] + np.arange(tile)).ravel()
+    n = len(corners)
+    both = add("Gather", add("Gather", part, lines, axis=1), lines, axis=2)
+    apart = add("Reshape", both, [channels, n, tile, n, tile])
+    add("Reshape", add("Transpose", apart, perm=[1, 3, 0, 2, 4]), [n * n, channels, tile, tile], output=PATCHES)
+    add.nodes.extend(network_nodes(table_of(file.config)))
+    apart = add("Reshape", RECONSTRUCTIONS, [n, n, channels, tile, tile])
+    both = add("Reshape", add("Transpose", apart, perm=[2, 0, 3, 1, 4]), [channels, n * tile, n * tile])
+    share = (lines == np.arange(size)[:, None]).astype(np.float32)
+    mean = add.constant(share / share.sum(axis=1, keepdims=True))
+    return add("MatMul", add("MatMul", mean, both), add("Transpose", mean, perm=[1, 0]), output=RECONSTRUCTION)
+
+
+def _ssim_residual(add: Graph, x: str, y: str, size: int) -> str:
+    """(S, S): 1 - SSIM, the mean over channels, damped along the border."""
+    middle = add("Mul", add("Add", *(add("ReduceMean", z, [1, 2], keepdims=1) for z in (x, y))), 0.5)
+    x, y = add("Sub", x, middle), add("Sub", y, middle)
+    squares = add("Add", add("Mul", x, x), add("Mul", y, y))
+    filtered = _gaussian(add, add("Concat", x, y, add("Mul", x, y), squares, axis=0), size)
+    parts = [f"{name}_filtered" for name in ("x", "y", "product", "squares")]
+    mean_x, mean_y, product, squares = add.several("Split", filtered, outputs=parts, axis=0, num_outputs=4)
+    covariance = add("Sub", product, add("Mul", mean_x, mean_y))
+    variances = add("Sub", squares, add("Add", add("Mul", mean_x, mean_x), add("Mul", mean_y, mean_y)))
+    mean_x, mean_y = add("Add", mean_x, middle), add("Add", mean_y, middle)
+    means = add("Mul", mean_x, mean_y)
+    mean_squares = add("Add", add("Mul", mean_x, mean_x), add("Mul", mean_y, mean_y))
+    above = add("Mul", add("Add", means, C1 / 2), add("Add", covariance, C2 / 2))
+    below = add("Mul", add("Add", mean_squares, C1), add("Add", variances, C2))
+    ssim = add("ReduceMean", add("Mul", add("Div", above, below), 4.0), [0], keepdims=0)
+    weights = np.full((size, size), BORDER_WEIGHT, np.float32)
+    weights[BORDER : size - BORDER, BORDER : size - BORDER] = 1
+    return add("Mul", add("Sub", 1.0, ssim), weights)
+
+
+def _gaussian(add: Graph, maps: str, size: int) -> str:
+    """Filter maps (K, S, S) along both axes, mirrored at the border, some lines at a time."""
+    blocks = -(-size // LINES)
+    reads = LINES + WINDOW - 1
+    positions = np.minimum(LINES * np.arange(blocks)[:, None] + np.arange(reads), size + WINDOW - 2)
+    source = mirrored(positions - WINDOW // 2, size)
+    band = np.zeros((LINES, reads), np.float32)
+    for line in range(LINES):
+        band[line, line : line + WINDOW] = gaussian_taps()
+    rows = add("MatMul", band, add("Gather", maps, source, axis=1))
+    maps = add("Slice", add("Reshape", rows, [0, blocks * LINES, size]), [0], [size], [1])
+    columns = add("MatMul", add("Gather", maps, source, axis=2), np.ascontiguousarray(band.T))
+    return add("Slice", add("Reshape", columns, [0, size, blocks * LINES]), [0], [size], [2])
+
+
+def _worst(add: Graph, ssim: str, l1: str) -> str:
+    """The larger of both residuals, each divided by its threshold."""
+    limits = add("Max", THRESHOLDS, SMALLEST_THRESHOLD)
+    over = [add("Div", residual, add("Gather", limits, index)) for index, residual in enumerate((ssim, l1))]
+    return add("Max", *over, 0.0)
+
+
+def _foreground(add: Graph, part: str, config: Config) -> str:
+    """(S, S), 1 or 0: all but the background that a way along edge neighbours joins to the border."""
+    size = config.mask_size
+    level = _brightness(add, part, config.channels)
+    beyond = add("Greater", level, BRIGHTER) if config.bg_mask == "W" else add("Less", level, DARKER)
+    background = add("Cast", beyond, to=TensorProto.FLOAT)
+    border = np.ones((size, size), np.float32)
+    border[1:-1, 1:-1] = 0
+    walls = add("Sub", 1.0, background)
+    runs = [add("Cast", add("CumSum", walls, axis), to=TensorProto.INT64) for axis in range(2)]
+
+    def spread(body: Graph, outside: str) -> str:
+        """Whole runs of background, down the columns and along the rows, are outside where one of their px is."""
+        for axis, run in enumerate(runs):
+            none = np.zeros((size + 1, size) if axis == 0 else (size, size + 1), np.float32)
+            found = body("ScatterElements", none, run, outside, axis=axis, reduction="max")
+            outside = body("Mul", body("GatherElements", found, run, axis=axis), background)
+        return outside
+
+    return add("Sub", 1.0, add.settled(add("Mul", background, border), spread))
+
+
+def _brightness(add: Graph, part: str, channels: int) -> str:
+    if channels == 1:
+        return add("Squeeze", part, [0])
+    shares = (np.array(LUMA_16) / 2**16).astype(np.float32)[:, None, None]
+    red, green, blue = add.several(
+        "Split", add("Mul", part, shares), outputs=["red", "green", "blue"], axis=0, num_outputs=3
+    )
+    return add("Squeeze", add("Add", add("Add", red, green), blue), [0])
+
+
+def _opening(add: Graph, values: str, size: int) -> str:
+    """Grey opening by the disk: the extreme over it is that over its rectangles, and those are max-poolings."""
+
+    def largest(values: str) -> str:
+        pooled = [
+            add("MaxPool", values, kernel_shape=[2 * y + 1, 2 * x + 1], pads=[y, x, y, x])
+            for y, x in rectangles(OPENING_RADIUS)
+        ]
+        return add("Max", *pooled)
+
+    planes = add("Reshape", values, [1, 1, size, size])
+    eroded = add("Neg", largest(add("Neg", planes)))
+    return add("Reshape", largest(eroded), [size, size])
+
+
+def _back(add: Graph, anomaly: str, height: str, width: str, view: View) -> str:
+    """(S, S) -> (H, W): every px of the image gets the value of the px that covers it; what was cut off 0."""
+    padded = add("Pad", anomaly, [1, 1, 1, 1])
+    rows = add("Gather", padded, _covering(add, height, view), axis=0)
+    return add("Gather", rows, _covering(add, width, view), axis=1, output=ANOMALY_MAP)
+
+
+def _covering(add: Graph, length: str, view: View) -> str:
+    odd = add("Add", add("Mul", add("Range", 0, length, 1), 2), 1)
+    position = add("Div", add("Mul", odd, view.im_resize), add("Mul", length, 2))
+    return add("Add", add("Clip", add("Sub", position, view.margin), -1, view.size), 1)

@@ -1,0 +1,111 @@
+"""OpenVINO files (IR): written, and opened again as another program would."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import openvino
+
+from ssim_ae.detection.calibrate import calibrate
+from ssim_ae.detection.detector import Detector
+from ssim_ae.detection.detector_file import DetectorFile, header, table_of
+from ssim_ae.detection.tiles import cut_tiles
+from ssim_ae.errors import InputError
+from ssim_ae.export.inspection_model import ANOMALY_MAP, IMAGE, RECONSTRUCTION, SCORE, VERDICT, inspection_model
+from ssim_ae.export.parity import Findings, Inspect, inspect_by
+from ssim_ae.images.files import read
+from ssim_ae.images.view import View
+from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, network_model
+from ssim_ae.runtimes.openvino_runtime import EXACT, OpenVinoRuntime, tensors_by_name
+from ssim_ae.storage import METADATA_KEY, SEAL, UNSEALED, file_hash, sealed, write_whole
+
+BIN_HASH = "f" * 64  # stands for the hash of the weights until they are written
+
+
+def network(file: DetectorFile, precision: str, batch_size: int | None = None) -> openvino.Model:
+    """Return the network with weights of `precision` fp32 or fp16."""
+    model = network_model(table_of(file.config), file.weights, crop_size=file.config.crop_size, batch_size=batch_size)
+    exact = openvino.Core().read_model(model.SerializeToString())
+    if precision == "fp32":
+        return exact
+    with TemporaryDirectory() as folder:
+        openvino.save_model(exact, Path(folder) / "half.xml", compress_to_fp16=True)
+        return openvino.Core().read_model(Path(folder) / "half.xml")
+
+
+def quantised(file: DetectorFile, held_out: Sequence[Path]) -> tuple[openvino.Model, DetectorFile]:
+    """Return the network in 8 bits, and the detector file with the thresholds that belong to it.
+
+    Both the ranges of its values and the thresholds come from the held-out good images.
+    """
+    try:
+        import nncf
+    except ModuleNotFoundError as error:
+        raise InputError("precision int8 needs NNCF: pip install 'ssim-ae[int8]'") from error
+    nncf.set_log_level(logging.ERROR)
+    config, view = file.config, View.of(file.config)
+
+    def tiles(path: Path) -> np.ndarray:
+        return cut_tiles(view.centre(read(path, grayscale=config.grayscale)), config.crop_size, config.stride)
+
+    with contextlib.redirect_stdout(sys.stderr):
+        model = nncf.quantize(
+            network(file, "fp32"),
+            nncf.Dataset(held_out, tiles),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(held_out),
+        )
+    detector = Detector(config, file.thresholds, OpenVinoRuntime(model))
+    calibration = calibrate(detector, held_out, config)
+    provenance = file.provenance | {"thresholds": calibration.origin}
+    return model, file._replace(thresholds=calibration.thresholds, provenance=provenance)
+
+
+def write_inspection(path: Path, file: DetectorFile, model: openvino.Model, images: Sequence[np.ndarray]) -> Inspect:
+    """Write the whole inspection with `model` as its network; return what asks the file."""
+    whole = openvino.Core().read_model(inspection_model(file, pixels=images[0].dtype).SerializeToString())
+    _graft(whole, model)
+    _write(path, whole, file)
+    compiled = openvino.Core().compile_model(path, "CPU", EXACT)
+
+    def inspect(image: np.ndarray) -> Findings:
+        found = compiled({IMAGE: image})
+        return Findings(found[RECONSTRUCTION], found[ANOMALY_MAP], float(found[SCORE]), bool(found[VERDICT]))
+
+    return inspect
+
+
+def write_network(path: Path, file: DetectorFile, model: openvino.Model) -> Inspect:
+    """Write the network alone; return what asks the file, and does the rest as the detector does."""
+    _write(path, model, file)
+    return inspect_by(Detector(file.config, file.thresholds, OpenVinoRuntime(path)))
+
+
+def _graft(whole: openvino.Model, network: openvino.Model) -> None:
+    """Put a network in the place of the one in an inspection."""
+    named = tensors_by_name(whole)
+    result = network.output(0).node.input_value(0)
+    for consumer in named[RECONSTRUCTIONS].get_target_inputs():
+        consumer.replace_source_output(result)
+    for consumer in network.input(0).get_target_inputs():
+        consumer.replace_source_output(named[PATCHES])
+    result.set_names({RECONSTRUCTIONS})
+
+
+def _write(path: Path, model: openvino.Model, file: DetectorFile) -> None:
+    metadata = {**header(file), "weights_sha256": BIN_HASH, SEAL: UNSEALED}
+    model.set_rt_info(json.dumps(metadata, allow_nan=False), METADATA_KEY)
+    with TemporaryDirectory() as folder:
+        written = Path(folder) / "model.xml"
+        openvino.save_model(model, written, compress_to_fp16=False)
+        description, weights = written.read_bytes(), written.with_suffix(".bin").read_bytes()
+    description = description.replace(BIN_HASH.encode(), file_hash(weights).encode(), 1)
+    write_whole(path.with_suffix(".bin"), weights)
+    write_whole(path, sealed(description))

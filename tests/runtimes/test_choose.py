@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from ssim_ae import Detector, InputError
+from ssim_ae.cli import main
+
+RUNTIMES = ("onnxruntime", "openvino", "torch")
+
+
+@pytest.fixture
+def image(fabric_folder):
+    return next((fabric_folder / "test" / "good").iterdir())
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("threads", [1, 2, None])
+def test_every_runtime_says_the_same(tiny_run, detector, image, fabric_folder, runtime, threads):
+    loaded = Detector.load(tiny_run.folder, runtime=runtime, device_target="CPU", threads=threads)
+    assert type(loaded.runtime).__module__ == f"ssim_ae.runtimes.{runtime.removesuffix('runtime')}_runtime"
+    assert np.abs(loaded.inspect(image).planes - detector.inspect(image).planes).max() < 1e-5
+    paths = sorted((fabric_folder / "test").rglob("*.png")) * 3
+    scores = [found.score for found in loaded.inspect_all(paths)]
+    assert scores == pytest.approx([detector.inspect(path).score for path in paths], abs=1e-3)
+
+
+def test_auto_needs_no_training_framework(detector):
+    assert type(detector.runtime).__name__ == "OnnxRuntime"
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("target", ["GPU", "Ascend", "TPU"])
+def test_a_device_that_is_not_here_is_one_line(tiny_run, target, runtime):
+    with pytest.raises(InputError, match=f"device_target.*{target}"):
+        Detector.load(tiny_run.folder, runtime=runtime, device_target=target)
+
+
+@pytest.mark.parametrize("target", ["GPU", "Ascend"])
+def test_auto_names_a_device_that_is_not_here(tiny_run, target):
+    with pytest.raises(InputError, match=f"device_target {target}"):
+        Detector.load(tiny_run.folder, device_target=target)
+
+
+def test_the_command(tiny_run, image, capsys):
+    for runtime in RUNTIMES:
+        assert main(["predict", str(tiny_run.folder), str(image), "--runtime", runtime, "--threads", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len({line.split()[1] for line in lines}) == 1
+    assert main(["predict", str(tiny_run.folder), str(image), "--runtime", "tensorrt"]) == 2
+    assert "runtime: should be one of auto, onnxruntime" in capsys.readouterr().err
+    assert main(["predict", str(tiny_run.folder), str(image), "--threads", "0"]) == 2
+    assert "threads: should be at least 1" in capsys.readouterr().err

@@ -16,6 +16,7 @@ from ssim_ae.spelling import SPELLINGS, nearest
 if TYPE_CHECKING:
     from ssim_ae.config import Config
     from ssim_ae.evaluation.figures import Evaluation
+    from ssim_ae.export.export import Export
     from ssim_ae.images.folders import Dataset
 
 NOK_FOUND, UNUSABLE, INTERRUPTED = 1, 2, 130  # exit statuses
@@ -207,8 +208,24 @@ def _export(options: argparse.Namespace) -> int:
 
     form = Form(options.format, options.graph, options.precision, options.batch_size, options.opset)
     output = Path(options.output) if options.output else None
-    print_export(export(_detector_given(options), output, form))
+    exported = export(_detector_given(options), output, form)
+    print_export(exported)
+    if form.precision == "int8":
+        _print_accuracies(_detector_given(options), exported)
     return 0
+
+
+def _print_accuracies(detector: Path, exported: Export) -> None:
+    from ssim_ae.detection.detector import Detector
+    from ssim_ae.export.accuracy import accuracies
+    from ssim_ae.export.table import print_accuracies
+    from ssim_ae.images.folders import find_dataset
+
+    detectors = [Detector.load(path, runtime="openvino") for path in (detector, exported.path)]
+    config = detectors[0].config
+    dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
+    if dataset.test:
+        print_accuracies(("fp32", exported.form.precision), accuracies(detectors, dataset))
 
 
 def _fabric_arguments(parser: _Parser) -> None:

@@ -88,12 +88,9 @@ def export(detector: Path, output: Path | None = None, form: Form | None = None)
         inspect = _write(target, file, form, held_out, images)
         trainer = "torch" if find_spec("torch") else "onnxruntime"
         found = parity(Detector.of(file, runtime=trainer, device_target="CPU"), inspect, images)
-        Detector.load(target, device_target="CPU")
-        if not (found.holds if form.precision == "fp32" else found.agrees or form.precision == "int8"):
-            raise InputError(
-                f"{target}: removed, for it does not agree with {source}: {found.good}; "
-                f"with a drawn defect {found.spoiled}"
-            )
+        own = found if form.precision == "fp32" else parity(Detector.load(target, device_target="CPU"), inspect, images)
+        if not own.holds or (form.precision == "fp16" and not found.agrees):
+            raise InputError(f"{target}: removed, for it does not agree with {source}: {found}")
     except BaseException:
         for path in written:
             path.unlink(missing_ok=True)

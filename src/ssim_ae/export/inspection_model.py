@@ -11,17 +11,18 @@ from onnx import ModelProto, TensorProto, helper
 
 from ssim_ae.config import Config
 from ssim_ae.detection.detector_file import DetectorFile, table_of
-from ssim_ae.detection.regions import rectangles
 from ssim_ae.detection.residuals import (
     BORDER,
     BORDER_WEIGHT,
     BRIGHTER,
     DARKER,
+    LEVEL_STEPS,
     OPENING_RADIUS,
     SMALLEST_THRESHOLD,
 )
 from ssim_ae.detection.tiles import starts
 from ssim_ae.export.onnx_graph import Graph
+from ssim_ae.export.region_operators import foreground, level_of_area, opening, without_small_regions
 from ssim_ae.images.colours import LUMA_16
 from ssim_ae.images.view import View
 from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, model_of, network_nodes, weight_tensors
@@ -47,25 +48,19 @@ def inspection_model(file: DetectorFile, *, pixels: DTypeLike = np.uint8) -> Mod
     white = 255 if pixels == np.uint8 else 2**config.bit_depth - 1
     part = _centre(add, height, width, view, white, grayscale=config.grayscale)
     reconstruction = _reconstruction(add, part, file, view.size)
-    ssim = _ssim_residual(add, part, reconstruction, view.size)
-    l1 = add("ReduceMean", add("Abs", add("Sub", part, reconstruction)), [0], keepdims=0)
-    worst = _worst(add, ssim, l1)
-    if config.bg_mask:
-        worst = add("Mul", worst, _foreground(add, part, config))
-    anomaly = _opening(add, worst, view.size)
+    anomaly = _anomaly_map(add, part, reconstruction, config)
     score = add("ReduceMax", anomaly, keepdims=0, output=SCORE)
     add("Greater", score, 1.0, output=VERDICT)
     anomaly_map = _back(add, anomaly, height, width, view)
     add("Greater", anomaly_map, 1.0, output=MASK)
 
+    element = helper.np_dtype_to_tensor_dtype(np.dtype(pixels))
     thresholds = helper.make_tensor(THRESHOLDS, TensorProto.FLOAT, [2], file.thresholds)
     graph = helper.make_graph(
         add.nodes,
         "ssim_ae",
         [
-            helper.make_tensor_value_info(
-                IMAGE, helper.np_dtype_to_tensor_dtype(np.dtype(pixels)), [*SIZE, "channels"]
-            ),
+            helper.make_tensor_value_info(IMAGE, element, [*SIZE, "channels"]),
             helper.make_tensor_value_info(THRESHOLDS, TensorProto.FLOAT, [2]),
         ],
         [
@@ -87,9 +82,7 @@ def _centre(add: Graph, height: str, width: str, view: View, white: int, *, gray
     if grayscale and white > 255:
         planes = add("Slice", planes, [0], [1], [0])  # 16-bit files are gray
     elif grayscale:
-        shares = np.array(LUMA_16, np.float32)[
-            :, None, None
-        ]  # whole numbers below 2^24: nothing is rounded but the end
+        shares = np.array(LUMA_16, np.float32)[:, None, None]  # whole numbers, and sums below 2^24: nothing is rounded
         total = add("ReduceSum", add("Mul", planes, shares), [0], keepdims=1)
         planes = add("Floor", add("Mul", add("Add", total, 2.0**15), 2.0**-16))
     planes = add("MatMul", _triangle(add, height, view), planes)
@@ -161,33 +154,23 @@ def _gaussian(add: Graph, maps: str, size: int) -> str:
     return add("Slice", add("Reshape", columns, [0, size, blocks * LINES]), [0], [size], [2])
 
 
-def _worst(add: Graph, ssim: str, l1: str) -> str:
-    """The larger of both residuals, each divided by its threshold."""
+def _anomaly_map(add: Graph, part: str, reconstruction: str, config: Config) -> str:
+    """(S, S): the larger of both residuals, each divided by its threshold; background cleared, opened."""
+    size = config.mask_size
+    ssim = _ssim_residual(add, part, reconstruction, size)
+    l1 = add("ReduceMean", add("Abs", add("Sub", part, reconstruction)), [0], keepdims=0)
     limits = add("Max", THRESHOLDS, SMALLEST_THRESHOLD)
     over = [add("Div", residual, add("Gather", limits, index)) for index, residual in enumerate((ssim, l1))]
-    return add("Max", *over, 0.0)
-
-
-def _foreground(add: Graph, part: str, config: Config) -> str:
-    """(S, S), 1 or 0: all but the background that a way along edge neighbours joins to the border."""
-    size = config.mask_size
-    level = _brightness(add, part, config.channels)
-    beyond = add("Greater", level, BRIGHTER) if config.bg_mask == "W" else add("Less", level, DARKER)
-    background = add("Cast", beyond, to=TensorProto.FLOAT)
-    border = np.ones((size, size), np.float32)
-    border[1:-1, 1:-1] = 0
-    walls = add("Sub", 1.0, background)
-    runs = [add("Cast", add("CumSum", walls, axis), to=TensorProto.INT64) for axis in range(2)]
-
-    def spread(body: Graph, outside: str) -> str:
-        """Whole runs of background, down the columns and along the rows, are outside where one of their px is."""
-        for axis, run in enumerate(runs):
-            none = np.zeros((size + 1, size) if axis == 0 else (size, size + 1), np.float32)
-            found = body("ScatterElements", none, run, outside, axis=axis, reduction="max")
-            outside = body("Mul", body("GatherElements", found, run, axis=axis), background)
-        return outside
-
-    return add("Sub", 1.0, add.settled(add("Mul", background, border), spread))
+    worst = add("Max", *over, 0.0)
+    if config.bg_mask:
+        level = _brightness(add, part, config.channels)
+        beyond = add("Greater", level, BRIGHTER) if config.bg_mask == "W" else add("Less", level, DARKER)
+        worst = add("Mul", worst, foreground(add, add("Cast", beyond, to=TensorProto.FLOAT), size))
+    opened = opening(add, worst, size, radius=OPENING_RADIUS)
+    if config.smallest_region == 1:
+        return opened
+    level = level_of_area(add, opened, size, config.smallest_region, steps=LEVEL_STEPS)
+    return without_small_regions(add, add("Min", opened, level), size, config.smallest_region)
 
 
 def _brightness(add: Graph, part: str, channels: int) -> str:
@@ -198,21 +181,6 @@ def _brightness(add: Graph, part: str, channels: int) -> str:
         "Split", add("Mul", part, shares), outputs=["red", "green", "blue"], axis=0, num_outputs=3
     )
     return add("Squeeze", add("Add", add("Add", red, green), blue), [0])
-
-
-def _opening(add: Graph, values: str, size: int) -> str:
-    """Grey opening by the disk: the extreme over it is that over its rectangles, and those are max-poolings."""
-
-    def largest(values: str) -> str:
-        pooled = [
-            add("MaxPool", values, kernel_shape=[2 * y + 1, 2 * x + 1], pads=[y, x, y, x])
-            for y, x in rectangles(OPENING_RADIUS)
-        ]
-        return add("Max", *pooled)
-
-    planes = add("Reshape", values, [1, 1, size, size])
-    eroded = add("Neg", largest(add("Neg", planes)))
-    return add("Reshape", largest(eroded), [size, size])
 
 
 def _back(add: Graph, anomaly: str, height: str, width: str, view: View) -> str:

@@ -43,22 +43,33 @@ class Graph:
 
     def settled(self, start: str, step: Callable[[Graph, str], str]) -> str:
         """Return what comes of float32 values when `step` is taken until it changes nothing."""
+        return self._loop(start, step, times=None)
+
+    def repeated(self, start: str, step: Callable[[Graph, str], str], *, times: int) -> str:
+        """Return what comes of float32 values when `step` is taken so many times."""
+        return self._loop(start, step, times=times)
+
+    def _loop(self, start: str, step: Callable[[Graph, str], str], times: int | None) -> str:
         body = Graph(self)
-        before = self._name("before")
+        before, go_on = self._name("before"), self._name("go_on")
         after = step(body, before)
-        difference = body("ReduceSum", body("Abs", body("Sub", after, before)), keepdims=0)
-        changed = body("Greater", difference, 0.0)
+        if times is None:
+            difference = body("ReduceSum", body("Abs", body("Sub", after, before)), keepdims=0)
+            again = body("Greater", difference, 0.0)
+        else:
+            again = body("Identity", go_on)
         inputs = [
             helper.make_tensor_value_info(self._name("iteration"), TensorProto.INT64, []),
-            helper.make_tensor_value_info(self._name("go_on"), TensorProto.BOOL, []),
+            helper.make_tensor_value_info(go_on, TensorProto.BOOL, []),
             helper.make_tensor_value_info(before, TensorProto.FLOAT, None),
         ]
         outputs = [
-            helper.make_tensor_value_info(changed, TensorProto.BOOL, []),
+            helper.make_tensor_value_info(again, TensorProto.BOOL, []),
             helper.make_tensor_value_info(after, TensorProto.FLOAT, None),
         ]
-        settled = helper.make_graph(body.nodes, self._name("settle"), inputs, outputs)
-        return self("Loop", "", self.constant(np.array(True)), start, body=settled)
+        graph = helper.make_graph(body.nodes, self._name("loop"), inputs, outputs)
+        limit = "" if times is None else self.constant(times)
+        return self("Loop", limit, self.constant(np.array(True)), start, body=graph)
 
     def _name(self, kind: str) -> str:
         return f"{kind}_{next(self.numbers)}"

@@ -63,6 +63,9 @@ class Parity(NamedTuple):
     good: Difference
     spoiled: Difference
 
+    def __str__(self) -> str:
+        return f"{self.good}; with a drawn defect {self.spoiled}"
+
     @property
     def holds(self) -> bool:
         """Whether both hold."""

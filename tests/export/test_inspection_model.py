@@ -1,0 +1,165 @@
+"""The inspection in one graph, against the same inspection in arrays."""
+
+import numpy as np
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+from PIL import Image
+
+from ssim_ae import Config, Detector
+from ssim_ae.detection.detector_file import DetectorFile, table_of
+from ssim_ae.detection.regions import fill_holes
+from ssim_ae.detection.regions import opening as opening_in_arrays
+from ssim_ae.detection.residuals import LEVEL_STEPS, Thresholds
+from ssim_ae.detection.residuals import level_of_area as level_in_arrays
+from ssim_ae.export.inspection_model import IMAGE, IR_VERSION, OPSET, THRESHOLDS, inspection_model
+from ssim_ae.export.onnx_graph import Graph
+from ssim_ae.export.region_operators import foreground, level_of_area, opening
+from ssim_ae.images import fabric
+from ssim_ae.images.files import read
+from ssim_ae.network.architecture import weight_shapes
+from ssim_ae.runtimes.onnx_runtime import open_session
+
+SMALL = {"im_resize": 64, "crop_size": 32, "z_dim": 8, "flc": 4, "stride": 16}
+OUTPUTS = ["score", "verdict", "anomaly_map", "mask", "reconstruction"]
+SETTINGS = {
+    "tiles": {},
+    "gray": {"grayscale": True},
+    "a last tile flush with the end": {"im_resize": 71, "stride": 13},
+    "the centre at once": {"im_resize": 39},
+    "white background": {"bg_mask": "W"},
+    "black background, gray": {"bg_mask": "B", "grayscale": True, "im_resize": 35},
+    "regions of an area": {"threshold": "max_area", "min_area": 30},
+}
+
+
+def untrained(**changes) -> DetectorFile:
+    """A detector with random weights, whose limit cuts through the middle of what it scores."""
+    config = Config(**SMALL | changes)
+    rng = np.random.default_rng(3)
+    shapes = weight_shapes(table_of(config))
+    weights = {name: rng.normal(0, 0.15, shape).astype(np.float32) for name, shape in shapes.items()}
+    return DetectorFile(config, Thresholds(0.9, 0.25), weights, {})
+
+
+def compare(file: DetectorFile, images: list[np.ndarray]) -> None:
+    detector = Detector.of(file, device_target="CPU")
+    session = open_session(inspection_model(file, pixels=images[0].dtype).SerializeToString(), "CPU")
+    for image in images:
+        ours = detector.inspect(image)
+        score, verdict, anomaly_map, mask, reconstruction = session.run(OUTPUTS, {IMAGE: image})
+        assert np.abs(reconstruction - ours.planes).max() < 1e-5
+        assert np.abs(anomaly_map - ours.anomaly_map).max() < 2e-4
+        assert float(score) == pytest.approx(ours.score, abs=2e-4)
+        clear = np.abs(ours.anomaly_map - 1) > 2e-4
+        assert np.array_equal(mask[clear], ours.mask[clear])
+        assert abs(ours.score - 1) < 2e-4 or bool(verdict) == (ours.verdict == "nok")
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_says_what_the_detector_says(name):
+    cloths = [fabric.draw("twill", size=80, seed=seed)[0] for seed in range(2)]
+    lit = [cloth.copy() for cloth in cloths]
+    lit[0][:, :20], lit[1][30:] = 255, 10  # background on one side
+    lit[0][40:50, 40:50] = 255  # and a hole
+    compare(untrained(**SETTINGS[name]), cloths + lit)
+
+
+@pytest.mark.parametrize("grayscale", [False, True])
+def test_images_of_any_size_and_format(tmp_path, grayscale):
+    """As a file is read, and its raw pixels too: gray, colour, alpha."""
+    cloth = Image.fromarray(fabric.draw("twill", size=256, seed=5)[0])
+    saved = {
+        "wide.png": cloth.resize((500, 37)),
+        "tall.jpg": cloth.resize((97, 211)),
+        "odd.bmp": cloth.resize((301, 199)),
+        "tiny.webp": cloth.resize((5, 9)),
+        "one.png": cloth.resize((1, 1)),
+        "palette.png": cloth.resize((64, 64)).quantize(16),
+        "gray.tif": cloth.resize((128, 33)).convert("L"),
+    }
+    for name, image in saved.items():
+        image.save(tmp_path / name)
+    file = untrained(grayscale=grayscale)
+    compare(file, [read(tmp_path / name, grayscale=grayscale) for name in saved])
+    session = open_session(inspection_model(file).SerializeToString(), "CPU")
+    for mode in ("L", "RGB", "RGBA"):
+        pixels = np.asarray(cloth.convert(mode)).reshape(256, 256, -1)
+        if mode == "RGBA":
+            pixels = pixels.copy()
+            pixels[:, :, 3] = np.arange(256)
+        expected = Detector.of(file).inspect(pixels[:, :, :3]).score
+        assert float(session.run(["score"], {IMAGE: pixels})[0]) == pytest.approx(expected, abs=2e-4)
+
+
+@pytest.mark.parametrize("grayscale", [False, True])
+def test_sixteen_bits(rng, grayscale):
+    deep = (rng.random((70, 90, 1)) * 4500).astype(np.uint16)
+    deep = np.sort(deep, axis=0)
+    compare(untrained(grayscale=grayscale, bit_depth=12), [deep if grayscale else np.repeat(deep, 3, axis=2)])
+
+
+def test_thresholds_may_be_given():
+    file = untrained()
+    image = fabric.draw("twill", size=64, seed=1)[0]
+    session = open_session(inspection_model(file).SerializeToString(), "CPU")
+    assert [one.name for one in session.get_inputs()] == [IMAGE]
+    for limits in (Thresholds(0.5, 0.2), Thresholds(2.0, 3.0), Thresholds(0, 0)):
+        given = {IMAGE: image, THRESHOLDS: np.array(limits, np.float32)}
+        expected = Detector.of(file._replace(thresholds=limits)).inspect(image).score
+        assert float(session.run(["score"], given)[0]) == pytest.approx(expected, rel=3e-4)
+
+
+def computed(build, **inputs: np.ndarray) -> np.ndarray:
+    """What ONNX Runtime makes of the float32 `inputs` by the operators that `build` adds."""
+    add = Graph()
+    result = build(add)
+    graph = helper.make_graph(
+        add.nodes,
+        "test",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, array.shape) for name, array in inputs.items()],
+        [helper.make_tensor_value_info(result, TensorProto.FLOAT, None)],
+        add.tensors,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    return session.run(None, {name: array.astype(np.float32) for name, array in inputs.items()})[0]
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10_000), st.floats(0.2, 0.8), st.integers(3, 24))
+def test_background_is_what_reaches_the_border(seed, share, size):
+    background = np.random.default_rng(seed).random((size, size)) < share
+    result = computed(lambda add: foreground(add, "background", size), background=background)
+    assert np.array_equal(result > 0, fill_holes(~background))
+
+
+def test_background_winds_its_way_into_a_spiral():
+    size = 41
+    background = np.zeros((size, size), bool)
+    for turn in range(1, size // 2, 4):
+        ring = slice(turn, size - turn)
+        background[[turn, size - 1 - turn], ring] = background[ring, [[turn], [size - 1 - turn]]] = True
+        background[turn + 1 : turn + 5, size // 2] = True
+    background[0, 5] = background[1, 5] = True
+    result = computed(lambda add: foreground(add, "background", size), background=background)
+    assert np.array_equal(result > 0, fill_holes(~background))
+    assert (result[background] == 0).all(), "all of it is joined to the border"
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 10_000), st.integers(0, 4))
+def test_opening_by_the_disk(seed, radius):
+    values = np.random.default_rng(seed).random((23, 23)).astype(np.float32)
+    result = computed(lambda add: opening(add, "values", 23, radius=radius), values=values)
+    assert np.array_equal(result, opening_in_arrays(values, radius=radius))
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 10_000), st.integers(2, 60))
+def test_the_level_of_an_area(seed, min_area):
+    values = opening_in_arrays(np.random.default_rng(seed).random((20, 20)).astype(np.float32), radius=1)
+    level = computed(lambda add: level_of_area(add, "values", 20, min_area, steps=LEVEL_STEPS), values=values)
+    assert float(level) == pytest.approx(level_in_arrays(values, min_area), abs=1e-6)

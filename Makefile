@@ -12,6 +12,7 @@ test: $(VENV)/ready
 	$(RUN)/pytest
 
 long: $(VENV)/ready
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[mindspore]'
 	$(RUN)/pytest -m long
 
 check: $(VENV)/ready

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ssim_ae.images.folders import Dataset
 
 NOK_FOUND, UNUSABLE, INTERRUPTED = 1, 2, 130  # exit statuses
+EXTRAS = {"openvino": "openvino", "nncf": "int8", "mindspore": "mindspore"}  # that bring a framework; train the others
 THRESHOLD_KEYS = ("threshold", "percent", "k_sigma", "min_area", "ssim_threshold", "l1_threshold")
 EVALUATION_KEYS = (
     *("checkpoint_path", "dataset_path", "img_suffix", "mask_suffix", "save_dir"),
@@ -45,7 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"ssim-ae: {error}", file=sys.stderr)
         return UNUSABLE
     except ModuleNotFoundError as error:
-        print(f"ssim-ae: needs {error.name}: pip install 'ssim-ae[train]'", file=sys.stderr)
+        print(
+            f"ssim-ae: needs {error.name}: pip install 'ssim-ae[{EXTRAS.get(str(error.name), 'train')}]'",
+            file=sys.stderr,
+        )
         return UNUSABLE
     except BrokenPipeError:  # `| head`
         sys.stderr.close()
@@ -163,7 +167,9 @@ def _predict_arguments(parser: _Parser) -> None:
     parser.add_argument("--overlays", metavar="FOLDER", help="write a heatmap with the defects outlined, an image each")
     parser.add_argument("--fail-on-nok", action="store_true", help=f"exit with {NOK_FOUND} if an image is defective")
     parser.add_argument("--device_target", default="auto", help="auto, CPU, GPU or Ascend")
-    parser.add_argument("--runtime", default="auto", help="auto (the fastest here), onnxruntime, openvino or torch")
+    parser.add_argument(
+        "--runtime", default="auto", help="auto (the fastest here), onnxruntime, openvino, torch, mindspore"
+    )
     parser.add_argument("--threads", type=int, help="at most (one a core)")
 
 
@@ -193,20 +199,23 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _export_arguments(parser: _Parser) -> None:
     parser.add_argument("detector", nargs="?", help="a detector file, or a run's folder (the config's checkpoint_path)")
-    parser.add_argument("--format", default="onnx", help="onnx or openvino (onnx)")
-    parser.add_argument("--graph", default="inspection", help="inspection: the whole job; network: patches in and out")
+    parser.add_argument("--format", default="onnx", help="onnx, openvino, mindir, air or om (onnx)")
+    parser.add_argument("--graph", default="", help="inspection: the whole job; network: patches in and out")
     parser.add_argument("--precision", default="", help="of openvino's weights: fp16, fp32 or int8 (fp16)")
     parser.add_argument("--output", metavar="FILE", help="the exported file (beside the detector)")
     parser.add_argument("--batch_size", type=int, help="of the network: patches at once, always as many (any number)")
     parser.add_argument("--opset", type=int, help="of the network: version of ONNX's operators, 11, 12 or 13 (13)")
+    parser.add_argument("--soc_version", default="Ascend310", help="of om: the chip (Ascend310)")
     parser.add_argument("--config_path", metavar="YAML", help="settings, of which checkpoint_path is used")
 
 
 def _export(options: argparse.Namespace) -> int:
-    from ssim_ae.export.export import Form, export
+    from ssim_ae.export.export import export
+    from ssim_ae.export.form import Form
     from ssim_ae.export.table import print_export
 
-    form = Form(options.format, options.graph, options.precision, options.batch_size, options.opset)
+    keys = ("format", "graph", "precision", "batch_size", "opset", "soc_version")
+    form = Form(**{key: getattr(options, key) for key in keys})
     output = Path(options.output) if options.output else None
     exported = export(_detector_given(options), output, form)
     print_export(exported)

@@ -1,4 +1,5 @@
 import json
+import os
 from importlib.util import find_spec
 
 import onnx
@@ -9,7 +10,8 @@ from ssim_ae import Detector, InputError
 from ssim_ae.cli import main
 from ssim_ae.detection.detector_file import read_detector, table_of
 from ssim_ae.export import onnx_files
-from ssim_ae.export.export import Form, export
+from ssim_ae.export.export import export
+from ssim_ae.export.form import Form
 from ssim_ae.export.parity import difference, inspect_by, parity
 from ssim_ae.images.files import read
 from ssim_ae.network import onnx_network
@@ -205,6 +207,44 @@ def test_new_thresholds_for_an_exported_detector(exported, tmp_path, capsys):
     assert "weights in a form of its own" in capsys.readouterr().err
 
 
+@pytest.fixture
+def fake_tool(tmp_path, monkeypatch):
+    """Stands in for Ascend's tool, which runs nowhere here: writes what it was told to the file it should make."""
+    tool = tmp_path / "tools" / "atc"
+    tool.parent.mkdir()
+    tool.write_text(
+        '#!/bin/sh\nfor word; do case $word in --output=*) echo "$@" > "${word#--output=}.om";; esac; done\n'
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    return tool
+
+
+def test_an_om_file_is_made_by_its_makers_tool(tiny_run, tmp_path, fake_tool, capsys):
+    target = tmp_path / "board.om"
+    options = ["--format", "om", "--soc_version", "Ascend310P3", "--batch_size", "9", "--output", str(target)]
+    assert main(["export", str(tiny_run.folder), *options]) == 0
+    told = target.read_text().split()
+    assert f"--model={tmp_path / 'board.onnx'}" in told and "--framework=5" in told
+    assert "--input_shape=patches:9,3,32,32" in told and "--soc_version=Ascend310P3" in told
+    model = onnx.load(tmp_path / "board.onnx")
+    assert model.opset_import[0].version == 11
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 9
+    beside = json.loads((tmp_path / "board.om.json").read_text())
+    assert beside["batch_size"] == 9 and beside["config"]["crop_size"] == 32
+    fake_tool.write_text("#!/bin/sh\necho no such chip\nexit 3\n")
+    assert main(["export", str(tiny_run.folder), "--format", "om", "--output", str(tmp_path / "b.om")]) == 2
+    assert "b.om: atc failed: no such chip" in capsys.readouterr().err
+
+
+def test_without_the_tool_its_command_is_said(tiny_run, tmp_path, capsys):
+    target = tmp_path / "board.om"
+    assert main(["export", str(tiny_run.folder), "--format", "om", "--output", str(target)]) == 2
+    said = capsys.readouterr().err
+    assert f"where it is installed: atc --model={tmp_path / 'board.onnx'} --framework=5" in said
+    assert Detector.load(tmp_path / "board.onnx") and not target.exists()
+
+
 def test_the_command(tiny_run, tmp_path, images, capsys):
     target = tmp_path / "detector.onnx"
     assert main(["export", str(tiny_run.folder), "--output", str(target)]) == 0
@@ -223,8 +263,8 @@ def test_the_command(tiny_run, tmp_path, images, capsys):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--format", "coreml"], "format: should be one of onnx, openvino"),
-        (["--graph", "half"], "graph: should be one of inspection, network"),
+        (["--format", "coreml"], "format: should be one of onnx, openvino, mindir, air, om"),
+        (["--graph", "half"], "graph of onnx: should be one of inspection, network"),
         (["--precision", "int8"], "precision of onnx: should be one of fp32"),
         (["--graph", "network", "--opset", "9"], "opset: should be one of 11, 12, 13"),
         (["--graph", "network", "--batch_size", "0"], "batch_size: should be at least 1"),

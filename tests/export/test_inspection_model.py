@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnxruntime
+import openvino
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from ssim_ae.images import fabric
 from ssim_ae.images.files import read
 from ssim_ae.network.architecture import weight_shapes
 from ssim_ae.runtimes.onnx_runtime import open_session
+from ssim_ae.runtimes.openvino_runtime import EXACT
 
 SMALL = {"im_resize": 64, "crop_size": 32, "z_dim": 8, "flc": 4, "stride": 16}
 OUTPUTS = ["score", "verdict", "anomaly_map", "mask", "reconstruction"]
@@ -44,12 +46,20 @@ def untrained(**changes) -> DetectorFile:
     return DetectorFile(config, Thresholds(0.9, 0.25), weights, {})
 
 
-def compare(file: DetectorFile, images: list[np.ndarray]) -> None:
+def compare(file: DetectorFile, images: list[np.ndarray], runtime: str = "onnxruntime") -> None:
     detector = Detector.of(file, device_target="CPU")
-    session = open_session(inspection_model(file, pixels=images[0].dtype).SerializeToString(), "CPU")
+    model = inspection_model(file, pixels=images[0].dtype).SerializeToString()
+    if runtime == "openvino":
+        compiled = openvino.Core().compile_model(openvino.Core().read_model(model), "CPU", EXACT)
+    else:
+        session = open_session(model, "CPU")
     for image in images:
         ours = detector.inspect(image)
-        score, verdict, anomaly_map, mask, reconstruction = session.run(OUTPUTS, {IMAGE: image})
+        if runtime == "openvino":
+            found = compiled({IMAGE: image})
+            score, verdict, anomaly_map, mask, reconstruction = (found[name] for name in OUTPUTS)
+        else:
+            score, verdict, anomaly_map, mask, reconstruction = session.run(OUTPUTS, {IMAGE: image})
         assert np.abs(reconstruction - ours.planes).max() < 1e-5
         assert np.abs(anomaly_map - ours.anomaly_map).max() < 2e-4
         assert float(score) == pytest.approx(ours.score, abs=2e-4)
@@ -58,18 +68,19 @@ def compare(file: DetectorFile, images: list[np.ndarray]) -> None:
         assert abs(ours.score - 1) < 2e-4 or bool(verdict) == (ours.verdict == "nok")
 
 
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("name", SETTINGS)
-def test_says_what_the_detector_says(name):
+def test_says_what_the_detector_says(name, runtime):
     cloths = [fabric.draw("twill", size=80, seed=seed)[0] for seed in range(2)]
     lit = [cloth.copy() for cloth in cloths]
     lit[0][:, :20], lit[1][30:] = 255, 10  # background on one side
     lit[0][40:50, 40:50] = 255  # and a hole
-    compare(untrained(**SETTINGS[name]), cloths + lit)
+    compare(untrained(**SETTINGS[name]), cloths + lit, runtime)
 
 
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("grayscale", [False, True])
-def test_images_of_any_size_and_format(tmp_path, grayscale):
-    """As a file is read, and its raw pixels too: gray, colour, alpha."""
+def test_images_of_any_size_and_format(tmp_path, grayscale, runtime):
     cloth = Image.fromarray(fabric.draw("twill", size=256, seed=5)[0])
     saved = {
         "wide.png": cloth.resize((500, 37)),
@@ -83,7 +94,13 @@ def test_images_of_any_size_and_format(tmp_path, grayscale):
     for name, image in saved.items():
         image.save(tmp_path / name)
     file = untrained(grayscale=grayscale)
-    compare(file, [read(tmp_path / name, grayscale=grayscale) for name in saved])
+    compare(file, [read(tmp_path / name, grayscale=grayscale) for name in saved], runtime)
+
+
+@pytest.mark.parametrize("grayscale", [False, True])
+def test_gray_colour_and_alpha(grayscale):
+    cloth = Image.fromarray(fabric.draw("twill", size=256, seed=5)[0])
+    file = untrained(grayscale=grayscale)
     session = open_session(inspection_model(file).SerializeToString(), "CPU")
     for mode in ("L", "RGB", "RGBA"):
         pixels = np.asarray(cloth.convert(mode)).reshape(256, 256, -1)

@@ -17,23 +17,36 @@ from ssim_ae.config import Config
 from ssim_ae.detection.residuals import Thresholds
 from ssim_ae.errors import InputError
 from ssim_ae.network.architecture import Layer, layers, weight_shapes
-from ssim_ae.storage import METADATA_KEY, checked_metadata, file_hash, read_tensors, read_whole, write_tensors
+from ssim_ae.runtimes import Model
+from ssim_ae.storage import (
+    METADATA_KEY,
+    SEAL,
+    UNSEALED,
+    checked_metadata,
+    file_hash,
+    read_tensors,
+    read_whole,
+    sealed,
+    write_tensors,
+    write_whole,
+)
 
 KIND = "detector"
+MINDIR_PRODUCER = b"MindSpore"  # written near the start of a MINDIR file
 FORMAT = 1  # raised when older versions can no longer read what is written
 
 
 class DetectorFile(NamedTuple):
     """What a detector file holds. `provenance`: training data, epochs, thresholds' origin, versions.
 
-    `model` is the path of a model that has the weights in a form of its own; then there are none by name.
+    Where a model has the weights in a form of its own, there are none by name.
     """
 
     config: Config
     thresholds: Thresholds
     weights: dict[str, np.ndarray]
     provenance: dict[str, Any]
-    model: Path | None = None
+    model: Model | None = None
 
 
 def table_of(config: Config) -> tuple[Layer, ...]:
@@ -44,7 +57,7 @@ def table_of(config: Config) -> tuple[Layer, ...]:
 def weights_in(detector: DetectorFile) -> dict[str, np.ndarray]:
     """Return the weights by name. InputError where a model has them in a form of its own."""
     if detector.model:
-        raise InputError(f"{detector.model}: has its weights in a form of its own; name the detector it came from")
+        raise InputError(f"{detector.model.path}: has its weights in a form of its own; name the detector it came from")
     return detector.weights
 
 
@@ -64,15 +77,23 @@ def write_detector(path: Path, detector: DetectorFile) -> None:
     write_tensors(path, detector.weights, header(detector))
 
 
+def write_json_beside(model: Path, detector: DetectorFile, batch_size: int | None) -> None:
+    """Write all but the weights beside a model that is there already, and cannot hold it."""
+    metadata = {**header(detector), "batch_size": batch_size, "weights_sha256": file_hash(read_whole(model))}
+    write_whole(json_beside(model), sealed(json.dumps(metadata | {SEAL: UNSEALED}, allow_nan=False).encode()))
+
+
 def read_detector(path: Path) -> DetectorFile:
     """Read and check the file, trained or exported. InputError, one line, for anything that is not a whole detector."""
     try:
         with path.open("rb") as opened:
-            start = opened.read(9)
+            start = opened.read(16)
     except OSError:
         start = b""  # and the reader says why
     if start.startswith(b"<?xml"):
         return _read_openvino(path)
+    if MINDIR_PRODUCER in start:
+        return _read_mindir(path)
     weights, metadata = _read_onnx(path) if _starts_like_onnx(start) else read_tensors(path, KIND)
     file = _checked(path, metadata)
     named = {name: weights[name] for name in weight_shapes(table_of(file.config)) if name in weights}
@@ -85,7 +106,7 @@ def read_detector(path: Path) -> DetectorFile:
 
 def _starts_like_onnx(start: bytes) -> bool:
     """An ONNX file begins with the field ir_version, a safetensors file with the length of its header."""
-    return start[:1] == b"\x08" and start[8:] != b"{"
+    return start[:1] == b"\x08" and start[8:9] != b"{"
 
 
 def _read_onnx(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -107,10 +128,28 @@ def _read_openvino(path: Path) -> DetectorFile:
     except (ET.ParseError, ValueError) as error:
         raise InputError(f"{path}: not a {KIND} file, or damaged") from error
     metadata = checked_metadata(path, KIND, data, metadata)
-    weights = path.with_suffix(".bin")
+    return _with_model(path, metadata, "openvino", path.with_suffix(".bin"))
+
+
+def _read_mindir(path: Path) -> DetectorFile:
+    beside = json_beside(path)
+    data = read_whole(beside)
+    try:
+        metadata = json.loads(data)
+    except ValueError as error:
+        raise InputError(f"{beside}: not a {KIND} file, or damaged") from error
+    return _with_model(path, checked_metadata(beside, KIND, data, metadata), "mindspore", path)
+
+
+def json_beside(path: Path) -> Path:
+    """Return where a model that cannot hold our JSON has it."""
+    return path.with_name(f"{path.name}.json")
+
+
+def _with_model(path: Path, metadata: dict[str, Any], runtime: str, weights: Path) -> DetectorFile:
     if file_hash(read_whole(weights)) != metadata.get("weights_sha256"):
-        raise InputError(f"{weights}: damaged, or of another detector than {path.name}")
-    return _checked(path, metadata)._replace(model=path)
+        raise InputError(f"{weights}: damaged, or of another detector")
+    return _checked(path, metadata)._replace(model=Model(path, runtime, metadata.get("batch_size")))
 
 
 def _checked(path: Path, metadata: dict[str, Any]) -> DetectorFile:

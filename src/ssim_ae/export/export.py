@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -15,51 +14,24 @@ from ssim_ae.detection.detector import Detector, detector_path
 from ssim_ae.detection.detector_file import DetectorFile, read_detector, weights_in
 from ssim_ae.detection.recalibrate import held_out_images
 from ssim_ae.errors import InputError
+from ssim_ae.export.form import SMALLEST_OPSET, Form
 from ssim_ae.export.parity import Inspect, Parity, parity
 from ssim_ae.images import fabric
 from ssim_ae.images.files import read
 
 COMPARED = 10  # images compared on, and as many with a defect drawn into them
-SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
-GRAPHS = ("inspection", "network")
-PRECISIONS = {"onnx": ("fp32",), "openvino": ("fp16", "fp32", "int8")}  # of each format, its default first
-OPSETS = (11, 12, 13)  # of the network alone, for small devices
-
-
-@dataclass(frozen=True)
-class Form:
-    """What an export is to be. InputError where there is no such thing.
-
-    `graph`: the whole inspection, or the network alone, which may have a fixed `batch_size` and, in ONNX, an older
-    `opset`. `precision` is that of the weights.
-    """
-
-    format: str = "onnx"
-    graph: str = "inspection"
-    precision: str = ""
-    batch_size: int | None = None
-    opset: int | None = None
-
-    def __post_init__(self) -> None:
-        _one_of("format", self.format, SUFFIXES)
-        _one_of("graph", self.graph, GRAPHS)
-        object.__setattr__(self, "precision", self.precision or PRECISIONS[self.format][0])
-        _one_of(f"precision of {self.format}", self.precision, PRECISIONS[self.format])
-        if self.batch_size is not None and self.batch_size < 1:
-            raise InputError("batch_size: should be at least 1")
-        if self.opset is not None:
-            _one_of("opset", self.opset, OPSETS)
-        if self.graph == "inspection" and (self.batch_size or self.opset):
-            raise InputError("batch_size and opset are the network's: export it alone, with graph network")
 
 
 class Export(NamedTuple):
-    """What was written, and how it compares with the detector run by its trainer, or by what is here."""
+    """What was written, and how it compares with the detector run by its trainer, or by what is here.
+
+    Nothing here opens AIR: no parity.
+    """
 
     path: Path
     form: Form
-    trainer: str
-    parity: Parity
+    trainer: str = ""
+    parity: Parity | None = None
 
 
 def export(detector: Path, output: Path | None = None, form: Form | None = None) -> Export:
@@ -71,19 +43,15 @@ def export(detector: Path, output: Path | None = None, form: Form | None = None)
     source = detector_path(detector)
     file = read_detector(source)
     weights_in(file)
-    suffix = SUFFIXES[form.format]
-    target = output or source.with_suffix(suffix)
-    if target.suffix != suffix:
-        raise InputError(f"{target}: the name of a file of {form.format} should end in {suffix}")
-    written = [target, target.with_suffix(".bin")] if form.format == "openvino" else [target]
-    for path in written:
-        if path.exists():
-            raise InputError(f"{path}: exists already; name another file with --output")
-    try:
-        held_out = held_out_images(file, source)
-        images = [read(path, grayscale=file.config.grayscale) for path in held_out[:COMPARED]]
-    except InputError:
-        held_out, images = [], _drawn_images(file)
+    target = form.target(source, output)
+    if form.format == "om":
+        return _export_om(source, file, target, form)
+    if form.format == "air":
+        from ssim_ae.export.mindspore_files import write_air
+
+        write_air(target, file, batch_size=form.batch_size or 1)
+        return Export(target, form)
+    held_out, images = _held_out(file, source)
     try:
         inspect = _write(target, file, form, held_out, images)
         trainer = "torch" if find_spec("torch") else "onnxruntime"
@@ -92,7 +60,7 @@ def export(detector: Path, output: Path | None = None, form: Form | None = None)
         if not own.holds or (form.precision == "fp16" and not found.agrees):
             raise InputError(f"{target}: removed, for it does not agree with {source}: {found}")
     except BaseException:
-        for path in written:
+        for path in form.files(target):
             path.unlink(missing_ok=True)
         raise
     return Export(target, form, trainer, found)
@@ -101,12 +69,17 @@ def export(detector: Path, output: Path | None = None, form: Form | None = None)
 def _write(
     target: Path, file: DetectorFile, form: Form, held_out: Sequence[Path], images: Sequence[np.ndarray]
 ) -> Inspect:
+    """Write the file; return what asks it."""
     if form.format == "onnx":
         from ssim_ae.export import onnx_files
 
         if form.graph == "inspection":
             return onnx_files.write_inspection(target, file, images)
         return onnx_files.write_network(target, file, batch_size=form.batch_size, opset=form.opset)
+    if form.format == "mindir":
+        from ssim_ae.export import mindspore_files
+
+        return mindspore_files.write_mindir(target, file, batch_size=form.batch_size)
     from ssim_ae.export import openvino_files
 
     if form.precision == "int8":
@@ -120,12 +93,24 @@ def _write(
     return openvino_files.write_network(target, file, model)
 
 
-def _drawn_images(file: DetectorFile) -> list[np.ndarray]:
-    note("its held-out images are gone: compared on drawn ones")
-    drawn = [fabric.draw("twill", size=file.config.im_resize, seed=seed)[0] for seed in range(COMPARED)]
-    return [image[:, :, :1] if file.config.grayscale else image for image in drawn]
+def _export_om(source: Path, file: DetectorFile, target: Path, form: Form) -> Export:
+    """Write and compare the ONNX file that an OM file is made from, then have the maker's tool make it."""
+    from ssim_ae.export.ascend import om_command, write_om
+
+    batch_size = form.batch_size or 1
+    network = Form("onnx", "network", batch_size=batch_size, opset=form.opset or SMALLEST_OPSET)
+    exported = export(source, network.target(source, target.with_suffix(".onnx")), network)
+    command = om_command(exported.path, target, file, batch_size=batch_size, soc_version=form.soc_version)
+    write_om(target, file, command, batch_size=batch_size)
+    return exported._replace(path=target, form=form)
 
 
-def _one_of(key: str, value: object, allowed: Sequence[object] | dict[str, str]) -> None:
-    if value not in allowed:
-        raise InputError(f"{key}: should be one of {', '.join(map(str, allowed))}, not {value}")
+def _held_out(file: DetectorFile, source: Path) -> tuple[list[Path], list[np.ndarray]]:
+    """Return the held-out good images, and some of them read; none and drawn ones where they are gone."""
+    try:
+        paths = held_out_images(file, source)
+    except InputError:
+        note("its held-out images are gone: compared on drawn ones")
+        drawn = [fabric.draw("twill", size=file.config.im_resize, seed=seed)[0] for seed in range(COMPARED)]
+        return [], [image[:, :, :1] if file.config.grayscale else image for image in drawn]
+    return paths, [read(path, grayscale=file.config.grayscale) for path in paths[:COMPARED]]

@@ -17,7 +17,6 @@ from ssim_ae.detection.calibrate import calibrate
 from ssim_ae.detection.detector import Detector
 from ssim_ae.detection.detector_file import DetectorFile, header, table_of
 from ssim_ae.detection.tiles import cut_tiles
-from ssim_ae.errors import InputError
 from ssim_ae.export.inspection_model import ANOMALY_MAP, IMAGE, RECONSTRUCTION, SCORE, VERDICT, inspection_model
 from ssim_ae.export.parity import Findings, Inspect, inspect_by
 from ssim_ae.images.files import read
@@ -45,10 +44,8 @@ def quantised(file: DetectorFile, held_out: Sequence[Path]) -> tuple[openvino.Mo
 
     Both the ranges of its values and the thresholds come from the held-out good images.
     """
-    try:
-        import nncf
-    except ModuleNotFoundError as error:
-        raise InputError("precision int8 needs NNCF: pip install 'ssim-ae[int8]'") from error
+    import nncf
+
     nncf.set_log_level(logging.ERROR)
     config, view = file.config, View.of(file.config)
 

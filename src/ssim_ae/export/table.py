@@ -16,11 +16,12 @@ ACCURACY_HEADINGS = ("ok", "nok", "image AUROC", "pixel AUROC", "other verdicts"
 
 def print_export(exported: Export) -> None:
     """Print one row for the good images and one for those with a drawn defect."""
-    rows = {}
-    for name, found in zip(("good images", "with a drawn defect"), exported.parity, strict=True):
-        apart = (f"{value:.1e}" for value in (found.reconstruction, found.residual, found.score))
-        rows[name] = [str(found.images), *apart, f"{found.same_verdicts} of {found.images}"]
-    _print(f"largest difference from the detector in {exported.trainer}", "on", PARITY_HEADINGS, rows)
+    if exported.parity:
+        rows = {}
+        for name, found in zip(("good images", "with a drawn defect"), exported.parity, strict=True):
+            apart = (f"{value:.1e}" for value in (found.reconstruction, found.residual, found.score))
+            rows[name] = [str(found.images), *apart, f"{found.same_verdicts} of {found.images}"]
+        _print(f"largest difference from the detector in {exported.trainer}", "on", PARITY_HEADINGS, rows)
     print(f"exported: {exported.path}")
 
 

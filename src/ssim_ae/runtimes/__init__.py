@@ -1,12 +1,23 @@
 """Runtimes: reconstruct(patches) -> patches, nothing else."""
 
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 DEVICE_TARGETS = ("auto", "CPU", "GPU", "Ascend")
+DRIVER_TOOLS = {"GPU": "nvidia-smi", "Ascend": "npu-smi"}
+
+
+class Model(NamedTuple):
+    """A model file with its weights in a form of its own, the one runtime for it, and the one batch it takes, if so."""
+
+    path: Path
+    runtime: str
+    batch_size: int | None = None
 
 
 class Runtime(Protocol):
@@ -19,6 +30,11 @@ class Runtime(Protocol):
     def workers(self) -> AbstractContextManager[Callable[[], None]]:
         """Give what a worker thread calls first, so that its calls keep to it: workers would wait for each other."""
         ...
+
+
+def has_driver(device: str) -> bool:
+    """Whether an accelerator's driver is installed, told by the tool that comes with it."""
+    return shutil.which(DRIVER_TOOLS[device]) is not None
 
 
 def in_batches(run: Callable[[np.ndarray], np.ndarray], patches: np.ndarray, size: int | None) -> np.ndarray:

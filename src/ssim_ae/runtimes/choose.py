@@ -1,18 +1,15 @@
 """Which runtime runs a network here."""
 
-import shutil
 from collections.abc import Mapping
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 
 from ssim_ae.errors import InputError
 from ssim_ae.network.architecture import Layer
-from ssim_ae.runtimes import DEVICE_TARGETS, Runtime
+from ssim_ae.runtimes import DEVICE_TARGETS, Model, Runtime, has_driver
 
-RUNTIMES = ("auto", "onnxruntime", "openvino", "torch")
-DRIVER_TOOLS = {"GPU": "nvidia-smi", "Ascend": "npu-smi"}  # come with the driver of an accelerator
+RUNTIMES = ("auto", "onnxruntime", "openvino", "torch", "mindspore")
 
 
 def open_runtime(
@@ -28,16 +25,17 @@ def open_runtime(
 
     InputError where the runtime is not installed, or has no such device. `threads`: at most; None: one a core.
     """
-    if name not in RUNTIMES:
-        raise InputError(f"runtime: should be one of {', '.join(RUNTIMES)}, not {name!r}")
-    if device_target not in DEVICE_TARGETS:
-        raise InputError(f"device_target: should be one of {', '.join(DEVICE_TARGETS)}, not {device_target!r}")
+    _checked(name, device_target)
     if name == "auto":
         name, device_target = _fastest(device_target)
     if name == "torch":
         from ssim_ae.runtimes.torch_runtime import TorchRuntime, pick_device
 
         return TorchRuntime(table, weights, pick_device(device_target), threads)
+    if name == "mindspore":
+        from ssim_ae.runtimes.mindspore_runtime import MindSporeRuntime
+
+        return MindSporeRuntime.of_weights(table, weights, device_target)
     from ssim_ae.network.onnx_network import network_model
 
     model = network_model(table, weights, crop_size=crop_size).SerializeToString()
@@ -50,13 +48,25 @@ def open_runtime(
     return OnnxRuntime(model, device_target, threads)
 
 
-def open_model(path: Path, *, name: str = "auto", device_target: str = "auto", threads: int | None = None) -> Runtime:
-    """Return the runtime of an OpenVINO model. InputError where another one is asked for."""
-    if name not in ("auto", "openvino"):
-        raise InputError(f"runtime: {path} is OpenVINO's, {name} cannot run it")
+def open_model(model: Model, *, name: str = "auto", device_target: str = "auto", threads: int | None = None) -> Runtime:
+    """Return the runtime of a model with weights in a form of its own. InputError where another one is asked for."""
+    _checked(name, device_target)
+    if name not in ("auto", model.runtime):
+        raise InputError(f"runtime: {model.path} is for {model.runtime}, not for {name}")
+    if model.runtime == "mindspore":
+        from ssim_ae.runtimes.mindspore_runtime import MindSporeRuntime
+
+        return MindSporeRuntime.of_file(model.path, device_target, model.batch_size)
     from ssim_ae.runtimes.openvino_runtime import OpenVinoRuntime
 
-    return OpenVinoRuntime(path, device_target, threads)
+    return OpenVinoRuntime(model.path, device_target, threads)
+
+
+def _checked(name: str, device_target: str) -> None:
+    if name not in RUNTIMES:
+        raise InputError(f"runtime: should be one of {', '.join(RUNTIMES)}, not {name!r}")
+    if device_target not in DEVICE_TARGETS:
+        raise InputError(f"device_target: should be one of {', '.join(DEVICE_TARGETS)}, not {device_target!r}")
 
 
 def _fastest(device_target: str) -> tuple[str, str]:
@@ -68,7 +78,7 @@ def _fastest(device_target: str) -> tuple[str, str]:
             continue
         if device in available_devices():
             return "onnxruntime", device
-        if device_target == device or (shutil.which(DRIVER_TOOLS[device]) and _torch_has(device)):
+        if device_target == device or (has_driver(device) and _torch_has(device)):
             return "torch", device
     return "onnxruntime", "CPU"
 

@@ -1,0 +1,47 @@
+"""MindSpore files, MINDIR and AIR: written, and opened again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from ssim_ae.detection.detector import Detector
+from ssim_ae.detection.detector_file import DetectorFile, table_of, write_json_beside
+from ssim_ae.errors import InputError
+from ssim_ae.export.parity import Inspect, inspect_by
+from ssim_ae.network.mindspore_network import mindspore, network_cell
+from ssim_ae.runtimes.mindspore_runtime import set_device
+from ssim_ae.storage import write_whole
+
+
+def write_mindir(path: Path, file: DetectorFile, *, batch_size: int | None = None) -> Inspect:
+    """Write the network, and our JSON beside it; return what asks the file, and does the rest as the detector does."""
+    set_device("CPU")
+    write_whole(path, _exported(file, "MINDIR", batch_size))
+    write_json_beside(path, file, batch_size)
+    return inspect_by(Detector.load(path, device_target="CPU"))
+
+
+def write_air(path: Path, file: DetectorFile, *, batch_size: int) -> None:
+    """Write the network for Ascend, and our JSON beside it. InputError where no Ascend is here: none elsewhere can."""
+    try:
+        set_device("Ascend")
+    except InputError as error:
+        raise InputError(f"{path}: only MindSpore on an Ascend writes AIR: give the same command there") from error
+    write_whole(path, _exported(file, "AIR", batch_size))
+    write_json_beside(path, file, batch_size)
+
+
+def _exported(file: DetectorFile, file_format: str, batch_size: int | None) -> bytes:
+    config = file.config
+    patch = (config.channels, config.crop_size, config.crop_size)
+    if batch_size:
+        patches = mindspore.Tensor(np.zeros((batch_size, *patch), np.float32))
+    else:
+        patches = mindspore.Tensor(shape=[None, *patch], dtype=mindspore.float32)
+    with TemporaryDirectory() as folder:
+        cell = network_cell(table_of(config), file.weights)
+        mindspore.export(cell, patches, file_name=f"{folder}/model", file_format=file_format)
+        return next(Path(folder).iterdir()).read_bytes()

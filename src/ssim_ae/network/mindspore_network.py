@@ -1,0 +1,39 @@
+"""The network in MindSpore, built from the layer table."""
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+
+from ssim_ae.network.architecture import LEAKY_SLOPE, Layer
+
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")  # beyond, MindSpore's convolutions are 20 times as slow
+os.environ.setdefault("GLOG_v", "3")  # what goes wrong alone, not every device that is not here
+
+import mindspore as mindspore
+from mindspore import Tensor, nn
+
+ACTIVATIONS = {"leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE), "sigmoid": nn.Sigmoid, "linear": nn.Identity}
+
+
+def network_cell(table: tuple[Layer, ...], weights: Mapping[str, np.ndarray]) -> nn.Cell:
+    """Return the network: patches (B, C, S, S) float32 in [0, 1] in, reconstructions out. Graph mode is set."""
+    mindspore.set_context(mode=mindspore.GRAPH_MODE)
+    cells: list[nn.Cell] = []
+    for layer in table:
+        convolution = nn.Conv2d if layer.kind == "conv" else nn.Conv2dTranspose
+        cells += [
+            convolution(
+                layer.in_channels,
+                layer.out_channels,
+                layer.kernel,
+                layer.stride,
+                pad_mode="pad",
+                padding=layer.padding,
+                has_bias=True,
+                weight_init=Tensor(weights[f"{layer.name}.weight"]),
+                bias_init=Tensor(weights[f"{layer.name}.bias"]),
+            ),
+            ACTIVATIONS[layer.activation](),
+        ]
+    return nn.SequentialCell(cells).set_train(False)

@@ -1,0 +1,156 @@
+"""The example programs say of every image what the detector says."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ssim_ae.detection.predictions import Prediction
+from ssim_ae.export.export import export
+from ssim_ae.export.form import Form
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NO_NETWORK = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ENETUNREACH", "EHOSTUNREACH", "ETIMEDOUT")
+
+
+class Example(NamedTuple):
+    """A program with its detector, and the ending of the images it reads."""
+
+    command: list[str | Path]
+    ending: str
+
+    def __call__(self, *images: Path) -> subprocess.CompletedProcess[str]:
+        return _run([*self.command, *images])
+
+
+@pytest.fixture(scope="session")
+def onnx_file(tiny_run, tmp_path_factory):
+    return export(tiny_run.folder, tmp_path_factory.mktemp("onnx") / "tiny.onnx").path
+
+
+@pytest.fixture(scope="session")
+def openvino_file(tiny_run, tmp_path_factory):
+    pytest.importorskip("openvino")
+    form = Form("openvino", precision="fp32")
+    return export(tiny_run.folder, tmp_path_factory.mktemp("openvino") / "tiny.xml", form).path
+
+
+@pytest.fixture(scope="session")
+def node_program(tmp_path_factory):
+    """The program, with the packages it needs; these are removed again, for they are large."""
+    _needs("node", "npm")
+    folder = tmp_path_factory.mktemp("node")
+    for name in ("inspect.mjs", "package.json"):
+        shutil.copy(EXAMPLES / "node" / name, folder)
+    install = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=0"]
+    installed = _run(install, cwd=folder)
+    if installed.returncode and any(code in installed.stderr for code in NO_NETWORK):
+        pytest.skip("npm cannot reach its registry")
+    assert installed.returncode == 0, installed.stderr
+    yield ["node", folder / "inspect.mjs"]
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def cpp_program(tmp_path_factory):
+    """The program, compiled."""
+    _needs("cmake", "g++")
+    package = Path(pytest.importorskip("openvino").__file__).parent
+    folder = tmp_path_factory.mktemp("cpp")
+    configure = ["cmake", "-S", EXAMPLES / "cpp", "-B", folder, f"-DOpenVINO_DIR={package / 'cmake'}"]
+    strict = ["-DCMAKE_CXX_COMPILER=g++", "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Werror"]
+    for command in ([*configure, *strict], ["cmake", "--build", folder]):
+        done = _run(command)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return [folder / "inspect"]
+
+
+@pytest.fixture(
+    params=[
+        ("node_program", "onnx_file", ".png"),
+        ("cpp_program", "openvino_file", ".ppm"),
+        ("cpp_program", "onnx_file", ".ppm"),
+    ],
+    ids=["node", "cpp", "cpp-onnx"],
+)
+def example(request):
+    program, detector, ending = request.param
+    return Example([*request.getfixturevalue(program), request.getfixturevalue(detector)], ending)
+
+
+@pytest.fixture
+def images(fabric_folder, tmp_path, rng):
+    """PNGs: good and defective ones, of another size, gray, with alpha."""
+    shown = [Image.open(path) for path in sorted((fabric_folder / "test").rglob("*.png"))]
+    shown.append(shown[0].resize((90, 70)))
+    shown.append(shown[0].convert("L"))
+    shown.append(shown[0].copy())
+    shown[-1].putalpha(Image.fromarray(rng.integers(0, 256, shown[0].size[::-1], np.uint8)))
+    paths = [tmp_path / f"{number}.png" for number in range(len(shown))]
+    for image, path in zip(shown, paths, strict=True):
+        image.save(path)
+    return paths
+
+
+def test_an_example_prints_what_the_detector_says(example, detector, images):
+    if example.ending == ".ppm":
+        images.pop()  # a PPM has no alpha
+    inspected = {path: detector.inspect(path) for path in images}
+    expected = {path: found for path, found in inspected.items() if abs(found.score - 1) > 5e-4}  # else float32 decides
+    assert {found.verdict for found in expected.values()} == {"ok", "nok"} and len(expected) >= 8
+    given = [_saved_as(path, example.ending) for path in expected]
+
+    done = example(*given)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    scores = [float(line.split()[1]) for line in lines]
+    assert scores == pytest.approx([found.score for found in expected.values()], abs=2e-4)
+    verdicts = [found.verdict for found in expected.values()]
+    assert lines == [str(Prediction(*row)) for row in zip(map(str, given), verdicts, scores, strict=True)]
+
+
+def test_an_example_names_what_it_cannot_inspect_and_goes_on(example, images, tmp_path):
+    good = _saved_as(images[0], example.ending)
+    missing, text, damaged = (tmp_path / f"{name}{example.ending}" for name in ("missing", "text", "damaged"))
+    text.write_text("no image")
+    damaged.write_bytes(good.read_bytes()[:-1000])
+
+    done = example(missing, text, good, damaged)
+
+    assert done.returncode == 2
+    assert done.stdout == example(good).stdout != ""
+    named, reasons = zip(*(error.split(": ", 1) for error in done.stderr.splitlines()), strict=True)
+    assert list(named) == [f"error  {path}" for path in (missing, text, damaged)] and all(reasons)
+
+
+def test_an_example_says_in_one_line_why_it_cannot_start(example, images, tmp_path):
+    image = _saved_as(images[0], example.ending)
+    *program, detector = example.command
+    missing = tmp_path / f"missing{detector.suffix}"
+    for arguments, start in (([], "usage: "), ([detector], "usage: "), ([missing, image], f"error  {missing}: ")):
+        done = _run([*program, *arguments])
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(start) and done.stderr.removeprefix(start).strip()
+        assert done.stderr.count("\n") == 1
+
+
+def _needs(*tools: str) -> None:
+    for tool in tools:
+        if not shutil.which(tool):
+            pytest.skip(f"no {tool} here")
+
+
+def _run(command: list[str | Path], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+
+
+def _saved_as(png: Path, ending: str) -> Path:
+    path = png.with_suffix(ending)
+    if path != png:
+        Image.open(png).save(path)
+    return path

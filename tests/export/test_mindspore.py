@@ -1,0 +1,61 @@
+"""MindSpore's files, in processes of their own: the framework leaves marks on the one it is imported in."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from ssim_ae import Detector, InputError
+from ssim_ae.detection.detector_file import read_detector
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        not find_spec("mindspore"), reason="MindSpore is not installed: pip install 'ssim-ae[mindspore]'"
+    ),
+]
+
+
+def command(*arguments) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-W", "ignore", "-m", "ssim_ae"]
+    return subprocess.run([*program, *map(str, arguments)], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("batch_size", [None, 4])
+def test_a_mindir_file_says_the_same(tiny_run, detector, fabric_folder, tmp_path, batch_size):
+    path = tmp_path / "tiny.mindir"
+    fixed = ["--batch_size", batch_size] if batch_size else []
+    done = command("export", tiny_run.folder, "--format", "mindir", "--output", path, *fixed)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2" in done.stdout
+    file = read_detector(path)
+    assert file.config == detector.config and file.thresholds == detector.thresholds
+    images = sorted((fabric_folder / "test").rglob("*.png"))
+    done = command("predict", path, *images)
+    assert done.returncode == 0, done.stderr
+    scores = [float(line.split()[1]) for line in done.stdout.splitlines()]
+    assert scores == pytest.approx([detector.inspect(image).score for image in images], abs=2e-4)
+
+
+def test_the_runtime_builds_the_network_from_the_table(tiny_run, detector, fabric_folder):
+    images = sorted((fabric_folder / "test").rglob("*.png"))
+    done = command("predict", tiny_run.folder, *images, "--runtime", "mindspore")
+    assert done.returncode == 0, done.stderr
+    scores = [float(line.split()[1]) for line in done.stdout.splitlines()]
+    assert scores == pytest.approx([detector.inspect(image).score for image in images], abs=2e-4)
+
+
+def test_what_cannot_be_is_one_line(tiny_run, fabric_folder, tmp_path):
+    path = tmp_path / "tiny.mindir"
+    assert command("export", tiny_run.folder, "--format", "mindir", "--output", path).returncode == 0
+    image = next((fabric_folder / "test" / "good").iterdir())
+    done = command("predict", path, image, "--runtime", "torch")
+    assert done.returncode == 2 and "is for mindspore, not for torch" in done.stderr
+    done = command("predict", path, image, "--device_target", "Ascend")
+    assert done.returncode == 2 and "device_target Ascend: this MindSpore has no such device" in done.stderr
+    done = command("export", tiny_run.folder, "--format", "air", "--output", tmp_path / "tiny.air")
+    assert done.returncode == 2 and "only MindSpore on an Ascend writes AIR" in done.stderr
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"tiny\.mindir: damaged"):
+        Detector.load(path)

@@ -16,7 +16,7 @@ from ssim_ae import Detector
 from ssim_ae.detection.detector import TILE_BATCH
 from ssim_ae.detection.predictions import predict
 from ssim_ae.detection.residuals import BORDER, residuals
-from ssim_ae.network.ssim import ssim_map
+from ssim_ae.network.ssim import ssim_residual
 
 MAP_SIZE, MAP_TARGET, DIFFERENCE_LIMIT = 256, 20, 1e-5
 PREDICT_TARGET, START_LIMIT, IMPORT_LIMIT = 0.7, 1.2, 0.3
@@ -48,7 +48,7 @@ def against_scikit_image(repeats: int) -> list[Row]:
 
     works = {
         "residuals": lambda: residuals(image, reconstruction, ""),
-        "map": lambda: ssim_map(image, reconstruction),
+        "map": lambda: ssim_residual(image, reconstruction),
         "stock": stock,
     }
     timings = in_turn(works, repeats)
@@ -113,7 +113,7 @@ def cold_start(case: Case, repeats: int) -> list[Row]:
     torch = min(_seconds_printed(IMPORT_TORCH) for _ in range(repeats))
     name = f"ssim-ae predict of one {case.im_resize} px image from a cold start, {case.network_name}"
     return [
-        Row.within(name, starts["auto"].best, START_LIMIT, " s"),
+        Row.within(f"{name}, through ONNX Runtime", starts["auto"].best, START_LIMIT, " s"),
         Row.within(
             f"{name}, through PyTorch", starts["torch"].best, START_LIMIT, " s", f"PyTorch's import: {torch:.2g} s"
         ),

@@ -18,7 +18,7 @@ OURS = [
     "largest difference from scikit-image's map",
     "predict on 4 images against its network alone",
     "predict with overlays on 4 images against its network alone",
-    "ssim-ae predict of one 64 px image from a cold start, 32 px gray, z 8, exported",
+    "ssim-ae predict of one 64 px image from a cold start, 32 px gray, z 8, through ONNX Runtime",
     "ssim-ae predict of one 64 px image from a cold start, 32 px gray, z 8, through PyTorch",
     "our own imports of it",
 ]

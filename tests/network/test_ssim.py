@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
-from ssim_ae.network.ssim import WINDOW, gaussian_matrix, ssim_map
+from ssim_ae.network.ssim import WINDOW, gaussian_matrix, ssim_residual
 from ssim_ae.network.torch_ssim import SSIMLoss
 
 sides = st.integers(WINDOW, 90)
@@ -28,9 +28,9 @@ def pair(height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def test_equal_to_an_independent_implementation(height, width, seed):
     x, y = pair(height, width, seed)
     expected = independent_map(x, y)
-    inner = ssim_map(x[None], y[None], border="valid")[0]
+    inner = 1 - ssim_residual(x[None], y[None], border="valid")[0]
     assert np.abs(inner - expected[5:-5, 5:-5]).max() < 1e-5
-    assert np.abs(ssim_map(x[None], y[None])[0] - expected).max() < 1e-5
+    assert np.abs(1 - ssim_residual(x[None], y[None])[0] - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize("size", [11, 12, 32, 128, 256])
@@ -55,7 +55,7 @@ def test_identical_images_have_no_loss():
 
 def test_the_order_of_the_two_does_not_matter():
     x, y = (image[None] for image in pair(40, 50, 1))
-    assert np.array_equal(ssim_map(x, y), ssim_map(y, x))
+    assert np.allclose(ssim_residual(x, y), ssim_residual(y, x), atol=1e-6)
 
 
 def test_a_line_shorter_than_the_window_is_refused():
@@ -67,4 +67,14 @@ def test_flat_bright_images_are_as_exact_as_others():
     """Naively, variances come out of squares near 1 and lose four digits."""
     rng = np.random.default_rng(0)
     x, y = (np.clip(0.95 + 0.01 * rng.standard_normal((64, 64)), 0, 1).astype(np.float32) for _ in range(2))
-    assert np.abs(ssim_map(x[None], y[None])[0] - independent_map(x, y)).max() < 1e-6
+    assert np.abs(1 - ssim_residual(x[None], y[None])[0] - independent_map(x, y)).max() < 1e-6
+
+
+def test_what_is_nearly_the_same_differs_by_nearly_nothing():
+    """Of squares near 1 the naive difference would be rounding alone."""
+    rng = np.random.default_rng(0)
+    x = np.where(np.arange(64) < 32, 0.02, 0.98) * np.ones((64, 64))
+    y = x + 1e-3 * rng.standard_normal(x.shape)
+    expected = 1 - independent_map(x, y)
+    found = ssim_residual(x[None].astype(np.float32), y[None].astype(np.float32))[0]
+    assert np.abs(found - expected).max() < 1e-6

@@ -6,7 +6,7 @@ import numpy as np
 
 from ssim_ae.detection.regions import areas, fill_holes, label, opening
 from ssim_ae.images.colours import brightness
-from ssim_ae.network.ssim import ssim_map
+from ssim_ae.network.ssim import ssim_residual
 
 BORDER = 5  # px along the border where the SSIM window sees mirrored pixels ...
 BORDER_WEIGHT = 0.2  # ... and its residual counts this much
@@ -34,7 +34,7 @@ class Residuals(NamedTuple):
 def residuals(image: np.ndarray, reconstruction: np.ndarray, bg_mask: str = "") -> Residuals:
     """(C, S, S) in [0, 1] both -> 1 - SSIM and absolute difference, each the mean over channels."""
     size = image.shape[-1]
-    ssim = 1 - ssim_map(image, reconstruction).mean(axis=0)
+    ssim = ssim_residual(image, reconstruction).mean(axis=0)
     inner = (slice(BORDER, size - BORDER),) * 2
     damped = ssim * np.float32(BORDER_WEIGHT)
     damped[inner] = ssim[inner]

@@ -120,23 +120,26 @@ def _reconstruction(add: Graph, part: str, file: DetectorFile, size: int) -> str
 
 def _ssim_residual(add: Graph, x: str, y: str, size: int) -> str:
     """(S, S): 1 - SSIM, the mean over channels, damped along the border."""
-    middle = add("Mul", add("Add", *(add("ReduceMean", z, [1, 2], keepdims=1) for z in (x, y))), 0.5)
-    x, y = add("Sub", x, middle), add("Sub", y, middle)
-    squares = add("Add", add("Mul", x, x), add("Mul", y, y))
-    filtered = _gaussian(add, add("Concat", x, y, add("Mul", x, y), squares, axis=0), size)
-    parts = [f"{name}_filtered" for name in ("x", "y", "product", "squares")]
-    mean_x, mean_y, product, squares = add.several("Split", filtered, outputs=parts, axis=0, num_outputs=4)
-    covariance = add("Sub", product, add("Mul", mean_x, mean_y))
+    middle = add("ReduceMean", x, [1, 2], keepdims=1)
+    about_x, about_y, difference = add("Sub", x, middle), add("Sub", y, middle), add("Sub", y, x)
+    squares = add("Add", add("Mul", about_x, about_x), add("Mul", about_y, about_y))
+    maps = add("Concat", about_x, difference, add("Mul", difference, difference), squares, axis=0)
+    parts = ["mean_x", "mean_d", "squares_d", "squares_both"]
+    mean_x, mean_d, squares_d, squares = add.several(
+        "Split", _gaussian(add, maps, size), outputs=parts, axis=0, num_outputs=4
+    )
+    mean_y, squared_mean_d = add("Add", mean_x, mean_d), add("Mul", mean_d, mean_d)
+    variance_d = add("Sub", squares_d, squared_mean_d)
     variances = add("Sub", squares, add("Add", add("Mul", mean_x, mean_x), add("Mul", mean_y, mean_y)))
     mean_x, mean_y = add("Add", mean_x, middle), add("Add", mean_y, middle)
-    means = add("Mul", mean_x, mean_y)
     mean_squares = add("Add", add("Mul", mean_x, mean_x), add("Mul", mean_y, mean_y))
-    above = add("Mul", add("Add", means, C1 / 2), add("Add", covariance, C2 / 2))
-    below = add("Mul", add("Add", mean_squares, C1), add("Add", variances, C2))
-    ssim = add("ReduceMean", add("Mul", add("Div", above, below), 4.0), [0], keepdims=0)
+    luminance = add("Div", squared_mean_d, add("Add", mean_squares, C1))
+    structure = add("Div", variance_d, add("Add", variances, C2))
+    residual = add("Sub", add("Add", luminance, structure), add("Mul", luminance, structure))
+    mean = add("ReduceMean", residual, [0], keepdims=0)
     weights = np.full((size, size), BORDER_WEIGHT, np.float32)
     weights[BORDER : size - BORDER, BORDER : size - BORDER] = 1
-    return add("Mul", add("Sub", 1.0, ssim), weights)
+    return add("Mul", mean, weights)
 
 
 def _gaussian(add: Graph, maps: str, size: int) -> str:

@@ -62,40 +62,48 @@ def blocks(shape: tuple[int, ...], count: int) -> Iterator[tuple[slice, slice]]:
         yield slice(start, stop), slice(max(0, start - before), min(stop + beyond, inputs))
 
 
-def ssim_map(x: np.ndarray, y: np.ndarray, *, border: Literal["valid", "reflect"] = "reflect") -> np.ndarray:
-    """Return the SSIM index of x and y, (C, H, W) in [0, 1], around every pixel: (C, H, W) float32.
+def ssim_residual(x: np.ndarray, y: np.ndarray, *, border: Literal["valid", "reflect"] = "reflect") -> np.ndarray:
+    """Return 1 - SSIM of x and y, (C, H, W) in [0, 1], around every pixel: (C, H, W) float32.
 
     With `valid` only where the window fits: (C, H - 10, W - 10).
     """
     rows, columns = (gaussian_matrix(side, border=border) for side in x.shape[1:])
-    return np.stack([_plane_map(*planes, rows, columns) for planes in zip(x, y, strict=True)])
+    return np.stack([_plane_residual(*planes, rows, columns) for planes in zip(x, y, strict=True)])
 
 
-def _plane_map(x: np.ndarray, y: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    # Variances are differences of squares: about the common mean those are small, and so are their rounding errors
-    middle = np.float32((x.mean() + y.mean()) / 2)
+def _plane_residual(x: np.ndarray, y: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Of the difference d = y - x, SSIM = (1 - mean(d)² / (mean squares + C1)) (1 - variance(d) / (variances + C2)).
+
+    So 1 - SSIM is small where d is, and its rounding errors with it.
+    """
+    middle = np.float32(x.mean())  # variances are differences of squares: about the mean these are small
     maps = np.empty((4, *x.shape), np.float32)
-    x, y = np.subtract(x, middle, out=maps[0]), np.subtract(y, middle, out=maps[1])
-    np.multiply(x, y, out=maps[2])
-    np.multiply(x, x, out=maps[3])
-    maps[3] += y * y
+    np.subtract(x, middle, out=maps[0])
+    np.subtract(y, x, out=maps[1])
+    np.multiply(maps[1], maps[1], out=maps[2])
+    np.add(maps[0], maps[1], out=maps[3])  # y about the middle
+    maps[3] *= maps[3]
+    maps[3] += maps[0] * maps[0]
 
-    mean_x, mean_y, covariance, variances = _filtered(maps, rows, columns)
-    covariance -= mean_x * mean_y
-    variances -= mean_x * mean_x + mean_y * mean_y
+    mean_x, mean_d, squares_d, squares = _filtered(maps, rows, columns)
+    mean_y = mean_x + mean_d
+    structure = squares_d
+    mean_d *= mean_d
+    structure -= mean_d
+    squares -= mean_x * mean_x + mean_y * mean_y
+    squares += np.float32(C2)
+    structure /= squares
     mean_x += middle
     mean_y += middle
-    means = mean_x * mean_y
     mean_x *= mean_x
     mean_y *= mean_y
-    mean_squares = np.add(mean_x, mean_y, out=mean_x)
-    # (2 means + C1) (2 covariance + C2) / ((mean_squares + C1) (variances + C2)), the 2s taken out
-    for values, constant in ((means, C1 / 2), (covariance, C2 / 2), (mean_squares, C1), (variances, C2)):
-        values += np.float32(constant)
-    means *= covariance
-    means /= np.multiply(mean_squares, variances, out=mean_squares)
-    means *= 4
-    return means
+    mean_x += mean_y
+    mean_x += np.float32(C1)
+    luminance = np.divide(mean_d, mean_x, out=mean_d)
+    both = luminance * structure
+    luminance += structure
+    luminance -= both
+    return luminance
 
 
 def _filtered(maps: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

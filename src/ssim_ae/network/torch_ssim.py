@@ -1,7 +1,7 @@
 """The SSIM loss with its gradient, in PyTorch.
 
-Where `ssim_map` leaves the derivative to the framework, this writes it out: four filters forward, three back, and the
-intermediate maps of a few patches at a time, which stay in the cache.
+The derivative is written out, not left to the framework: four filters forward, three back, and the intermediate maps
+of a few patches at a time, which stay in the cache.
 """
 
 from typing import Any

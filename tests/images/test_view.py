@@ -53,3 +53,9 @@ def test_a_map_of_its_own_size_is_unchanged(rng):
 def test_the_share_is_that_of_the_mask_laid_over_the_image(rng, shape):
     mask = rng.random((256, 256)) > 0.7
     assert OBJECT.share(mask, *shape) == pytest.approx(OBJECT.back(mask.astype(np.float32), *shape).mean(dtype=float))
+
+
+def test_a_smaller_image_gets_the_values_at_its_middles(rng):
+    view = View(im_resize=64, size=64, bit_depth=16)
+    values = rng.random((64, 64))
+    assert np.array_equal(view.back(values, 32, 192), np.repeat(values[1::2], 3, axis=1))

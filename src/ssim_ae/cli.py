@@ -15,6 +15,7 @@ from ssim_ae.spelling import SPELLINGS, nearest
 
 if TYPE_CHECKING:
     from ssim_ae.config import Config
+    from ssim_ae.detection.detector import Detector
     from ssim_ae.evaluation.figures import Evaluation
     from ssim_ae.export.export import Export
     from ssim_ae.images.folders import Dataset
@@ -73,6 +74,7 @@ def _train_arguments(parser: _Parser) -> None:
 
 def _train(options: argparse.Namespace) -> int:
     from ssim_ae.config import Config
+    from ssim_ae.detection.detector import Detector
     from ssim_ae.training.train import train
 
     overrides = _overrides(options)
@@ -85,7 +87,8 @@ def _train(options: argparse.Namespace) -> int:
     if not run.writes:
         return 0
     if run.finished and run.config.run_eval and run.dataset.test:
-        _evaluate_into(run.folder / "evaluation", run.detector_path, run.dataset, run.config)
+        detector = Detector.load(run.detector_path, device_target=run.config.device_target)
+        _evaluate_into(run.folder / "evaluation", detector, run.dataset, run.config)
     _print_thresholds(run.detector_path)
     if not run.finished:
         skipping = " --skip-bad" if options.skip_bad else ""
@@ -98,12 +101,13 @@ def _evaluate_arguments(parser: _Parser) -> None:
     parser.add_argument("detector", nargs="?", help="a detector file, or a run's folder (the config's checkpoint_path)")
     parser.add_argument("folder", nargs="?", help="data set with test images (the one it was trained on)")
     parser.add_argument("--config_path", metavar="YAML", help="settings; the network's are in the detector")
+    parser.add_runtime()
     parser.add_config_keys(EVALUATION_KEYS)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
     from ssim_ae.config import Config
-    from ssim_ae.detection.detector import detector_path
+    from ssim_ae.detection.detector import Detector, detector_path
     from ssim_ae.detection.detector_file import read_detector
     from ssim_ae.images.folders import find_dataset
     from ssim_ae.storage import new_folder
@@ -114,18 +118,18 @@ def _evaluate(options: argparse.Namespace) -> int:
     config = read_detector(path).config.replace(**given)
     root = options.folder or config.dataset_path
     dataset = find_dataset(root, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
-    _evaluate_into(new_folder(Path(config.save_dir), dataset.name), path, dataset, config)
+    how = {"device_target": config.device_target, "runtime": options.runtime, "threads": options.threads}
+    detector = Detector.load(path, **how)
+    _evaluate_into(new_folder(Path(config.save_dir), dataset.name), detector, dataset, config)
     return 0
 
 
-def _evaluate_into(folder: Path, detector: Path, dataset: Dataset, config: Config) -> None:
-    from ssim_ae.detection.detector import Detector
+def _evaluate_into(folder: Path, detector: Detector, dataset: Dataset, config: Config) -> None:
     from ssim_ae.evaluation.evaluate import evaluate
 
     given = {"ssim": config.ssim_threshold, "l1": config.l1_threshold}
-    loaded = Detector.load(detector, device_target=config.device_target)
-    loaded.thresholds = loaded.thresholds._replace(**{name: value for name, value in given.items() if value >= 0})
-    _print_evaluation(evaluate(loaded, dataset, folder), folder, image_level=config.image_level)
+    detector.thresholds = detector.thresholds._replace(**{name: value for name, value in given.items() if value >= 0})
+    _print_evaluation(evaluate(detector, dataset, folder), folder, image_level=config.image_level)
 
 
 def _print_evaluation(evaluation: Evaluation, folder: Path, *, image_level: bool) -> None:
@@ -167,10 +171,7 @@ def _predict_arguments(parser: _Parser) -> None:
     parser.add_argument("--overlays", metavar="FOLDER", help="write a heatmap with the defects outlined, an image each")
     parser.add_argument("--fail-on-nok", action="store_true", help=f"exit with {NOK_FOUND} if an image is defective")
     parser.add_argument("--device_target", default="auto", help="auto, CPU, GPU or Ascend")
-    parser.add_argument(
-        "--runtime", default="auto", help="auto (the fastest here), onnxruntime, openvino, torch, mindspore"
-    )
-    parser.add_argument("--threads", type=int, help="at most (one a core)")
+    parser.add_runtime()
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -316,6 +317,13 @@ class _Parser(argparse.ArgumentParser):
                 if key in wanted:
                     text = f"{field.description} ({field.get_default(call_default_factory=True)})".replace("%", "%%")
                     group.add_argument(f"--{key}", dest=f"config.{key}", metavar="", help=text)
+
+    def add_runtime(self) -> None:
+        """Add what says how the network is run."""
+        self.add_argument(
+            "--runtime", default="auto", help="onnxruntime, openvino, torch, mindspore (auto: the fastest)"
+        )
+        self.add_argument("--threads", type=int, help="at most (one a core)")
 
     def spelt(self, arguments: Sequence[str]) -> list[str]:
         """Return the arguments with option names spelt as they were declared."""

@@ -19,6 +19,7 @@ from ssim_ae.export.parity import Inspect, Parity, parity
 from ssim_ae.images import fabric
 from ssim_ae.images.files import read
 
+INT8_SCORE_TOLERANCE = 0.2  # 1e-7 in an image moves the score by up to .05
 COMPARED = 10  # images compared on, and as many with a defect drawn into them
 
 
@@ -57,13 +58,20 @@ def export(detector: Path, output: Path | None = None, form: Form | None = None)
         trainer = "torch" if find_spec("torch") else "onnxruntime"
         found = parity(Detector.of(file, runtime=trainer, device_target="CPU"), inspect, images)
         own = found if form.precision == "fp32" else parity(Detector.load(target, device_target="CPU"), inspect, images)
-        if not own.holds or (form.precision == "fp16" and not found.agrees):
+        if not _agrees(form.precision, found, own):
             raise InputError(f"{target}: removed, for it does not agree with {source}: {found}")
     except BaseException:
         for path in form.files(target):
             path.unlink(missing_ok=True)
         raise
     return Export(target, form, trainer, found)
+
+
+def _agrees(precision: str, trainers: Parity, own: Parity) -> bool:
+    """Whether a file says what its detector says, or if that cannot be in 8 bits, what the same network says here."""
+    if precision == "int8":
+        return max(own.good.score, own.spoiled.score) <= INT8_SCORE_TOLERANCE
+    return own.holds and trainers.agrees
 
 
 def _write(

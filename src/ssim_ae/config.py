@@ -72,6 +72,7 @@ class Config(BaseModel):
     seed: int = Field(1234, ge=0, description="of the initial weights, the patches and the held-out images")
     checkpoint_seconds: float = Field(30.0, ge=0, description="time between checkpoints, from which --resume goes on")
     load_ckpt_path: str = Field("", description="start from the weights of this detector file")
+    engine: Literal["auto", "torch", "mindspore"] = Field("auto", description="what trains; auto: torch if installed")
     device_target: Literal["auto", "CPU", "GPU", "Ascend"] = Field("auto", description="where to train and inspect")
     distribute: bool = Field(False, description="train on several devices; needs torchrun")
 

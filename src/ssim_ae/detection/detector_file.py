@@ -170,7 +170,7 @@ def _checked(path: Path, metadata: dict[str, Any]) -> DetectorFile:
 def versions() -> dict[str, str]:
     """Return the versions of what makes the numbers."""
     found = {"python": platform.python_version()}
-    for package in ("ssim-ae", "numpy", "pillow", "onnxruntime", "torch"):
+    for package in ("ssim-ae", "numpy", "pillow", "onnxruntime", "openvino", "torch", "mindspore"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -4,7 +4,12 @@ Bergmann et al. 2018, "Improving Unsupervised Defect Segmentation by Applying St
 Autoencoders", table 1.
 """
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
+
+import numpy as np
+
+from ssim_ae.errors import InputError
 
 CODE_SIDE = 8  # px: the encoder halves the patch down to 8 x 8 before the code layer
 
@@ -92,6 +97,15 @@ def weight_shapes(table: tuple[Layer, ...]) -> dict[str, tuple[int, ...]]:
         shapes[f"{layer.name}.weight"] = (*ends, layer.kernel, layer.kernel)
         shapes[f"{layer.name}.bias"] = (layer.out_channels,)
     return shapes
+
+
+def check_weights(table: tuple[Layer, ...], weights: Mapping[str, np.ndarray], source: str) -> None:
+    """InputError that names `source` where weights do not fit the network of `table`."""
+    expected = weight_shapes(table)
+    for name in expected.keys() | weights.keys():
+        given = weights[name].shape if name in weights else None
+        if given != expected.get(name):
+            raise InputError(f"{source}: weight {name} is {given}, this network needs {expected.get(name)}")
 
 
 def describe(table: tuple[Layer, ...], crop_size: int) -> str:

@@ -11,7 +11,8 @@ os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")  # beyond, MindSpore's convo
 os.environ.setdefault("GLOG_v", "3")  # what goes wrong alone, not every device that is not here
 
 import mindspore as mindspore
-from mindspore import Tensor, nn
+from mindspore import Tensor as Tensor
+from mindspore import nn
 
 ACTIVATIONS = {"leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE), "sigmoid": nn.Sigmoid, "linear": nn.Identity}
 
@@ -22,18 +23,19 @@ def network_cell(table: tuple[Layer, ...], weights: Mapping[str, np.ndarray]) ->
     cells: list[nn.Cell] = []
     for layer in table:
         convolution = nn.Conv2d if layer.kind == "conv" else nn.Conv2dTranspose
-        cells += [
-            convolution(
-                layer.in_channels,
-                layer.out_channels,
-                layer.kernel,
-                layer.stride,
-                pad_mode="pad",
-                padding=layer.padding,
-                has_bias=True,
-                weight_init=Tensor(weights[f"{layer.name}.weight"]),
-                bias_init=Tensor(weights[f"{layer.name}.bias"]),
-            ),
-            ACTIVATIONS[layer.activation](),
-        ]
-    return nn.SequentialCell(cells).set_train(False)
+        cell = convolution(
+            layer.in_channels,
+            layer.out_channels,
+            layer.kernel,
+            layer.stride,
+            pad_mode="pad",
+            padding=layer.padding,
+            has_bias=True,
+            weight_init=Tensor(weights[f"{layer.name}.weight"]),
+            bias_init=Tensor(weights[f"{layer.name}.bias"]),
+        )
+        cells += [cell, ACTIVATIONS[layer.activation]()]
+    network = nn.SequentialCell(cells)
+    for layer, cell in zip(table, cells[::2], strict=True):
+        cell.weight.name, cell.bias.name = f"{layer.name}.weight", f"{layer.name}.bias"
+    return network.set_train(False)

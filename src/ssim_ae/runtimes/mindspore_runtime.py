@@ -1,5 +1,6 @@
 """Reconstruction with MindSpore, in float32: on the CPU, and where it has one on a GPU or Ascend."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -49,7 +50,8 @@ class MindSporeRuntime:
 def set_device(device_target: str) -> None:
     """Choose the device: auto takes an Ascend where there is one. InputError where it is not here."""
     target = ("Ascend" if has_driver("Ascend") else "CPU") if device_target == "auto" else device_target
+    number = {"device_id": int(os.environ["DEVICE_ID"])} if "DEVICE_ID" in os.environ and target != "CPU" else {}
     try:
-        mindspore.set_device(target)
+        mindspore.set_device(target, **number)
     except (RuntimeError, ValueError) as error:
         raise InputError(f"device_target {target}: this MindSpore has no such device") from error

@@ -9,7 +9,7 @@ from torch import Tensor, distributed, nn
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
 from ssim_ae.machine import keep_freed_memory
-from ssim_ae.network.architecture import Layer, weight_shapes
+from ssim_ae.network.architecture import Layer, check_weights
 from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.network.torch_ssim import SSIMLoss
 from ssim_ae.runtimes.torch_runtime import TorchRuntime, pick_device
@@ -95,11 +95,7 @@ class TorchEngine:
 
     def load_weights(self, weights: dict[str, np.ndarray], source: str) -> None:
         """Set the weights. InputError names `source` where shapes or names differ."""
-        expected = weight_shapes(self.table)
-        for name in expected.keys() | weights.keys():
-            given = weights[name].shape if name in weights else None
-            if given != expected.get(name):
-                raise InputError(f"{source}: weight {name} is {given}, this network needs {expected.get(name)}")
+        check_weights(self.table, weights, source)
         with torch.no_grad():
             for name, parameter in self.network.named_parameters():
                 parameter.copy_(torch.from_numpy(weights[name]))

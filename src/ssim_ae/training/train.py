@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -58,18 +60,27 @@ def train(
     With `resume`, a run's folder, that run goes on where its last checkpoint left it, under its own config.
     Test images are opened to see that they can be, and not used. InputError if something given cannot be used.
     """
-    from ssim_ae.training.torch_engine import TorchEngine
-
     if resume is not None:
         config = Config.read(Path(resume) / CONFIG_NAME)
     config = _checked(config, fresh=resume is None)
     dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     good = load_good_images(dataset, config, skip_bad=skip_bad)
-    engine = TorchEngine(config, table_of(config), good.stack, good.held_out_stack)
+    engine = _engine(config)(config, table_of(config), good.stack, good.held_out_stack)
     try:
         return _run(engine, config, dataset, good, Path(runs), Path(resume) if resume is not None else None)
     finally:
         engine.close()
+
+
+def _engine(config: Config) -> Callable[..., Engine]:
+    """Return the class of the engine: auto is PyTorch's, where PyTorch or no framework at all is installed."""
+    if config.engine == "mindspore" or (config.engine == "auto" and find_spec("mindspore") and not find_spec("torch")):
+        from ssim_ae.training.mindspore_engine import MindSporeEngine
+
+        return MindSporeEngine
+    from ssim_ae.training.torch_engine import TorchEngine
+
+    return TorchEngine
 
 
 def _checked(config: Config, *, fresh: bool) -> Config:

@@ -1,0 +1,86 @@
+"""The MindSpore engine, in processes of its own: the framework leaves marks on the one it is imported in."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ssim_ae import Detector
+from ssim_ae.detection.detector_file import read_detector
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = {"im_resize": 64, "crop_size": 32, "z_dim": 8, "flc": 4, "batch_size": 16, "augment_num": 320, "stride": 16}
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        not find_spec("mindspore"), reason="MindSpore is not installed: pip install 'ssim-ae[mindspore]'"
+    ),
+]
+
+
+def run(*command, **variables: str) -> str:
+    program = [sys.executable, "-W", "ignore", *map(str, command)]
+    done = subprocess.run(program, capture_output=True, text=True, env=os.environ | variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def options(**changes) -> list[str]:
+    settings = SETTINGS | {"precision": "fp32", "device_target": "CPU", "engine": "mindspore"} | changes
+    return [f"--{key}={value}" for key, value in settings.items()]
+
+
+@pytest.mark.parametrize("changes", [{}, {"grayscale": True, "crop_size": 64, "im_resize": 80}])
+def test_both_engines_stay_together(changes):
+    found = json.loads(run(Path(__file__).with_name("engine_parity.py"), json.dumps(SETTINGS | changes)))
+    assert found["patches"] < 1e-4
+    assert found["reconstruction"] < 1e-5
+    assert found["loss"] < 1e-3
+    assert found["reconstruction_after"] < 1e-3
+    assert found["held_out_loss"] < 1e-3
+    assert found["state"] == 0
+
+
+def test_a_detector_opens_in_the_others_runtime(fabric_folder, tmp_path):
+    run("-m", "ssim_ae", "train", fabric_folder, "--runs", tmp_path, *options(augment_num=64, epochs=2))
+    folder = tmp_path / "twill-1"
+    file = read_detector(folder / "detector.safetensors")
+    assert file.provenance["device"] == "CPU fp32, MindSpore" and "mindspore" in file.provenance["versions"]
+    image = next((fabric_folder / "test" / "good").iterdir())
+    scores = [Detector.load(folder, runtime=name).inspect(image).score for name in ("torch", "onnxruntime")]
+    line = run("-m", "ssim_ae", "predict", folder, image, "--runtime", "mindspore")
+    assert [*scores, float(line.split()[1])] == pytest.approx([scores[0]] * 3, abs=2e-4)
+
+
+def test_a_run_goes_on_in_the_other_engine(fabric_folder, tmp_path):
+    """What one engine's checkpoint holds, the other takes up: state and position are the same."""
+    run("-m", "ssim_ae", "train", fabric_folder, "--runs", tmp_path, *options(augment_num=64, epochs=2))
+    weights = read_detector(tmp_path / "twill-1" / "detector.safetensors").weights
+    more = [f"--load_ckpt_path={tmp_path / 'twill-1'}", "--lr=1e-9", *options(augment_num=64, epochs=1, engine="torch")]
+    run("-m", "ssim_ae", "train", fabric_folder, "--runs", tmp_path, *more)
+    after = read_detector(tmp_path / "twill-2" / "detector.safetensors").weights
+    assert all(np.allclose(weights[name], after[name], atol=1e-6) for name in weights)
+
+
+def test_two_workers_train_as_one(fabric_folder, tmp_path):
+    arguments = [fabric_folder, *options(augment_num=64, epochs=2, run_eval=False)]
+    run("-m", "ssim_ae", "train", *arguments, "--runs", tmp_path / "one")
+    starter = [Path(sys.executable).with_name("msrun"), "--worker_num=2", "--local_worker_num=2", "--join=True"]
+    starter += ["--master_port=8127", f"--log_dir={tmp_path / 'logs'}", ROOT / "train.py"]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    run(*starter, *arguments, "--distribute=True", "--runs", tmp_path / "two", PATH=path)
+    histories = [(tmp_path / name / "twill-1" / "history.csv").read_text().splitlines()[1:] for name in ("one", "two")]
+    losses = [[float(value) for line in lines for value in line.split(",")[2:4]] for lines in histories]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_distribute_without_msrun_is_one_line(fabric_folder, tmp_path):
+    command = [sys.executable, "-m", "ssim_ae", "train", fabric_folder, "--runs", tmp_path, *options(distribute=True)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "distribute: True needs msrun" in done.stderr.splitlines()[-1]

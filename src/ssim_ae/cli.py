@@ -163,6 +163,28 @@ def _threshold(options: argparse.Namespace) -> int:
     return 0
 
 
+def _import_arguments(parser: _Parser) -> None:
+    parser.add_argument("checkpoint", help="a .ckpt file of the MindSpore model zoo's SSIM-AE")
+    parser.add_argument("--config_path", metavar="YAML", help="the settings it was trained under")
+    parser.add_argument("--output", metavar="FILE", help="the detector file (beside the checkpoint)")
+    data = ("dataset", "dataset_path", "img_suffix", "mask_suffix", "grayscale", "bit_depth", "im_resize", "bg_mask")
+    parser.add_config_keys((*data, "crop_size", "z_dim", "flc", "stride", *THRESHOLD_KEYS))
+
+
+def _import(options: argparse.Namespace) -> int:
+    from ssim_ae.config import Config
+    from ssim_ae.detection.import_reference import import_reference
+
+    config = Config.read(options.config_path, _overrides(options))
+    output = Path(options.output) if options.output else None
+    target = import_reference(Path(options.checkpoint), config, output)
+    if min(config.ssim_threshold, config.l1_threshold) < 0:
+        _print_thresholds(target)
+    else:
+        print(f"detector: {target}")
+    return 0
+
+
 def _predict_arguments(parser: _Parser) -> None:
     parser.add_argument("detector", help="a detector file, or a run's folder")
     parser.add_argument("images", nargs="+", help="files, folders or patterns")
@@ -297,6 +319,7 @@ VERBS = {
     "evaluate": Verb("Measure a detector on test images, with pictures.", _evaluate_arguments, _evaluate),
     "predict": Verb("Inspect images: a line each.", _predict_arguments, _predict),
     "threshold": Verb("Estimate the thresholds of a detector anew.", _threshold_arguments, _threshold),
+    "import": Verb("Make a detector of a checkpoint of the reference system.", _import_arguments, _import),
     "export": Verb("Write a detector as one ONNX file that needs no training framework.", _export_arguments, _export),
     "fabric": Verb("Draw the built-in data set.", _fabric_arguments, _fabric),
     "demo": Verb("See all of it on the built-in data set, in minutes.", _demo_arguments, _demo),

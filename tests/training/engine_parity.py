@@ -22,9 +22,9 @@ def largest(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float
 def main(config: Config) -> dict[str, float]:
     """Twenty steps from the same weights on the same batches."""
     cloths = [fabric.draw("twill", size=config.im_resize, seed=seed)[0] for seed in range(6)]
-    stack = np.stack([np.moveaxis(cloth, 2, 0) for cloth in cloths])
+    stack = np.stack([np.moveaxis(cloth, 2, 0)[: config.channels] for cloth in cloths])
     table = table_of(config)
-    ours, theirs = (engine(config, table, stack, stack[:2]) for engine in (TorchEngine, MindSporeEngine))
+    ours, theirs = (engine(config, table, stack, stack) for engine in (TorchEngine, MindSporeEngine))
     ours.load_weights(theirs.weights(), "MindSpore's")
     picks = epoch_picks(config, len(stack), 0)
     patches = ours.patches(picks.take(slice(0, 64)))

@@ -49,6 +49,8 @@ def held_out_images(file: DetectorFile, source: Path) -> list[Path]:
     """Return the good images that were held out of a detector's training. InputError where they are gone."""
     held_out, trained = (file.provenance.get(key, []) for key in ("held_out_images", "trained_images"))
     wanted = set(threshold_images(held_out, trained))
+    if not file.config.dataset_path or not wanted:
+        raise InputError(f"{source}: does not know of held-out images; name a folder of good images")
     good = find_dataset(file.config.dataset_path, img_suffix=file.config.img_suffix).good
     found = [path for path in good if content_hash(path) in wanted]
     if not found:

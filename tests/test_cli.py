@@ -180,14 +180,14 @@ def test_the_references_commands(script, tiny_run, tiny_config, tmp_path):
     assert (tmp_path / made / "twill-1").is_dir()
 
 
-@pytest.mark.parametrize("verb", ["train", "predict --runtime torch"])
+@pytest.mark.parametrize("verb", ["train --engine torch", "predict --runtime torch"])
 def test_a_framework_that_is_not_installed_is_named(capsys, fabric_folder, tiny_run, tmp_path, monkeypatch, verb):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "torch", None)
     for module in ("runtimes.torch_runtime", "training.torch_engine"):
         monkeypatch.delitem(sys.modules, f"ssim_ae.{module}", raising=False)
     image = next((fabric_folder / "test" / "good").iterdir())
-    status, _, err = run(capsys, *verb.split(), *([fabric_folder] if verb == "train" else [tiny_run.folder, image]))
+    status, _, err = run(capsys, *verb.split(), *([fabric_folder] if verb.startswith("train") else [tiny_run.folder, image]))
     assert (status, err) == (2, "ssim-ae: needs torch: pip install 'ssim-ae[train]'\n")
 
 

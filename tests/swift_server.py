@@ -1,4 +1,5 @@
-"""OpenStack Swift, whole, in one process: `python swift_server.py FOLDER DOMAIN REGION` says its port, and serves.
+"""OpenStack Swift, whole, in one process: `python swift_server.py FOLDER DOMAIN REGION` says its port, and serves
+until its standard input is closed.
 
 Proxy, account, container and object server, without replicas, and what makes Swift speak S3. Needs swift, not ssim_ae.
 """
@@ -59,7 +60,7 @@ account_autocreate = true
 
 
 def main(folder: Path, domain: str, region: str) -> None:
-    """Serve until killed."""
+    """Start the four servers."""
     (folder / "swift.conf").write_text("[swift-hash]\nswift_hash_path_suffix = test\n")
     utils.SWIFT_CONF_FILE = str(folder / "swift.conf")
     utils.validate_hash_conf()
@@ -75,7 +76,8 @@ def main(folder: Path, domain: str, region: str) -> None:
         eventlet.spawn(serve, socket, folder, name, BACKEND.format(folder=folder, name=name))
     front = eventlet.listen(("127.0.0.1", 0))
     print(front.getsockname()[1], flush=True)
-    serve(front, folder, "proxy", PROXY.format(folder=folder, domain=domain, region=region))
+    eventlet.spawn(serve, front, folder, "proxy", PROXY.format(folder=folder, domain=domain, region=region))
+    eventlet.hubs.trampoline(sys.stdin, read=True)
 
 
 def serve(socket: object, folder: Path, name: str, config: str) -> None:

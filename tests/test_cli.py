@@ -187,7 +187,9 @@ def test_a_framework_that_is_not_installed_is_named(capsys, fabric_folder, tiny_
     for module in ("runtimes.torch_runtime", "training.torch_engine"):
         monkeypatch.delitem(sys.modules, f"ssim_ae.{module}", raising=False)
     image = next((fabric_folder / "test" / "good").iterdir())
-    status, _, err = run(capsys, *verb.split(), *([fabric_folder] if verb.startswith("train") else [tiny_run.folder, image]))
+    status, _, err = run(
+        capsys, *verb.split(), *([fabric_folder] if verb.startswith("train") else [tiny_run.folder, image])
+    )
     assert (status, err) == (2, "ssim-ae: needs torch: pip install 'ssim-ae[train]'\n")
 
 

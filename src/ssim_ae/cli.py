@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ssim_ae.images.folders import Dataset
 
 NOK_FOUND, UNUSABLE, INTERRUPTED = 1, 2, 130  # exit statuses
-EXTRAS = {"openvino": "openvino", "nncf": "int8", "mindspore": "mindspore"}  # that bring a framework; train the others
+EXTRAS = {"s3fs": "buckets", "openvino": "openvino", "nncf": "int8", "mindspore": "mindspore"}  # the others: train
 THRESHOLD_KEYS = ("threshold", "percent", "k_sigma", "min_area", "ssim_threshold", "l1_threshold")
 EVALUATION_KEYS = (
     *("checkpoint_path", "dataset_path", "img_suffix", "mask_suffix", "save_dir"),
@@ -75,6 +75,7 @@ def _train_arguments(parser: _Parser) -> None:
 def _train(options: argparse.Namespace) -> int:
     from ssim_ae.config import Config
     from ssim_ae.detection.detector import Detector
+    from ssim_ae.places import local, local_config, results_folder, send_back, send_results
     from ssim_ae.training.train import train
 
     overrides = _overrides(options)
@@ -83,13 +84,21 @@ def _train(options: argparse.Namespace) -> int:
     if options.resume and (overrides or options.config_path):
         raise InputError("--resume goes on under the run's own config: no other settings can be given")
     config = Config.read(options.config_path, overrides)
-    run = train(config, runs=options.runs, resume=options.resume, skip_bad=options.skip_bad)
+    results = config.train_url or options.runs
+    if options.resume:
+        run = train(config, resume=local(options.resume), skip_bad=options.skip_bad)
+    else:
+        run = train(local_config(config), runs=results_folder(results), skip_bad=options.skip_bad)
     if not run.writes:
         return 0
     if run.finished and run.config.run_eval and run.dataset.test:
         detector = Detector.load(run.detector_path, device_target=run.config.device_target)
         _evaluate_into(run.folder / "evaluation", detector, run.dataset, run.config)
     _print_thresholds(run.detector_path)
+    if options.resume:
+        send_back(run.folder, options.resume)
+    else:
+        send_results(run.folder, results)
     if not run.finished:
         skipping = " --skip-bad" if options.skip_bad else ""
         print(f"stopped early; go on with: ssim-ae train --resume {run.folder}{skipping}")
@@ -110,17 +119,23 @@ def _evaluate(options: argparse.Namespace) -> int:
     from ssim_ae.detection.detector import Detector, detector_path
     from ssim_ae.detection.detector_file import read_detector
     from ssim_ae.images.folders import find_dataset
+    from ssim_ae.places import local, local_config, results_folder, send_results
     from ssim_ae.storage import new_folder
 
-    config = Config.read(options.config_path, _overrides(options))
+    asked = Config.read(options.config_path, _overrides(options))
+    config = local_config(asked)
     path = detector_path(_detector_given(options, config))
-    given = {key: getattr(config, key) for key in EVALUATION_KEYS if key in config.model_fields_set}
+    keys = asked.model_fields_set | ({"dataset_path"} if asked.data_url else set())
+    given = {key: getattr(config, key) for key in EVALUATION_KEYS if key in keys}
     config = read_detector(path).config.replace(**given)
-    root = options.folder or config.dataset_path
+    root = local(options.folder) if options.folder else config.dataset_path
     dataset = find_dataset(root, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     how = {"device_target": config.device_target, "runtime": options.runtime, "threads": options.threads}
     detector = Detector.load(path, **how)
-    _evaluate_into(new_folder(Path(config.save_dir), dataset.name), detector, dataset, config)
+    results = asked.train_url or config.save_dir
+    folder = new_folder(results_folder(results), dataset.name)
+    _evaluate_into(folder, detector, dataset, config)
+    send_results(folder, results)
     return 0
 
 
@@ -152,14 +167,12 @@ def _threshold_arguments(parser: _Parser) -> None:
 
 def _threshold(options: argparse.Namespace) -> int:
     from ssim_ae.detection.recalibrate import recalibrate
+    from ssim_ae.places import local, written
 
-    target, _ = recalibrate(
-        Path(options.detector),
-        Path(options.folder) if options.folder else None,
-        _overrides(options),
-        Path(options.output) if options.output else None,
-    )
-    _print_thresholds(target)
+    good = Path(local(options.folder)) if options.folder else None
+    with written(options.output) as output:
+        target, _ = recalibrate(Path(local(options.detector)), good, _overrides(options), output)
+        _print_thresholds(target)
     return 0
 
 
@@ -174,14 +187,15 @@ def _import_arguments(parser: _Parser) -> None:
 def _import(options: argparse.Namespace) -> int:
     from ssim_ae.config import Config
     from ssim_ae.detection.import_reference import import_reference
+    from ssim_ae.places import local, local_config, written
 
-    config = Config.read(options.config_path, _overrides(options))
-    output = Path(options.output) if options.output else None
-    target = import_reference(Path(options.checkpoint), config, output)
-    if min(config.ssim_threshold, config.l1_threshold) < 0:
-        _print_thresholds(target)
-    else:
-        print(f"detector: {target}")
+    config = local_config(Config.read(options.config_path, _overrides(options)))
+    with written(options.output) as output:
+        target = import_reference(Path(local(options.checkpoint)), config, output)
+        if min(config.ssim_threshold, config.l1_threshold) < 0:
+            _print_thresholds(target)
+        else:
+            print(f"detector: {target}")
     return 0
 
 
@@ -200,21 +214,22 @@ def _predict(options: argparse.Namespace) -> int:
     from ssim_ae.detection.detector import Detector
     from ssim_ae.detection.predictions import predict, write_csv, write_json
     from ssim_ae.images.folders import expand
+    from ssim_ae.places import local, written
 
-    paths = expand(options.images)
+    paths = expand([local(place) for place in options.images])
     detector = Detector.load(
-        options.detector, runtime=options.runtime, device_target=options.device_target, threads=options.threads
+        local(options.detector), runtime=options.runtime, device_target=options.device_target, threads=options.threads
     )
-    overlays = Path(options.overlays) if options.overlays else None
     found = []
-    for prediction in predict(detector, paths, overlays):
-        found.append(prediction)
-        stream = sys.stderr if prediction.error else sys.stdout
-        print(prediction, file=stream, flush=True)
-    if options.csv:
-        write_csv(Path(options.csv), found)
-    if options.json:
-        write_json(Path(options.json), found)
+    with written(options.overlays) as overlays, written(options.csv) as table, written(options.json) as document:
+        for prediction in predict(detector, paths, overlays):
+            found.append(prediction)
+            stream = sys.stderr if prediction.error else sys.stdout
+            print(prediction, file=stream, flush=True)
+        if table:
+            write_csv(table, found)
+        if document:
+            write_json(document, found)
     if any(prediction.error for prediction in found):
         return UNUSABLE
     return NOK_FOUND if options.fail_on_nok and any(prediction.verdict == "nok" for prediction in found) else 0
@@ -236,14 +251,16 @@ def _export(options: argparse.Namespace) -> int:
     from ssim_ae.export.export import export
     from ssim_ae.export.form import Form
     from ssim_ae.export.table import print_export
+    from ssim_ae.places import written
 
     keys = ("format", "graph", "precision", "batch_size", "opset", "soc_version")
     form = Form(**{key: getattr(options, key) for key in keys})
-    output = Path(options.output) if options.output else None
-    exported = export(_detector_given(options), output, form)
-    print_export(exported)
-    if form.precision == "int8":
-        _print_accuracies(_detector_given(options), exported)
+    detector = _detector_given(options)
+    with written(options.output) as output:
+        exported = export(detector, output, form)
+        print_export(exported)
+        if form.precision == "int8":
+            _print_accuracies(detector, exported)
     return 0
 
 
@@ -368,11 +385,12 @@ class _Parser(argparse.ArgumentParser):
 
 def _detector_given(options: argparse.Namespace, config: Config | None = None) -> Path:
     from ssim_ae.config import Config
+    from ssim_ae.places import local
 
     place = options.detector or (config or Config.read(options.config_path)).checkpoint_path
     if not place:
         raise InputError("checkpoint_path: no detector given; name a detector file or a run's folder")
-    return Path(place)
+    return Path(local(place))
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:

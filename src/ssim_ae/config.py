@@ -104,12 +104,12 @@ class Config(BaseModel):
     interval: int = Field(1, description="accepted, without effect (see start_epoch)")
     eval_epochs: list[int] = Field([], description="accepted, without effect (see start_epoch)")
 
-    # ModelArts
-    model_arts: bool = Field(False, description="train on ModelArts: not available yet")
-    data_url: str = Field("", description="ModelArts: where the data set lies")
-    train_url: str = Field("", description="ModelArts: where the results go")
-    checkpoint_url: str = Field("", description="ModelArts: where the checkpoint lies")
-    cache_ckpt_file: str = Field("", description="ModelArts: the checkpoint in the container")
+    # ModelArts and object stores
+    model_arts: bool = Field(False, description="the data set is fetched from data_url first")
+    data_url: str = Field("", description="where the data set lies: obs:// or s3://")
+    train_url: str = Field("", description="where the results are sent: obs:// or s3://")
+    checkpoint_url: str = Field("", description="where eval.py finds the detector: obs:// or s3://")
+    cache_ckpt_file: str = Field("", description="accepted, without effect")
 
     @field_validator("*", mode="before")
     @classmethod
@@ -221,7 +221,7 @@ SECTIONS = {
     "stride": "Inspection and thresholds",
     "image_level": "Evaluation and output",
     "start_epoch": "Accepted for the reference's sake",
-    "model_arts": "ModelArts",
+    "model_arts": "ModelArts and object stores",
 }
 
 

@@ -161,7 +161,6 @@ def test_aug_dir_holds_the_patches_and_is_never_overwritten(tiny_config, tmp_pat
     [
         ({"dataset_path": ""}, "no folder given"),
         ({"dataset_path": "/nowhere"}, "/nowhere: no such folder"),
-        ({"model_arts": True}, "not available"),
         ({"distribute": True}, "torchrun"),
         ({"device_target": "Ascend"}, "try --device_target=CPU"),
         ({"load_ckpt_path": "none"}, "none: no such file"),

@@ -84,8 +84,6 @@ def _engine(config: Config) -> Callable[..., Engine]:
 
 
 def _checked(config: Config, *, fresh: bool) -> Config:
-    if config.model_arts:
-        raise InputError("model_arts: training on ModelArts is not available in this version")
     if not config.dataset_path:
         raise InputError("dataset_path: no folder given; pass a folder of good images")
     if fresh and config.aug_dir and Path(config.aug_dir).exists() and any(Path(config.aug_dir).iterdir()):

@@ -6,12 +6,13 @@ import argparse
 import io
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ssim_ae.arguments import Parser
 from ssim_ae.errors import InputError
-from ssim_ae.spelling import SPELLINGS, nearest
+from ssim_ae.spelling import nearest
 
 if TYPE_CHECKING:
     from ssim_ae.config import Config
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given or given[0] not in VERBS:
         return _overview(given)
     verb = VERBS[given[0]]
-    parser = _Parser(prog=f"ssim-ae {given[0]}", description=verb.summary, allow_abbrev=False)
+    parser = Parser(prog=f"ssim-ae {given[0]}", description=verb.summary, allow_abbrev=False)
     verb.arguments(parser)
     try:
         return verb.run(parser.parse_args(parser.spelt(given[1:])))
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _train_arguments(parser: _Parser) -> None:
+def _train_arguments(parser: Parser) -> None:
     parser.add_argument("folder", nargs="?", help="good images, or a data set in MVTec AD's layout")
     parser.add_argument("--config_path", metavar="YAML", help="settings; those on the command line come on top")
     parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where the run's folder is made (runs)")
@@ -106,7 +107,7 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _evaluate_arguments(parser: _Parser) -> None:
+def _evaluate_arguments(parser: Parser) -> None:
     parser.add_argument("detector", nargs="?", help="a detector file, or a run's folder (the config's checkpoint_path)")
     parser.add_argument("folder", nargs="?", help="data set with test images (the one it was trained on)")
     parser.add_argument("--config_path", metavar="YAML", help="settings; the network's are in the detector")
@@ -158,7 +159,7 @@ def _print_evaluation(evaluation: Evaluation, folder: Path, *, image_level: bool
     print(evaluation.reference_line(image_level=image_level), flush=True)
 
 
-def _threshold_arguments(parser: _Parser) -> None:
+def _threshold_arguments(parser: Parser) -> None:
     parser.add_argument("detector", help="a detector file, or a run's folder")
     parser.add_argument("folder", nargs="?", help="good images (the held-out ones of its training)")
     parser.add_argument("--output", metavar="FILE", help="the new detector file (beside the old one)")
@@ -176,7 +177,7 @@ def _threshold(options: argparse.Namespace) -> int:
     return 0
 
 
-def _import_arguments(parser: _Parser) -> None:
+def _import_arguments(parser: Parser) -> None:
     parser.add_argument("checkpoint", help="a .ckpt file of the MindSpore model zoo's SSIM-AE")
     parser.add_argument("--config_path", metavar="YAML", help="the settings it was trained under")
     parser.add_argument("--output", metavar="FILE", help="the detector file (beside the checkpoint)")
@@ -199,7 +200,7 @@ def _import(options: argparse.Namespace) -> int:
     return 0
 
 
-def _predict_arguments(parser: _Parser) -> None:
+def _predict_arguments(parser: Parser) -> None:
     parser.add_argument("detector", help="a detector file, or a run's folder")
     parser.add_argument("images", nargs="+", help="files, folders or patterns")
     parser.add_argument("--csv", metavar="FILE", help="write a line an image")
@@ -235,7 +236,7 @@ def _predict(options: argparse.Namespace) -> int:
     return NOK_FOUND if options.fail_on_nok and any(prediction.verdict == "nok" for prediction in found) else 0
 
 
-def _export_arguments(parser: _Parser) -> None:
+def _export_arguments(parser: Parser) -> None:
     parser.add_argument("detector", nargs="?", help="a detector file, or a run's folder (the config's checkpoint_path)")
     parser.add_argument("--format", default="onnx", help="onnx, openvino, mindir, air or om (onnx)")
     parser.add_argument("--graph", default="", help="inspection: the whole job; network: patches in and out")
@@ -277,7 +278,7 @@ def _print_accuracies(detector: Path, exported: Export) -> None:
         print_accuracies(("fp32", exported.form.precision), accuracies(detectors, dataset))
 
 
-def _fabric_arguments(parser: _Parser) -> None:
+def _fabric_arguments(parser: Parser) -> None:
     parser.add_argument("folder", help="where the class folders are made")
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="of twill, canvas, badge (all three)")
     parser.add_argument("--train", type=int, default=100, help="good images to learn from, a class (100)")
@@ -309,7 +310,7 @@ def _fabric(options: argparse.Namespace) -> int:
     return 0
 
 
-def _demo_arguments(parser: _Parser) -> None:
+def _demo_arguments(parser: Parser) -> None:
     parser.add_argument("folder", nargs="?", default="demo", help="where all of it goes (demo)")
 
 
@@ -341,46 +342,6 @@ VERBS = {
     "fabric": Verb("Draw the built-in data set.", _fabric_arguments, _fabric),
     "demo": Verb("See all of it on the built-in data set, in minutes.", _demo_arguments, _demo),
 }
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, and whose options may be spelt with - or _."""
-
-    def add_config_keys(self, keys: Iterable[str] | None = None) -> None:
-        """Add the config's keys as options: all of them, or some."""
-        from ssim_ae.config import Config, sections
-
-        wanted = set(Config.model_fields if keys is None else keys)
-        for title, fields in sections():
-            group = self.add_argument_group(title)
-            for key, field in fields:
-                if key in wanted:
-                    text = f"{field.description} ({field.get_default(call_default_factory=True)})".replace("%", "%%")
-                    group.add_argument(f"--{key}", dest=f"config.{key}", metavar="", help=text)
-
-    def add_runtime(self) -> None:
-        """Add what says how the network is run."""
-        self.add_argument(
-            "--runtime", default="auto", help="onnxruntime, openvino, torch, mindspore (auto: the fastest)"
-        )
-        self.add_argument("--threads", type=int, help="at most (one a core)")
-
-    def spelt(self, arguments: Sequence[str]) -> list[str]:
-        """Return the arguments with option names spelt as they were declared."""
-        declared = {option.replace("-", "_"): option for option in self._option_string_actions}
-        spelt = []
-        for argument in arguments:
-            name, equals, value = argument.partition("=")
-            if name.startswith("--"):
-                plain = name[2:].replace("-", "_")
-                name = declared.get(f"__{SPELLINGS.get(plain, plain)}", name)
-            spelt.append(name + equals + value)
-        return spelt
-
-    def error(self, message: str) -> NoReturn:
-        unknown = message.removeprefix("unrecognized arguments: ").split()[0].partition("=")[0]
-        hint = nearest(unknown, self._option_string_actions) if unknown.startswith("--") else ""
-        raise InputError(f"{message}{hint}; see {self.prog} -h")
 
 
 def _detector_given(options: argparse.Namespace, config: Config | None = None) -> Path:

@@ -68,7 +68,9 @@ class Config(BaseModel):
         description="one_cycle: up to lr_peak times lr and down to nothing; constant: lr, as the reference",
     )
     lr_peak: float = Field(5.0, gt=0, description="highest rate of one_cycle, as a multiple of lr")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of training; auto: bf16 where it is fast")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="of training; auto: bf16 where PyTorch has it fast; fp16: MindSpore's"
+    )
     seed: int = Field(1234, ge=0, description="of the initial weights, the patches and the held-out images")
     checkpoint_seconds: float = Field(30.0, ge=0, description="time between checkpoints, from which --resume goes on")
     load_ckpt_path: str = Field("", description="start from the weights of this detector file")

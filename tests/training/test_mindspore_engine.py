@@ -80,6 +80,24 @@ def test_two_workers_train_as_one(fabric_folder, tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_it_learns_in_every_precision(fabric_folder, tmp_path, precision):
+    learning = options(precision=precision, augment_num=320, epochs=3, run_eval=False)
+    run("-m", "ssim_ae", "train", fabric_folder, "--runs", tmp_path, *learning)
+    lines = (tmp_path / "twill-1" / "history.csv").read_text().splitlines()[1:]
+    losses = [float(line.split(",")[2]) for line in lines]
+    assert losses[-1] < losses[0] - 1e-4
+    assert (
+        read_detector(tmp_path / "twill-1" / "detector.safetensors").provenance["device"].startswith(f"CPU {precision}")
+    )
+
+
+def test_bf16_is_refused_on_a_cpu(fabric_folder, tmp_path):
+    arguments = [fabric_folder, "--runs", tmp_path, *options(precision="bf16")]
+    done = subprocess.run([sys.executable, "-m", "ssim_ae", "train", *arguments], capture_output=True, text=True)
+    assert done.returncode == 2 and "precision bf16: MindSpore has it on Ascend alone" in done.stderr.splitlines()[-1]
+
+
 def test_distribute_without_msrun_is_one_line(fabric_folder, tmp_path):
     command = [sys.executable, "-m", "ssim_ae", "train", fabric_folder, "--runs", tmp_path, *options(distribute=True)]
     done = subprocess.run(command, capture_output=True, text=True)

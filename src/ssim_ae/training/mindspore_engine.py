@@ -16,6 +16,7 @@ from ssim_ae.training.numpy_cut import cut
 from ssim_ae.training.patches import Picks
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of AdamW, as in PyTorch
+LOSS_SCALE = 1024.0  # the gradient of a mean over many px would be nothing in float16
 
 
 class MindSporeEngine:
@@ -29,9 +30,8 @@ class MindSporeEngine:
         self.network = network_cell(table, initial_weights(table, config.seed)).set_train()
         self.parameters = {parameter.name: parameter for parameter in self.network.trainable_params()}
         self.means, self.squares = (self._zeros(kind) for kind in ("exp_avg", "exp_avg_sq"))
-        trained = self.network
-        if config.precision == "bf16":
-            trained = mindspore.amp.auto_mixed_precision(self.network, "O3", mindspore.bfloat16)
+        self.precision = "fp32" if config.precision == "auto" else config.precision
+        trained = _mixed(self.network, self.precision)
         criterion = SSIMLoss(config.crop_size)
 
         def loss(patches: Tensor) -> Tensor:
@@ -42,9 +42,8 @@ class MindSporeEngine:
 
     def describe(self) -> str:
         """Return what it trains on, for a person."""
-        precision = "bf16" if self.config.precision == "bf16" else "fp32"
         device = mindspore.get_context("device_target")
-        return f"{device} {precision}, MindSpore" + (f" x {self.workers}" if self.workers > 1 else "")
+        return f"{device} {self.precision}, MindSpore" + (f" x {self.workers}" if self.workers > 1 else "")
 
     def step(self, picks: Picks, rate: float) -> float:
         """Take one optimizer step on a batch; return its mean loss."""
@@ -121,18 +120,25 @@ class MindSporeEngine:
 
     def _update_of(self, loss: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
         """Return a step of AdamW (Loshchilov & Hutter 2019) with its bias corrections in the numbers it is given."""
-        gradients_of = mindspore.value_and_grad(loss, None, list(self.parameters.values()))
+        scale = LOSS_SCALE if self.precision == "fp16" else 1.0
+
+        def scaled(patches: Tensor) -> Tensor:
+            return loss(patches) * scale
+
+        gradients_of = mindspore.value_and_grad(scaled, None, list(self.parameters.values()))
         states = list(zip(self.parameters.values(), self.means.values(), self.squares.values(), strict=True))
         all_reduce = mindspore.ops.AllReduce(mindspore.ops.ReduceOp.SUM) if self.workers > 1 else None
         workers, (fade, fade_squares) = self.workers, BETAS
 
         def update(patches: Tensor, rate: Tensor, epsilon: Tensor, kept: Tensor) -> Tensor:
             value, gradients = gradients_of(patches)
+            value = value / scale
             if all_reduce is not None:
                 value = all_reduce(value) / workers
             for (parameter, mean, square), gradient in zip(states, gradients):  # noqa: B905 (graph mode has no strict)
                 if all_reduce is not None:
                     gradient = all_reduce(gradient) / workers
+                gradient = gradient / scale
                 new_mean = fade * mean + (1 - fade) * gradient
                 new_square = fade_squares * square + (1 - fade_squares) * gradient * gradient
                 mindspore.ops.assign(mean, new_mean)
@@ -142,6 +148,16 @@ class MindSporeEngine:
             return value
 
         return mindspore.jit(update)
+
+
+def _mixed(network: mindspore.nn.Cell, precision: str) -> mindspore.nn.Cell:
+    """Return the network as it computes in a precision; its weights stay float32."""
+    if precision == "fp32":
+        return network
+    if precision == "bf16" and mindspore.get_context("device_target") == "CPU":
+        raise InputError("precision bf16: MindSpore has it on Ascend alone; fp16 or fp32 on a CPU")
+    kinds = {"bf16": mindspore.bfloat16, "fp16": mindspore.float16}
+    return mindspore.amp.auto_mixed_precision(network, "O2", kinds[precision])
 
 
 def initial_weights(table: tuple[Layer, ...], seed: int) -> dict[str, np.ndarray]:

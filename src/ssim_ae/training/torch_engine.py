@@ -133,6 +133,8 @@ class TorchEngine:
 
 
 def _use_bf16(precision: str, device: torch.device) -> bool:
+    if precision == "fp16":
+        raise InputError("precision fp16: PyTorch trains in bf16 or fp32 here; MindSpore in fp16 too")
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":

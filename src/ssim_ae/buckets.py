@@ -9,7 +9,6 @@ On ModelArts its own moxing copies instead. It exists nowhere else: that part ha
 
 from __future__ import annotations
 
-import base64
 import errno
 import hashlib
 import json
@@ -78,7 +77,7 @@ def fetch(url: str, folder: Path | None = None) -> Path:
 def put(folder: Path, url: str) -> None:
     """Bring a folder's files under a prefix, or a file to a URL: only what changed. Nothing is ever deleted there.
 
-    Every file is checked: by the store against its MD5, then by its size. InputError, one line, if anything is wrong.
+    Every file is checked, as by `fetch`, against what the store then says of it. InputError, one line.
     """
     place = _split(url)
     if not folder.exists():
@@ -88,12 +87,13 @@ def put(folder: Path, url: str) -> None:
         return
     store = _Store(*place)
     paths = _files(folder) if folder.is_dir() else {"": folder}
-    there = store.objects()
 
     def is_new(name: str) -> bool:
-        return name not in there or not there[name].has_md5 or not there[name].is_in(paths[name])
+        there = store.now(name)
+        return there is None or not there.has_md5 or not there.is_in(paths[name])
 
-    names = [name for name, new in zip(paths, in_parallel(is_new, list(paths)), strict=True) if new]
+    are_new = in_parallel(is_new, list(paths), workers=WORKERS)
+    names = [name for name, new in zip(paths, are_new, strict=True) if new]
     if not names:
         return
     with progress("sending", len(names), unit="files") as bar:
@@ -141,6 +141,16 @@ class _Store:
             if not path.endswith("/")  # what a console makes for an empty folder
         }
 
+    def now(self, name: str) -> _Stored | None:
+        """Return what there is of an object at the moment."""
+
+        def once() -> _Stored | None:
+            with suppress(FileNotFoundError):
+                return self._now(name)
+            return None
+
+        return self._tried(name, once)
+
     def get(self, name: str, path: Path, listed: _Stored) -> None:
         """Bring an object into a new file."""
 
@@ -158,7 +168,7 @@ class _Store:
         def once() -> None:
             data = path.read_bytes()
             # In one piece, whatever its size: of an object sent in parts no MD5 is known.
-            self.files.pipe_file(self._place(name), data, chunksize=len(data) + 1, ContentMD5=_base64_md5(data))
+            self.files.pipe_file(self._place(name), data, chunksize=len(data) + 1)
             if not self._now(name).is_in(path):
                 raise ConnectionError("arrived damaged")
 
@@ -176,10 +186,10 @@ class _Store:
 
     def _tried(self, name: str, action: Callable[[], Result]) -> Result:
         from aiohttp import ClientError
-        from botocore import exceptions, parsers
+        from botocore import exceptions
 
         botocores = (exceptions.ConnectionError, exceptions.HTTPClientError, exceptions.IncompleteReadError)
-        passing = (OSError, ClientError, parsers.ResponseParserError, *botocores)
+        passing = (OSError, ClientError, *botocores)
         lasting = (FileNotFoundError, PermissionError, FileExistsError)
         for pause in (*PAUSES, None):
             try:
@@ -306,10 +316,6 @@ def _files(folder: Path) -> dict[str, Path]:
     paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     ours = re.compile(rf"{re.escape(OURS)}/|(.*/)?\.[^/]*\.part$")
     return {name: path for name, path in paths.items() if not ours.match(name)}
-
-
-def _base64_md5(data: bytes) -> str:
-    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
 
 
 def _reason(error: Exception) -> str:

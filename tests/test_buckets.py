@@ -21,7 +21,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from ssim_ae import buckets
+from ssim_ae import buckets, places
 from ssim_ae.buckets import cache_folder, fetch, is_url, put
 from ssim_ae.cli import main
 from ssim_ae.errors import InputError
@@ -669,6 +669,16 @@ def test_results_that_cannot_be_sent_are_kept(bucket, line, stored_cloth, tmp_pa
     assert main(["train", stored_cloth, *SMALL, "--runs", "s3://none/runs", "--device_target=CPU"]) == 2
     kept = re.search(r"s3://b/x: no answer; the results are in (\S+)", capsys.readouterr().err)[1]
     assert (Path(kept) / "detector.safetensors").is_file()
+
+
+def test_a_file_that_cannot_be_sent_is_kept(monkeypatch):
+    monkeypatch.setattr("ssim_ae.places.put", lambda *_: (_ for _ in ()).throw(InputError("s3://b: no answer")))
+    refusal = pytest.raises(InputError, match="s3://b: no answer; the results are in ")
+    with refusal as caught, places.written("s3://b/table.csv") as path:
+        path.write_text("kept")
+    folder = Path(str(caught.value).rpartition(" ")[2])
+    assert (folder / "table.csv").read_text() == "kept"
+    shutil.rmtree(folder)
 
 
 def test_modelarts_without_data_is_one_line(capsys):

@@ -1,10 +1,11 @@
 """Places that the command line names: paths on this machine, or URLs in an object store."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 from ssim_ae.buckets import cache_folder, fetch, is_url, put
 from ssim_ae.config import Config
@@ -53,9 +54,14 @@ def written(place: str | None) -> Iterator[Path | None]:
         yield Path(place) if place else None
         return
     parent, _, name = place.rstrip("/").rpartition("/")
-    with TemporaryDirectory() as scratch:
-        yield Path(scratch) / name
-        put(Path(scratch), parent)
+    scratch = Path(mkdtemp())
+    try:
+        yield scratch / name
+    except BaseException:
+        shutil.rmtree(scratch)
+        raise
+    _send(scratch, parent)  # what cannot be sent is kept
+    shutil.rmtree(scratch)
 
 
 def _send(folder: Path, url: str) -> None:

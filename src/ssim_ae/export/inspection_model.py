@@ -26,7 +26,7 @@ from ssim_ae.export.region_operators import foreground, level_of_area, opening, 
 from ssim_ae.images.colours import LUMA_16
 from ssim_ae.images.view import View
 from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, model_of, network_nodes, weight_tensors
-from ssim_ae.network.ssim import C1, C2, WINDOW, gaussian_taps, mirrored
+from ssim_ae.network.ssim import C1, C2, WINDOW, gaussian_matrix, mirrored
 
 IMAGE, THRESHOLDS = "image", "thresholds"
 SCORE, VERDICT, ANOMALY_MAP, MASK, RECONSTRUCTION = "score", "verdict", "anomaly_map", "mask", "reconstruction"
@@ -148,9 +148,7 @@ def _gaussian(add: Graph, maps: str, size: int) -> str:
     reads = LINES + WINDOW - 1
     positions = np.minimum(LINES * np.arange(blocks)[:, None] + np.arange(reads), size + WINDOW - 2)
     source = mirrored(positions - WINDOW // 2, size)
-    band = np.zeros((LINES, reads), np.float32)
-    for line in range(LINES):
-        band[line, line : line + WINDOW] = gaussian_taps()
+    band = gaussian_matrix(reads)
     rows = add("MatMul", band, add("Gather", maps, source, axis=1))
     maps = add("Slice", add("Reshape", rows, [0, blocks * LINES, size]), [0], [size], [1])
     columns = add("MatMul", add("Gather", maps, source, axis=2), np.ascontiguousarray(band.T))

@@ -147,8 +147,9 @@ class Detector:
 
     def _judged(self, _image: Image, seen: _Seen) -> Inspection:
         maps = self._compared(_image, seen)
-        anomaly = anomaly_map(maps, self.thresholds, min_area=self.config.smallest_region)
-        return Inspection(seen.pixels, anomaly, seen.reconstruction, self.view)
+        min_area = self.config.smallest_region
+        anomaly = anomaly_map(maps, self.thresholds, min_area=min_area)
+        return Inspection(seen.pixels, anomaly, seen.reconstruction, self.view, min_area)
 
     def _compared(self, _image: Image, seen: _Seen) -> Residuals:
         return residuals(seen.part, seen.reconstruction, self.config.bg_mask)

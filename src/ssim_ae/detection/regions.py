@@ -32,6 +32,18 @@ def areas(mask: ArrayLike, *, connectivity: int = 8) -> NDArray[np.int64]:
     return np.bincount(run_labels, weights=runs.lengths)[1:].astype(np.int64)
 
 
+def without_small_regions(mask: ArrayLike, min_area: int) -> Mask:
+    """Keep of a (rows, columns) mask the regions of at least `min_area` px."""
+    mask = _as_mask(mask)
+    if min_area <= 1 or not mask.any():
+        return mask
+    labels, count = label(mask)
+    large = np.bincount(labels.ravel(), minlength=count + 1) >= min_area
+    large[0] = False
+    kept: Mask = large[labels]
+    return kept
+
+
 def fill_holes(mask: ArrayLike) -> Mask:
     """Add to a (rows, columns) mask the background that no path of edge neighbours joins to the border."""
     surrounded_background = np.pad(~_as_mask(mask), 1, constant_values=True)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ssim_ae.detection.regions import areas, fill_holes, label, opening
+from ssim_ae.detection.regions import areas, fill_holes, opening, without_small_regions
 from ssim_ae.images.colours import brightness
 from ssim_ae.network.ssim import ssim_residual
 
@@ -63,7 +63,9 @@ def anomaly_map(maps: Residuals, thresholds: Thresholds, *, min_area: int = 1) -
     opened: np.ndarray = opening(worst, radius=OPENING_RADIUS)
     if min_area <= 1:
         return opened
-    return _without_small_regions(np.minimum(opened, level_of_area(opened, min_area)), min_area)
+    capped = np.minimum(opened, level_of_area(opened, min_area))
+    above = capped > 1
+    return np.where(above & ~without_small_regions(above, min_area), np.float32(1), capped)
 
 
 def level_of_area(opened: np.ndarray, min_area: int) -> np.float32:
@@ -76,13 +78,3 @@ def level_of_area(opened: np.ndarray, min_area: int) -> np.float32:
         else:
             high = middle
     return np.float32(high)
-
-
-def _without_small_regions(opened: np.ndarray, min_area: int) -> np.ndarray:
-    above = opened > 1
-    if not above.any():
-        return opened
-    labels, count = label(above)
-    small = np.bincount(labels.ravel(), minlength=count + 1) < min_area
-    small[0] = False
-    return np.where(small[labels], np.float32(1), opened)

@@ -51,6 +51,18 @@ class View(NamedTuple):
         rows, columns = (np.bincount(self._covering(side), minlength=self.size + 2) for side in (height, width))
         return float(rows @ np.pad(mask, 1).astype(int) @ columns) / (height * width)
 
+    def box(self, top: int, bottom: int, left: int, right: int, height: int, width: int) -> tuple[int, int, int, int]:
+        """Return (x, y, width, height) in a (height, width) image of inspected rows and columns, the last included."""
+        y, rows = self._stretch(top, bottom, height)
+        x, columns = self._stretch(left, right, width)
+        return x, y, columns, rows
+
+    def _stretch(self, first: int, last: int, length: int) -> tuple[int, int]:
+        """Return start and length of the px that the inspected px `first` to `last` cover; at least one."""
+        covering = self._covering(length)
+        start = min(int(np.searchsorted(covering, first + 1)), length - 1)
+        return start, max(1, int(np.searchsorted(covering, last + 1, side="right")) - start)
+
     def _covering(self, length: int) -> np.ndarray:
         position = (2 * np.arange(length) + 1) * self.im_resize // (2 * length) - self.margin
         return np.clip(position, -1, self.size) + 1

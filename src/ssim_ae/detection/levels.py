@@ -1,0 +1,20 @@
+"""The anomaly map in 8 bits, exact at each of many limits: all that is needed to judge an image anew."""
+
+import numpy as np
+
+from ssim_ae.detection.regions import without_small_regions
+
+OCTAVES, STEPS = 3, 40  # limits from 1/8 to 8, 40 to a doubling: 1.7 % from one to the next
+LIMITS = (2.0 ** (np.arange(-OCTAVES * STEPS, OCTAVES * STEPS + 1) / STEPS)).astype(np.float32)  # (241,), rising
+
+
+def levels(anomaly: np.ndarray, min_area: int = 1) -> np.ndarray:
+    """(S, S) float32 anomaly map -> (S, S) uint8, how many of LIMITS it exceeds.
+
+    So `levels > k` is exactly the mask at the limit LIMITS[k], without its regions of fewer than `min_area` px.
+    """
+    exceeded = np.searchsorted(LIMITS, anomaly, side="left").astype(np.uint8)
+    for level in range(int(exceeded.max()) if min_area > 1 else 0):
+        above = exceeded > level
+        exceeded[above & ~without_small_regions(above, min_area)] = level
+    return exceeded

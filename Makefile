@@ -34,5 +34,5 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable '.[train,int8,buckets]' --group dev
+		--editable '.[train,int8,buckets,serve]' --group dev
 	@touch $@

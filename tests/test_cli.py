@@ -60,6 +60,8 @@ def test_every_config_key_is_an_option(capsys):
         (["predict", "none", "also-none.png"], "none: no such file"),
         (["predict", "none", "/nowhere/*.png"], "no images there"),
         (["threshold", "none"], "none: no such file"),
+        (["report", "none"], "none: no such file"),
+        (["report", "none", "--format", "pdf"], "--format: should be png or svg, not 'pdf'"),
         (["fabric", "x", "--classes", "twil"], "(did you mean 'twill'?)"),
         (["fabric", "x", "--size", "large"], "--size"),
     ],
@@ -78,11 +80,16 @@ def test_train_evaluate_and_predict(capsys, fabric_folder, tmp_path, monkeypatch
     status, out, _ = run(capsys, "train", fabric_folder, "--epochs", 1, "--device_target", "CPU", *settings.split())
     assert status == 0
     assert "AUROC" in out and "detector: runs/twill-1/detector.safetensors" in out
-    assert (tmp_path / "runs/twill-1/evaluation/contact_sheet.png").exists()
+    assert (tmp_path / "runs/twill-1/report/contact_sheet.png").exists()
+    assert "report: runs/twill-1/report/index.html" in out
 
     status, out, _ = run(capsys, "evaluate", "runs/twill-1", "--image_level", "False")
     assert status == 0 and out.splitlines()[-1].startswith("AUC: 0.")
     assert (tmp_path / "output/twill-1/images/hole/000_visual.png").exists()
+
+    status, out, _ = run(capsys, "report", "runs/twill-1", "--output", "page", "--format", "svg")
+    assert status == 0 and "report: page/index.html" in out and "figure: page/roc.svg" in out
+    assert (tmp_path / "page/index.html").exists() and (tmp_path / "page/loss.svg").exists()
 
     status, out, _ = run(
         capsys, "predict", "runs/twill-1", fabric_folder / "test" / "hole", fabric_folder / "test" / "cut",

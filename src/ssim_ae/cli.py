@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from ssim_ae.images.folders import Dataset
 
 NOK_FOUND, UNUSABLE, INTERRUPTED = 1, 2, 130  # exit statuses
-EXTRAS = {"s3fs": "buckets", "openvino": "openvino", "nncf": "int8", "mindspore": "mindspore"}  # the others: train
+EXTRAS = {  # the others: train
+    **{"s3fs": "buckets", "openvino": "openvino", "nncf": "int8", "mindspore": "mindspore"},
+    **{"fastapi": "serve", "uvicorn": "serve", "prometheus_client": "serve"},
+}
 THRESHOLD_KEYS = ("threshold", "percent", "k_sigma", "min_area", "ssim_threshold", "l1_threshold")
 EVALUATION_KEYS = (
     *("checkpoint_path", "dataset_path", "img_suffix", "mask_suffix", "save_dir"),
@@ -92,9 +96,9 @@ def _train(options: argparse.Namespace) -> int:
         run = train(local_config(config), runs=results_folder(results), skip_bad=options.skip_bad)
     if not run.writes:
         return 0
-    if run.finished and run.config.run_eval and run.dataset.test:
+    if run.finished and run.config.run_eval:
         detector = Detector.load(run.detector_path, device_target=run.config.device_target)
-        _evaluate_into(run.folder / "evaluation", detector, run.dataset, run.config)
+        _report_into(run.folder / "report", run.detector_path, detector, run.dataset, run.config)
     _print_thresholds(run.detector_path)
     if options.resume:
         send_back(run.folder, options.resume)
@@ -135,28 +139,63 @@ def _evaluate(options: argparse.Namespace) -> int:
     detector = Detector.load(path, **how)
     results = asked.train_url or config.save_dir
     folder = new_folder(results_folder(results), dataset.name)
-    _evaluate_into(folder, detector, dataset, config)
+    _report_into(folder, path, detector, dataset, config)
     send_results(folder, results)
     return 0
 
 
-def _evaluate_into(folder: Path, detector: Detector, dataset: Dataset, config: Config) -> None:
-    from ssim_ae.evaluation.evaluate import evaluate
+def _report_arguments(parser: Parser) -> None:
+    parser.add_argument("detector", help="a detector file, or a run's folder")
+    parser.add_argument("folder", nargs="?", help="data set to show it on (the one it was trained on)")
+    parser.add_argument("--output", metavar="FOLDER", help="where the page goes (report, beside the detector)")
+    parser.add_argument("--format", metavar="png|svg", help="write the curves as figures for a paper too")
+    parser.add_runtime()
+
+
+def _report(options: argparse.Namespace) -> int:
+    from ssim_ae.detection.detector import Detector, detector_path
+    from ssim_ae.images.folders import find_dataset
+    from ssim_ae.places import local, written
+
+    if options.format not in (None, "png", "svg"):
+        raise InputError(f"--format: should be png or svg, not {options.format!r}")
+    if options.format:
+        from ssim_ae.report.plots import plot
+    path = detector_path(Path(local(options.detector)))
+    detector = Detector.load(path, runtime=options.runtime, threads=options.threads)
+    config = detector.config
+    root = local(options.folder or config.dataset_path)
+    dataset = find_dataset(root, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
+    with written(options.output) as output:
+        folder = output or path.parent / "report"
+        evaluation = _report_into(folder, path, detector, dataset, config)
+        if options.format:
+            for figure in plot(evaluation, path.parent, folder, options.format):
+                print(f"figure: {figure}")
+    return 0
+
+
+def _report_into(folder: Path, path: Path, detector: Detector, dataset: Dataset, config: Config) -> Evaluation:
+    from ssim_ae.report.report import report
 
     given = {"ssim": config.ssim_threshold, "l1": config.l1_threshold}
     detector.thresholds = detector.thresholds._replace(**{name: value for name, value in given.items() if value >= 0})
-    _print_evaluation(evaluate(detector, dataset, folder), folder, image_level=config.image_level)
+    evaluation = report(path, detector, dataset, folder)
+    _print_evaluation(evaluation, dataset, folder, image_level=config.image_level)
+    return evaluation
 
 
-def _print_evaluation(evaluation: Evaluation, folder: Path, *, image_level: bool) -> None:
+def _print_evaluation(evaluation: Evaluation, dataset: Dataset, folder: Path, *, image_level: bool) -> None:
     from ssim_ae.console import note
     from ssim_ae.evaluation.table import print_table
 
-    print_table(evaluation)
+    if dataset.test:
+        print_table(evaluation)
     for text in evaluation.notes:
         note(text)
-    print(f"pictures: {folder / 'contact_sheet.png'}")
-    print(evaluation.reference_line(image_level=image_level), flush=True)
+    print(f"report: {folder / 'index.html'}", flush=True)
+    if dataset.test:
+        print(evaluation.reference_line(image_level=image_level), flush=True)
 
 
 def _threshold_arguments(parser: Parser) -> None:
@@ -278,6 +317,40 @@ def _print_accuracies(detector: Path, exported: Export) -> None:
         print_accuracies(("fp32", exported.form.precision), accuracies(detectors, dataset))
 
 
+def _serve_arguments(parser: Parser) -> None:
+    parser.add_argument("detectors", nargs="+", metavar="DETECTOR", help="detector files or runs' folders; NAME=PATH")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1: this machine alone)")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen at, 0 for any that is free (8000)")
+    parser.add_argument("--watch", metavar="FOLDER", help="inspect the images that come in there, with the first one")
+    parser.add_argument("--token", help="who asks has to give it (SSIM_AE_TOKEN of the environment)")
+    parser.add_argument("--queue", type=int, default=32, help="images that may wait for a core (32)")
+    parser.add_argument("--max_mb", type=int, default=32, help="size of a request, MiB (32)")
+    parser.add_argument("--max_megapixels", type=int, default=40, help="size of an image, million px (40)")
+    parser.add_argument("--timeout", type=float, default=30, help="for a request, seconds (30)")
+    parser.add_argument("--device_target", default="auto", help="auto, CPU, GPU or Ascend")
+    parser.add_runtime()
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from ssim_ae.server.limits import MIB, Limits
+    from ssim_ae.server.serve import named, serve
+
+    if options.queue < 0 or min(options.max_mb, options.max_megapixels) < 1 or not options.timeout > 0:
+        raise InputError("--queue should be at least 0, --max_mb and --max_megapixels at least 1, --timeout above 0")
+    serve(
+        named(options.detectors),
+        host=options.host,
+        port=options.port,
+        watch=Path(options.watch) if options.watch else None,
+        token=options.token or os.environ.get("SSIM_AE_TOKEN"),
+        limits=Limits(options.queue, options.max_mb * MIB, options.max_megapixels * 10**6, options.timeout),
+        runtime=options.runtime,
+        device_target=options.device_target,
+        threads=options.threads,
+    )
+    return 0
+
+
 def _fabric_arguments(parser: Parser) -> None:
     parser.add_argument("folder", help="where the class folders are made")
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="of twill, canvas, badge (all three)")
@@ -318,7 +391,7 @@ def _demo(options: argparse.Namespace) -> int:
     from ssim_ae.demo import demo
 
     for run, evaluation in demo(Path(options.folder)):
-        _print_evaluation(evaluation, run.folder / "evaluation", image_level=True)
+        _print_evaluation(evaluation, run.dataset, run.folder / "report", image_level=True)
         _print_thresholds(run.detector_path)
         print(flush=True)
     return 0
@@ -335,10 +408,12 @@ class Verb(NamedTuple):
 VERBS = {
     "train": Verb("Learn a detector from good images.", _train_arguments, _train),
     "evaluate": Verb("Measure a detector on test images, with pictures.", _evaluate_arguments, _evaluate),
+    "report": Verb("Write a page about a detector: figures, curves, every test image.", _report_arguments, _report),
     "predict": Verb("Inspect images: a line each.", _predict_arguments, _predict),
     "threshold": Verb("Estimate the thresholds of a detector anew.", _threshold_arguments, _threshold),
     "import": Verb("Make a detector of a checkpoint of the reference system.", _import_arguments, _import),
     "export": Verb("Write a detector as one ONNX file that needs no training framework.", _export_arguments, _export),
+    "serve": Verb("Inspect images that come over HTTP, or into a folder.", _serve_arguments, _serve),
     "fabric": Verb("Draw the built-in data set.", _fabric_arguments, _fabric),
     "demo": Verb("See all of it on the built-in data set, in minutes.", _demo_arguments, _demo),
 }

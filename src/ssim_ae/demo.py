@@ -6,9 +6,9 @@ from typing import Any
 
 from ssim_ae.config import Config
 from ssim_ae.detection.detector import Detector
-from ssim_ae.evaluation.evaluate import evaluate
 from ssim_ae.evaluation.figures import Evaluation
 from ssim_ae.images import fabric
+from ssim_ae.report.report import report
 from ssim_ae.training.train import Run, train
 
 CLASSES = ("twill", "canvas")
@@ -37,4 +37,4 @@ def demo(folder: Path) -> Iterator[tuple[Run, Evaluation]]:
         run = train(Config(dataset_path=str(data), **SETTINGS), runs=folder / "runs")
         if not run.finished:
             raise KeyboardInterrupt
-        yield run, evaluate(Detector.load(run.detector_path), run.dataset, run.folder / "evaluation")
+        yield run, report(run.detector_path, Detector.load(run.detector_path), run.dataset, run.folder / "report")

@@ -77,10 +77,11 @@ def test_figures_are_written_as_json_and_csv(evaluated):
     assert {row["type"] for row in rows} == {"colour", "cut", "displaced", "hole", "stain", "thread", "all"}
 
 
-def test_four_pictures_an_image_and_one_sheet(evaluated):
+def test_pictures_of_every_image_and_one_sheet(evaluated):
     detector, evaluation, folder = evaluated
     pictures = sorted(path.name for path in (folder / "images" / "hole").iterdir())
-    assert pictures == [f"000_{kind}.png" for kind in ("origin", "rec", "residual", "visual")]
+    kinds = ("levels.png", "origin.png", "rec.png", "residual.png", "small.jpg", "visual.png")
+    assert pictures == [f"000_{kind}" for kind in kinds]
     mask = read_mask(folder / "images" / "hole" / "000_residual.png")
     shown = next(case for case in evaluation.cases if case.image.name == "hole/000")
     assert np.array_equal(mask, shown.anomaly > 1)

@@ -45,7 +45,7 @@ def _unseen_images(file: DetectorFile, folder: Path) -> list[Path]:
     return unseen
 
 
-def held_out_images(file: DetectorFile, source: Path) -> list[Path]:
+def held_out_images(file: Detector | DetectorFile, source: Path) -> list[Path]:
     """Return the good images that were held out of a detector's training. InputError where they are gone."""
     held_out, trained = (file.provenance.get(key, []) for key in ("held_out_images", "trained_images"))
     wanted = set(threshold_images(held_out, trained))

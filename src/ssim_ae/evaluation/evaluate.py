@@ -37,22 +37,30 @@ def evaluate(
     if not isinstance(dataset, Dataset):
         suffixes = {"img_suffix": detector.config.img_suffix, "mask_suffix": detector.config.mask_suffix}
         dataset = find_dataset(dataset, **suffixes)
-    target = Path(folder) if folder else None
     if not dataset.test:
         raise InputError(f"{dataset.root}: no test images; looked in its folder test")
-    if target:
-        target.mkdir(parents=True, exist_ok=True)
     test, notes = _unseen(dataset.test, detector)
-    images = {image.path: image for image in test}
+    return evaluate_images(detector, test, dataset.name, Path(folder) if folder else None, notes)
+
+
+def evaluate_images(
+    detector: Detector, images: Sequence[TestImage], dataset: str, folder: Path | None = None, notes: Sequence[str] = ()
+) -> Evaluation:
+    """Inspect images as `evaluate` does, whether the detector was made from them or not."""
+    notes = list(notes)
+    by_path = {image.path: image for image in images}
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
 
     def finish(path: Path, inspection: Inspection) -> tuple[Case, str]:
-        if target:
-            pictures.write_case(target / "images", images[path].name, inspection)
-        return _case(images[path], detector, inspection)
+        case, note = _case(by_path[path], detector, inspection)
+        if folder:
+            pictures.write_case(folder / "images", case, inspection)
+        return case, note
 
     cases: list[Case] = []
-    with progress("inspecting test images", len(images)) as bar:
-        for result in detector.finish_all(list(images), finish):
+    with progress("inspecting images", len(by_path)) as bar:
+        for result in detector.finish_all(list(by_path), finish):
             bar.advance()
             if isinstance(result, InputError):
                 notes.append(f"left out: {result}")
@@ -60,11 +68,11 @@ def evaluate(
             cases.append(result[0])
             notes += filter(None, result[1:])
     if not cases:
-        raise InputError(f"{dataset.root}: no test image could be read")
-    evaluation = summarise(cases, dataset.name, tuple(notes))
-    if target:
-        _write_figures(evaluation, target)
-        pictures.write_contact_sheet(target, evaluation.cases, evaluation.dataset)
+        raise InputError(f"{dataset}: no image to evaluate on could be read")
+    evaluation = summarise(cases, dataset, tuple(notes))
+    if folder:
+        _write_figures(evaluation, folder)
+        pictures.write_contact_sheet(folder, evaluation.cases, evaluation.dataset)
     return evaluation
 
 

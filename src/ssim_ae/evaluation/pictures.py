@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ssim_ae.detection.inspection import Inspection
+from ssim_ae.detection.levels import levels_picture
 from ssim_ae.errors import InputError
 from ssim_ae.evaluation.figures import Case
 from ssim_ae.images.colours import DETECTED, TRUTH, heatmap, outlined
 from ssim_ae.images.files import read, write_png
+from ssim_ae.storage import write_whole
 
 SHEET_CASES = 24
 CELL = 150  # px
 GAP = 8  # px
+SMALL = 256  # px, the longer side of a picture in a gallery
 INK, FAINT, PAPER = (30, 30, 34), (120, 120, 128), (250, 250, 248)
 RIGHT, WRONG = (20, 120, 70), (200, 30, 45)
 COLUMNS = ("original", "reconstruction", "heatmap", "found and truth")
 
 
-def write_case(folder: Path, name: str, inspection: Inspection) -> None:
+def write_case(folder: Path, case: Case, inspection: Inspection) -> None:
     """Write the reference's four pictures of an image: `<name>_origin`, `_rec`, `_residual` and `_visual`.
 
-    All show the part that was inspected; `_residual` is the mask.
+    All show the part that was inspected; `_residual` is the mask. From `_levels` a page draws outlines and heatmap at
+    any limit, `_small` is for its gallery.
     """
     original = inspection.inspected
-    mask = inspection.anomaly > 1
-    path = folder / name
+    mask = inspection.above(1)
+    path = folder / case.image.name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -39,9 +44,19 @@ def write_case(folder: Path, name: str, inspection: Inspection) -> None:
         "rec": inspection.reconstruction,
         "residual": mask,
         "visual": outlined(heatmap(original, inspection.anomaly), mask),
+        "levels": levels_picture(inspection.levels, case.truth),
     }
     for kind, picture in shown.items():
         write_png(path.with_name(f"{path.name}_{kind}.png"), picture)
+    write_whole(path.with_name(f"{path.name}_small.jpg"), _small(original))
+
+
+def _small(picture: np.ndarray) -> bytes:
+    image = Image.fromarray(picture)
+    image.thumbnail((SMALL, SMALL))
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
 
 
 def write_contact_sheet(folder: Path, cases: Sequence[Case], title: str) -> None:

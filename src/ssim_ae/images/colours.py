@@ -63,10 +63,15 @@ def outlined(
     image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = DETECTED, width: int = 2
 ) -> np.ndarray:
     """Draw the outline of a mask (H, W) bool, `width` px wide, on a copy of (H, W, 3) uint8."""
-    inside = mask.copy()
-    for _ in range(width):
-        padded = np.pad(inside, 1)
-        inside &= padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     drawn = image.copy()
-    drawn[mask & ~inside] = colour
+    drawn[mask & ~eroded(mask, width)] = colour
     return drawn
+
+
+def eroded(values: np.ndarray, width: int) -> np.ndarray:
+    """(H, W) bool or numbers >= 0 -> the least value within `width` px, along rows and columns; 0 outside."""
+    for _ in range(width):
+        padded = np.pad(values, 1)
+        beside = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+        values = np.minimum.reduce([values, *beside])
+    return values

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from ssim_ae.storage import write_whole
 
+HISTORY_NAME = "history.csv"
+
 
 class Epoch(NamedTuple):
     """One row of the history. Losses are 1 - SSIM; `seconds` counts from the start of the training."""
@@ -24,11 +26,25 @@ def write_history(folder: Path, history: Sequence[Epoch]) -> None:
     """Write history.csv into a run's folder."""
     rows = [",".join(Epoch._fields)]
     rows += [",".join("" if value is None else f"{value:.6g}" for value in epoch) for epoch in history]
-    write_whole(folder / "history.csv", "\n".join(rows) + "\n")
+    write_whole(folder / HISTORY_NAME, "\n".join(rows) + "\n")
 
 
-def draw_history(folder: Path, history: Sequence[Epoch]) -> None:
-    """Draw the losses and the learning rate into loss.png."""
+def read_history(folder: Path) -> list[Epoch]:
+    """Return what `write_history` wrote into a run's folder; nothing where there is none that can be read."""
+    try:
+        rows = [row.split(",") for row in (folder / HISTORY_NAME).read_text().splitlines()[1:]]
+        return [_epoch(*row) for row in rows]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _epoch(epoch: str, steps: str, loss: str, held_out_loss: str, *rest: str) -> Epoch:
+    held_out = float(held_out_loss) if held_out_loss else None
+    return Epoch(int(float(epoch)), int(float(steps)), float(loss), held_out, *map(float, rest))
+
+
+def draw_history(path: Path, history: Sequence[Epoch]) -> None:
+    """Draw the losses and the learning rate into a .png or .svg file."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -49,5 +65,5 @@ def draw_history(folder: Path, history: Sequence[Epoch]) -> None:
     lines = [*axes.get_lines(), *rates.get_lines()]
     axes.legend(lines, [str(line.get_label()) for line in lines], loc="upper right")
     buffer = BytesIO()
-    figure.savefig(buffer, format="png")
-    write_whole(folder / "loss.png", buffer.getvalue())
+    figure.savefig(buffer, format=path.suffix[1:])
+    write_whole(path, buffer.getvalue())

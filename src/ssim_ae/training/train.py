@@ -129,7 +129,7 @@ def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, run
         if not good.held_out:
             note("thresholds come from images it learned from (none held out): expect more false alarms on new ones")
         if end.history:
-            draw_history(folder, end.history)
+            draw_history(folder / "loss.png", end.history)
     return Run(folder, dataset, config, finished, writes)
 
 

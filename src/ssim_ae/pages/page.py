@@ -1,0 +1,42 @@
+"""One HTML file of a page's parts: it needs no server, and takes nothing from the network."""
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping
+from hashlib import sha256
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from ssim_ae.detection.levels import LIMITS
+from ssim_ae.images.colours import RAMP
+
+
+def page(room: str, title: str, data: Mapping[str, Any], scripts: tuple[str, ...]) -> str:
+    """Return `<room>/page.html` with style, scripts and data put in; a policy in it lets nothing else run."""
+    style = _part("pages", "look.css")
+    script = "\n".join([_part("pages", "picture.js"), *(_part(room, name) for name in scripts)])
+    shown = {**data, "limits": LIMITS.tolist(), "ramp": (RAMP / 255).round(4).tolist()}
+    parts = {
+        "title": escape(title),
+        "policy": (
+            f"default-src 'none'; img-src 'self' file: data: blob:; media-src blob:; connect-src 'self'; "
+            f"style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
+        ),
+        "style": style,
+        "filters": _part("pages", "filters.svg"),
+        "data": json.dumps(shown, allow_nan=False, ensure_ascii=False).replace("<", "\\u003c"),
+        "script": script,
+    }
+    html = _part(room, "page.html")
+    for name, text in parts.items():
+        html = html.replace(f"{{{{{name}}}}}", text, 1)
+    return html
+
+
+def _part(room: str, name: str) -> str:
+    return (files("ssim_ae") / room / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"

@@ -1,0 +1,72 @@
+"use strict";
+
+// The data of the page, and pictures in layers. A picture of levels says, pixel by pixel, how many of `limits` the
+// anomaly map exceeds; SVG filters turn it into heatmap or outline at any of them. (Scripts on a page from the disk may
+// show pictures, but not read them.)
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const OWN_LIMIT = data.limits.indexOf(1);
+const VIEWS = { original: "original", reconstruction: "reconstruction", heat: "heatmap", found: "found" };
+
+/** Draw all heatmaps and outlines of the page at limit number k. */
+function drawAtLimit(k) {
+  const codes = [...Array(256).keys()];
+  const ramp = codes.map((code) => {
+    const value = code ? data.limits[Math.min(code, data.limits.length) - 1] / data.limits[k] : 0;
+    return Math.min(255, Math.floor(value * 127.5)); // the limit lies at half the ramp
+  });
+  const tables = {
+    red: ramp.map((at) => data.ramp[at][0]),
+    green: ramp.map((at) => data.ramp[at][1]),
+    blue: ramp.map((at) => data.ramp[at][2]),
+    opacity: ramp.map((at) => (0.25 + (0.55 * at) / 255).toFixed(4)),
+    mask: codes.map((code) => (code > k ? 1 : 0)),
+  };
+  for (const [name, table] of Object.entries(tables)) {
+    for (const element of document.querySelectorAll(`[data-table=${name}]`)) {
+      element.setAttribute("tableValues", table.join(" "));
+    }
+  }
+}
+
+/** A picture of layers {original, reconstruction, levels}, each an address; shows what `view` says. */
+function picture(layers, view, description) {
+  const frame = make("div", { className: "picture" });
+  frame.dataset.view = view;
+  for (const [layer, address] of Object.entries(layers)) {
+    const alt = layer === "original" ? description : "";
+    frame.append(make("img", { className: layer, loading: "lazy", decoding: "async", alt, src: address }));
+  }
+  return frame;
+}
+
+/** An element with properties and children. */
+function make(tag, properties = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+/** The control that every page has for the limit: calls `moved(k)`, also at the start. */
+function sensitivity(slider, moved) {
+  const move = () => {
+    const k = Number(slider.value);
+    slider.setAttribute("aria-valuetext", `limit ${limitText(k)}`);
+    drawAtLimit(k);
+    moved(k);
+  };
+  slider.addEventListener("input", move);
+  move();
+  return (k) => {
+    slider.value = k;
+    move();
+  };
+}
+
+function limitText(k) {
+  return k === OWN_LIMIT ? "1, the detector’s own" : data.limits[k].toFixed(3);
+}
+
+function percent(share) {
+  return share === null || Number.isNaN(share) ? "–" : (100 * share).toFixed(1);
+}

@@ -64,7 +64,7 @@ def test_the_slider_says_what_an_evaluation_under_that_limit_says(opened, report
         expected = {name: f"{100 * getattr(again, name).value:.1f}" for name in ("ok", "nok", "avg")}
         assert rates(opened) == expected
         low, high = again.nok.low, again.nok.high
-        assert f"{100 * low:.0f}–{100 * high:.0f}" in opened.text_content("#rates")
+        assert f"{100 * low:.1f}–{100 * high:.1f}" in opened.text_content("#rates")
         cells = [int(text) for text in opened.locator("#confusion td").all_text_contents()]
         right = [round(again.ok.value * again.good), round(again.nok.value * again.defective)]
         assert cells == [right[0], again.good - right[0], again.defective - right[1], right[1]]

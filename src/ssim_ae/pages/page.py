@@ -15,7 +15,8 @@ from ssim_ae.images.colours import RAMP
 def page(room: str, title: str, data: Mapping[str, Any], scripts: tuple[str, ...]) -> str:
     """Return `<room>/page.html` with style, scripts and data put in; a policy in it lets nothing else run."""
     style = _part("pages", "look.css")
-    script = "\n".join([_part("pages", "picture.js"), *(_part(room, name) for name in scripts)])
+    shared = [_part("pages", name) for name in ("picture.js", "gallery.js")]
+    script = "\n".join([*shared, *(_part(room, name) for name in scripts)])
     shown = {**data, "limits": LIMITS.tolist(), "ramp": (RAMP / 255).round(4).tolist()}
     parts = {
         "title": escape(title),

@@ -4,7 +4,8 @@
 // anomaly map exceeds; SVG filters turn it into heatmap or outline at any of them. (Scripts on a page from the disk may
 // show pictures, but not read them.)
 
-const data = JSON.parse(document.getElementById("data").textContent);
+const $ = (id) => document.getElementById(id);
+const data = JSON.parse($("data").textContent);
 const OWN_LIMIT = data.limits.indexOf(1);
 const VIEWS = { original: "original", reconstruction: "reconstruction", heat: "heatmap", found: "found" };
 
@@ -64,7 +65,7 @@ function sensitivity(slider, moved) {
 }
 
 function limitText(k) {
-  return k === OWN_LIMIT ? "1, the detector’s own" : data.limits[k].toFixed(3);
+  return k === OWN_LIMIT ? "1, its own" : data.limits[k].toFixed(3);
 }
 
 function percent(share) {

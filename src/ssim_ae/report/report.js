@@ -1,8 +1,6 @@
 // The report: one limit, and all that follows from it.
 
-const $ = (id) => document.getElementById(id);
 const images = data.images;
-const called = (image, k) => image.score > data.limits[k];
 const state = { k: OWN_LIMIT, view: "found", shown: [], open: -1 };
 
 /** 95 % interval of a share (Wilson 1927). */
@@ -33,7 +31,7 @@ function ratesAt(k) {
 }
 
 function interval(bounds) {
-  return bounds && bounds[0] !== null ? `${(100 * bounds[0]).toFixed(0)}–${(100 * bounds[1]).toFixed(0)}` : "";
+  return bounds && bounds[0] !== null ? `${percent(bounds[0])}–${percent(bounds[1])}` : "";
 }
 
 function tile(name, told, figure) {
@@ -87,38 +85,11 @@ function showLine(k) {
 
 const cards = images.map((image, index) => {
   const address = (kind) => `images/${image.name.split("/").map(encodeURIComponent).join("/")}_${kind}`;
+  image.index = index;
+  image.small = address("small.jpg");
   image.layers = { original: address("origin.png"), reconstruction: address("rec.png"), levels: address("levels.png") };
-  const shown = picture({ ...image.layers, original: address("small.jpg") }, state.view, "");
-  const score = make("span", { textContent: image.score.toFixed(2) });
-  const verdict = make("span");
-  const button = make("button", { type: "button" },
-    make("div", { className: "name" }, make("span", { textContent: image.name, title: image.name })),
-    shown, make("div", { className: "scrub" }, ...Object.keys(VIEWS).map(() => make("i"))),
-    make("div", { className: "told" }, verdict, score));
-  button.addEventListener("click", () => openCloser(state.shown.indexOf(image)));
-  button.addEventListener("pointermove", (event) => {
-    if (event.pointerType !== "mouse") return;
-    const box = button.getBoundingClientRect();
-    const part = Math.floor((4 * (event.clientX - box.left)) / box.width);
-    shown.dataset.view = Object.keys(VIEWS)[Math.min(3, Math.max(0, part))];
-  });
-  button.addEventListener("pointerleave", () => (shown.dataset.view = state.view));
-  const item = make("li", {}, button);
-  return { image, index, item, button, shown, verdict, nok: null };
+  return card(image, state, () => openCloser(state.shown.indexOf(image)));
 });
-
-/** Write the verdicts that are other than before. */
-function judge(k) {
-  for (const card of cards) {
-    const nok = called(card.image, k);
-    if (card.nok === nok) continue;
-    card.nok = nok;
-    const wrong = nok !== card.image.defective;
-    card.item.classList.toggle("wrong", wrong);
-    card.verdict.textContent = (nok ? "nok" : "ok") + (wrong ? (nok ? ", false alarm" : ", missed") : "");
-    card.button.setAttribute("aria-label", `${card.image.name}, score ${card.image.score.toFixed(2)}, ${card.verdict.textContent}`);
-  }
-}
 
 const JUDGED = {
   "all images": () => true,
@@ -132,7 +103,7 @@ const ORDERS = {
   "highest score first": (a, b) => b.image.score - a.image.score,
   "lowest score first": (a, b) => a.image.score - b.image.score,
   "closest to the limit": (a, b) => distance(a) - distance(b),
-  name: (a, b) => a.index - b.index,
+  name: (a, b) => a.image.index - b.image.index,
 };
 const distance = (card) => Math.abs(Math.log(Math.max(card.image.score, 1e-9) / data.limits[state.k]));
 
@@ -153,11 +124,6 @@ function filter() {
   $("count").textContent = `${state.shown.length} of ${images.length} images`;
 }
 
-function look(view) {
-  state.view = view;
-  for (const card of cards) card.shown.dataset.view = view;
-}
-
 // One image, closer
 
 function openCloser(index) {
@@ -167,8 +133,7 @@ function openCloser(index) {
   $("closer-name").textContent = image.name;
   const nok = called(image, state.k);
   $("closer-told").textContent = `score ${image.score.toFixed(4)}, ${nok ? "nok" : "ok"} at limit ${data.limits[state.k].toFixed(3)}; truly ${image.defective ? `defective: ${image.type}` : "good"}`;
-  $("four").replaceChildren(...Object.entries(VIEWS).map(([view, caption]) =>
-    make("figure", {}, picture(image.layers, view, `${image.name}: ${caption}`), make("figcaption", { textContent: caption }))));
+  $("four").replaceChildren(...allViews(image));
   $("previous").disabled = index === 0;
   $("next").disabled = index === state.shown.length - 1;
   if (!$("closer").open) $("closer").showModal();
@@ -196,11 +161,7 @@ $("summary").textContent = data.summary;
 $("images").textContent = data.heading;
 $("figures").hidden = !data.defective;
 $("origin").replaceChildren(...data.origin.map((text) => make("p", { textContent: text })));
-$("view").append(...Object.entries(VIEWS).map(([view, caption]) => {
-  const radio = make("input", { type: "radio", name: "view", value: view, checked: view === state.view });
-  radio.addEventListener("change", () => look(view));
-  return make("label", {}, radio, make("span", { textContent: caption }));
-}));
+viewChoice($("view"), state, cards);
 $("legend").innerHTML = `<i class="key found"></i> found` + (data.defective ? ` &ensp;<i class="key truth"></i> ground truth` : "");
 options("type", ["all types", ...new Set(images.map((image) => image.type))]);
 options("judged", Object.keys(JUDGED).filter((name) => data.defective || !["mistakes", "missed", "false alarms"].includes(name)));
@@ -225,7 +186,7 @@ const moveTo = sensitivity($("limit"), (k) => {
   showRates(rates);
   showTypes(k);
   showLine(k);
-  judge(k);
+  for (const card of cards) judge(card, k);
   filter();
   $("at").textContent = `limit ${limitText(k)}`;
   $("back").hidden = k === OWN_LIMIT;

@@ -1,0 +1,25 @@
+"""See all of it on the built-in data set, in minutes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ssim_ae.arguments import Parser
+from ssim_ae.commands.outcome import print_evaluation, print_thresholds
+
+
+def arguments(parser: Parser) -> None:
+    """Say what can be given."""
+    parser.add_argument("folder", nargs="?", default="demo", help="where all of it goes (demo)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it; return the exit status."""
+    from ssim_ae.demo import demo
+
+    for run, evaluation in demo(Path(options.folder)):
+        print_evaluation(evaluation, run.dataset, run.folder / "report", image_level=True)
+        print_thresholds(run.detector_path)
+        print(flush=True)
+    return 0

@@ -1,0 +1,47 @@
+"""Inspect images: a line each."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ssim_ae.arguments import Parser
+from ssim_ae.commands import NOK_FOUND, UNUSABLE
+
+
+def arguments(parser: Parser) -> None:
+    """Say what can be given."""
+    parser.add_argument("detector", help="a detector file, or a run's folder")
+    parser.add_argument("images", nargs="+", help="files, folders or patterns")
+    parser.add_argument("--csv", metavar="FILE", help="write a line an image")
+    parser.add_argument("--json", metavar="FILE", help="write the same as JSON")
+    parser.add_argument("--overlays", metavar="FOLDER", help="write a heatmap with the defects outlined, an image each")
+    parser.add_argument("--fail-on-nok", action="store_true", help=f"exit with {NOK_FOUND} if an image is defective")
+    parser.add_argument("--device_target", default="auto", help="auto, CPU, GPU or Ascend")
+    parser.add_runtime()
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it; return the exit status."""
+    from ssim_ae.detection.detector import Detector
+    from ssim_ae.detection.predictions import predict, write_csv, write_json
+    from ssim_ae.images.folders import expand
+    from ssim_ae.places import local, written
+
+    paths = expand([local(place) for place in options.images])
+    detector = Detector.load(
+        local(options.detector), runtime=options.runtime, device_target=options.device_target, threads=options.threads
+    )
+    found = []
+    with written(options.overlays) as overlays, written(options.csv) as table, written(options.json) as document:
+        for prediction in predict(detector, paths, overlays):
+            found.append(prediction)
+            stream = sys.stderr if prediction.error else sys.stdout
+            print(prediction, file=stream, flush=True)
+        if table:
+            write_csv(table, found)
+        if document:
+            write_json(document, found)
+    if any(prediction.error for prediction in found):
+        return UNUSABLE
+    return NOK_FOUND if options.fail_on_nok and any(prediction.verdict == "nok" for prediction in found) else 0

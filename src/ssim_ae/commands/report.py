@@ -1,0 +1,43 @@
+"""Write a page about a detector: figures, curves, every test image."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ssim_ae.arguments import Parser
+from ssim_ae.commands.outcome import report_into
+from ssim_ae.errors import InputError
+
+
+def arguments(parser: Parser) -> None:
+    """Say what can be given."""
+    parser.add_argument("detector", help="a detector file, or a run's folder")
+    parser.add_argument("folder", nargs="?", help="data set to show it on (the one it was trained on)")
+    parser.add_argument("--output", metavar="FOLDER", help="where the page goes (report, beside the detector)")
+    parser.add_argument("--format", metavar="png|svg", help="write the curves as figures for a paper too")
+    parser.add_runtime()
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it; return the exit status."""
+    from ssim_ae.detection.detector import Detector, detector_path
+    from ssim_ae.images.folders import find_dataset
+    from ssim_ae.places import local, written
+
+    if options.format not in (None, "png", "svg"):
+        raise InputError(f"--format: should be png or svg, not {options.format!r}")
+    if options.format:
+        from ssim_ae.report.plots import plot
+    path = detector_path(Path(local(options.detector)))
+    detector = Detector.load(path, runtime=options.runtime, threads=options.threads)
+    config = detector.config
+    root = local(options.folder or config.dataset_path)
+    dataset = find_dataset(root, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
+    with written(options.output) as output:
+        folder = output or path.parent / "report"
+        evaluation = report_into(folder, path, detector, dataset, config)
+        if options.format:
+            for figure in plot(evaluation, path.parent, folder, options.format):
+                print(f"figure: {figure}")
+    return 0

@@ -1,0 +1,56 @@
+"""Learn a detector from good images."""
+
+from __future__ import annotations
+
+import argparse
+
+from ssim_ae.arguments import Parser
+from ssim_ae.commands import INTERRUPTED
+from ssim_ae.commands.given import keys_given
+from ssim_ae.commands.outcome import print_thresholds, report_into
+from ssim_ae.errors import InputError
+
+
+def arguments(parser: Parser) -> None:
+    """Say what can be given."""
+    parser.add_argument("folder", nargs="?", help="good images, or a data set in MVTec AD's layout")
+    parser.add_argument("--config_path", metavar="YAML", help="settings; those on the command line come on top")
+    parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where the run's folder is made (runs)")
+    parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run")
+    parser.add_argument("--skip-bad", action="store_true", help="go on without the images that cannot be read")
+    parser.add_config_keys()
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it; return the exit status."""
+    from ssim_ae.config import Config
+    from ssim_ae.detection.detector import Detector
+    from ssim_ae.places import local, local_config, results_folder, send_back, send_results
+    from ssim_ae.training.train import train
+
+    given = keys_given(options)
+    if options.folder:
+        given["dataset_path"] = options.folder
+    if options.resume and (given or options.config_path):
+        raise InputError("--resume goes on under the run's own config: no other settings can be given")
+    config = Config.read(options.config_path, given)
+    results = config.train_url or options.runs
+    if options.resume:
+        trained = train(config, resume=local(options.resume), skip_bad=options.skip_bad)
+    else:
+        trained = train(local_config(config), runs=results_folder(results), skip_bad=options.skip_bad)
+    if not trained.writes:
+        return 0
+    if trained.finished and trained.config.run_eval:
+        detector = Detector.load(trained.detector_path, device_target=trained.config.device_target)
+        report_into(trained.folder / "report", trained.detector_path, detector, trained.dataset, trained.config)
+    print_thresholds(trained.detector_path)
+    if options.resume:
+        send_back(trained.folder, options.resume)
+    else:
+        send_results(trained.folder, results)
+    if not trained.finished:
+        skipping = " --skip-bad" if options.skip_bad else ""
+        print(f"stopped early; go on with: ssim-ae train --resume {trained.folder}{skipping}")
+        return INTERRUPTED
+    return 0

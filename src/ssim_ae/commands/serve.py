@@ -19,7 +19,7 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("--token", help="who asks has to give it (SSIM_AE_TOKEN of the environment)")
     parser.add_argument("--queue", type=int, default=32, help="images that may wait for a core (32)")
     parser.add_argument("--max_mb", type=int, default=32, help="size of a request, MiB (32)")
-    parser.add_argument("--max_megapixels", type=int, default=40, help="size of an image, million px (40)")
+    parser.add_argument("--max_megapixels", type=int, default=25, help="size of an image, million px (25)")
     parser.add_argument("--timeout", type=float, default=30, help="for a request, seconds (30)")
     parser.add_argument("--device_target", default="auto", help="auto, CPU, GPU or Ascend")
     parser.add_runtime()

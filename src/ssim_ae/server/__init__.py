@@ -1,0 +1,1 @@
+"""The server: images come in over HTTP, or into a folder; answers go out as JSON."""

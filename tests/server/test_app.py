@@ -1,0 +1,280 @@
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.measure import label, regionprops
+
+from ssim_ae import Detector
+from ssim_ae.detection.levels import levels_picture
+from ssim_ae.detection.predictions import predict
+from ssim_ae.images import colours
+from ssim_ae.images.files import read
+from ssim_ae.server.answers import PICTURES
+from ssim_ae.server.inspector import Inspector
+
+PNG = {"Content-Type": "image/png"}
+GIF = b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
+KINDS = [(suffix, mode) for suffix in ("png", "jpg", "bmp", "tif", "webp") for mode in ("RGB", "L")]
+KINDS += [("png", "I;16"), ("tif", "I;16"), ("png", "RGBA"), ("tif", "RGBA"), ("webp", "RGBA")]
+
+
+def ask(client, data, **query):
+    answer = client.post("/v1/inspect", content=data, headers=PNG, params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def picture(answer, name):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["pictures"][name]))))
+
+
+def box(defect):
+    return defect["x"], defect["y"], defect["width"], defect["height"]
+
+
+@pytest.fixture(scope="module")
+def large(images, tmp_path_factory):
+    """A defective image of a size and shape of its own."""
+    path = tmp_path_factory.mktemp("large") / "large.png"
+    defective = next(path for path in images if path.parent.name == "hole")
+    Image.open(defective).resize((210, 150)).save(path)
+    return path
+
+
+def test_answers_are_those_of_the_detector(client, detector, images):
+    for path, predicted in zip(images, predict(detector, images), strict=True):
+        inspection = detector.inspect(path)
+        answer = ask(client, path.read_bytes())
+        assert (answer["verdict"], answer["score"]) == (predicted.verdict, predicted.score)
+        assert (answer["verdict"], answer["score"]) == (inspection.verdict, inspection.score)
+        assert answer["defect_share"] == predicted.defect_share
+        assert [(*box(defect), defect["score"]) for defect in answer["defects"]] == inspection.defects()
+        assert (answer["detector"], answer["name"], answer["limit"]) == ("twill", "", 1)
+        assert answer["pictures"] == {} and min(answer["milliseconds"].values()) >= 0
+
+
+def test_real_images_get_the_scores_of_predict(client, detector, bottle):
+    paths = sorted((bottle / "test").rglob("*.png"))
+    answers = [ask(client, path.read_bytes()) for path in paths]
+    predicted = predict(detector, paths)
+    assert [(answer["verdict"], answer["score"], answer["defect_share"]) for answer in answers] == [
+        (one.verdict, one.score, one.defect_share) for one in predicted
+    ]
+    assert len(paths) == 83
+
+
+def test_the_pictures_are_those_of_the_inspection(client, detector, large):
+    answer = ask(client, large.read_bytes(), pictures=PICTURES)
+    inspection = detector.inspect(large)
+    assert tuple(answer["pictures"]) == PICTURES and (answer["width"], answer["height"]) == (210, 150)
+    assert np.array_equal(picture(answer, "mask") > 0, inspection.mask)
+    assert picture(answer, "mask").shape == (150, 210)
+    assert np.array_equal(picture(answer, "levels"), levels_picture(inspection.levels))
+    for name in ("heatmap", "inspected", "reconstruction"):
+        assert np.array_equal(picture(answer, name), getattr(inspection, name))
+
+
+@pytest.mark.parametrize("sensitivity", [0.5, 2, 8])
+def test_sensitivity_is_what_lower_thresholds_would_be(client, tiny_run, large, sensitivity):
+    answer = ask(client, large.read_bytes(), sensitivity=sensitivity, pictures=["mask", "heatmap"])
+    other = Detector.load(tiny_run.folder, device_target="CPU")
+    other.thresholds = other.thresholds._make(value / sensitivity for value in other.thresholds)
+    inspection = other.inspect(large)
+    assert answer["limit"] == 1 / sensitivity
+    assert answer["verdict"] == inspection.verdict
+    assert answer["score"] == pytest.approx(inspection.score / sensitivity)
+    assert answer["defect_share"] == inspection.defect_share
+    assert [box(defect) for defect in answer["defects"]] == [defect[:4] for defect in inspection.defects()]
+    assert np.array_equal(picture(answer, "mask") > 0, inspection.mask)
+    assert np.array_equal(picture(answer, "heatmap"), colours.heatmap(inspection.image, inspection.anomaly_map))
+
+
+def test_sensitivity_changes_the_verdict(client, detector, images):
+    path = max(images, key=lambda path: detector.inspect(path).score)
+    score = detector.inspect(path).score
+    assert 0.2 < score < 7
+    assert ask(client, path.read_bytes(), sensitivity=1.01 / score)["verdict"] == "nok"
+    least = ask(client, path.read_bytes(), sensitivity=0.99 / score)
+    assert (least["verdict"], least["defects"], least["defect_share"]) == ("ok", [], 0)
+
+
+def test_boxes_are_those_of_the_mask(client, large):
+    answer = ask(client, large.read_bytes(), sensitivity=3, pictures="mask")
+    expected = {
+        (region.bbox[1], region.bbox[0], region.bbox[3] - region.bbox[1], region.bbox[2] - region.bbox[0])
+        for region in regionprops(label(picture(answer, "mask") > 0, connectivity=2))
+    }
+    assert expected and {box(defect) for defect in answer["defects"]} == expected
+    assert answer["defect_share"] == np.mean(picture(answer, "mask") > 0)
+
+
+@pytest.mark.parametrize(("suffix", "mode"), KINDS)
+def test_every_kind_of_image(client, detector, images, tmp_path, suffix, mode):
+    path = tmp_path / f"image.{suffix}"
+    gray = np.asarray(Image.open(images[0]).convert("L"))
+    if mode == "I;16":
+        Image.fromarray(gray.astype(np.uint16) * 257).save(path)
+    else:
+        Image.open(images[0]).convert(mode).save(path)
+    media_type = {"jpg": "image/jpeg", "tif": "image/tiff"}.get(suffix, f"image/{suffix}")
+    raw = client.post("/v1/inspect", content=path.read_bytes(), headers={"Content-Type": media_type})
+    form = client.post("/v1/inspect", files={"image": (path.name, path.read_bytes(), media_type)})
+    assert raw.json()["score"] == form.json()["score"] == detector.inspect(path).score
+    assert (raw.json()["name"], form.json()["name"]) == ("", path.name)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (3, 2)])
+def test_the_smallest_images(client, detector, tmp_path, size):
+    path = tmp_path / "small.png"
+    Image.new("RGB", size, (9, 99, 199)).save(path)
+    answer = ask(client, path.read_bytes(), sensitivity=8, pictures=PICTURES)
+    assert answer["score"] == detector.inspect(path).score
+    assert picture(answer, "mask").shape == size[::-1] == read(path).shape[:2]
+
+
+def test_no_image_is_written_to_a_disk(client, monkeypatch, rng):
+    def roll_over(_file):
+        raise AssertionError
+
+    monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", roll_over)
+    buffer = io.BytesIO()
+    Image.fromarray(rng.integers(0, 255, (1000, 1000, 3), np.uint8)).save(buffer, "PNG")
+    assert len(buffer.getvalue()) > 2 * 2**20
+    assert client.post("/v1/inspect", files={"image": buffer.getvalue()}).status_code == 200
+
+
+def test_a_batch_is_answered_in_order_and_goes_on_after_a_bad_image(client, detector, images):
+    files = [("images", (path.name, path.read_bytes())) for path in images]
+    files[1:1] = [("images", ("bad.png", b"not an image"))]
+    answers = client.post("/v1/inspect/batch", files=files, params={"pictures": "mask"}).json()
+    assert answers.pop(1) == {"name": "bad.png", "error": "bad.png: not an image, or damaged"}
+    assert [answer["name"] for answer in answers] == [path.name for path in images]
+    assert [answer["score"] for answer in answers] == [detector.inspect(path).score for path in images]
+    assert all(list(answer["pictures"]) == ["mask"] for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("data", "detail"),
+    [
+        (b"", "image: an empty file"),
+        (b"\0" * 1000, "image: not an image, or damaged"),
+        (b"../../etc/passwd", "image: not an image, or damaged"),
+        (GIF, "image: GIF is not supported; save it as PNG, JPEG, BMP, TIFF or WebP"),
+    ],
+)
+def test_what_is_no_image_is_400(client, data, detail):
+    answer = client.post("/v1/inspect", content=data, headers={"Content-Type": "application/octet-stream"})
+    assert (answer.status_code, answer.json()) == (400, {"detail": detail})
+
+
+def test_a_cut_image_is_400(client, image):
+    answer = client.post("/v1/inspect", files={"image": ("017.png", image[: len(image) // 2])})
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith("017.png: damaged (")
+
+
+@pytest.mark.parametrize("side", [6400, 60_000])
+def test_a_decompression_bomb_is_400(client, hollow_png, side):
+    answer = client.post("/v1/inspect", content=hollow_png(side), headers=PNG)
+    assert answer.status_code == 400 and "more than the 25,000,000 px accepted" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "detail"),
+    [
+        ({"detector": "nail"}, 404, "no such detector 'nail'; there are: twill"),
+        ({"detector": "../../etc/passwd"}, 404, "no such detector '../../etc/passwd'; there are: twill"),
+        ({"sensitivity": "9"}, 422, "sensitivity: "),
+        ({"sensitivity": "0.1"}, 422, "sensitivity: "),
+        ({"sensitivity": "nan"}, 422, "sensitivity: "),
+        ({"sensitivity": "much"}, 422, "sensitivity: "),
+        ({"pictures": "photo"}, 422, "pictures: "),
+        ({"sensitivty": "2"}, 422, "sensitivty: "),
+    ],
+)
+def test_what_cannot_be_asked(client, image, query, status, detail):
+    for path in ("/v1/inspect", "/v1/inspect/batch"):
+        answer = client.post(path, files={"image": image}, params=query)
+        assert answer.status_code == status and answer.json()["detail"].startswith(detail)
+
+
+@pytest.mark.parametrize(
+    ("path", "request_", "status", "detail"),
+    [
+        ("/v1/inspect", {"content": b"x", "headers": {"Content-Type": "text/plain"}}, 415, "text/plain is not supp"),
+        ("/v1/inspect", {"content": b"x"}, 415, "no content type is not supported; send image/png, "),
+        ("/v1/inspect", {"data": {"image": "x"}}, 415, "application/x-www-form-urlencoded is not supported"),
+        ("/v1/inspect/batch", {"content": b"x", "headers": PNG}, 415, "image/png is not supported; send multipart/fo"),
+        ("/v1/inspect", {"files": {"picture": b"x"}}, 422, "the form should have the file field 'image' and no"),
+        ("/v1/inspect", {"files": {"image": (None, b"x")}}, 422, "the form should have the file field 'image' and no"),
+        ("/v1/inspect", {"files": {"a": (None, b""), "image": b"x"}}, 422, "the form should have the file field"),
+        ("/v1/inspect", {"files": {"a": (None, b"x"), "b": (None, b"x")}}, 400, "Too many fields"),
+        ("/v1/inspect", {"files": [("image", b"x"), ("image", b"y")]}, 400, "Too many files"),
+        ("/v1/inspect/batch", {"files": {"image": b"x"}}, 422, "the form should have the file field 'images' and no"),
+        ("/v1/inspect/batch", {"files": [("images", b"x")] * 65}, 400, "Too many files. Maximum number of files is 64"),
+        (
+            "/v1/inspect",
+            {"content": b"x", "headers": {"Content-Type": "multipart/form-data"}},
+            400,
+            "Missing boundary in multipart",
+        ),
+    ],
+)
+def test_bodies_that_are_not_as_they_should_be(client, path, request_, status, detail):
+    answer = client.post(path, **request_)
+    assert answer.status_code == status and answer.json()["detail"].startswith(detail)
+
+
+def test_several_detectors_and_the_first_is_the_default(serve, tiny_run, detector, images):
+    strict = Detector.load(tiny_run.folder, device_target="CPU")
+    strict.thresholds = strict.thresholds._make(value / 4 for value in strict.thresholds)
+    with Inspector({"usual": detector, "strict": strict}) as inspector, serve(inspector) as client:
+        data = images[0].read_bytes()
+        usual, asked, other = (
+            ask(client, data, **query) for query in ({}, {"detector": "usual"}, {"detector": "strict"})
+        )
+        assert usual["score"] == asked["score"] and other["score"] == pytest.approx(4 * usual["score"])
+        assert [answer["detector"] for answer in (usual, asked, other)] == ["usual", "usual", "strict"]
+        first, second = client.get("/v1/detectors").json()
+        assert first == {
+            "name": "usual",
+            "runtime": "OnnxRuntime",
+            "thresholds": detector.thresholds._asdict(),
+            "dataset": "twill",
+            "size": 64,
+            "channels": 3,
+            "min_area": 1,
+        }
+        assert (second["name"], second["thresholds"]) == ("strict", strict.thresholds._asdict())
+
+
+def test_what_is_counted(serve, detector, images):
+    with Inspector({"twill": detector}) as inspector, serve(inspector) as client:
+        for path in images:
+            ask(client, path.read_bytes())
+        client.post("/v1/inspect", content=b"", headers=PNG)
+        client.get("/no/such/place")
+        lines = dict(line.rsplit(" ", 1) for line in client.get("/metrics").text.splitlines() if line[0] != "#")
+    verdicts = [detector.inspect(path).verdict for path in images]
+    for verdict in set(verdicts):
+        name = f'ssim_ae_inspections_total{{detector="twill",verdict="{verdict}"}}'
+        assert float(lines[name]) == verdicts.count(verdict)
+    assert float(lines['ssim_ae_inspections_total{detector="twill",verdict="error"}']) == 1
+    assert float(lines['ssim_ae_inspection_seconds_count{detector="twill"}']) == len(images)
+    assert float(lines['ssim_ae_requests_total{path="/v1/inspect",status="200"}']) == len(images)
+    assert float(lines['ssim_ae_requests_total{path="/v1/inspect",status="400"}']) == 1
+    assert float(lines['ssim_ae_requests_total{path="other",status="404"}']) == 1
+    assert float(lines["ssim_ae_places_taken"]) == float(lines["ssim_ae_refused_total"]) == 0
+
+
+def test_it_says_that_it_lives_and_nothing_about_itself(client):
+    answer = client.get("/healthz")
+    assert answer.json() == {"status": "ok"}
+    assert answer.headers["X-Content-Type-Options"] == "nosniff" and "Server" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/v1/watched", "/v1/watched/1", "/../../etc/passwd", "/v1"])
+def test_there_is_nothing_else(client, path):
+    assert client.get(path).status_code == 404

@@ -22,7 +22,7 @@ from ssim_ae.detection.levels import levels_picture
 from ssim_ae.errors import InputError
 from ssim_ae.images import colours
 from ssim_ae.images.files import decode, png
-from ssim_ae.machine import cores, keep_freed_memory, one_blas_thread
+from ssim_ae.machine import cores, one_blas_thread
 from ssim_ae.server.answers import Answer, Box, DetectorInfo, Milliseconds, Picture
 from ssim_ae.server.limits import Limits
 from ssim_ae.server.metrics import Metrics
@@ -61,7 +61,6 @@ class Inspector:
         with ExitStack() as opening:
             begins = [opening.enter_context(detector.runtime.workers()) for detector in self.detectors.values()]
             opening.enter_context(one_blas_thread())
-            keep_freed_memory()
             self.pool = opening.enter_context(ThreadPoolExecutor(self.workers, initializer=lambda: _call(begins)))
             self.opened = opening.pop_all()
         return self

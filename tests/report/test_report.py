@@ -74,6 +74,7 @@ def test_large_images_get_small_pictures(tiny_run, fabric_folder, tmp_path):
 def test_the_page_takes_nothing_from_the_network(reported):
     html = (reported[2] / "index.html").read_text()
     assert not re.search(r"(https?:)?//[a-z0-9.-]+\.[a-z]{2,}", html)
+    assert "default-src 'none'" in html and "unsafe" not in html
 
 
 def test_good_images_alone(good_alone):

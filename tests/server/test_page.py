@@ -75,6 +75,19 @@ def test_the_slider_moves_verdicts(open_page, client, images):
         assert page.text_content("#verdict") == verdicts[0]
 
 
+def test_what_was_inspected_before_can_be_looked_at_again(open_page, client, images):
+    page = open_page(client)
+    for path in (images[0], images[-1]):
+        drop(page, path)
+        said(page, path.name)
+        page.evaluate("say('')")
+    later = page.text_content("#told")
+    page.locator(".gallery button").nth(1).click()
+    assert page.text_content("#told") != later
+    page.click("#clear")
+    assert page.locator(".gallery li").count() == 0 and not page.is_visible("#result")
+
+
 def test_the_history_can_be_taken_away_as_csv(open_page, client, images, tmp_path):
     page = open_page(client)
     odd = tmp_path / 'a, "b".png'
@@ -130,6 +143,7 @@ def test_an_image_of_the_watched_folder_appears(open_page, serve, loaded, images
         page = open_page(client)
         shutil.copy(images[2], tmp_path / "came.png")
         said(page, "came.png")
+        page.wait_for_timeout(1500)  # it looks again every second
         assert page.locator(".gallery li").count() == 1
         page.close()
 

@@ -97,7 +97,9 @@ class Config(BaseModel):
 
     # evaluation and output
     image_level: bool = Field(True, description="closing line with ok / nok / avg of images; False: of pixels, and AUC")
-    run_eval: bool = Field(True, description="evaluate on the test images after training, if there are any")
+    run_eval: bool = Field(
+        True, description="write the report after training: on the test images, or on held-out good ones"
+    )
     checkpoint_path: str = Field("", description="detector file that eval.py uses")
     save_dir: str = Field("./output", description="eval.py writes its pictures to a new folder in here")
 

@@ -1,3 +1,5 @@
+import struct
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -58,6 +60,15 @@ def test_exif_orientation_is_respected(tmp_path):
     [
         ("empty.png", b"", "an empty file"),
         ("text.png", b"these are not pixels", "not an image, or damaged"),
+        (
+            "dds.png",
+            b"DDS "
+            + struct.pack("<7I", 124, 7, 4, 4, 0, 0, 0)
+            + bytes(44)
+            + struct.pack("<II4s", 32, 4, b"ZZZZ")
+            + bytes(40),
+            "not an image, or damaged",
+        ),
         ("bomb.png", 60_000, "more than the 89,478,485 px accepted"),
         ("large.png", 9_500, "more than the 89,478,485 px accepted"),
         ("lying.png", 100, "damaged"),

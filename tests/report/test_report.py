@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 from PIL import Image
 from tests.conftest import TINY
 
-from ssim_ae import Config, Detector, InputError, find_dataset, train
+from ssim_ae import Config, Detector, find_dataset, train
+from ssim_ae.cli import main
+from ssim_ae.detection.detector_file import read_detector
 from ssim_ae.detection.levels import levels_picture
 from ssim_ae.evaluation.figures import ALL
 from ssim_ae.images import fabric
@@ -87,13 +90,43 @@ def test_good_images_alone(good_alone):
     assert "held out" in data["summary"] and not run.dataset.test
 
 
-def test_without_its_held_out_images_there_is_nothing_to_show(good_alone, tmp_path):
+def test_good_images_it_has_never_seen(good_alone, tmp_path):
     other = fabric.make(tmp_path, classes=["twill"], train=3, good=1, defective=1, size=64, seed=9)[0]
     run, *_ = good_alone
-    detector = Detector.load(run.folder, device_target="CPU")
-    detector.config = detector.config.replace(dataset_path=str(other / "train" / "good"))
-    with pytest.raises(InputError, match="held-out images are gone"):
-        report(run.detector_path, detector, find_dataset(other / "train" / "good"), tmp_path / "report")
+    dataset = find_dataset(other / "train" / "good")
+    report(run.detector_path, Detector.load(run.folder, device_target="CPU"), dataset, tmp_path / "report")
+    data = data_of(tmp_path / "report")
+    assert data["summary"] == "3 good images that it did not learn from; no test images to measure with"
+
+
+def test_good_images_it_learned_from(tiny_config, fabric_folder, tmp_path):
+    run = train(tiny_config.replace(dataset_path=str(fabric_folder / "train" / "good"), holdout=0), runs=tmp_path)
+    report(run.detector_path, Detector.load(run.folder, device_target="CPU"), run.dataset, tmp_path / "report")
+    assert data_of(tmp_path / "report")["heading"] == "10 good images that it learned from"
+
+
+def test_a_limit_that_was_given_is_not_said_to_rest_on_images(tiny_run, fabric_folder, tmp_path, capsys):
+    line = ["threshold", str(tiny_run.folder), "--ssim_threshold", ".2", "--l1_threshold", ".1"]
+    assert main([*line, "--output", str(tmp_path / "given.safetensors")]) == 0
+    assert "thresholds: ssim 0.2, l1 0.1 (given)" in capsys.readouterr().out
+    assert main(["report", str(tmp_path / "given.safetensors")]) == 0
+    again = ["evaluate", str(tiny_run.folder), "--ssim_threshold", ".2", "--l1_threshold", ".1"]
+    assert main([*again, "--save_dir", str(tmp_path)]) == 0
+    for folder in ("report-given", "twill-1"):
+        data = data_of(tmp_path / folder)
+        assert data["where"] == "Its own limit was given by hand."
+        assert "No test image" not in " ".join(data["origin"]) and "given by hand" in data["origin"][0]
+    assert read_detector(tmp_path / "given.safetensors").thresholds == (0.2, 0.1)
+
+
+def test_losses_that_are_no_numbers(tiny_run, fabric_folder, tmp_path):
+    shutil.copytree(tiny_run.folder, tmp_path / "run")
+    history = tmp_path / "run" / "history.csv"
+    lines = history.read_text().splitlines()
+    history.write_text("\n".join([lines[0], *[line.replace(line.split(",")[2], "nan", 1) for line in lines[1:]]]))
+    detector = Detector.load(tmp_path / "run", device_target="CPU")
+    report(tmp_path / "run" / "detector.safetensors", detector, find_dataset(fabric_folder), tmp_path / "report")
+    assert [epoch["loss"] for epoch in data_of(tmp_path / "report")["history"]] == [None, None]
 
 
 def test_names_stay_names():

@@ -1,5 +1,6 @@
 import base64
 import io
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from ssim_ae.detection.levels import levels_picture
 from ssim_ae.detection.predictions import predict
 from ssim_ae.images import colours
 from ssim_ae.images.files import read
-from ssim_ae.server.answers import PICTURES
+from ssim_ae.server.answers import Picture
 from ssim_ae.server.inspector import Inspector
 
+PICTURES = get_args(Picture)
 PNG = {"Content-Type": "image/png"}
 GIF = b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
 KINDS = [(suffix, mode) for suffix in ("png", "jpg", "bmp", "tif", "webp") for mode in ("RGB", "L")]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from ssim_ae import InputError
-from ssim_ae.server import client as module
 from ssim_ae.server.answers import Failure
 from ssim_ae.server.client import Client
 from ssim_ae.server.inspector import Inspector
@@ -29,26 +28,16 @@ def test_a_file_or_its_bytes(asking, detector, images):
     assert (same.score, same.name, same.limit) == (answer.score, "", 0.5)
 
 
-def test_many_in_one_request_or_several(asking, detector, images, tmp_path, monkeypatch):
+def test_many_files_in_their_order_go_on_after_a_bad_one(asking, detector, images, tmp_path):
     bad = tmp_path / 'bad "ü\n.png'
     bad.write_bytes(b"no image")
-    paths = [*images[:2], bad, *images[2:]]
-    expected = [detector.inspect(path).score if path != bad else None for path in paths]
-    requests = []
-    answered = Client._answered
-    monkeypatch.setattr(Client, "_answered", lambda *given: requests.append(given) or answered(*given))
-    for most, count in ((64, 1), (2, -(-len(paths) // 2)), (1, len(paths))):
-        monkeypatch.setattr(module, "MAX_BATCH", most)
-        requests.clear()
-        answers = list(asking.inspect_many(paths))
-        assert [getattr(answer, "score", None) for answer in answers] == expected
-        assert isinstance(answers[2], Failure) and answers[2].error.endswith(": not an image, or damaged")
-        assert len(requests) == count
-    monkeypatch.setattr(module, "MAX_BATCH", 64)
-    monkeypatch.setattr(module, "BATCH_BYTES", 0)
-    requests.clear()
-    assert len(list(asking.inspect_many(paths))) == len(requests) == len(paths)
-    assert list(asking.inspect_many([])) == []
+    missing = tmp_path / "missing.png"
+    paths = [*images[:2], bad, missing, *images[2:]]
+    expected = [detector.inspect(path).score if path in images else None for path in paths]
+    answers = list(asking.inspect_many(paths))
+    assert [getattr(answer, "score", None) for answer in answers] == expected
+    assert isinstance(answers[2], Failure) and answers[2].error.endswith(": not an image, or damaged")
+    assert answers[3] == Failure(name="missing.png", error=f"{missing}: cannot be read: No such file or directory")
 
 
 def test_the_detectors(asking, detector):

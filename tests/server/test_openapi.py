@@ -41,7 +41,7 @@ def watch(inspector, images, tmp_path_factory):
     folder = tmp_path_factory.mktemp("watched")
     with Watch(folder, inspector, interval=0.05) as watching:
         shutil.copy(images[0], folder)
-        while not watching.count:
+        while not watching.after(0):
             time.sleep(0.01)
         yield watching
 

@@ -1,3 +1,4 @@
+import os
 import shutil
 import time
 
@@ -29,7 +30,14 @@ def folder(tmp_path, images):
 @pytest.fixture
 def watch(folder, inspector):
     with Watch(folder, inspector, interval=NEVER) as watching:
+        watching.number = 0
         yield watching
+
+
+def test_numbers_go_on_rising_when_a_server_is_started_again(folder, inspector):
+    first = Watch(folder, inspector).number
+    time.sleep(0.01)
+    assert Watch(folder, inspector).number > first
 
 
 def test_what_comes_in_is_inspected_and_what_was_there_is_not(watch, folder, images, detector):
@@ -94,12 +102,37 @@ def test_a_file_that_is_no_image_is_named_and_others_go_on(watch, folder, images
     assert good.name == "good.png"
 
 
+def test_whatever_goes_wrong_with_one_image_the_next_is_inspected(watch, folder, images, monkeypatch):
+    def broken(*_given):
+        raise NotImplementedError("no such compression")
+
+    copied(images[1], folder / os.fsdecode(b"caf\xe9.png"))
+    watch.look()
+    with monkeypatch.context() as patched:
+        patched.setattr(watch.inspector, "submit", broken)
+        watch.look()
+    copied(images[1], folder / "next.png")
+    watch.look()
+    watch.look()
+    first, second = results(watch)
+    assert first.error == "caf\ufffd.png: NotImplementedError('no such compression')"
+    assert second.verdict in ("ok", "nok") and second.model_dump_json()
+
+
+def test_a_name_that_is_no_text_can_be_sent(watch, folder, images):
+    copied(images[1], folder / os.fsdecode(b"caf\xe9.png"))
+    watch.look()
+    watch.look()
+    assert [answer.model_dump()["name"] for answer in results(watch)] == ["caf\ufffd.png"]
+    assert watch.after(0)[0].model_dump_json()
+
+
 def test_nothing_in_the_folder_is_changed(watch, folder, images):
     copied(images[1], folder / "new.png")
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
     watch.look()
     watch.look()
-    assert watch.count == 1
+    assert len(watch.after(0)) == 1
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()} == before
 
 
@@ -118,6 +151,7 @@ def test_a_folder_that_is_away_for_a_while(watch, folder, images):
 def test_only_so_many_answers_are_remembered(folder, inspector, images, monkeypatch):
     monkeypatch.setattr("ssim_ae.server.watch.REMEMBERED", 2)
     with Watch(folder, inspector, interval=NEVER) as watch:
+        watch.number = 0
         for number in range(3):
             copied(images[1], folder / f"{number}.png")
         watch.look()

@@ -7,6 +7,7 @@ import argparse
 from ssim_ae.arguments import Parser
 from ssim_ae.commands.given import detector_given, keys_given
 from ssim_ae.commands.outcome import report_into
+from ssim_ae.errors import InputError
 
 EVALUATION_KEYS = (
     *("checkpoint_path", "dataset_path", "img_suffix", "mask_suffix", "save_dir"),
@@ -40,6 +41,8 @@ def run(options: argparse.Namespace) -> int:
     config = read_detector(path).config.replace(**given)
     root = local(options.folder) if options.folder else config.dataset_path
     dataset = find_dataset(root, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
+    if not dataset.test:
+        raise InputError(f"{dataset.root}: no test images; looked in its folder test")
     how = {"device_target": config.device_target, "runtime": options.runtime, "threads": options.threads}
     detector = Detector.load(path, **how)
     results = asked.train_url or config.save_dir

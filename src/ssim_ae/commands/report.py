@@ -21,7 +21,8 @@ def arguments(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; return the exit status."""
-    from ssim_ae.detection.detector import Detector, detector_path
+    from ssim_ae.buckets import is_url
+    from ssim_ae.detection.detector import DETECTOR_NAME, Detector, detector_path
     from ssim_ae.images.folders import find_dataset
     from ssim_ae.places import local, written
 
@@ -29,13 +30,18 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--format: should be png or svg, not {options.format!r}")
     if options.format:
         from ssim_ae.report.plots import plot
+    if is_url(options.detector) and not options.output:
+        raise InputError("--output should say where the page goes: the detector is in an object store")
     path = detector_path(Path(local(options.detector)))
     detector = Detector.load(path, runtime=options.runtime, threads=options.threads)
     config = detector.config
-    root = local(options.folder or config.dataset_path)
+    place = options.folder or config.dataset_path
+    if not place:
+        raise InputError(f"{path}: does not know what it was trained on; name a data set")
+    root = local(place)
     dataset = find_dataset(root, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     with written(options.output) as output:
-        folder = output or path.parent / "report"
+        folder = output or path.parent / ("report" if path.name == DETECTOR_NAME else f"report-{path.stem}")
         evaluation = report_into(folder, path, detector, dataset, config)
         if options.format:
             for figure in plot(evaluation, path.parent, folder, options.format):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from math import inf
 from pathlib import Path
 
 from ssim_ae.arguments import Parser
@@ -27,11 +28,17 @@ def arguments(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; return the exit status."""
+    from ssim_ae.buckets import is_url
+    from ssim_ae.images.files import MAX_PIXELS
     from ssim_ae.server.limits import MIB, Limits
     from ssim_ae.server.serve import named, serve
 
-    if options.queue < 0 or min(options.max_mb, options.max_megapixels) < 1 or not options.timeout > 0:
+    if options.queue < 0 or min(options.max_mb, options.max_megapixels) < 1 or not 0 < options.timeout < inf:
         raise InputError("--queue should be at least 0, --max_mb and --max_megapixels at least 1, --timeout above 0")
+    if options.max_megapixels * 10**6 > MAX_PIXELS:
+        raise InputError(f"--max_megapixels should be at most {MAX_PIXELS // 10**6}")
+    if options.watch and is_url(options.watch):
+        raise InputError("--watch should name a folder on this machine")
     serve(
         named(options.detectors),
         host=options.host,

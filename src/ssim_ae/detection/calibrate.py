@@ -16,6 +16,7 @@ from ssim_ae.detection.thresholds import estimate, few_images_notes
 from ssim_ae.errors import InputError
 
 FOLDS = 5
+GIVEN = "given"  # the estimator, where there was none
 Image = TypeVar("Image")  # a path or a hash
 
 
@@ -27,7 +28,12 @@ class Calibration(NamedTuple):
 
 
 def calibrate(detector: Detector, paths: Sequence[Path], config: Config) -> Calibration:
-    """Estimate thresholds as `config` says from the good images at `paths`, without those that cannot be read."""
+    """Estimate thresholds as `config` says from the good images at `paths`, without those that cannot be read.
+
+    Where the config gives both, no image is looked at.
+    """
+    if min(given := Thresholds(config.ssim_threshold, config.l1_threshold)) >= 0:
+        return as_given(given)
     maps = []
     with progress("estimating thresholds", len(paths)) as bar:
         for found in detector.residuals_all(paths):
@@ -42,12 +48,18 @@ def calibrate(detector: Detector, paths: Sequence[Path], config: Config) -> Cali
         "percent": config.percent,
         "k_sigma": config.k_sigma,
         "min_area": config.min_area,
-        "given": {"ssim": config.ssim_threshold, "l1": config.l1_threshold},
+        "given": given._asdict(),
         "good_images": len(maps),
         "false_alarms": false_alarms(maps, config),
     }
     for text in few_images_notes(maps, config.percent):
         note(text)
+    return Calibration(thresholds, origin)
+
+
+def as_given(thresholds: Thresholds) -> Calibration:
+    """Return thresholds that somebody gave: they rest on no images, and promise nothing."""
+    origin = {"estimator": GIVEN, "given": thresholds._asdict(), "good_images": 0, "false_alarms": None}
     return Calibration(thresholds, origin)
 
 

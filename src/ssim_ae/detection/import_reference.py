@@ -9,7 +9,7 @@ import numpy as np
 
 from ssim_ae.config import Config
 from ssim_ae.console import note
-from ssim_ae.detection.calibrate import Calibration, calibrate, threshold_images
+from ssim_ae.detection.calibrate import Calibration, as_given, calibrate, threshold_images
 from ssim_ae.detection.detector import Detector
 from ssim_ae.detection.detector_file import DetectorFile, table_of, versions, write_detector
 from ssim_ae.detection.residuals import Thresholds
@@ -38,7 +38,11 @@ def import_reference(checkpoint: Path, config: Config, output: Path | None = Non
     if config.dataset_path:
         config = config.replace(dataset_path=str(Path(config.dataset_path).resolve()))
     file = DetectorFile(config, given, weights, {})
-    calibration = _estimated(file, good) if min(given) < 0 else _as_given(given)
+    if min(given) < 0:
+        calibration = _estimated(file, good)
+    else:
+        calibration = as_given(given)
+        note("the reference's own evaluation has an SSIM of another window: its ssim_threshold fits but roughly here")
     provenance = {
         "imported": checkpoint.name,
         "trained_images": [content_hash(path) for path in good],  # the reference holds none out
@@ -107,9 +111,3 @@ def _estimated(file: DetectorFile, good: Sequence[Path]) -> Calibration:
     calibration = calibrate(detector, threshold_images([], good), file.config)
     note("thresholds come from images it learned from (none held out): expect more false alarms on new ones")
     return calibration
-
-
-def _as_given(thresholds: Thresholds) -> Calibration:
-    note("the reference's own evaluation has an SSIM of another window: its ssim_threshold fits but roughly here")
-    origin = {"estimator": "given", "given": thresholds._asdict(), "good_images": 0, "false_alarms": None}
-    return Calibration(thresholds, origin)

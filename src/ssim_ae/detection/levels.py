@@ -16,7 +16,7 @@ def levels(anomaly: np.ndarray, min_area: int = 1) -> np.ndarray:
     So `levels > k` is exactly the mask at the limit LIMITS[k], without its regions of fewer than `min_area` px.
     """
     exceeded = np.searchsorted(LIMITS, anomaly, side="left").astype(np.uint8)
-    for level in range(int(exceeded.max()) if min_area > 1 else 0):
+    for level in np.unique(exceeded)[:-1] if min_area > 1 else ():
         above = exceeded > level
         exceeded[above & ~without_small_regions(above, min_area)] = level
     return exceeded

@@ -11,6 +11,8 @@ from ssim_ae.detection.detector_file import DetectorFile, read_detector, weights
 from ssim_ae.errors import InputError
 from ssim_ae.images.folders import content_hash, find_dataset
 
+ESTIMATED = {"ssim_threshold": -1.0, "l1_threshold": -1.0}  # unless they are given now
+
 
 def recalibrate(
     detector: Path, folder: Path | None, changes: Mapping[str, Any], output: Path | None = None
@@ -23,11 +25,14 @@ def recalibrate(
     source = detector_path(detector)
     file = read_detector(source)
     weights = weights_in(file)
-    config = file.config.replace(**changes)
+    config = file.config.replace(**ESTIMATED | dict(changes))
     target = output or source.with_name(f"{source.stem}-{config.threshold}.safetensors")
     if target.exists():
         raise InputError(f"{target}: exists already; name another file with --output")
-    paths = _unseen_images(file, folder) if folder else held_out_images(file, source)
+    if min(config.ssim_threshold, config.l1_threshold) >= 0:
+        paths = []  # nothing is estimated
+    else:
+        paths = _unseen_images(file, folder) if folder else held_out_images(file, source)
     calibration = calibrate(Detector.of(file), paths, config)
     provenance = file.provenance | {"thresholds": calibration.origin}
     write_detector(target, DetectorFile(config, calibration.thresholds, weights, provenance))
@@ -45,7 +50,7 @@ def _unseen_images(file: DetectorFile, folder: Path) -> list[Path]:
     return unseen
 
 
-def held_out_images(file: Detector | DetectorFile, source: Path) -> list[Path]:
+def held_out_images(file: DetectorFile, source: Path) -> list[Path]:
     """Return the good images that were held out of a detector's training. InputError where they are gone."""
     held_out, trained = (file.provenance.get(key, []) for key in ("held_out_images", "trained_images"))
     wanted = set(threshold_images(held_out, trained))

@@ -93,5 +93,5 @@ def _unidentified(file: BinaryIO) -> str:
         file.seek(0)
         with Image.open(file) as image:
             return f"{image.format} is not supported; save it as PNG, JPEG, BMP, TIFF or WebP"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except Exception:  # Pillow's decoders of other formats, too
         return "not an image, or damaged"

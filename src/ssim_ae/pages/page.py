@@ -1,6 +1,7 @@
 """One HTML file of a page's parts: it needs no server, and takes nothing from the network."""
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from hashlib import sha256
@@ -8,7 +9,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from ssim_ae.detection.levels import LIMITS
+from ssim_ae.detection.levels import LIMITS, STEPS
 from ssim_ae.images.colours import RAMP
 
 
@@ -17,7 +18,7 @@ def page(room: str, title: str, data: Mapping[str, Any], scripts: tuple[str, ...
     style = _part("pages", "look.css")
     shared = [_part("pages", name) for name in ("picture.js", "gallery.js")]
     script = "\n".join([*shared, *(_part(room, name) for name in scripts)])
-    shown = {**data, "limits": LIMITS.tolist(), "ramp": (RAMP / 255).round(4).tolist()}
+    shown = {**data, "limits": LIMITS.tolist(), "steps": STEPS, "ramp": (RAMP / 255).round(4).tolist()}
     parts = {
         "title": escape(title),
         "policy": (
@@ -29,10 +30,7 @@ def page(room: str, title: str, data: Mapping[str, Any], scripts: tuple[str, ...
         "data": json.dumps(shown, allow_nan=False, ensure_ascii=False).replace("<", "\\u003c"),
         "script": script,
     }
-    html = _part(room, "page.html")
-    for name, text in parts.items():
-        html = html.replace(f"{{{{{name}}}}}", text, 1)
-    return html
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _part(room, "page.html"))
 
 
 def _part(room: str, name: str) -> str:

@@ -32,11 +32,10 @@ function drawAtLimit(k) {
 
 /** A picture of layers {original, reconstruction, levels}, each an address; shows what `view` says. */
 function picture(layers, view, description) {
-  const frame = make("div", { className: "picture" });
+  const frame = make("div", { className: "picture", ...(description ? { role: "img", ariaLabel: description } : {}) });
   frame.dataset.view = view;
   for (const [layer, address] of Object.entries(layers)) {
-    const alt = layer === "original" ? description : "";
-    frame.append(make("img", { className: layer, loading: "lazy", decoding: "async", alt, src: address }));
+    frame.append(make("img", { className: layer, loading: "lazy", decoding: "async", alt: "", src: address }));
   }
   return frame;
 }
@@ -48,13 +47,16 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** The control that every page has for the limit: calls `moved(k)`, also at the start. */
-function sensitivity(slider, moved) {
+/** The slider that every page has for the limit: calls `moved(k)`, also at the start, and `rested(k)` once it rests. */
+function limitSlider(slider, moved, rested) {
+  let resting;
   const move = () => {
     const k = Number(slider.value);
     slider.setAttribute("aria-valuetext", `limit ${limitText(k)}`);
     drawAtLimit(k);
     moved(k);
+    clearTimeout(resting);
+    resting = setTimeout(() => rested(k), 400);
   };
   slider.addEventListener("input", move);
   move();
@@ -66,6 +68,11 @@ function sensitivity(slider, moved) {
 
 function limitText(k) {
   return k === OWN_LIMIT ? "1, its own" : data.limits[k].toFixed(3);
+}
+
+/** Where a score lies among the limits, as a number that need not be whole. */
+function levelOf(score) {
+  return OWN_LIMIT + data.steps * Math.log2(Math.max(score, 1e-9));
 }
 
 function percent(share) {

@@ -7,7 +7,7 @@ function histogram(place, images, low, high) {
   const bins = 56;
   let width;
   const x = (level) => SIDE + ((level - low) / (high - low)) * (width - 2 * SIDE);
-  const at = (score) => Math.min(high, Math.max(low, OWN_LIMIT + 40 * Math.log2(Math.max(score, 1e-9))));
+  const at = (score) => Math.min(high, Math.max(low, levelOf(score)));
   const kinds = data.defective ? ["good", "defective"] : ["good"];
   const row = 92;
   const height = kinds.length * row + 22;
@@ -44,7 +44,7 @@ function histogram(place, images, low, high) {
       );
     });
     const doublings = [0.125, 0.25, 0.5, 1, 2, 4, 8];
-    const ticks = (high - low > 120 ? doublings : [...doublings, 0.7, 0.85, 1.2, 1.4]).filter((tick) => at(tick) > low && at(tick) < high);
+    const ticks = (high - low > 3 * data.steps ? doublings : [...doublings, 0.7, 0.85, 1.2, 1.4]).filter((tick) => at(tick) > low && at(tick) < high);
     const labels = ticks.map((tick) => `<text x="${x(at(tick))}" y="${height - 4}" text-anchor="middle">${tick}</text>`);
     const bottom = kinds.length * row;
     const lines =

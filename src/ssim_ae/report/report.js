@@ -102,14 +102,19 @@ const JUDGED = {
 const ORDERS = {
   "highest score first": (a, b) => b.image.score - a.image.score,
   "lowest score first": (a, b) => a.image.score - b.image.score,
-  "closest to the limit": (a, b) => distance(a) - distance(b),
+  "closest to the limit": byDistance,
   name: (a, b) => a.image.index - b.image.index,
 };
-const distance = (card) => Math.abs(Math.log(Math.max(card.image.score, 1e-9) / data.limits[state.k]));
+
+function byDistance(a, b) {
+  const [near, far] = [a, b].map((card) => Math.abs(levelOf(card.image.score) - state.k));
+  return near - far;
+}
 
 function sort() {
   cards.sort(ORDERS[$("order").value]);
   $("gallery").replaceChildren(...cards.map((card) => card.item));
+  filter();
 }
 
 function filter() {
@@ -121,7 +126,8 @@ function filter() {
     if (card.item.hidden === shown) card.item.hidden = !shown;
     if (shown) state.shown.push(card.image);
   }
-  $("count").textContent = `${state.shown.length} of ${images.length} images`;
+  const count = `${state.shown.length} of ${images.length} images`;
+  if ($("count").textContent !== count) $("count").textContent = count; // it is said aloud
 }
 
 // One image, closer
@@ -155,7 +161,6 @@ function chart(title, draw, told = "") {
   return draw(place);
 }
 
-document.title = `${data.dataset}: report`;
 $("dataset").textContent = data.dataset;
 $("summary").textContent = data.summary;
 $("images").textContent = data.heading;
@@ -168,7 +173,7 @@ options("judged", Object.keys(JUDGED).filter((name) => data.defective || !["mist
 options("order", Object.keys(ORDERS));
 $("type").parentElement.hidden = !data.defective;
 
-const spread = images.map((image) => OWN_LIMIT + 40 * Math.log2(Math.max(image.score, 1e-9)));
+const spread = images.map((image) => levelOf(image.score));
 const low = Math.max(0, Math.min(OWN_LIMIT - 20, Math.floor(Math.min(...spread)) - 8));
 const high = Math.min(data.limits.length - 1, Math.max(OWN_LIMIT + 20, Math.ceil(Math.max(...spread)) + 8));
 Object.assign($("limit"), { min: low, max: high, value: OWN_LIMIT });
@@ -176,9 +181,8 @@ Object.assign($("limit"), { min: low, max: high, value: OWN_LIMIT });
 const drawHistogram = histogram($("histogram"), images, low, high);
 const moveOnRoc = data.roc && chart("ROC", (place) => rocCurve(place, data.roc), `area ${percent(data.figures.all.image_auroc[0])} %, by images`);
 if (data.history.length > 1) chart("Learning", (place) => lossCurves(place, data.history), "loss, 1 − SSIM");
-let speaking;
 
-const moveTo = sensitivity($("limit"), (k) => {
+const moveTo = limitSlider($("limit"), (k) => {
   state.k = k;
   const rates = ratesAt(k);
   drawHistogram(k);
@@ -190,11 +194,11 @@ const moveTo = sensitivity($("limit"), (k) => {
   filter();
   $("at").textContent = `limit ${limitText(k)}`;
   $("back").hidden = k === OWN_LIMIT;
-  clearTimeout(speaking);
-  speaking = setTimeout(() => {
-    const missed = data.defective ? `, ${rates.missed} of ${rates.nok.total} defective images missed` : "";
-    $("said").textContent = `limit ${limitText(k)}: ${rates.rejected} of ${rates.ok.total} good images called defective${missed}`;
-  }, 400);
+}, (k) => {
+  if (ORDERS[$("order").value] === byDistance) sort();
+  const rates = ratesAt(k);
+  const missed = data.defective ? `, ${rates.missed} of ${rates.nok.total} defective images missed` : "";
+  $("said").textContent = `limit ${limitText(k)}: ${rates.rejected} of ${rates.ok.total} good images called defective${missed}`;
 });
 sort();
 
@@ -203,7 +207,7 @@ $("where").textContent = data.where;
 $("back").addEventListener("click", () => moveTo(OWN_LIMIT));
 $("type").addEventListener("change", filter);
 $("judged").addEventListener("change", filter);
-$("order").addEventListener("change", () => { sort(); filter(); });
+$("order").addEventListener("change", sort);
 $("close").addEventListener("click", () => $("closer").close());
 $("previous").addEventListener("click", () => openCloser(state.open - 1));
 $("next").addEventListener("click", () => openCloser(state.open + 1));

@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-PICTURES = ("mask", "heatmap", "inspected", "reconstruction", "levels")
 MAX_BATCH = 64  # images in one request
 Picture = Literal["mask", "heatmap", "inspected", "reconstruction", "levels"]
 Verdict = Literal["ok", "nok"]
@@ -63,7 +62,7 @@ class Failure(BaseModel):
 class Watched(BaseModel):
     """An image that came into the watched folder."""
 
-    number: Annotated[int, _says("Counts the images that came in, from 1.", 7)]
+    number: Annotated[int, _says("Rises with every image that comes in.", 1767225600001)]
     result: Annotated[Answer | Failure, Field(description="What was found in it, or why it could not be inspected.")]
 
 

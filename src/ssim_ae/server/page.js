@@ -2,6 +2,7 @@
 
 const AT_ONCE = 2; // requests in flight
 const REMEMBERED = 200; // images shown
+const FAILURES = 20; // lines about others
 const state = { k: OWN_LIMIT, view: "found", cards: [], shown: null, waiting: [], running: 0, watched: 0, sent: 0, done: 0 };
 
 /** Ask the server. An error says why in a line. */
@@ -32,6 +33,7 @@ function work() {
       state.running -= 1;
       state.done += 1;
       if (state.done < state.sent) say(`${state.done} of ${state.sent}`);
+      else state.sent = state.done = 0;
       work();
     });
   }
@@ -45,7 +47,7 @@ async function inspect(file) {
   try {
     show(await patiently(() => ask(`/v1/inspect?${query}`, { method: "POST", body: form })), file.name);
   } catch (error) {
-    say(error.message.startsWith(file.name) ? error.message : `${file.name}: ${error.message}`);
+    fail(error.message.startsWith(file.name) ? error.message : `${file.name}: ${error.message}`);
   }
 }
 
@@ -61,6 +63,13 @@ async function patiently(attempt) {
   }
 }
 
+/** Keep a line about an image that could not be inspected. */
+function fail(text) {
+  $("failed").prepend(make("li", { textContent: text }));
+  $("failed").children[FAILURES]?.remove();
+  say(text);
+}
+
 function say(text) {
   $("status").textContent = text;
 }
@@ -71,14 +80,19 @@ function show(answer, name = answer.name) {
   const address = (name) => `data:image/png;base64,${answer.pictures[name]}`;
   const layers = { original: address("inspected"), reconstruction: address("reconstruction"), levels: address("levels") };
   const image = { ...answer, name: name || "image", layers, small: layers.original, time: new Date() };
-  const added = card(image, state, () => look(added));
+  const newest = !state.shown || state.shown === state.cards[0];
+  const added = card(image, state, () => {
+    look(added);
+    $("result").focus();
+    $("result").scrollIntoView({ block: "nearest" });
+  });
   judge(added, state.k);
   state.cards.unshift(added);
   $("gallery").prepend(added.item);
   for (const old of state.cards.splice(REMEMBERED)) old.item.remove();
   $("inspected").hidden = false;
   $("count").textContent = `${state.cards.length} images`;
-  look(added);
+  if (newest) look(added); // who looks at another one goes on looking
   say(`${image.name}: ${added.nok ? "nok" : "ok"}, score ${image.score.toFixed(4)}`);
 }
 
@@ -114,15 +128,24 @@ function csv() {
 
 async function follow() {
   try {
-    for (const { number, result } of await ask(`/v1/watched?after=${state.watched}`)) {
+    for (const { number, result } of (await ask(`/v1/watched?after=${state.watched}`)).slice(-REMEMBERED)) {
+      if (result.error) fail(result.error);
+      else await showWatched(number, result);
       state.watched = number;
-      if (result.error) say(result.error);
-      else show(await patiently(() => ask(`/v1/watched/${number}`)));
     }
   } catch (error) {
-    if (error.status !== 404) say(error.message);
+    say(error.message);
   }
   setTimeout(follow, 1000);
+}
+
+async function showWatched(number, { name, verdict, score }) {
+  try {
+    show(await patiently(() => ask(`/v1/watched/${number}`)));
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    fail(`${name}: ${verdict}, score ${score.toFixed(4)}; the file is gone`);
+  }
 }
 
 // The camera
@@ -161,20 +184,23 @@ async function introduce() {
     $("which").hidden = detectors.length < 2;
     $("about").textContent = detectors.map(({ name }) => name).join(", ") + (data.watching ? "; watching a folder" : "");
     $("asks").hidden = true;
-    if (data.watching) follow();
+    if (data.watching && !state.following) follow();
+    state.following = true;
   } catch (error) {
     say(error.message);
   }
 }
 
 Object.assign($("limit"), { min: 0, max: data.limits.length - 1, value: OWN_LIMIT });
-const moveTo = sensitivity($("limit"), (k) => {
+const moveTo = limitSlider($("limit"), (k) => {
   state.k = k;
   for (const card of state.cards) judge(card, k);
   tell();
   $("at").textContent = `limit ${limitText(k)}`;
   $("sensitivity").textContent = (1 / data.limits[k]).toPrecision(6);
   $("back").hidden = $("keep").hidden = k === OWN_LIMIT;
+}, () => {
+  if (state.shown) say(`${state.shown.image.name}: ${$("verdict").textContent} at limit ${limitText(state.k)}`);
 });
 viewChoice($("view"), state, state.cards);
 
@@ -213,6 +239,7 @@ $("clear").addEventListener("click", () => {
   state.cards.length = 0;
   state.shown = null;
   $("gallery").replaceChildren();
+  $("failed").replaceChildren();
   $("inspected").hidden = $("result").hidden = true;
   say("");
 });

@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 
+from ssim_ae.detection.levels import OCTAVES
 from ssim_ae.errors import InputError
 from ssim_ae.server.answers import Answer, DetectorInfo, Failure, Picture, Problem, Watched
 from ssim_ae.server.inspector import Inspector, Place, Question
@@ -16,7 +17,7 @@ from ssim_ae.server.uploads import BATCH_BODY, IMAGE_BODY, Upload, many_images, 
 from ssim_ae.server.watch import Watch
 
 RETRY_SECONDS = 1
-MOST_SENSITIVE = 8.0  # and least sensitive is its inverse, as are the limits of `levels`
+MOST_SENSITIVE = 2.0**OCTAVES  # the least is its inverse: as far as the limits of `levels` go
 PROBLEMS = {
     400: ("Damaged, or not an image.", "017.png: damaged (image file is truncated)"),
     401: ("The token is missing, or wrong.", "a token is needed"),

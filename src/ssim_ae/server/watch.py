@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections import deque
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -44,7 +46,7 @@ class Watch:
         self.detector = inspector.default
         self.entries: deque[Entry] = deque(maxlen=REMEMBERED)
         self.lock = Lock()
-        self.count = 0
+        self.number = int(1000 * time.time())  # those of a server that ran before are lower
         self.stopping = Event()
         self.thread = Thread(target=self._run, name="watch")
 
@@ -95,14 +97,15 @@ class Watch:
         self.taken[path] = stamp
         result = self._result(path)
         with self.lock:
-            self.count += 1
-            self.entries.append(Entry(path, stamp, Watched(number=self.count, result=result)))
+            self.number += 1
+            self.entries.append(Entry(path, stamp, Watched(number=self.number, result=result)))
 
     def _result(self, path: Path) -> Answer | Failure:
+        name = os.fsencode(path.name).decode(errors="replace")
         try:
-            return self.inspector.submit(path, Question(self.detector), path.name).result()
-        except InputError as error:
-            return Failure(name=path.name, error=str(error))
+            return self.inspector.submit(path, Question(self.detector), name).result()
+        except Exception as error:  # whatever it is, the images after it are looked at
+            return Failure(name=name, error=str(error) if isinstance(error, InputError) else f"{name}: {error!r}")
 
 
 def _stamp(path: Path) -> Stamp | None:

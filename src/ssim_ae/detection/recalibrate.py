@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ssim_ae.console import note
-from ssim_ae.detection.calibrate import Calibration, calibrate, threshold_images
+from ssim_ae.detection.calibrate import GIVEN, Calibration, calibrate, threshold_images
 from ssim_ae.detection.detector import Detector, detector_path
 from ssim_ae.detection.detector_file import DetectorFile, read_detector, weights_in, write_detector
 from ssim_ae.errors import InputError
@@ -26,17 +26,19 @@ def recalibrate(
     file = read_detector(source)
     weights = weights_in(file)
     config = file.config.replace(**ESTIMATED | dict(changes))
-    target = output or source.with_name(f"{source.stem}-{config.threshold}.safetensors")
+    given = min(config.ssim_threshold, config.l1_threshold) >= 0
+    target = output or source.with_name(f"{source.stem}-{GIVEN if given else config.threshold}.safetensors")
     if target.exists():
         raise InputError(f"{target}: exists already; name another file with --output")
-    if min(config.ssim_threshold, config.l1_threshold) >= 0:
-        paths = []  # nothing is estimated
-    else:
-        paths = _unseen_images(file, folder) if folder else held_out_images(file, source)
+    paths = [] if given else _good_images(file, source, folder)
     calibration = calibrate(Detector.of(file), paths, config)
     provenance = file.provenance | {"thresholds": calibration.origin}
     write_detector(target, DetectorFile(config, calibration.thresholds, weights, provenance))
     return target, calibration
+
+
+def _good_images(file: DetectorFile, source: Path, folder: Path | None) -> list[Path]:
+    return _unseen_images(file, folder) if folder else held_out_images(file, source)
 
 
 def _unseen_images(file: DetectorFile, folder: Path) -> list[Path]:

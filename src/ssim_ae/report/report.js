@@ -78,7 +78,9 @@ function showTypes(k) {
 function showLine(k) {
   $("keep").hidden = k === OWN_LIMIT;
   const [ssim, l1] = ["ssim", "l1"].map((name) => Number((data.thresholds[name] * data.limits[k]).toPrecision(9)));
-  $("line").textContent = `ssim-ae threshold ${data.path} --ssim_threshold ${ssim} --l1_threshold ${l1}`;
+  $("line").textContent = data.path
+    ? `ssim-ae threshold ${data.path} --ssim_threshold ${ssim} --l1_threshold ${l1}`
+    : `ssim_threshold: ${ssim}\nl1_threshold: ${l1}`; // in the config of the detector that this one was exported from
 }
 
 // Gallery

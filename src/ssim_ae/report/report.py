@@ -9,6 +9,7 @@ from typing import Any
 
 from ssim_ae.detection.calibrate import GIVEN
 from ssim_ae.detection.detector import Detector
+from ssim_ae.detection.detector_file import read_detector
 from ssim_ae.evaluation.evaluate import evaluate, evaluate_images
 from ssim_ae.evaluation.figures import ALL, Evaluation, Figure, Figures
 from ssim_ae.evaluation.metrics import roc
@@ -53,7 +54,7 @@ def _data(path: Path, detector: Detector, evaluation: Evaluation, shown: str, *,
     wrong, right, _ = roc([case.score for case in cases], [case.defective for case in cases])
     return {
         "dataset": evaluation.dataset,
-        "path": shlex.quote(str(path)),
+        "path": None if read_detector(path).model else shlex.quote(str(path)),
         "summary": f"{len(cases)} {shown}"
         + (f": {whole.good} good, {whole.defective} defective" if tested else "; no test images to measure with"),
         "heading": f"{len(cases)} {shown.partition(',')[0]}",

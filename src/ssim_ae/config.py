@@ -57,6 +57,10 @@ class Config(BaseModel):
     p_vertical_flip: float = Field(0.3, ge=0, le=1, description="share of patches mirrored top to bottom")
 
     # network and training
+    method: Literal["reference", "repair"] = Field(
+        "reference",
+        description="reference: an autoencoder with a narrow code; repair: a U-Net that repairs damage",
+    )
     z_dim: int = Field(100, ge=1, le=65_536, description="length of the code between encoder and decoder")
     flc: int = Field(32, ge=1, le=1024, description="channels of the first convolution")
     epochs: int = Field(20, ge=1, description="passes over augment_num patches (the reference: 200)")
@@ -135,6 +139,8 @@ class Config(BaseModel):
             raise ValueError(f"im_resize {self.im_resize} is smaller than crop_size {self.crop_size}")
         if self.stride > self.crop_size:
             raise ValueError(f"stride {self.stride} is larger than crop_size {self.crop_size}: pixels would be skipped")
+        if self.method == "repair" and self.engine == "mindspore":
+            raise ValueError("engine mindspore trains the reference's method alone, not repair")
         if self.batch_size > self.augment_num:
             raise ValueError(
                 f"batch_size {self.batch_size} is larger than augment_num {self.augment_num}: no full batch"
@@ -221,7 +227,7 @@ class Config(BaseModel):
 SECTIONS = {
     "dataset": "Data",
     "do_aug": "Augmentation",
-    "z_dim": "Network and training",
+    "method": "Network and training",
     "stride": "Inspection and thresholds",
     "image_level": "Evaluation and output",
     "start_epoch": "Accepted for the reference's sake",

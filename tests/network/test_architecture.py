@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ssim_ae.config import CROP_SIZES
-from ssim_ae.network.architecture import describe, layers, weight_shapes
+from ssim_ae.network.architecture import describe, layers, repair_layers, weight_shapes
 from ssim_ae.network.torch_network import Autoencoder
 
 PAPER = """
@@ -64,10 +64,24 @@ def test_patches_come_back_in_their_shape_and_range(crop_size, channels):
     assert reconstruction.min() >= 0 and reconstruction.max() <= 1
 
 
+@pytest.mark.parametrize("crop_size", CROP_SIZES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_network_that_repairs_gives_patches_back_in_their_shape(crop_size, channels):
+    repairing = repair_layers(crop_size=crop_size, channels=channels, flc=2)
+    network = Autoencoder(repairing)
+    with torch.no_grad():
+        assert network(torch.rand(2, channels, crop_size, crop_size)).shape == (2, channels, crop_size, crop_size)
+    skips = [layer.skip for layer in repairing if layer.skip]
+    assert skips == [f"down{number}" for number in range((crop_size // 16).bit_length() - 1, 0, -1)]
+    assert repairing[-1].activation == "linear"
+
+
 @pytest.mark.parametrize("crop_size", [8, 16, 48, 100])
 def test_other_sizes_are_refused(crop_size):
     with pytest.raises(ValueError, match="8 \\* 2\\^k"):
         table(crop_size)
+    with pytest.raises(ValueError, match="8 \\* 2\\^k"):
+        repair_layers(crop_size=crop_size, channels=1, flc=2)
 
 
 def test_activations():

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from ssim_ae.network.architecture import layers
+from ssim_ae.network.architecture import layers, repair_layers
 from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.network.torch_ssim import CACHED, SSIMLoss
 
@@ -11,23 +11,35 @@ def table(channels: int):
     return layers(crop_size=32, channels=channels, z_dim=10, flc=4)
 
 
-def as_anyone_would(network: Autoencoder) -> nn.Sequential:
+class AsAnyoneWould(nn.Module):
     """The same network of PyTorch's own layers, with the same weights."""
-    activations = {"leaky_relu": nn.LeakyReLU(0.2), "sigmoid": nn.Sigmoid(), "linear": nn.Identity()}
-    modules: list[nn.Module] = []
-    for layer in network.table:
-        kind = nn.Conv2d if layer.kind == "conv" else nn.ConvTranspose2d
-        module = kind(layer.in_channels, layer.out_channels, layer.kernel, layer.stride, layer.padding)
-        module.load_state_dict(network.get_submodule(layer.name).state_dict())
-        modules += [module, activations[layer.activation]]
-    return nn.Sequential(*modules)
+
+    def __init__(self, network: Autoencoder) -> None:
+        super().__init__()
+        activations = {"leaky_relu": nn.LeakyReLU(0.2), "sigmoid": nn.Sigmoid(), "linear": nn.Identity()}
+        self.table = network.table
+        for layer in network.table:
+            kind = nn.Conv2d if layer.kind == "conv" else nn.ConvTranspose2d
+            module = kind(layer.in_channels, layer.out_channels, layer.kernel, layer.stride, layer.padding)
+            module.load_state_dict(network.get_submodule(layer.name).state_dict())
+            self.add_module(layer.name, nn.Sequential(module, activations[layer.activation]))
+
+    def forward(self, values):
+        made = {}
+        for layer in self.table:
+            if layer.skip:
+                values = torch.cat([values, made[layer.skip]], dim=1)
+            made[layer.name] = values = self.get_submodule(layer.name)(values)
+        return values
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_equal_to_the_frameworks_own_layers_forward_and_backward(channels):
+@pytest.mark.parametrize("method", ["reference", "repair"])
+def test_equal_to_the_frameworks_own_layers_forward_and_backward(channels, method):
     torch.manual_seed(0)
-    network = Autoencoder(table(channels)).placed(torch.device("cpu"))
-    plain = as_anyone_would(network)
+    repairing = repair_layers(crop_size=32, channels=channels, flc=4)
+    network = Autoencoder(repairing if method == "repair" else table(channels)).placed(torch.device("cpu"))
+    plain = AsAnyoneWould(network)
     patches = torch.rand(5, channels, 32, 32, requires_grad=True)
     same = patches.detach().clone().requires_grad_()
     reconstruction, expected = network(patches), plain(same)

@@ -96,12 +96,20 @@ def test_monitored_patches_are_not_augmented():
 
 
 def test_picks_are_taken_in_order(rng):
-    picks = draw(Config(), 5, 10, rng)
+    picks = epoch_picks(Config(method="repair", augment_num=10, batch_size=10), 5, 0)
     order = rng.permutation(10)
     taken = picks.take(order)
-    assert isinstance(taken, Picks) and len(taken) == 10
-    for before, after in zip(vars(picks).values(), vars(taken).values(), strict=True):
-        assert np.array_equal(after, before[order])
+    assert isinstance(taken, Picks) and len(taken) == len(taken.damage) == 10
+    before, after = ({**vars(one), **vars(one.damage)} for one in (picks, taken))
+    for name in before.keys() - {"damage"}:
+        assert np.array_equal(after[name], before[name][order]), name
+
+
+def test_damage_is_a_function_of_seed_and_epoch():
+    config = Config(method="repair", augment_num=10, batch_size=10)
+    first, again, next_one = (epoch_picks(config, 5, epoch).damage for epoch in (0, 0, 1))
+    assert np.array_equal(first.centre, again.centre) and not np.array_equal(first.centre, next_one.centre)
+    assert epoch_picks(config.replace(method="reference"), 5, 0).damage is None
 
 
 def test_more_images_than_patches_are_all_seen_in_time():

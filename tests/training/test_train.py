@@ -12,11 +12,13 @@ from PIL import Image
 
 from ssim_ae import Config, Detector, InputError, train
 from ssim_ae.detection.detector_file import read_detector
+from ssim_ae.export.export import export
 from ssim_ae.images.files import read
 from ssim_ae.images.folders import content_hash, find_dataset
 from ssim_ae.training import loop
 from ssim_ae.training.checkpoints import CHECKPOINT_NAME
 from ssim_ae.training.good_images import held_out_indices, load_good_images
+from ssim_ae.training.history import read_history
 
 SMALL = ["im_resize=64", "crop_size=32", "z_dim=8", "flc=4", "stride=16", "batch_size=16", "device_target=CPU"]
 
@@ -78,9 +80,9 @@ def test_test_images_are_not_used(tiny_run, fabric_folder):
 
 
 @pytest.mark.parametrize("steps", [1, 3, 4, 6])
-@pytest.mark.parametrize("online_aug", [False, True])
-def test_a_resumed_run_ends_like_an_uninterrupted_one(tiny_config, tmp_path, monkeypatch, steps, online_aug):
-    config = tiny_config.replace(online_aug=online_aug)
+@pytest.mark.parametrize("changes", [{"online_aug": False}, {"online_aug": True}, {"method": "repair"}])
+def test_a_resumed_run_ends_like_an_uninterrupted_one(tiny_config, tmp_path, monkeypatch, steps, changes):
+    config = tiny_config.replace(**changes)
     whole = train(config, runs=tmp_path / "whole")
     with monkeypatch.context() as patched:
         stop_after(patched, steps)
@@ -101,6 +103,17 @@ def test_an_interrupted_run_has_a_usable_detector(tiny_config, tmp_path, monkeyp
     run = train(tiny_config, runs=tmp_path)
     image = next((fabric_folder / "test" / "good").iterdir())
     assert Detector.load(run.folder).inspect(image).score > 0
+
+
+def test_a_network_that_repairs_goes_the_same_way(tiny_config, tmp_path, fabric_folder):
+    run = train(tiny_config.replace(method="repair", epochs=3), runs=tmp_path)
+    losses = [epoch.held_out_loss for epoch in read_history(run.folder)]
+    assert losses[-1] < losses[0] and read(run.folder / "patches.png").shape[2] == 3
+    image = next((fabric_folder / "test" / "hole").iterdir())
+    exported = export(run.folder, tmp_path / "repair.onnx").path
+    places = {"onnxruntime": run.folder, "torch": run.folder, "auto": exported}
+    scores = [Detector.load(path, runtime=runtime).inspect(image).score for runtime, path in places.items()]
+    assert scores == pytest.approx([scores[0]] * 3, rel=1e-4)
 
 
 def test_an_image_that_goes_away_meanwhile_costs_nothing(tiny_config, tmp_path, monkeypatch, fabric_folder):
@@ -162,6 +175,7 @@ def test_aug_dir_holds_the_patches_and_is_never_overwritten(tiny_config, tmp_pat
         ({"dataset_path": ""}, "no folder given"),
         ({"dataset_path": "/nowhere"}, "/nowhere: no such folder"),
         ({"distribute": True}, "torchrun"),
+        ({"method": "repair", "engine": "mindspore"}, "engine mindspore trains the reference's method alone"),
         ({"device_target": "Ascend"}, "try --device_target=CPU"),
         ({"load_ckpt_path": "none"}, "none: no such file"),
     ],

@@ -16,7 +16,7 @@ import numpy as np
 from ssim_ae.config import Config
 from ssim_ae.detection.residuals import Thresholds
 from ssim_ae.errors import InputError
-from ssim_ae.network.architecture import Layer, layers, weight_shapes
+from ssim_ae.network.architecture import Layer, layers, repair_layers, weight_shapes
 from ssim_ae.runtimes import Model
 from ssim_ae.storage import (
     METADATA_KEY,
@@ -51,6 +51,8 @@ class DetectorFile(NamedTuple):
 
 def table_of(config: Config) -> tuple[Layer, ...]:
     """Return the layer table that a config asks for."""
+    if config.method == "repair":
+        return repair_layers(crop_size=config.crop_size, channels=config.channels, flc=config.flc)
     return layers(crop_size=config.crop_size, channels=config.channels, z_dim=config.z_dim, flc=config.flc)
 
 

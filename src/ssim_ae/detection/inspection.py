@@ -29,7 +29,7 @@ class Inspection:
     """What was found in one image of H x W px, of which S x S px were inspected.
 
     `pixels` is the image (H, W, C) uint8 or uint16, `anomaly` the anomaly map, (S, S) float32 with limit 1, and
-    `planes` what the network made of it, (C, S, S) float32 in [0, 1]. Regions below `min_area` px are no defects.
+    `planes` what the network made of it, (C, S, S) float32. Regions below `min_area` px are no defects.
     """
 
     pixels: np.ndarray
@@ -61,7 +61,7 @@ class Inspection:
     @property
     def reconstruction(self) -> np.ndarray:
         """(S, S, 3) uint8: what the network made of it."""
-        return eight_bit(pixels(self.planes))
+        return eight_bit(pixels(np.clip(self.planes, 0, 1)))
 
     @cached_property
     def anomaly_map(self) -> np.ndarray:

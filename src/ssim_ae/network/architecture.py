@@ -25,6 +25,7 @@ class Layer(NamedTuple):
     stride: int
     padding: int
     activation: Literal["leaky_relu", "sigmoid", "linear"] = "leaky_relu"  # the slope of leaky_relu is 0.2
+    skip: str = ""  # the earlier layer whose output is joined to the input, behind it
 
 
 LEAKY_SLOPE = 0.2
@@ -85,6 +86,32 @@ def layers(*, crop_size: int, channels: int, z_dim: int, flc: int) -> tuple[Laye
         table.append(Layer(name, kind, incoming, out, kernel, stride, padding, activations[index]))  # type: ignore[arg-type]
         incoming = out
     return tuple(table)
+
+
+def repair_layers(*, crop_size: int, channels: int, flc: int) -> tuple[Layer, ...]:
+    """Return the table of a U-Net (Ronneberger et al. 2015) for patches of `crop_size` = 8 * 2^k px, k >= 2.
+
+    It halves the patch down to 8 x 8 px, with `flc` channels at first and at most 8 times as many, and doubles it
+    again, each time with what there was at this size on the way down.
+    """
+    halvings = (crop_size // CODE_SIDE).bit_length() - 1
+    if halvings < 2 or CODE_SIDE << halvings != crop_size:
+        raise ValueError(f"crop_size should be 8 * 2^k with k >= 2, not {crop_size}")
+    widths = [flc * min(8, 2**number) for number in range(halvings)]
+    inner = widths[-1]
+    table = [
+        Layer(f"down{number}", "conv", incoming, width, 4, 2, 1)
+        for number, (incoming, width) in enumerate(zip([channels, *widths], widths, strict=False), 1)
+    ]
+    table += [Layer(f"middle{number}", "conv", inner, inner, 3, 1, 1) for number in (1, 2, 3)]
+    incoming = inner
+    for number in range(halvings, 0, -1):
+        skip = f"down{number}" if number < halvings else ""
+        joined = incoming + (widths[number - 1] if skip else 0)
+        width = widths[max(0, number - 2)]
+        table.append(Layer(f"up{number}", "conv_transpose", joined, width, 4, 2, 1, skip=skip))
+        incoming = width
+    return (*table, Layer("out", "conv", flc, channels, 3, 1, 1, "linear"))
 
 
 def weight_shapes(table: tuple[Layer, ...]) -> dict[str, tuple[int, ...]]:

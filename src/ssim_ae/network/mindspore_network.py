@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ssim_ae.errors import InputError
 from ssim_ae.network.architecture import LEAKY_SLOPE, Layer
 
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")  # beyond, MindSpore's convolutions are 20 times as slow
@@ -19,6 +20,8 @@ ACTIVATIONS = {"leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE), "sigmoid": nn.Si
 
 def network_cell(table: tuple[Layer, ...], weights: Mapping[str, np.ndarray]) -> nn.Cell:
     """Return the network: patches (B, C, S, S) float32 in [0, 1] in, reconstructions out. Graph mode is set."""
+    if any(layer.skip for layer in table):
+        raise InputError("MindSpore runs the reference's network alone, not that of the method repair")
     mindspore.set_context(mode=mindspore.GRAPH_MODE)
     cells: list[nn.Cell] = []
     for layer in table:

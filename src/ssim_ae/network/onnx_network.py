@@ -1,4 +1,4 @@
-"""The network in ONNX, built from the layer table: no tracing, nothing but the four operators it needs."""
+"""The network in ONNX, built from the layer table: no tracing, nothing but the five operators it needs."""
 
 import json
 from collections.abc import Mapping
@@ -48,6 +48,10 @@ def network_nodes(table: tuple[Layer, ...]) -> list[NodeProto]:
     for layer in table:
         activation = ACTIVATIONS.get(layer.activation)
         convolved = f"{layer.name}.sum" if activation else layer.name
+        if layer.skip:
+            joined = f"{layer.name}.joined"
+            nodes.append(helper.make_node("Concat", [values, layer.skip], [joined], joined, axis=1))
+            values = joined
         nodes.append(
             helper.make_node(
                 OPERATORS[layer.kind],

@@ -19,6 +19,7 @@ class Autoencoder(nn.Module):
     def __init__(self, table: tuple[Layer, ...]) -> None:
         super().__init__()
         self.table = table
+        self.joined_later = {layer.skip for layer in table}
         for layer in table:
             self.add_module(layer.name, _convolution(layer))
 
@@ -30,9 +31,14 @@ class Autoencoder(nn.Module):
         onednn = patches.device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         apply = _by_onednn if onednn else _by_framework
         values = _channels_last(patches)
+        kept: dict[str, Tensor] = {}
         for layer in self.table:
+            if layer.skip:
+                values = _channels_last(torch.cat([values, kept[layer.skip]], dim=1))
             weight, bias = (self.get_parameter(f"{layer.name}.{name}").to(values.dtype) for name in ("weight", "bias"))
             values = apply(values, weight, bias, layer)
+            if layer.name in self.joined_later:
+                kept[layer.name] = values
         return values
 
 

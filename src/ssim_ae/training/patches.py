@@ -1,4 +1,4 @@
-"""Patches: which part of which image, turned and mirrored how. Numbers alone: an engine cuts them."""
+"""Patches: which part of which image, turned, mirrored and damaged how. Numbers alone: an engine cuts them."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -6,25 +6,29 @@ from typing import Self
 import numpy as np
 
 from ssim_ae.config import Config
+from ssim_ae.training.corruption import Damage, draw_damage
 
 
 @dataclass(frozen=True)
 class Picks:
     """B patches to cut: which image (B,) int64, the patch's upper left corner there (B, 2) int64 px as (y, x),
-    the angle (B,) by which it is turned about its middle, radians, and whether it is mirrored (B, 2) bool as (y, x).
+    the angle (B,) by which it is turned about its middle, radians, whether it is mirrored (B, 2) bool as (y, x), and
+    what is then done to it, if anything.
     """
 
     image: np.ndarray
     corner: np.ndarray
     angle: np.ndarray
     mirrored: np.ndarray
+    damage: Damage | None = None
 
     def __len__(self) -> int:
         return len(self.image)
 
     def take(self, chosen: slice | np.ndarray) -> Self:
         """Return some of the picks."""
-        return type(self)(self.image[chosen], self.corner[chosen], self.angle[chosen], self.mirrored[chosen])
+        damage = self.damage and self.damage.take(chosen)
+        return type(self)(self.image[chosen], self.corner[chosen], self.angle[chosen], self.mirrored[chosen], damage)
 
     def affine(self, size: int, crop_size: int) -> np.ndarray:
         """(B, 2, 3) float32: from patch coordinates to those of an image of `size` px, both -1 to 1 across px edges."""
@@ -45,7 +49,8 @@ def epoch_picks(config: Config, images: int, epoch: int) -> Picks:
     picks = draw(config, images, config.augment_num, np.random.default_rng([config.seed, 1, drawing]))
     # Where there are more images than patches, the next epoch goes on with those that had none.
     picks = replace(picks, image=(picks.image + drawing * config.augment_num) % images)
-    return picks.take(np.random.default_rng([config.seed, 2, epoch]).permutation(config.augment_num))
+    picks = picks.take(np.random.default_rng([config.seed, 2, epoch]).permutation(config.augment_num))
+    return _damaged(picks, config, images, np.random.default_rng([config.seed, 4, epoch]))
 
 
 def draw(config: Config, images: int, count: int, rng: np.random.Generator) -> Picks:
@@ -64,4 +69,15 @@ def draw(config: Config, images: int, count: int, rng: np.random.Generator) -> P
 def monitor_picks(config: Config, images: int, count: int) -> Picks:
     """Return `count` patches of the held-out images, the same ones every time, neither turned nor mirrored."""
     still = config.replace(p_rotate=0, p_horizontal_flip=0, p_vertical_flip=0)
-    return draw(still, images, count, np.random.default_rng([config.seed, 3]))
+    picks = draw(still, images, count, np.random.default_rng([config.seed, 3]))
+    return _damaged(picks, config, images, np.random.default_rng([config.seed, 6]))
+
+
+def pieces_of(damage: Damage, room: int) -> Picks:
+    """Return the pieces of images that a damage is filled with, where corners may lie from 0 to `room` px."""
+    still = np.zeros(len(damage))
+    return Picks(damage.image, (damage.place * (room + 1)).astype(np.int64), still, np.zeros((len(damage), 2), bool))
+
+
+def _damaged(picks: Picks, config: Config, images: int, rng: np.random.Generator) -> Picks:
+    return replace(picks, damage=draw_damage(len(picks), images, rng)) if config.method == "repair" else picks

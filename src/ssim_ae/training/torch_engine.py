@@ -13,7 +13,8 @@ from ssim_ae.network.architecture import Layer, check_weights
 from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.network.torch_ssim import SSIMLoss
 from ssim_ae.runtimes.torch_runtime import TorchRuntime, pick_device
-from ssim_ae.training.patches import Picks
+from ssim_ae.training.patches import Picks, pieces_of
+from ssim_ae.training.torch_corruption import corrupted, weighted_error
 from ssim_ae.training.torch_cut import cut
 
 ADAM_STATE = ("exp_avg", "exp_avg_sq", "step")
@@ -51,10 +52,10 @@ class TorchEngine:
     def step(self, picks: Picks, rate: float) -> Tensor:
         """Take one optimizer step on a batch; return its mean loss, a scalar still on the device."""
         share = len(picks) // self.workers
-        patches = cut(self.stack, picks.take(slice(self.rank * share, (self.rank + 1) * share)), self.crop_size)
+        part = picks.take(slice(self.rank * share, (self.rank + 1) * share))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = self._loss(self.trained, patches)
+        loss = self._loss(self.trained, self.stack, part)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -70,7 +71,7 @@ class TorchEngine:
         total = 0.0
         for start in range(0, len(picks), batch):
             part = picks.take(slice(start, start + batch))
-            total += float(self._loss(self.network, cut(self.held_out, part, self.crop_size))) * len(part)
+            total += float(self._loss(self.network, self.held_out, part)) * len(part)
         return total / len(picks)
 
     def any_worker(self, flag: bool) -> bool:
@@ -82,8 +83,8 @@ class TorchEngine:
         return bool(flags)
 
     def patches(self, picks: Picks) -> np.ndarray:
-        """Return training patches, (B, C, S, S) float32, to look at."""
-        return cut(self.stack, picks, self.crop_size).cpu().numpy()
+        """Return what the network is shown in training, (B, C, S, S) float32, to look at."""
+        return self._seen(self.stack, picks)[0].cpu().numpy()
 
     def runtime(self) -> TorchRuntime:
         """Return a runtime that reconstructs with the weights as they are now."""
@@ -127,9 +128,20 @@ class TorchEngine:
         if self.workers > 1:
             distributed.destroy_process_group()
 
-    def _loss(self, network: nn.Module, patches: Tensor) -> Tensor:
-        loss: Tensor = self.criterion(network(patches.to(self.dtype)), patches)
-        return loss
+    def _loss(self, network: nn.Module, stack: Tensor, picks: Picks) -> Tensor:
+        seen, patches, mask = self._seen(stack, picks)
+        reconstructions = network(seen.to(self.dtype))
+        loss: Tensor = self.criterion(reconstructions, patches)
+        return loss if mask is None else loss + weighted_error(reconstructions, patches, mask)
+
+    def _seen(self, stack: Tensor, picks: Picks) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return what the network is shown, what it should make of it, and where it is damaged, if it is."""
+        patches = cut(stack, picks, self.crop_size)
+        if picks.damage is None:
+            return patches, patches, None
+        pieces = cut(stack, pieces_of(picks.damage, stack.shape[-1] - self.crop_size), self.crop_size)
+        seen, mask = corrupted(patches, pieces, picks.damage)
+        return seen, patches, mask
 
 
 def _use_bf16(precision: str, device: torch.device) -> bool:

@@ -74,7 +74,8 @@ def train(
 
 def _engine(config: Config) -> Callable[..., Engine]:
     """Return the class of the engine: auto is PyTorch's, where PyTorch or no framework at all is installed."""
-    if config.engine == "mindspore" or (config.engine == "auto" and find_spec("mindspore") and not find_spec("torch")):
+    mindspore_alone = find_spec("mindspore") and not find_spec("torch") and config.method == "reference"
+    if config.engine == "mindspore" or (config.engine == "auto" and mindspore_alone):
         from ssim_ae.training.mindspore_engine import MindSporeEngine
 
         return MindSporeEngine

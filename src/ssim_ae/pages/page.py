@@ -14,7 +14,7 @@ from ssim_ae.images.colours import RAMP
 
 
 def page(room: str, title: str, data: Mapping[str, Any], scripts: tuple[str, ...]) -> str:
-    """Return `<room>/page.html` with style, scripts and data put in; a policy in it lets nothing else run."""
+    """Return a page with `<room>/page.html` for a body, and style, scripts and data in it; nothing else may run."""
     style = _part("pages", "look.css")
     shared = [_part("pages", name) for name in ("picture.js", "gallery.js")]
     script = "\n".join([*shared, *(_part(room, name) for name in scripts)])
@@ -27,10 +27,11 @@ def page(room: str, title: str, data: Mapping[str, Any], scripts: tuple[str, ...
         ),
         "style": style,
         "filters": _part("pages", "filters.svg"),
+        "body": _part(room, "page.html"),
         "data": json.dumps(shown, allow_nan=False, ensure_ascii=False).replace("<", "\\u003c"),
         "script": script,
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _part(room, "page.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _part("pages", "frame.html"))
 
 
 def _part(room: str, name: str) -> str:

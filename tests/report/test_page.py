@@ -173,8 +173,8 @@ def test_by_keyboard_alone(opened):
 
 def test_what_changes_is_said_aloud(opened):
     move(opened, 0)
-    opened.wait_for_timeout(800)  # it waits until the slider rests
-    assert "4 of 4 good images called defective, 0 of 6 defective images missed" in opened.text_content("#said")
+    told = "4 of 4 good images called defective, 0 of 6 defective images missed"
+    opened.locator("#said").filter(has_text=told).wait_for(state="attached")
     assert opened.get_attribute("#limit", "aria-valuetext") == "limit 0.707"
 
 
@@ -255,9 +255,7 @@ def test_a_folder_with_any_name(browser, reported, fabric_folder, tiny_run, tmp_
     failed = []
     page.on("requestfailed", lambda request: failed.append(request.url))
     page.goto((strange / "report" / "index.html").as_uri())
-    page.wait_for_timeout(500)
-    shown = page.evaluate("[...document.querySelectorAll('.gallery .levels')].map((image) => image.naturalWidth)")
-    assert shown == [64, 64]
+    page.evaluate("Promise.all([...document.querySelectorAll('.gallery .levels')].map((image) => image.decode()))")
     assert page.text_content("h1") == strange.name and "a&b <i>x#?%41" in page.text_content("#type")
     page.close()
     assert failed == []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from tests.report.test_report import data_of
+from tests.report.conftest import data_of
 
 from ssim_ae import Detector, evaluate, find_dataset
 from ssim_ae.cli import main
@@ -19,13 +19,6 @@ from ssim_ae.pages.page import page as written
 from ssim_ae.report.report import report
 
 OWN = 120
-
-
-@pytest.fixture(scope="module")
-def reported(tiny_run, fabric_folder, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("report")
-    detector = Detector.load(tiny_run.folder, device_target="CPU")
-    return detector, report(tiny_run.detector_path, detector, find_dataset(fabric_folder), folder), folder
 
 
 @pytest.fixture

@@ -1,4 +1,3 @@
-import json
 import re
 import shutil
 from pathlib import Path
@@ -7,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.conftest import TINY
+from tests.report.conftest import data_of
 
 from ssim_ae import Config, Detector, find_dataset, train
 from ssim_ae.cli import main
@@ -18,18 +18,6 @@ from ssim_ae.images.files import read
 from ssim_ae.pages.page import page
 from ssim_ae.report.plots import plot
 from ssim_ae.report.report import report
-
-
-def data_of(folder: Path) -> dict:
-    html = (folder / "index.html").read_text()
-    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)[1])
-
-
-@pytest.fixture(scope="module")
-def reported(tiny_run, fabric_folder, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("report")
-    detector = Detector.load(tiny_run.folder, device_target="CPU")
-    return detector, report(tiny_run.detector_path, detector, find_dataset(fabric_folder), folder), folder
 
 
 @pytest.fixture(scope="module")

@@ -75,7 +75,7 @@ def test_the_slider_moves_verdicts(open_page, client, images):
     page.locator(".gallery li").nth(len(images) - 1).wait_for()
     scores = page.evaluate("state.cards.map((card) => card.image.score)")
     for k in (60, 120, 150, 240):
-        page.evaluate("k => moveTo(k)", k)
+        page.evaluate("k => { $('limit').value = k; $('limit').dispatchEvent(new Event('input')); }", k)
         verdicts = page.locator(".gallery .told span:first-child").all_text_contents()
         assert verdicts == ["nok" if score > LIMITS[k] else "ok" for score in scores]
         assert page.text_content("#verdict") == verdicts[0]

@@ -7,7 +7,6 @@ import argparse
 from ssim_ae.arguments import Parser
 from ssim_ae.commands.given import detector_given, keys_given
 from ssim_ae.commands.outcome import report_into
-from ssim_ae.errors import InputError
 
 EVALUATION_KEYS = (
     *("checkpoint_path", "dataset_path", "img_suffix", "mask_suffix", "save_dir"),
@@ -29,6 +28,7 @@ def run(options: argparse.Namespace) -> int:
     from ssim_ae.config import Config
     from ssim_ae.detection.detector import Detector, detector_path
     from ssim_ae.detection.detector_file import read_detector
+    from ssim_ae.evaluation.evaluate import check_has_test_images
     from ssim_ae.images.folders import find_dataset
     from ssim_ae.places import local, local_config, results_folder, send_results
     from ssim_ae.storage import new_folder
@@ -41,8 +41,7 @@ def run(options: argparse.Namespace) -> int:
     config = read_detector(path).config.replace(**given)
     root = local(options.folder) if options.folder else config.dataset_path
     dataset = find_dataset(root, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
-    if not dataset.test:
-        raise InputError(f"{dataset.root}: no test images; looked in its folder test")
+    check_has_test_images(dataset)
     how = {"device_target": config.device_target, "runtime": options.runtime, "threads": options.threads}
     detector = Detector.load(path, **how)
     results = asked.train_url or config.save_dir

@@ -37,10 +37,15 @@ def evaluate(
     if not isinstance(dataset, Dataset):
         suffixes = {"img_suffix": detector.config.img_suffix, "mask_suffix": detector.config.mask_suffix}
         dataset = find_dataset(dataset, **suffixes)
-    if not dataset.test:
-        raise InputError(f"{dataset.root}: no test images; looked in its folder test")
+    check_has_test_images(dataset)
     test, notes = _unseen(dataset.test, detector)
     return evaluate_images(detector, test, dataset.name, Path(folder) if folder else None, notes)
+
+
+def check_has_test_images(dataset: Dataset) -> None:
+    """InputError where there are none."""
+    if not dataset.test:
+        raise InputError(f"{dataset.root}: no test images; looked in its folder test")
 
 
 def evaluate_images(

@@ -36,9 +36,7 @@ def layers(*, crop_size: int, channels: int, z_dim: int, flc: int) -> tuple[Laye
 
     Larger patches get more stride-2 layers of `flc` channels at both ends, smaller ones fewer.
     """
-    halvings = (crop_size // CODE_SIDE).bit_length() - 1
-    if halvings < 2 or CODE_SIDE << halvings != crop_size:
-        raise ValueError(f"crop_size should be 8 * 2^k with k >= 2, not {crop_size}")
+    halvings = _halvings(crop_size)
 
     def same(channels: int) -> tuple[str, int, int, int, int]:
         return ("conv", channels, 3, 1, 1)
@@ -94,9 +92,7 @@ def repair_layers(*, crop_size: int, channels: int, flc: int) -> tuple[Layer, ..
     It halves the patch down to 8 x 8 px, with `flc` channels at first and at most 8 times as many, and doubles it
     again, each time with what there was at this size on the way down.
     """
-    halvings = (crop_size // CODE_SIDE).bit_length() - 1
-    if halvings < 2 or CODE_SIDE << halvings != crop_size:
-        raise ValueError(f"crop_size should be 8 * 2^k with k >= 2, not {crop_size}")
+    halvings = _halvings(crop_size)
     widths = [flc * min(8, 2**number) for number in range(halvings)]
     inner = widths[-1]
     table = [
@@ -112,6 +108,14 @@ def repair_layers(*, crop_size: int, channels: int, flc: int) -> tuple[Layer, ..
         table.append(Layer(f"up{number}", "conv_transpose", joined, width, 4, 2, 1, skip=skip))
         incoming = width
     return (*table, Layer("out", "conv", flc, channels, 3, 1, 1, "linear"))
+
+
+def _halvings(crop_size: int) -> int:
+    """Return how often a patch is halved down to CODE_SIDE. ValueError where it cannot be, or less than twice."""
+    halvings = (crop_size // CODE_SIDE).bit_length() - 1
+    if halvings < 2 or CODE_SIDE << halvings != crop_size:
+        raise ValueError(f"crop_size should be 8 * 2^k with k >= 2, not {crop_size}")
+    return halvings
 
 
 def weight_shapes(table: tuple[Layer, ...]) -> dict[str, tuple[int, ...]]:

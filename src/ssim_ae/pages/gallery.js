@@ -27,7 +27,6 @@ function judge(card, k) {
   card.nok = nok;
   const wrong = defective !== undefined && nok !== defective;
   card.item.classList.toggle("wrong", wrong);
-  card.item.classList.toggle("nok", nok);
   card.verdict.textContent = (nok ? "nok" : "ok") + (wrong ? (nok ? ", false alarm" : ", missed") : "");
   card.button.setAttribute("aria-label", `${name}, score ${score.toFixed(2)}, ${card.verdict.textContent}`);
 }

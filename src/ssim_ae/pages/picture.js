@@ -47,23 +47,26 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** The slider that every page has for the limit: calls `moved(k)`, also at the start, and `rested(k)` once it rests. */
-function limitSlider(slider, moved, rested) {
+/** The limit's slider, its text and the way back: calls `moved(k)`, also at the start, and `rested(k)` once it rests. */
+function limitSlider(low, high, moved, rested) {
+  const slider = Object.assign($("limit"), { min: low, max: high, value: OWN_LIMIT });
   let resting;
   const move = () => {
     const k = Number(slider.value);
     slider.setAttribute("aria-valuetext", `limit ${limitText(k)}`);
+    $("at").textContent = `limit ${limitText(k)}`;
+    $("back").hidden = k === OWN_LIMIT;
     drawAtLimit(k);
     moved(k);
     clearTimeout(resting);
     resting = setTimeout(() => rested(k), 400);
   };
   slider.addEventListener("input", move);
-  move();
-  return (k) => {
-    slider.value = k;
+  $("back").addEventListener("click", () => {
+    slider.value = OWN_LIMIT;
     move();
-  };
+  });
+  move();
 }
 
 function limitText(k) {

@@ -1,7 +1,6 @@
 """The curves as figures for a paper, one file each."""
 
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,7 @@ from matplotlib.figure import Figure
 
 from ssim_ae.evaluation.figures import ALL, Evaluation
 from ssim_ae.evaluation.metrics import roc
-from ssim_ae.storage import write_whole
-from ssim_ae.training.history import draw_history, read_history
+from ssim_ae.training.history import draw_history, read_history, save_figure
 
 GOOD_COLOUR, DEFECTIVE_COLOUR = "#0072b2", "#d55e00"  # told apart by everyone (Okabe and Ito 2008)
 BINS = 40
@@ -62,7 +60,5 @@ def _axes(x: str, y: str) -> tuple[Figure, Any]:
 
 
 def _saved(figure: Figure, path: Path) -> Path:
-    buffer = BytesIO()
-    figure.savefig(buffer, format=path.suffix[1:])
-    write_whole(path, buffer.getvalue())
+    save_figure(figure, path)
     return path

@@ -178,13 +178,12 @@ $("type").parentElement.hidden = !data.defective;
 const spread = images.map((image) => levelOf(image.score));
 const low = Math.max(0, Math.min(OWN_LIMIT - 20, Math.floor(Math.min(...spread)) - 8));
 const high = Math.min(data.limits.length - 1, Math.max(OWN_LIMIT + 20, Math.ceil(Math.max(...spread)) + 8));
-Object.assign($("limit"), { min: low, max: high, value: OWN_LIMIT });
 
 const drawHistogram = histogram($("histogram"), images, low, high);
 const moveOnRoc = data.roc && chart("ROC", (place) => rocCurve(place, data.roc), `area ${percent(data.figures.all.image_auroc[0])} %, by images`);
 if (data.history.length > 1) chart("Learning", (place) => lossCurves(place, data.history), "loss, 1 − SSIM");
 
-const moveTo = limitSlider($("limit"), (k) => {
+limitSlider(low, high, (k) => {
   state.k = k;
   const rates = ratesAt(k);
   drawHistogram(k);
@@ -194,8 +193,6 @@ const moveTo = limitSlider($("limit"), (k) => {
   showLine(k);
   for (const card of cards) judge(card, k);
   filter();
-  $("at").textContent = `limit ${limitText(k)}`;
-  $("back").hidden = k === OWN_LIMIT;
 }, (k) => {
   if (ORDERS[$("order").value] === byDistance) sort();
   const rates = ratesAt(k);
@@ -206,7 +203,6 @@ sort();
 
 new ResizeObserver(() => drawHistogram(state.k)).observe($("histogram"));
 $("where").textContent = data.where;
-$("back").addEventListener("click", () => moveTo(OWN_LIMIT));
 $("type").addEventListener("change", filter);
 $("judged").addEventListener("change", filter);
 $("order").addEventListener("change", sort);

@@ -191,20 +191,17 @@ async function introduce() {
   }
 }
 
-Object.assign($("limit"), { min: 0, max: data.limits.length - 1, value: OWN_LIMIT });
-const moveTo = limitSlider($("limit"), (k) => {
+limitSlider(0, data.limits.length - 1, (k) => {
   state.k = k;
   for (const card of state.cards) judge(card, k);
   tell();
-  $("at").textContent = `limit ${limitText(k)}`;
   $("sensitivity").textContent = (1 / data.limits[k]).toPrecision(6);
-  $("back").hidden = $("keep").hidden = k === OWN_LIMIT;
+  $("keep").hidden = k === OWN_LIMIT;
 }, () => {
   if (state.shown) say(`${state.shown.image.name}: ${$("verdict").textContent} at limit ${limitText(state.k)}`);
 });
 viewChoice($("view"), state, state.cards);
 
-$("back").addEventListener("click", () => moveTo(OWN_LIMIT));
 $("choose").addEventListener("click", () => $("files").click());
 $("files").addEventListener("change", () => {
   send([...$("files").files]);

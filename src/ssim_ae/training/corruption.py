@@ -10,7 +10,7 @@ import numpy as np
 
 SHAPES = 3  # at most, a patch
 CORNERS, JOINTS = 7, 10  # of a polygon, of a stroke
-KINDS = NOTHING, ELLIPSE, POLYGON, STROKE = range(4)
+NOTHING, ELLIPSE, POLYGON, STROKE = range(4)
 FILLS = PIECE, COLOUR, CLOUDS = range(3)
 UNDAMAGED = 0.1  # share of the patches
 SMALLEST, LARGEST = 0.015, 0.25  # half the diameter of a shape, in sides of the patch

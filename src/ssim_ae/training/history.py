@@ -1,11 +1,16 @@
 """What happened epoch by epoch: a CSV and a picture of the curves."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ssim_ae.storage import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HISTORY_NAME = "history.csv"
 
@@ -64,6 +69,11 @@ def draw_history(path: Path, history: Sequence[Epoch]) -> None:
     rates.set_ylabel("learning rate", color="0.4")
     lines = [*axes.get_lines(), *rates.get_lines()]
     axes.legend(lines, [str(line.get_label()) for line in lines], loc="upper right")
+    save_figure(figure, path)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure into a .png or .svg file."""
     buffer = BytesIO()
     figure.savefig(buffer, format=path.suffix[1:])
     write_whole(path, buffer.getvalue())

@@ -64,6 +64,7 @@ class Config(BaseModel):
     z_dim: int = Field(100, ge=1, le=65_536, description="length of the code between encoder and decoder")
     flc: int = Field(32, ge=1, le=1024, description="channels of the first convolution")
     epochs: int = Field(20, ge=1, description="passes over augment_num patches (the reference: 200)")
+    minutes: float = Field(0.0, ge=0, description="train for so many minutes in place of `epochs`; 0: epochs")
     batch_size: int = Field(16, ge=1, description="patches a step, over all devices together (the reference: 128)")
     lr: float = Field(2.0e-4, gt=0, le=1, description="learning rate")
     decay: float = Field(1.0e-5, ge=0, le=1, description="weight decay of AdamW")
@@ -90,9 +91,10 @@ class Config(BaseModel):
         lt=1,
         description="share of the good images kept from training to set the thresholds; 0: the reference's way",
     )
-    threshold: Literal["percent", "max", "k_sigma", "max_area"] = Field(
-        "k_sigma", description="how the thresholds come from held-out good images"
+    threshold: Literal["false_alarm_rate", "percent", "max", "k_sigma", "max_area"] = Field(
+        "false_alarm_rate", description="how the thresholds come from held-out good images"
     )
+    false_alarm_rate: float = Field(0.01, gt=0, lt=0.5, description="share of new good images called defective")
     percent: float = Field(98.0, gt=0, le=100, description="percentile of the residuals that sets their thresholds")
     k_sigma: float = Field(3.0, ge=0, description="k_sigma: the limit is the mean score plus this many deviations")
     min_area: int = Field(100, ge=1, description="max_area: smallest region that counts as a defect, px")
@@ -141,6 +143,12 @@ class Config(BaseModel):
             raise ValueError(f"stride {self.stride} is larger than crop_size {self.crop_size}: pixels would be skipped")
         if self.method == "repair" and self.engine == "mindspore":
             raise ValueError("engine mindspore trains the reference's method alone, not repair")
+        if self.method == "repair" and (self.mask_size % 4 or self.mask_size < 64):
+            raise ValueError(
+                f"repair inspects a multiple of 4 px in height and width, 64 or more, not {self.mask_size}"
+            )
+        if self.minutes and self.distribute:
+            raise ValueError("minutes: workers' clocks differ; with distribute give epochs")
         if self.batch_size > self.augment_num:
             raise ValueError(
                 f"batch_size {self.batch_size} is larger than augment_num {self.augment_num}: no full batch"
@@ -164,7 +172,7 @@ class Config(BaseModel):
 
     @property
     def steps(self) -> int:
-        """Steps of the whole training."""
+        """Steps of the whole training, where no minutes are given."""
         return self.epochs * self.epoch_steps
 
     @property

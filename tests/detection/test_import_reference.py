@@ -138,7 +138,7 @@ def test_thresholds_are_estimated_from_the_last_fifth(tmp_path, fabric_folder, c
     assert detector.thresholds == pytest.approx(expected, rel=1e-4)
     assert detector.config.dataset_path == str(fabric_folder.resolve()), "it goes on to be found from any folder"
     origin = detector.provenance["thresholds"]
-    assert origin["estimator"] == "k_sigma" and origin["good_images"] == 2
+    assert origin["estimator"] == "false_alarm_rate" and origin["good_images"] == 2
     assert detector.provenance["trained_images"] == [content_hash(path) for path in good]
     assert "thresholds come from images it learned from" in capsys.readouterr().err
 
@@ -201,7 +201,7 @@ def test_the_command(tmp_path, fabric_folder, capsys):
 
     assert main([*asked, str(tmp_path / "found.safetensors"), f"--dataset_path={fabric_folder}"]) == 0
     out = capsys.readouterr().out
-    assert "thresholds: ssim" in out and "(k_sigma on 2 good images" in out and "detector: " in out
+    assert "thresholds: ssim" in out and "(false_alarm_rate on 2 good images" in out and "detector: " in out
 
     assert main([*asked, str(tmp_path / "none.safetensors")]) == 2
     assert capsys.readouterr().err.startswith("ssim-ae: no thresholds: give --ssim_threshold")

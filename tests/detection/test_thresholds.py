@@ -4,8 +4,9 @@ import pytest
 from ssim_ae import InputError
 from ssim_ae.config import Config
 from ssim_ae.detection.calibrate import false_alarms
+from ssim_ae.detection.false_alarms import limit, promise_of_highest
 from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map
-from ssim_ae.detection.thresholds import estimate, few_images_notes, percentiles
+from ssim_ae.detection.thresholds import estimate, few_images_notes, percentiles, promised
 
 
 @pytest.fixture
@@ -41,8 +42,25 @@ def test_k_sigma_puts_it_at_mean_plus_k_deviations(held_out):
     assert found.mean() + 2 * spread == pytest.approx(1, abs=1e-4)
 
 
-def test_one_image_is_enough_to_go_on(held_out):
-    assert min(estimate(held_out[:1], Config(threshold="k_sigma"))) > 0
+def test_false_alarm_rate_puts_it_where_new_scores_seldom_are(held_out):
+    often, seldom = (scores(held_out, Config(false_alarm_rate=rate)) for rate in (0.2, 0.01))
+    assert often.max() > seldom.max() < 1
+    assert limit(seldom, 0.01) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("threshold", ["false_alarm_rate", "max", "k_sigma"])
+def test_of_one_image_the_score_is_the_limit(held_out, threshold):
+    config = Config(threshold=threshold)
+    assert scores(held_out[:1], config) == pytest.approx(1, abs=1e-4)
+    assert promised(1, config) == (None if threshold == "k_sigma" else promise_of_highest(1))
+
+
+def test_what_is_promised():
+    assert promised(30, Config(false_alarm_rate=0.05)).rate == pytest.approx(0.05, rel=1e-4)
+    assert promised(30, Config(threshold="max")).rate == pytest.approx(1 / 31)
+    assert promised(30, Config(threshold="percent")) is None
+    assert promised(30, Config(ssim_threshold=0.5)) is None
+    assert promised(0, Config()) is None
 
 
 @pytest.mark.parametrize("min_area", [60, 100, 200])
@@ -97,12 +115,19 @@ def test_without_images_there_is_no_estimate():
 
 
 def test_few_images_for_a_high_percentile_are_noted(held_out):
-    assert list(few_images_notes(held_out * 2, 95)) == []
-    assert list(few_images_notes(held_out, 95)) == [
-        "thresholds rest on 12 good images: expect about 1 new good image in 13 to be called defective; "
-        "more good images make them surer"
+    config = Config(threshold="percent", percent=95)
+    assert list(few_images_notes(held_out * 2, config)) == []
+    assert list(few_images_notes(held_out, config)) == [
+        "thresholds rest on 12 good images; more good images make them surer"
     ]
-    assert "24 good images are few for the 99.95th percentile" in next(few_images_notes(held_out * 2, 99.95))
+    notes = few_images_notes(held_out * 2, config.replace(percent=99.95))
+    assert "24 good images are few for the 99.95th percentile" in next(notes)
+
+
+def test_few_images_for_a_rate_are_noted(held_out):
+    assert list(few_images_notes(held_out * 2, Config())) == []
+    (note,) = few_images_notes(held_out, Config())
+    assert "thresholds rest on 12 good images: up to 4.2 % of new good images may be called defective" in note
 
 
 def test_false_alarms_are_counted_on_images_left_out(held_out):

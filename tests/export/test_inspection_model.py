@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from ssim_ae import Config, Detector
+from ssim_ae.detection.coarse_residuals import GRID, Usual
 from ssim_ae.detection.detector_file import DetectorFile, table_of
 from ssim_ae.detection.regions import fill_holes
 from ssim_ae.detection.regions import opening as opening_in_arrays
@@ -34,6 +35,8 @@ SETTINGS = {
     "white background": {"bg_mask": "W"},
     "black background, gray": {"bg_mask": "B", "grayscale": True, "im_resize": 35},
     "regions of an area": {"threshold": "max_area", "min_area": 30},
+    "a network that repairs": {"method": "repair", "crop_size": 64},
+    "a network that repairs, in tiles": {"method": "repair", "crop_size": 64, "im_resize": 96, "bg_mask": "W"},
 }
 
 
@@ -43,7 +46,8 @@ def untrained(**changes) -> DetectorFile:
     rng = np.random.default_rng(3)
     shapes = weight_shapes(table_of(config))
     weights = {name: rng.normal(0, 0.15, shape).astype(np.float32) for name, shape in shapes.items()}
-    return DetectorFile(config, Thresholds(0.9, 0.25), weights, {})
+    usual = Usual(*rng.uniform(0.1, 1, (2, GRID, GRID)).astype(np.float32)) if config.method == "repair" else None
+    return DetectorFile(config, Thresholds(0.9, 0.25), weights, {}, usual)
 
 
 def compare(file: DetectorFile, images: list[np.ndarray], runtime: str = "onnxruntime") -> None:

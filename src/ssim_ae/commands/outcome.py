@@ -20,7 +20,8 @@ def report_into(folder: Path, path: Path, detector: Detector, dataset: Dataset, 
     given = {"ssim": config.ssim_threshold, "l1": config.l1_threshold}
     thresholds = detector.thresholds._replace(**{name: value for name, value in given.items() if value >= 0})
     if thresholds != detector.thresholds:
-        detector.thresholds, origin = as_given(thresholds)
+        origin = as_given(thresholds).origin
+        detector.thresholds = thresholds
         detector.provenance = {**detector.provenance, "thresholds": origin}
     evaluation = report(path, detector, dataset, folder)
     print_evaluation(evaluation, dataset, folder, image_level=config.image_level)
@@ -43,14 +44,11 @@ def print_evaluation(evaluation: Evaluation, dataset: Dataset, folder: Path, *, 
 
 def print_thresholds(path: Path) -> None:
     """Say what the limit of a detector file is, and what it rests on."""
-    from ssim_ae.detection.calibrate import GIVEN
+    from ssim_ae.detection.calibrate import GIVEN, in_words
     from ssim_ae.detection.detector_file import read_detector
 
     file = read_detector(path)
     origin = file.provenance["thresholds"]
-    alarms = origin["false_alarms"]
-    promise = "" if alarms is None else f"; cross-validated, {100 * alarms:.1f} % of them are called defective"
     print(f"thresholds: ssim {file.thresholds.ssim:.4g}, l1 {file.thresholds.l1:.4g}", end="")
-    rests = f"{origin['estimator']} on {origin['good_images']} good images{promise}"
-    print(" (given)" if origin["estimator"] == GIVEN else f" ({rests})")
+    print(f" ({GIVEN if origin['estimator'] == GIVEN else in_words(origin)})")
     print(f"detector: {path}")

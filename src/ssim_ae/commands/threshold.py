@@ -9,7 +9,7 @@ from ssim_ae.arguments import Parser
 from ssim_ae.commands.given import keys_given
 from ssim_ae.commands.outcome import print_thresholds
 
-THRESHOLD_KEYS = ("threshold", "percent", "k_sigma", "min_area", "ssim_threshold", "l1_threshold")
+THRESHOLD_KEYS = ("threshold", "false_alarm_rate", "percent", "k_sigma", "min_area", "ssim_threshold", "l1_threshold")
 
 
 def arguments(parser: Parser) -> None:

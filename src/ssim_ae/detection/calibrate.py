@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -10,9 +10,11 @@ import numpy as np
 
 from ssim_ae.config import Config
 from ssim_ae.console import note, progress
+from ssim_ae.detection.coarse_residuals import Usual, cross_fitted
 from ssim_ae.detection.detector import Detector
+from ssim_ae.detection.false_alarms import Promise
 from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map
-from ssim_ae.detection.thresholds import estimate, few_images_notes
+from ssim_ae.detection.thresholds import estimate, few_images_notes, promised
 from ssim_ae.errors import InputError
 
 FOLDS = 5
@@ -21,46 +23,76 @@ Image = TypeVar("Image")  # a path or a hash
 
 
 class Calibration(NamedTuple):
-    """Thresholds, and how they came about."""
+    """Thresholds, the residuals usual in good images where they are relative to them, and how both came about."""
 
     thresholds: Thresholds
+    usual: Usual | None
     origin: dict[str, Any]
 
 
 def calibrate(detector: Detector, paths: Sequence[Path], config: Config) -> Calibration:
     """Estimate thresholds as `config` says from the good images at `paths`, without those that cannot be read.
 
-    Where the config gives both, no image is looked at.
+    Where the config gives both, and nothing else is to be learned from them, no image is looked at.
     """
-    if min(given := Thresholds(config.ssim_threshold, config.l1_threshold)) >= 0:
+    given = Thresholds(config.ssim_threshold, config.l1_threshold)
+    if min(given) >= 0 and (config.method == "reference" or not paths):
         return as_given(given)
-    maps = []
+    maps = list(_residuals(detector, paths))
+    usual = None
+    if config.method == "repair" and maps:
+        usual, maps = Usual.of(maps), cross_fitted(maps)
+    if min(given) >= 0:
+        return as_given(given, usual)
+    thresholds = estimate(maps, config)
+    told = promised(len(maps), config)
+    origin = {
+        "estimator": config.threshold,
+        "false_alarm_rate": config.false_alarm_rate,
+        "percent": config.percent,
+        "k_sigma": config.k_sigma,
+        "min_area": config.min_area,
+        "given": given._asdict(),
+        "good_images": len(maps),
+        "promise": told._asdict() if told else None,
+        "false_alarms": false_alarms(maps, config),
+    }
+    for text in few_images_notes(maps, config):
+        note(text)
+    return Calibration(thresholds, usual, origin)
+
+
+def as_given(thresholds: Thresholds, usual: Usual | None = None) -> Calibration:
+    """Return thresholds that somebody gave: they rest on no images, and promise nothing."""
+    origin = {
+        "estimator": GIVEN,
+        "given": thresholds._asdict(),
+        "good_images": 0,
+        "promise": None,
+        "false_alarms": None,
+    }
+    return Calibration(thresholds, usual, origin)
+
+
+def _residuals(detector: Detector, paths: Sequence[Path]) -> Iterator[Residuals]:
     with progress("estimating thresholds", len(paths)) as bar:
         for found in detector.residuals_all(paths):
             bar.advance()
             if isinstance(found, InputError):
                 note(f"left out: {found}")
             else:
-                maps.append(found)
-    thresholds = estimate(maps, config)
-    origin = {
-        "estimator": config.threshold,
-        "percent": config.percent,
-        "k_sigma": config.k_sigma,
-        "min_area": config.min_area,
-        "given": given._asdict(),
-        "good_images": len(maps),
-        "false_alarms": false_alarms(maps, config),
-    }
-    for text in few_images_notes(maps, config.percent):
-        note(text)
-    return Calibration(thresholds, origin)
+                yield found
 
 
-def as_given(thresholds: Thresholds) -> Calibration:
-    """Return thresholds that somebody gave: they rest on no images, and promise nothing."""
-    origin = {"estimator": GIVEN, "given": thresholds._asdict(), "good_images": 0, "false_alarms": None}
-    return Calibration(thresholds, origin)
+def in_words(origin: Mapping[str, Any]) -> str:
+    """Say what the limit rests on, of a calibration's `origin`."""
+    words = f"{origin['estimator']} on {origin['good_images']} good images"
+    if told := origin.get("promise"):
+        rate, low, high = (100 * told[name] for name in Promise._fields)
+        words += f", promises {rate:.2g} % false alarms (90 % interval {low:.2g}-{high:.2g} %)"
+    if (alarms := origin["false_alarms"]) is not None:
+        words += f"; cross-validated, {100 * alarms:.1f} % of them are called defective"
+    return words
 
 
 def false_alarms(maps: Sequence[Residuals], config: Config, folds: int = FOLDS) -> float | None:
@@ -73,7 +105,7 @@ def false_alarms(maps: Sequence[Residuals], config: Config, folds: int = FOLDS) 
         left_out = set(fold.tolist())
         thresholds = estimate([maps[i] for i in order if i not in left_out], config)
         for index in fold:
-            opened = anomaly_map(maps[index], thresholds, min_area=config.smallest_region)
+            opened = anomaly_map(maps[index], thresholds, method=config.method, min_area=config.smallest_region)
             alarms += bool(opened.max() > 1)
     return alarms / len(maps)
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 import numpy as np
 
 from ssim_ae.config import Config
+from ssim_ae.detection.coarse_residuals import Usual, coarse_residuals, relative
 from ssim_ae.detection.detector_file import DetectorFile, read_detector, table_of
 from ssim_ae.detection.inspection import Inspection
 from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map, residuals
@@ -39,6 +40,7 @@ class Detector:
         runtime: Runtime,
         provenance: dict[str, Any] | None = None,
         *,
+        usual: Usual | None = None,
         threads: int | None = None,
     ) -> None:
         self.config = config
@@ -47,6 +49,7 @@ class Detector:
         self.provenance = provenance or {}
         self.threads = threads or cores()
         self.view = View.of(config)
+        self.divisors = usual.divisors(self.view.size) if usual else None
 
     @classmethod
     def load(
@@ -82,7 +85,7 @@ class Detector:
                 device_target=device_target,
                 threads=threads,
             )
-        return cls(file.config, file.thresholds, opened, file.provenance, threads=threads)
+        return cls(file.config, file.thresholds, opened, file.provenance, usual=file.usual, threads=threads)
 
     def inspect(self, image: Image) -> Inspection:
         """Inspect a file, or an array (H, W, C) uint8 with C = 1 or 3 in RGB order, or (H, W) gray."""
@@ -147,12 +150,15 @@ class Detector:
 
     def _judged(self, _image: Image, seen: _Seen) -> Inspection:
         maps = self._compared(_image, seen)
+        if self.divisors is not None:
+            maps = relative(maps, self.divisors)
         min_area = self.config.smallest_region
-        anomaly = anomaly_map(maps, self.thresholds, min_area=min_area)
+        anomaly = anomaly_map(maps, self.thresholds, method=self.config.method, min_area=min_area)
         return Inspection(seen.pixels, anomaly, seen.reconstruction, self.view, min_area)
 
     def _compared(self, _image: Image, seen: _Seen) -> Residuals:
-        return residuals(seen.part, seen.reconstruction, self.config.bg_mask)
+        compare = coarse_residuals if self.config.method == "repair" else residuals
+        return compare(seen.part, seen.reconstruction, self.config.bg_mask)
 
     def _pixels_or_error(self, image: Image) -> np.ndarray | InputError:
         try:

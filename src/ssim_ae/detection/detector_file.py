@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ssim_ae.config import Config
+from ssim_ae.detection.coarse_residuals import GRID, Usual
 from ssim_ae.detection.residuals import Thresholds
 from ssim_ae.errors import InputError
 from ssim_ae.network.architecture import Layer, layers, repair_layers, weight_shapes
@@ -39,13 +40,15 @@ FORMAT = 1  # raised when older versions can no longer read what is written
 class DetectorFile(NamedTuple):
     """What a detector file holds. `provenance`: training data, epochs, thresholds' origin, versions.
 
-    Where a model has the weights in a form of its own, there are none by name.
+    `usual` are the residuals that those of a network that repairs are relative to. Where a model has the weights in a
+    form of its own, there are none by name.
     """
 
     config: Config
     thresholds: Thresholds
     weights: dict[str, np.ndarray]
     provenance: dict[str, Any]
+    usual: Usual | None = None
     model: Model | None = None
 
 
@@ -71,7 +74,11 @@ def header(detector: DetectorFile) -> dict[str, Any]:
         "config": detector.config.model_dump(),
         "thresholds": detector.thresholds._asdict(),
         "provenance": detector.provenance,
-    }
+    } | ({"usual": _as_lists(detector.usual)} if detector.usual else {})
+
+
+def _as_lists(usual: Usual) -> dict[str, list[list[float]]]:
+    return {name: [[float(f"{x:.4g}") for x in row] for row in grid] for name, grid in usual._asdict().items()}
 
 
 def write_detector(path: Path, detector: DetectorFile) -> None:
@@ -158,15 +165,21 @@ def _checked(path: Path, metadata: dict[str, Any]) -> DetectorFile:
     """Return what the metadata says, without weights."""
     if metadata.get("format") != FORMAT:
         raise InputError(f"{path}: format {metadata.get('format')}, this version reads format {FORMAT}")
+    found = metadata.get("usual")
     try:
         config = Config(**metadata["config"])
         thresholds = Thresholds(**metadata["thresholds"])
         provenance = dict(metadata["provenance"])
+        usual = Usual(**{name: np.array(grid, np.float32) for name, grid in found.items()}) if found else None
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: its header is damaged, or from a newer version") from error
     if not all(isinstance(value, float | int) and value >= 0 and np.isfinite(value) for value in thresholds):
         raise InputError(f"{path}: its thresholds are not numbers >= 0: {thresholds._asdict()}")
-    return DetectorFile(config, thresholds, {}, provenance)
+    if usual and not all(
+        grid.shape == (GRID, GRID) and (grid >= 0).all() and np.isfinite(grid).all() for grid in usual
+    ):
+        raise InputError(f"{path}: its usual residuals are not {GRID} x {GRID} numbers >= 0")
+    return DetectorFile(config, thresholds, {}, provenance, usual)
 
 
 def versions() -> dict[str, str]:

@@ -33,7 +33,8 @@ def recalibrate(
     paths = [] if given else _good_images(file, source, folder)
     calibration = calibrate(Detector.of(file), paths, config)
     provenance = file.provenance | {"thresholds": calibration.origin}
-    write_detector(target, DetectorFile(config, calibration.thresholds, weights, provenance))
+    usual = calibration.usual or file.usual
+    write_detector(target, DetectorFile(config, calibration.thresholds, weights, provenance, usual))
     return target, calibration
 
 

@@ -1,6 +1,6 @@
 """Residual maps, and the one anomaly map that every score, verdict, mask and metric comes from."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,8 @@ OPENING_RADIUS = 4  # px of the disk: nothing smaller is a defect
 BRIGHTER, DARKER = 200.5 / 255, 49.5 / 255  # white background is above 200 of 255, black below 50
 LEVEL_STEPS = 20  # halvings of the interval in which a level lies
 SMALLEST_THRESHOLD = 1e-6  # a threshold of 0 calls every residual above this a defect
+
+Method = Literal["reference", "repair"]
 
 
 class Thresholds(NamedTuple):
@@ -50,17 +52,22 @@ def foreground(image: np.ndarray, bg_mask: str) -> np.ndarray:
     return fill_holes(level <= BRIGHTER if bg_mask == "W" else level >= DARKER)
 
 
-def anomaly_map(maps: Residuals, thresholds: Thresholds, *, min_area: int = 1) -> np.ndarray:
+def anomaly_map(
+    maps: Residuals, thresholds: Thresholds, *, method: Method = "reference", min_area: int = 1
+) -> np.ndarray:
     """Return the one map, (S, S) float32 >= 0, whose limit is 1.
 
-    Thresholding commutes with maximum and with opening, so `anomaly_map > 1` is exactly the mask of the reference's
-    pipeline: either residual above its threshold, background cleared, opened with a disk. With `min_area` the
-    highest value is the level up to which a region of that many px is left, and smaller regions end at the limit.
+    Thresholding commutes with maximum and with opening, so for the reference `anomaly_map > 1` is exactly the mask of
+    its pipeline: either residual above its threshold, background cleared, opened with a disk. For `repair` the
+    residuals, coarse as they are, add up. With `min_area` the highest value is the level up to which a region of that
+    many px is left, and smaller regions end at the limit.
     """
     ssim = maps.ssim / np.float32(max(thresholds.ssim, SMALLEST_THRESHOLD))
     l1 = maps.l1 / np.float32(max(thresholds.l1, SMALLEST_THRESHOLD))
-    worst = np.maximum(np.maximum(ssim, l1), 0) * maps.foreground
-    opened: np.ndarray = opening(worst, radius=OPENING_RADIUS)
+    if method == "repair":
+        opened = np.maximum(ssim + l1, 0) * maps.foreground
+    else:
+        opened = opening(np.maximum(np.maximum(ssim, l1), 0) * maps.foreground, radius=OPENING_RADIUS)
     if min_area <= 1:
         return opened
     capped = np.minimum(opened, level_of_area(opened, min_area))

@@ -10,6 +10,7 @@ from math import inf, sqrt
 import numpy as np
 
 from ssim_ae.config import Config
+from ssim_ae.detection.false_alarms import Promise, limit, promise, promise_of_highest
 from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map, level_of_area
 from ssim_ae.errors import InputError
 
@@ -44,20 +45,28 @@ def percentiles(held_out: Sequence[Residuals], percent: float) -> Thresholds:
     )
 
 
-def few_images_notes(held_out: Sequence[Residuals], percent: float) -> Iterator[str]:
+def promised(images: int, config: Config) -> Promise | None:
+    """Return what an estimate from so many images promises of new good ones, if it promises anything."""
+    if not images or max(config.ssim_threshold, config.l1_threshold) >= 0:
+        return None
+    if config.threshold == "max" or (config.threshold == "false_alarm_rate" and images == 1):
+        return promise_of_highest(images)
+    return promise(images, config.false_alarm_rate) if config.threshold == "false_alarm_rate" else None
+
+
+def few_images_notes(held_out: Sequence[Residuals], config: Config) -> Iterator[str]:
     """Yield warnings where the held-out images are too few for what is asked of them."""
     windows = sum(maps.ssim.size for maps in held_out) / 11**2  # neighbouring px share their SSIM window
-    above = windows * (100 - percent) / 100
-    if above < FEW_WINDOWS:
+    above = windows * (100 - config.percent) / 100
+    if config.threshold == "percent" and above < FEW_WINDOWS:
         yield (
-            f"{len(held_out)} good images are few for the {percent:g}th percentile: "
+            f"{len(held_out)} good images are few for the {config.percent:g}th percentile: "
             f"it rests on about {above:.0f} independent windows; lower percent or hold out more"
         )
     if len(held_out) < FEW_IMAGES:
-        yield (
-            f"thresholds rest on {len(held_out)} good images: expect about 1 new good image in {len(held_out) + 1} "
-            "to be called defective; more good images make them surer"
-        )
+        told = promised(len(held_out), config)
+        rates = f": up to {100 * told.high:.1f} % of new good images may be called defective" if told else ""
+        yield f"thresholds rest on {len(held_out)} good images{rates}; more good images make them surer"
 
 
 def _balanced(held_out: Sequence[Residuals], config: Config, given: Thresholds) -> Thresholds:
@@ -70,12 +79,13 @@ def _balanced(held_out: Sequence[Residuals], config: Config, given: Thresholds) 
 
 def _limit(held_out: Sequence[Residuals], thresholds: Thresholds, config: Config) -> float:
     """Return the value of the anomaly maps under `thresholds` that the estimator makes the limit."""
-    maps = [anomaly_map(maps, thresholds) for maps in held_out]
+    maps = [anomaly_map(maps, thresholds, method=config.method) for maps in held_out]
     if config.threshold == "max_area":  # the paper's rule (Bergmann et al. 2018, section 4.2)
         return max(float(level_of_area(opened, config.min_area)) for opened in maps) * JUST_ABOVE
-    scores = np.array([opened.max() for opened in maps])
-    if config.threshold == "max":
+    scores = np.array([opened.max() for opened in maps], np.float64)
+    if config.threshold == "max" or len(scores) == 1:
         return float(scores.max()) * JUST_ABOVE
-    # The spread of one more score around a mean of few
-    spread = scores.std(ddof=1) * sqrt(1 + 1 / len(scores)) if len(scores) > 1 else 0.0
-    return float(scores.mean() + config.k_sigma * spread)
+    if config.threshold == "k_sigma":
+        spread = scores.std(ddof=1) * sqrt(1 + 1 / len(scores))  # of one more score around a mean of few
+        return float(scores.mean() + config.k_sigma * spread)
+    return limit(scores, config.false_alarm_rate) * JUST_ABOVE

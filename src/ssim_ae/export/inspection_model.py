@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from onnx import ModelProto, TensorProto, helper
 
-from ssim_ae.config import Config
+from ssim_ae.detection.coarse_residuals import EDGE, SCALES
 from ssim_ae.detection.detector_file import DetectorFile, table_of
 from ssim_ae.detection.residuals import (
     BORDER,
@@ -48,7 +48,7 @@ def inspection_model(file: DetectorFile, *, pixels: DTypeLike = np.uint8) -> Mod
     white = 255 if pixels == np.uint8 else 2**config.bit_depth - 1
     part = _centre(add, height, width, view, white, grayscale=config.grayscale)
     reconstruction = _reconstruction(add, part, file, view.size)
-    anomaly = _anomaly_map(add, part, reconstruction, config)
+    anomaly = _anomaly_map(add, part, reconstruction, file)
     score = add("ReduceMax", anomaly, keepdims=0, output=SCORE)
     add("Greater", score, 1.0, output=VERDICT)
     anomaly_map = _back(add, anomaly, height, width, view)
@@ -118,16 +118,37 @@ def _reconstruction(add: Graph, part: str, file: DetectorFile, size: int) -> str
     return add("MatMul", add("MatMul", mean, both), add("Transpose", mean, perm=[1, 0]), output=RECONSTRUCTION)
 
 
+def _coarse_residuals(add: Graph, part: str, reconstruction: str, size: int) -> tuple[str, str]:
+    """(S, S) both: coarse 1 - SSIM and absolute difference."""
+    inner = np.zeros((size, size), np.float32)
+    inner[EDGE : size - EDGE, EDGE : size - EDGE] = 1
+    difference = add("Mul", add("Sub", reconstruction, part), inner)
+    repaired = add("Add", part, difference)
+    scaled = []
+    for by in SCALES:
+        residual = _ssim_residual(add, _averaged(add, part, by), _averaged(add, repaired, by), size // by)
+        residual = add("Unsqueeze", residual, [0, 1])
+        scaled.append(add("Resize", residual, "", np.array([1, 1, by, by], np.float32), mode="nearest"))
+    ssim = add("Squeeze", add("Mean", *scaled), [0])
+    l1 = add("ReduceMean", add("Abs", difference), [0], keepdims=1)
+    both = _gaussian(add, add("Concat", ssim, l1, axis=0), size)
+    return add("Gather", both, 0), add("Gather", both, 1)
+
+
+def _averaged(add: Graph, planes: str, by: int) -> str:
+    """(C, S, S) -> (C, S / by, S / by)."""
+    batch = add("Unsqueeze", planes, [0])
+    return add("Squeeze", add("AveragePool", batch, kernel_shape=[by, by], strides=[by, by]), [0])
+
+
 def _ssim_residual(add: Graph, x: str, y: str, size: int) -> str:
-    """(S, S): 1 - SSIM, the mean over channels, damped along the border."""
+    """(S, S): 1 - SSIM, the mean over channels."""
     middle = add("ReduceMean", x, [1, 2], keepdims=1)
     about_x, about_y, difference = add("Sub", x, middle), add("Sub", y, middle), add("Sub", y, x)
     squares = add("Add", add("Mul", about_x, about_x), add("Mul", about_y, about_y))
     maps = add("Concat", about_x, difference, add("Mul", difference, difference), squares, axis=0)
-    parts = ["mean_x", "mean_d", "squares_d", "squares_both"]
-    mean_x, mean_d, squares_d, squares = add.several(
-        "Split", _gaussian(add, maps, size), outputs=parts, axis=0, num_outputs=4
-    )
+    filtered = add.several("Split", _gaussian(add, maps, size), outputs=4, axis=0, num_outputs=4)
+    mean_x, mean_d, squares_d, squares = filtered
     mean_y, squared_mean_d = add("Add", mean_x, mean_d), add("Mul", mean_d, mean_d)
     variance_d = add("Sub", squares_d, squared_mean_d)
     variances = add("Sub", squares, add("Add", add("Mul", mean_x, mean_x), add("Mul", mean_y, mean_y)))
@@ -136,10 +157,13 @@ def _ssim_residual(add: Graph, x: str, y: str, size: int) -> str:
     luminance = add("Div", squared_mean_d, add("Add", mean_squares, C1))
     structure = add("Div", variance_d, add("Add", variances, C2))
     residual = add("Sub", add("Add", luminance, structure), add("Mul", luminance, structure))
-    mean = add("ReduceMean", residual, [0], keepdims=0)
+    return add("ReduceMean", residual, [0], keepdims=0)
+
+
+def _damped(add: Graph, residual: str, size: int) -> str:
     weights = np.full((size, size), BORDER_WEIGHT, np.float32)
     weights[BORDER : size - BORDER, BORDER : size - BORDER] = 1
-    return add("Mul", mean, weights)
+    return add("Mul", residual, weights)
 
 
 def _gaussian(add: Graph, maps: str, size: int) -> str:
@@ -155,19 +179,24 @@ def _gaussian(add: Graph, maps: str, size: int) -> str:
     return add("Slice", add("Reshape", columns, [0, size, blocks * LINES]), [0], [size], [2])
 
 
-def _anomaly_map(add: Graph, part: str, reconstruction: str, config: Config) -> str:
-    """(S, S): the larger of both residuals, each divided by its threshold; background cleared, opened."""
-    size = config.mask_size
-    ssim = _ssim_residual(add, part, reconstruction, size)
-    l1 = add("ReduceMean", add("Abs", add("Sub", part, reconstruction)), [0], keepdims=0)
+def _anomaly_map(add: Graph, part: str, reconstruction: str, file: DetectorFile) -> str:
+    """(S, S): both residuals, each divided by its threshold, together; background cleared, opened."""
+    config, size = file.config, file.config.mask_size
+    if repairs := config.method == "repair":
+        residuals = _coarse_residuals(add, part, reconstruction, size)
+    else:
+        l1 = add("ReduceMean", add("Abs", add("Sub", part, reconstruction)), [0], keepdims=0)
+        residuals = _damped(add, _ssim_residual(add, part, reconstruction, size), size), l1
     limits = add("Max", THRESHOLDS, SMALLEST_THRESHOLD)
-    over = [add("Div", residual, add("Gather", limits, index)) for index, residual in enumerate((ssim, l1))]
-    worst = add("Max", *over, 0.0)
+    over = [add("Div", residual, add("Gather", limits, index)) for index, residual in enumerate(residuals)]
+    if file.usual:
+        over = [add("Div", *ends) for ends in zip(over, file.usual.divisors(size), strict=True)]
+    worst = add("Max", add("Add", *over), 0.0) if repairs else add("Max", *over, 0.0)
     if config.bg_mask:
         level = _brightness(add, part, config.channels)
         beyond = add("Greater", level, BRIGHTER) if config.bg_mask == "W" else add("Less", level, DARKER)
         worst = add("Mul", worst, foreground(add, add("Cast", beyond, to=TensorProto.FLOAT), size))
-    opened = opening(add, worst, size, radius=OPENING_RADIUS)
+    opened = worst if repairs else opening(add, worst, size, radius=OPENING_RADIUS)
     if config.smallest_region == 1:
         return opened
     level = level_of_area(add, opened, size, config.smallest_region, steps=LEVEL_STEPS)
@@ -178,9 +207,7 @@ def _brightness(add: Graph, part: str, channels: int) -> str:
     if channels == 1:
         return add("Squeeze", part, [0])
     shares = (np.array(LUMA_16) / 2**16).astype(np.float32)[:, None, None]
-    red, green, blue = add.several(
-        "Split", add("Mul", part, shares), outputs=["red", "green", "blue"], axis=0, num_outputs=3
-    )
+    red, green, blue = add.several("Split", add("Mul", part, shares), outputs=3, axis=0, num_outputs=3)
     return add("Squeeze", add("Add", add("Add", red, green), blue), [0])
 
 

@@ -25,10 +25,15 @@ class Graph:
 
     def __call__(self, operator: str, *inputs: Value, output: str = "", **attributes: Any) -> str:
         """Add an operator with one output, which may be given its name."""
-        return self.several(operator, *inputs, outputs=[output or self._name(operator)], **attributes)[0]
+        return self._added(operator, inputs, [output or self._name(operator)], attributes)[0]
 
-    def several(self, operator: str, *inputs: Value, outputs: list[str], **attributes: Any) -> list[str]:
+    def several(self, operator: str, *inputs: Value, outputs: int, **attributes: Any) -> list[str]:
         """Add an operator with several outputs."""
+        return self._added(operator, inputs, [self._name(operator) for _ in range(outputs)], attributes)
+
+    def _added(
+        self, operator: str, inputs: Sequence[Value], outputs: list[str], attributes: dict[str, Any]
+    ) -> list[str]:
         names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
         self.nodes.append(helper.make_node(operator, names, outputs, outputs[0], **attributes))
         return outputs

@@ -62,7 +62,7 @@ def quantised(file: DetectorFile, held_out: Sequence[Path]) -> tuple[openvino.Mo
     detector = Detector(config, file.thresholds, OpenVinoRuntime(model))
     calibration = calibrate(detector, held_out, config)
     provenance = file.provenance | {"thresholds": calibration.origin}
-    return model, file._replace(thresholds=calibration.thresholds, provenance=provenance)
+    return model, file._replace(thresholds=calibration.thresholds, usual=calibration.usual, provenance=provenance)
 
 
 def write_inspection(path: Path, file: DetectorFile, model: openvino.Model, images: Sequence[np.ndarray]) -> Inspect:

@@ -62,6 +62,11 @@ def blocks(shape: tuple[int, ...], count: int) -> Iterator[tuple[slice, slice]]:
         yield slice(start, stop), slice(max(0, start - before), min(stop + beyond, inputs))
 
 
+def gaussian(maps: np.ndarray) -> np.ndarray:
+    """Filter (K, H, W) float32 with the window of SSIM, mirrored at the border."""
+    return _filtered(maps, *(gaussian_matrix(side, border="reflect") for side in maps.shape[1:]))
+
+
 def ssim_residual(x: np.ndarray, y: np.ndarray, *, border: Literal["valid", "reflect"] = "reflect") -> np.ndarray:
     """Return 1 - SSIM of x and y, (C, H, W) in [0, 1], around every pixel: (C, H, W) float32.
 

@@ -7,7 +7,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from ssim_ae.detection.calibrate import GIVEN
+from ssim_ae.detection.calibrate import GIVEN, in_words
 from ssim_ae.detection.detector import Detector
 from ssim_ae.detection.detector_file import read_detector
 from ssim_ae.evaluation.evaluate import evaluate, evaluate_images
@@ -98,9 +98,7 @@ def _promise(detector: Detector) -> str:
     origin = detector.provenance.get("thresholds", {})
     if origin.get("estimator", GIVEN) == GIVEN:
         return "Its own limit was given by hand."
-    alarms = origin["false_alarms"]
-    rests = f"Its own limit: {origin['estimator']}, from {origin['good_images']} good images."
-    return rests if alarms is None else f"{rests} Cross-validated, {100 * alarms:.1f} % of them are called defective."
+    return f"Its own limit: {in_words(origin)}."
 
 
 def _origin(detector: Detector) -> list[str]:

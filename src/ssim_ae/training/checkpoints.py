@@ -20,6 +20,8 @@ class Position(NamedTuple):
     loss_sum: float = 0.0  # over the steps of the epoch under way
     seconds: float = 0.0
     history: tuple[Epoch, ...] = ()
+    best_loss: float | None = None  # of the held-out patches, after the best epoch
+    collapses: int = 0
 
 
 def write_checkpoint(
@@ -46,4 +48,5 @@ def read_checkpoint(folder: Path, fingerprint: str, config: Config) -> tuple[dic
         if metadata["config"].get(key) != value:
             raise InputError(f"{path}: written with {key} {metadata['config'].get(key)!r}, not {value!r}")
     history = tuple(Epoch(*row) for row in metadata["history"])
-    return state, Position(metadata["step"], metadata["loss_sum"], metadata["seconds"], history)
+    numbers = {name: metadata[name] for name in Position._fields if name in metadata}
+    return state, Position(**numbers | {"history": history})

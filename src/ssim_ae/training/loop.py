@@ -17,10 +17,10 @@ from ssim_ae.errors import InputError
 from ssim_ae.runtimes import Runtime
 from ssim_ae.training.checkpoints import Position
 from ssim_ae.training.history import Epoch
-from ssim_ae.training.patches import Picks, epoch_picks, monitor_picks
-from ssim_ae.training.schedule import learning_rate
+from ssim_ae.training.patches import Picks, epoch_picks
+from ssim_ae.training.schedule import learning_rate, share_done
+from ssim_ae.training.watch import Watch
 
-MONITORED = 128  # held-out patches whose loss is recorded after every epoch
 SHOWN_SECONDS = 0.5  # between two readings of the loss, which wait for the device
 
 
@@ -43,59 +43,52 @@ class Engine(Protocol):
 
 
 def fit(
-    engine: Engine,
-    config: Config,
-    images: int,
-    held_out: int,
-    start: Position,
-    save: Callable[[Position], None],
+    engine: Engine, config: Config, images: int, watch: Watch, start: Position, save: Callable[[Position], None]
 ) -> Position:
-    """Train from `start` to the last epoch, or until interrupted; return where it ended.
+    """Train on so many images from `start` until all is done, or until interrupted; return where it ended.
 
     `save` is called at the end and every `checkpoint_seconds` between.
     """
-    epoch_steps, steps = config.epoch_steps, config.steps
-    monitor = monitor_picks(config, held_out, MONITORED) if held_out else None
+    epoch_steps = config.epoch_steps
     history = list(start.history)
     meter = _Meter(start.loss_sum)
     began = time.monotonic() - start.seconds
     saved = shown = time.monotonic()
     step = start.step
+    total, unit = (60 * config.minutes, "") if config.minutes else (config.steps * config.batch_size, "patches")
 
     def position() -> Position:
-        return Position(step, meter.total(), time.monotonic() - began, tuple(history))
+        elapsed = time.monotonic() - began
+        return Position(step, meter.total(), elapsed, tuple(history), watch.loss, watch.collapses)
 
-    label, unit = f"training on {engine.describe()}", "patches"
-    total, done = steps * config.batch_size, start.step * config.batch_size
-    with _interruption() as interrupted, progress(label, total, done=done, unit=unit) as bar:
-        while step < steps and not engine.any_worker(interrupted.is_set()):
+    def done() -> float:
+        return share_done(config, step, time.monotonic() - began)
+
+    label, shown_done = f"training on {engine.describe()}", round(done() * total)
+    with _interruption() as interrupted, progress(label, round(total), done=shown_done, unit=unit) as bar:
+        while not engine.any_worker(interrupted.is_set()) and (share := done()) < 1:
             epoch, in_epoch = divmod(step, epoch_steps)
             if in_epoch == 0 or step == start.step:
                 picks = epoch_picks(config, images, epoch)
             batch = picks.take(slice(in_epoch * config.batch_size, (in_epoch + 1) * config.batch_size))
-            rate = learning_rate(config, step, steps)
+            rate = learning_rate(config, share) * watch.slower
             meter.add(engine.step(batch, rate))
             step += 1
             now = time.monotonic()
-            if now - shown > SHOWN_SECONDS:
-                shown = now
-                bar.advance(
-                    step * config.batch_size - done,
-                    f"epoch {epoch + 1}/{config.epochs}  loss {meter.latest():.4f}",
-                )
-                done = step * config.batch_size
             if in_epoch + 1 == epoch_steps:
-                speed = (
-                    epoch_steps * config.batch_size / max(now - began - (history[-1].seconds if history else 0), 1e-9)
-                )
-                loss = meter.total() / epoch_steps
-                held_out_loss = engine.held_out_loss(monitor) if monitor else None
+                before = history[-1].seconds if history else 0.0
+                speed = epoch_steps * config.batch_size / max(now - began - before, 1e-9)
+                loss, held_out_loss = meter.total() / epoch_steps, watch.look(step)
                 history.append(Epoch(epoch + 1, step, loss, held_out_loss, rate, speed, time.monotonic() - began))
                 meter = _Meter()
+            if now - shown > SHOWN_SECONDS:
+                shown = now
+                bar.advance(round(share * total) - shown_done, f"epoch {epoch + 1}  loss {meter.latest():.4f}")
+                shown_done = round(share * total)
             if now - saved > config.checkpoint_seconds:
                 save(position())
                 saved = time.monotonic()
-        bar.advance(step * config.batch_size - done)
+        bar.advance(round(done() * total) - shown_done)
     save(position())
     return position()
 

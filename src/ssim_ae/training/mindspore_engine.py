@@ -101,11 +101,12 @@ class MindSporeEngine:
     def load_state(self, arrays: dict[str, np.ndarray], source: str) -> None:
         """Go on from a `state()`."""
         self.load_weights({name: array for name, array in arrays.items() if "/" not in name}, source)
+        self.steps = 0
         for name in self.parameters:
-            if f"{name}/step" in arrays:
-                self.steps = int(arrays[f"{name}/step"])
-                self.means[name].set_data(Tensor(arrays[f"{name}/exp_avg"]))
-                self.squares[name].set_data(Tensor(arrays[f"{name}/exp_avg_sq"]))
+            zeros = np.zeros(self.parameters[name].shape, np.float32)
+            self.steps = int(arrays.get(f"{name}/step", 0))
+            self.means[name].set_data(Tensor(arrays.get(f"{name}/exp_avg", zeros)))
+            self.squares[name].set_data(Tensor(arrays.get(f"{name}/exp_avg_sq", zeros)))
 
     def close(self) -> None:
         """Leave the group of workers."""

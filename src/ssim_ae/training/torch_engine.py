@@ -112,6 +112,7 @@ class TorchEngine:
     def load_state(self, arrays: dict[str, np.ndarray], source: str) -> None:
         """Go on from a `state()`."""
         self.load_weights({name: array for name, array in arrays.items() if "/" not in name}, source)
+        self.optimizer.state.clear()
         for name, parameter in self.network.named_parameters():
             if f"{name}/step" not in arrays:
                 continue

@@ -27,6 +27,8 @@ from ssim_ae.training.good_images import GoodImages, load_good_images
 from ssim_ae.training.history import draw_history, write_history
 from ssim_ae.training.loop import Engine, fit
 from ssim_ae.training.patches import epoch_picks
+from ssim_ae.training.schedule import share_done
+from ssim_ae.training.watch import Watch
 
 CONFIG_NAME = "config.yaml"
 SHEET, SHEET_COLUMNS = 64, 8  # patches on the sheet to look at
@@ -95,13 +97,14 @@ def _checked(config: Config, *, fresh: bool) -> Config:
 def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, runs: Path, resumed: Path | None) -> Run:
     hashes = {path: content_hash(path) for path in good.trained + good.held_out}
     images = fingerprint(hashes)
-    position = Position()
-    if resumed and (checkpoint := read_checkpoint(resumed, images, config)):
-        engine.load_state(checkpoint[0], str(resumed))
-        position = checkpoint[1]
-    elif config.load_ckpt_path:
+    if config.load_ckpt_path:
         file = read_detector(detector_path(Path(config.load_ckpt_path)))
         engine.load_weights(weights_in(file), config.load_ckpt_path)
+    watch, position = Watch(engine, config, good.held_out_stack), Position()
+    if resumed and (checkpoint := read_checkpoint(resumed, images, config)):
+        engine.load_state(checkpoint[0], str(resumed))
+        watch.resume(*checkpoint)
+        position = checkpoint[1]
     writes = engine.rank == 0
     folder = resumed or runs
     if writes:
@@ -110,11 +113,13 @@ def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, run
 
     def save(position: Position) -> None:
         if writes:
-            write_checkpoint(folder, engine.state(), position, images, config)
+            write_checkpoint(folder, engine.state() | watch.kept(), position, images, config)
             write_history(folder, position.history)
 
-    end = fit(engine, config, len(good.trained), len(good.held_out), position, save)
-    finished = end.step >= config.steps
+    end = fit(engine, config, len(good.trained), watch, position, save)
+    finished = share_done(config, end.step, end.seconds) >= 1
+    if watch.weights:
+        engine.load_weights(watch.weights, "the best weights")
     if writes:
         detector = Detector(config, Thresholds(1, 1), engine.runtime())
         calibration = calibrate(detector, threshold_images(good.held_out, good.trained), config)
@@ -125,7 +130,7 @@ def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, run
             "finished": finished,
             "thresholds": calibration.origin,
         }
-        file = DetectorFile(config, calibration.thresholds, engine.weights(), provenance)
+        file = DetectorFile(config, calibration.thresholds, engine.weights(), provenance, calibration.usual)
         write_detector(folder / DETECTOR_NAME, file)
         if not good.held_out:
             note("thresholds come from images it learned from (none held out): expect more false alarms on new ones")

@@ -1,0 +1,83 @@
+"""The limit that new good images exceed at a stated rate, from the scores of a few.
+
+A score is the highest of many values, and such maxima follow Gumbel's law (Gumbel 1958, "Statistics of Extremes"). Its
+two numbers come from two quantiles of the scores, so that one spoilt image among the good ones does not move the limit
+far. How much further out the limit must lie because the scores are few is drawn: of Gumbel's law, it is the same for
+all scores.
+"""
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+LOW, HIGH = 0.1, 0.9  # the quantiles
+DRAWN, MOST_DRAWN = 2_000_000, 20_000  # scores and sets of scores
+FEWEST, ENOUGH = 10, 2_000  # fewer scores do not move the limit further out, but break the promise; more do not move it
+FARTHEST = 1e6  # scales of the law, from its location to a limit
+SURE = 0.9  # of the interval around a promise
+
+
+class Promise(NamedTuple):
+    """The expected share of new good images above a limit, and the 90 % interval around it."""
+
+    rate: float
+    low: float
+    high: float
+
+
+def limit(scores: np.ndarray, rate: float) -> float:
+    """Return the limit that one more score after (N,) exceeds with the probability `rate`, or `promise`; N >= 2."""
+    location, scale = (float(number) for number in _fitted(scores))
+    return location + scale * _reach(len(scores), rate)
+
+
+def promise(count: int, rate: float) -> Promise:
+    """Return what `limit` from `count` scores promises."""
+    shares = _exceeded(*_drawn(min(count, ENOUGH)), _reach(count, rate))
+    low, high = np.quantile(shares, [(1 - SURE) / 2, (1 + SURE) / 2])
+    return Promise(float(shares.mean()), float(low), float(high))
+
+
+def promise_of_highest(count: int) -> Promise:
+    """Return what the highest of `count` scores promises as the limit, whatever their law: it is Beta's (1, count)."""
+    low, high = (1 - (1 - share) ** (1 / count) for share in ((1 - SURE) / 2, (1 + SURE) / 2))
+    return Promise(1 / (count + 1), low, high)
+
+
+def _fitted(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(..., N) -> location and scale (...) of the law with the same two quantiles."""
+    low, high = np.quantile(scores, [LOW, HIGH], axis=-1)
+    scale = (high - low) / (_quantile(HIGH) - _quantile(LOW))
+    return low - scale * _quantile(LOW), scale
+
+
+def _quantile(share: float) -> float:
+    return float(-np.log(-np.log(share)))
+
+
+@cache
+def _drawn(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Location and scale fitted to each of many sets of `count` scores of the law with location 0 and scale 1."""
+    sets = min(MOST_DRAWN, DRAWN // count)
+    return _fitted(np.random.default_rng(0).gumbel(size=(sets, count)))
+
+
+@cache
+def _reach(count: int, rate: float) -> float:
+    """How many scales from its location the limit lies, for the expected rate."""
+    drawn = _drawn(min(max(count, FEWEST), ENOUGH))
+    low, high = 0.0, FARTHEST
+    while high - low > 1e-6 * high:
+        middle = (low + high) / 2
+        if _exceeded(*drawn, middle).mean() > rate:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _exceeded(locations: np.ndarray, scales: np.ndarray, reach: float) -> np.ndarray:
+    """The share of all scores that exceeds the limit set by each set of scores."""
+    shares: np.ndarray = -np.expm1(-np.exp(-(locations + scales * reach)))
+    return shares

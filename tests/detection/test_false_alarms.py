@@ -1,0 +1,70 @@
+"""Promised against met, on scores of laws that are known."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ssim_ae.detection.false_alarms import limit, promise, promise_of_highest
+
+
+def met(draw, count, rate, sets=3000):
+    """The share of all scores above limits set by `count` of them, given the law's survival function."""
+    drawn, above = draw
+    return np.array([above(limit(scores, rate)) for scores in drawn(size=(sets, count))])
+
+
+def law(distribution):
+    return lambda size: distribution.rvs(size=size, random_state=np.random.default_rng(7)), distribution.sf
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.01, 0.1])
+@pytest.mark.parametrize("count", [10, 20, 200])
+def test_on_gumbels_law_the_promise_is_met_on_average(count, rate):
+    shares = met(law(stats.gumbel_r(0.6, 0.1)), count, rate)
+    assert shares.mean() == pytest.approx(rate, rel=0.25)
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_too_few_scores_promise_less_and_say_so(count):
+    shares = met(law(stats.gumbel_r(0.6, 0.1)), count, 0.01)
+    assert shares.mean() == pytest.approx(promise(count, 0.01).rate, rel=0.1)
+    assert shares.mean() > 0.015
+
+
+def test_on_gumbels_law_nine_of_ten_are_within_the_interval():
+    shares = met(law(stats.gumbel_r(0.6, 0.1)), 20, 0.01)
+    _, low, high = promise(20, 0.01)
+    assert np.mean((low < shares) & (shares < high)) == pytest.approx(0.9, abs=0.02)
+
+
+@pytest.mark.parametrize("other", [stats.norm(0.6, 0.1), stats.lognorm(0.25, scale=0.6), stats.gamma(20, scale=0.03)])
+def test_on_other_laws_it_is_kept(other):
+    assert met(law(other), 40, 0.01).mean() < 0.012
+
+
+def test_one_spoilt_image_moves_the_limit_little():
+    scores = np.random.default_rng(3).gumbel(0.6, 0.1, 30)
+    spoilt = scores.copy()
+    spoilt[0] = 10
+    assert limit(spoilt, 0.01) < 1.15 * limit(scores, 0.01)
+
+
+def test_the_limit_knows_no_units():
+    scores = np.random.default_rng(3).gumbel(0.6, 0.1, 30)
+    assert limit(5 * scores + 2, 0.01) == pytest.approx(5 * limit(scores, 0.01) + 2)
+
+
+def test_equal_scores_are_the_limit():
+    assert limit(np.full(12, 0.5), 0.01) == 0.5
+
+
+def test_more_scores_narrow_the_interval():
+    widths = [high - low for _, low, high in (promise(count, 0.01) for count in (10, 50, 200, 10_000))]
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_the_highest_of_a_few_promises_what_betas_law_says():
+    shares = 1 - np.random.default_rng(1).random((20_000, 9)).max(axis=1)
+    found = promise_of_highest(9)
+    assert found.rate == pytest.approx(shares.mean(), abs=0.003) == pytest.approx(0.1, abs=0.003)
+    assert (found.low, found.high) == pytest.approx(np.quantile(shares, [0.05, 0.95]), abs=0.005)

@@ -22,6 +22,15 @@ from ssim_ae.spelling import SPELLINGS, nearest
 
 COMMAND_LINE = "command line"
 CROP_SIZES = (32, 64, 128, 256, 512)
+REPAIR = {  # the defaults that method `repair` has of its own: whole images, and no way of turning one into another
+    "crop_size": 256,
+    "online_aug": True,
+    "p_rotate": 0.0,
+    "p_horizontal_flip": 0.0,
+    "p_vertical_flip": 0.0,
+    "flc": 16,
+    "epochs": 10,
+}
 
 
 class Config(BaseModel):
@@ -120,6 +129,15 @@ class Config(BaseModel):
     train_url: str = Field("", description="where the results are sent: obs:// or s3://")
     checkpoint_url: str = Field("", description="where eval.py finds the detector: obs:// or s3://")
     cache_ckpt_file: str = Field("", description="accepted, without effect")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults_of_method(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("method") != "repair":
+            return values
+        values = REPAIR | values
+        size = str(values["crop_size"])
+        return {"stride": int(size) // 2 if size.isdigit() else 1} | values
 
     @field_validator("*", mode="before")
     @classmethod

@@ -2,9 +2,22 @@ import numpy as np
 import pytest
 import torch
 
-from ssim_ae.training.corruption import CLOUDS, COLOUR, ELLIPSE, NOTHING, PIECE, POLYGON, STROKE, draw_damage
+from ssim_ae.training.corruption import (
+    BLUR,
+    CLOUDS,
+    COLOUR,
+    ELLIPSE,
+    FILLS,
+    NOTHING,
+    PIECE,
+    POLYGON,
+    SHIFTED,
+    STROKE,
+    TINT,
+    draw_damage,
+)
 from ssim_ae.training.patches import pieces_of
-from ssim_ae.training.torch_corruption import corrupted, weighted_error
+from ssim_ae.training.torch_corruption import corrupted, opacity
 
 SIZE = 64
 
@@ -17,7 +30,7 @@ def damage(rng):
 
 def done(damage, patches=None):
     patches = torch.full((len(damage), 3, SIZE, SIZE), 0.5) if patches is None else patches
-    return corrupted(patches, torch.full_like(patches, 0.9), damage)
+    return corrupted(patches, torch.full_like(patches, 0.9), damage), opacity(damage, SIZE, patches.device)
 
 
 def test_every_kind_of_damage_is_drawn(damage):
@@ -26,7 +39,7 @@ def test_every_kind_of_damage_is_drawn(damage):
     assert damaged.min() >= 0 and damaged.max() <= 1 and mask.min() >= 0 and mask.max() <= 1
     present = damage.kind != NOTHING
     assert 0.04 < 1 - present.any(axis=1).mean() < 0.17
-    assert set(damage.kind[present]) == {ELLIPSE, POLYGON, STROKE} and set(damage.fill) == {PIECE, COLOUR, CLOUDS}
+    assert set(damage.kind[present]) == {ELLIPSE, POLYGON, STROKE} and set(damage.fill) == set(FILLS)
     for kind in (ELLIPSE, POLYGON, STROKE):
         alone = ((damage.kind == kind) | (damage.kind == NOTHING)).all(axis=1) & present.any(axis=1)
         shares = (mask[torch.from_numpy(alone)] > 0).float().mean(dim=(1, 2, 3))
@@ -79,7 +92,52 @@ def test_pieces_come_from_anywhere(damage):
     assert len(picks) == 200 and not picks.angle.any()
 
 
-def test_the_error_weighs_more_where_nothing_is_damaged():
-    clean, mask = torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)
-    mask[..., :2] = 0.5
-    assert weighted_error(torch.ones_like(clean), clean, mask) == pytest.approx((2 + 10) / 2)
+def alone(damage, fill):
+    """Opaque, sharp, without noise, of one fill, and everywhere."""
+    damage.fill[:], damage.opacity[:], damage.noise[:], damage.softness[:] = fill, 1, 0, 0.001
+    damage.kind[:, 0], damage.kind[:, 1:], damage.size[:], damage.aspect[:] = ELLIPSE, NOTHING, 3, 1
+    return damage
+
+
+def filled(damage, fill, rng):
+    patches = torch.from_numpy(rng.random((len(damage), 3, SIZE, SIZE), np.float32))
+    return patches.numpy(), corrupted(patches, 1 - patches, alone(damage, fill)).numpy()
+
+
+def test_a_piece_is_rolled_and_turned(damage, rng):
+    damage.place[:], damage.turns[:] = (0.25, 0.5), 1
+    patches, pieces = filled(damage, PIECE, rng)
+    expected = np.roll(np.rot90(1 - patches, axes=(2, 3)), (SIZE // 4, SIZE // 2), (2, 3))
+    assert np.abs(pieces - expected).max() < 1e-6
+
+
+def test_what_is_shifted_is_the_patch_itself(damage, rng):
+    damage.shift[:] = (-0.125, 0.25)
+    patches, shifted = filled(damage, SHIFTED, rng)
+    assert np.abs(shifted - np.roll(patches, (-SIZE // 8, SIZE // 4), (2, 3))).max() < 1e-6
+
+
+def test_a_colour_is_plain(damage, rng):
+    _, coloured = filled(damage, COLOUR, rng)
+    assert np.abs(coloured - damage.colour[:, :, None, None]).max() < 1e-6
+
+
+def test_clouds_are_smoother_the_coarser_their_grain(damage, rng):
+    damage.grain[:100], damage.grain[100:] = 1 / 32, 1 / 4
+    _, clouds = filled(damage, CLOUDS, rng)
+    steps = np.abs(np.diff(clouds, axis=3)).mean(axis=(1, 2, 3))
+    assert steps[:100].min() > 2 * steps[100:].max() > 0
+
+
+def test_a_tint_changes_contrast_and_brightness(damage, rng):
+    damage.contrast[:], damage.tint[:] = 0.5, (0.1, 0, -0.1)
+    patches, tinted = filled(damage, TINT, rng)
+    middle = patches.mean(axis=(2, 3), keepdims=True)
+    assert np.abs(tinted - ((patches + middle) / 2 + damage.tint[:, :, None, None])).max() < 1e-5
+
+
+def test_a_blur_keeps_the_mean_and_loses_the_grain(damage, rng):
+    damage.grain[:] = 1 / 8
+    patches, blurred = filled(damage, BLUR, rng)
+    assert np.abs(blurred.mean(axis=(2, 3)) - patches.mean(axis=(2, 3))).max() < 0.01
+    assert blurred.std(axis=(2, 3)).max() < 0.25 * patches.std(axis=(2, 3)).min()

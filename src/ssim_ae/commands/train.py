@@ -14,7 +14,9 @@ from ssim_ae.errors import InputError
 def arguments(parser: Parser) -> None:
     """Say what can be given."""
     parser.add_argument("folder", nargs="?", help="good images, or a data set in MVTec AD's layout")
-    parser.add_argument("--config_path", metavar="YAML", help="settings; those on the command line come on top")
+    parser.add_argument(
+        "--config_path", metavar="YAML", help="settings; those on the command line come on top (without: method repair)"
+    )
     parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where the run's folder is made (runs)")
     parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run")
     parser.add_argument("--skip-bad", action="store_true", help="go on without the images that cannot be read")
@@ -33,6 +35,8 @@ def run(options: argparse.Namespace) -> int:
         given["dataset_path"] = options.folder
     if options.resume and (given or options.config_path):
         raise InputError("--resume goes on under the run's own config: no other settings can be given")
+    if not options.config_path:
+        given.setdefault("method", "repair")
     config = Config.read(options.config_path, given)
     results = config.train_url or options.runs
     if options.resume:

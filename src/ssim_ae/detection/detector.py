@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 import numpy as np
 
 from ssim_ae.config import Config
-from ssim_ae.detection.coarse_residuals import Usual, coarse_residuals, relative
+from ssim_ae.detection.coarse_residuals import EDGE, Usual, coarse_residuals, relative
 from ssim_ae.detection.detector_file import DetectorFile, read_detector, table_of
 from ssim_ae.detection.inspection import Inspection
 from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map, residuals
@@ -146,7 +146,8 @@ class Detector:
         tiles = np.concatenate([cut_tiles(part, crop_size, stride) for part in parts])
         batches = [tiles[start : start + TILE_BATCH] for start in range(0, len(tiles), TILE_BATCH)]
         reconstructions = np.concatenate([self.runtime.reconstruct(batch) for batch in batches])
-        return [stitch_tiles(own, self.view.size, stride) for own in np.split(reconstructions, len(parts))]
+        edge = EDGE if self.config.method == "repair" else 0
+        return [stitch_tiles(own, self.view.size, stride, edge=edge) for own in np.split(reconstructions, len(parts))]
 
     def _judged(self, _image: Image, seen: _Seen) -> Inspection:
         maps = self._compared(_image, seen)

@@ -11,11 +11,17 @@ import numpy as np
 SHAPES = 3  # at most, a patch
 CORNERS, JOINTS = 7, 10  # of a polygon, of a stroke
 NOTHING, ELLIPSE, POLYGON, STROKE = range(4)
-FILLS = PIECE, COLOUR, CLOUDS = range(3)
+FILLS = PIECE, SHIFTED, COLOUR, CLOUDS, TINT, BLUR = range(6)
 UNDAMAGED = 0.1  # share of the patches
-SMALLEST, LARGEST = 0.015, 0.25  # half the diameter of a shape, in sides of the patch
+SMALLEST, LARGEST = 0.015, 0.25  # half the diameter of a shape, in sides of the patch ...
+LARGE, LARGER = 0.3, 1.6  # ... of which a share is larger by a factor
 THINNEST, THICKEST = 0.004, 0.03  # half the width of a stroke
-FAINTEST = 0.3  # opacity
+SHARPEST, SOFTEST = 0.001, 0.04  # a shape's edge
+OPAQUE, FAINTEST = 0.5, 0.3  # share of opaque damage, lowest opacity of the rest
+NEAREST, FARTHEST = 1 / 64, 0.3  # that something is shifted
+FINEST, COARSEST = 1 / 64, 1 / 4  # grain of clouds and blur
+CONTRAST = 2.0  # of a tint, at most, or its inverse
+BRIGHTNESS, HUE = 0.2, 0.15  # of a tint, standard deviations of what is added to all channels and to each
 NOISE = 8 / 255  # at most, standard deviation
 
 
@@ -24,9 +30,14 @@ class Damage:
     """What is done to B patches. Lengths and positions are in sides of the patch, positions as (y, x).
 
     Of up to SHAPES shapes: `kind` (B, SHAPES), `centre` (B, SHAPES, 2), `size`, `aspect`, `angle` and `softness`
-    (B, SHAPES), `radii` (B, SHAPES, CORNERS), `joints` (B, SHAPES, JOINTS, 2). Of what they are filled with: `fill`,
-    `opacity` (B,), `colour` (B, 3), and the piece of an image, `image` (B,), `place` (B, 2) in [0, 1], `turns` (B,)
-    by 90 degrees. Of all: `noise` (B,), `seed` (B,).
+    (B, SHAPES), `radii` (B, SHAPES, CORNERS), `joints` (B, SHAPES, JOINTS, 2).
+
+    Of what they are filled with: `fill`, `opacity` (B,), and according to the fill: a PIECE of another `image` (B,)
+    from a `place` (B, 2), turned by `turns` (B,) times 90 degrees; the patch SHIFTED by `shift` (B, 2); a `colour`
+    (B, 3); CLOUDS of a `grain` (B,); the patch with a TINT, its `contrast` (B,) and what is added, `tint` (B, 3); its
+    BLUR, of a `grain`.
+
+    Of all: `noise` (B,), `seed` (B,).
     """
 
     kind: np.ndarray
@@ -39,10 +50,14 @@ class Damage:
     joints: np.ndarray
     fill: np.ndarray
     opacity: np.ndarray
-    colour: np.ndarray
     image: np.ndarray
     place: np.ndarray
     turns: np.ndarray
+    shift: np.ndarray
+    colour: np.ndarray
+    grain: np.ndarray
+    contrast: np.ndarray
+    tint: np.ndarray
     noise: np.ndarray
     seed: np.ndarray
 
@@ -60,24 +75,29 @@ def draw_damage(count: int, images: int, rng: np.random.Generator) -> Damage:
     present = np.arange(SHAPES) < rng.integers(1, SHAPES + 1, (count, 1))
     present &= rng.random((count, 1)) >= UNDAMAGED
     kind = np.where(present, rng.integers(ELLIPSE, STROKE + 1, each), NOTHING)
-    centre = rng.random((*each, 2))
-    angle = rng.uniform(0, 2 * np.pi, each)
+    centre, angle = rng.random((*each, 2)), rng.uniform(0, 2 * np.pi, each)
     thickness = _between(rng, THINNEST, THICKEST, each)
+    size = _between(rng, SMALLEST, LARGEST, each) * np.where(rng.random(each) < LARGE, LARGER, 1)
+    heading, distance = rng.uniform(0, 2 * np.pi, count), _between(rng, NEAREST, FARTHEST, (count,))
     return Damage(
         kind=kind,
         centre=centre,
-        size=np.where(kind == STROKE, thickness, _between(rng, SMALLEST, LARGEST, each)),
+        size=np.where(kind == STROKE, thickness, size),
         aspect=_between(rng, 1 / 3, 3, each),
         angle=angle,
-        softness=_between(rng, 0.001, 0.01, each),
+        softness=_between(rng, SHARPEST, SOFTEST, each),
         radii=rng.uniform(0.4, 1, (*each, CORNERS)),
         joints=_strokes(centre, angle, rng),
         fill=rng.integers(0, len(FILLS), count),
-        opacity=rng.uniform(FAINTEST, 1, count),
-        colour=rng.random((count, 3)),
+        opacity=np.where(rng.random(count) < OPAQUE, 1.0, rng.uniform(FAINTEST, 1, count)),
         image=rng.integers(0, images, count),
         place=rng.random((count, 2)),
         turns=rng.integers(0, 4, count),
+        shift=np.stack([np.sin(heading) * distance, np.cos(heading) * distance], axis=1),
+        colour=rng.random((count, 3)),
+        grain=_between(rng, FINEST, COARSEST, (count,)),
+        contrast=_between(rng, 1 / CONTRAST, CONTRAST, (count,)),
+        tint=rng.normal(0, BRIGHTNESS, (count, 1)) + rng.normal(0, HUE, (count, 3)),
         noise=rng.uniform(0, NOISE, count),
         seed=rng.integers(0, 2**31, count),
     )

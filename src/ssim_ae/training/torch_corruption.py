@@ -5,31 +5,34 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ssim_ae.training.corruption import CLOUDS, COLOUR, CORNERS, ELLIPSE, JOINTS, PIECE, POLYGON, STROKE, Damage
+from ssim_ae.training.corruption import (
+    BLUR,
+    CLOUDS,
+    COLOUR,
+    CORNERS,
+    ELLIPSE,
+    JOINTS,
+    PIECE,
+    POLYGON,
+    SHIFTED,
+    STROKE,
+    TINT,
+    Damage,
+)
 
 FAR = 9.0  # sides of the patch: a shape that is not there
 BARELY = 0.02  # opacity below which a pixel is not touched
-WEIGHT_WITHIN, WEIGHT_OUTSIDE = 2.0, 10.0  # of the squared error, within the damage and outside
-CLOUD = 1 / 16  # of the patch's side: the grain of clouds
 
 
-def corrupted(patches: Tensor, pieces: Tensor, damage: Damage) -> tuple[Tensor, Tensor]:
-    """(B, C, S, S) in [0, 1] -> the same damaged, and where, (B, 1, S, S) opacity; `pieces` of images as large."""
-    size = patches.shape[-1]
-    mask = _mask(damage, size, patches.device) * _moved(damage.opacity, patches.device)[:, None, None, None]
+def corrupted(patches: Tensor, pieces: Tensor, damage: Damage) -> Tensor:
+    """(B, C, S, S) in [0, 1] -> the same damaged; `pieces` of images as large."""
     noise = [_noise(patches[number], damage, number) for number in range(len(damage))]
-    damaged = torch.lerp(patches, _fills(patches, pieces, damage), mask) + torch.stack(noise)
-    return damaged.clamp_(0, 1), mask
+    opacities = opacity(damage, patches.shape[-1], patches.device)
+    return torch.lerp(patches, _fills(patches, pieces, damage), opacities).add_(torch.stack(noise)).clamp_(0, 1)
 
 
-def weighted_error(reconstructions: Tensor, patches: Tensor, mask: Tensor) -> Tensor:
-    """Mean squared error: what is not damaged must stay as it is."""
-    squared = (reconstructions.float() - patches) ** 2
-    return (squared * torch.where(mask > 0, WEIGHT_WITHIN, WEIGHT_OUTSIDE)).mean()
-
-
-def _mask(damage: Damage, size: int, device: torch.device) -> Tensor:
-    """(B, 1, S, S) in [0, 1]: 1 within a shape. Drawn at half the size, for shapes are smooth."""
+def opacity(damage: Damage, size: int, device: torch.device) -> Tensor:
+    """(B, 1, size, size) in [0, 1]: how far the damage covers each pixel. Drawn at half the size, for it is smooth."""
     half = size // 2
     outside = torch.full((damage.kind.size, half, half), FAR, device=device)
     at = (torch.arange(half, device=device) + 0.5) / half
@@ -40,7 +43,8 @@ def _mask(damage: Damage, size: int, device: torch.device) -> Tensor:
     softness = _moved(damage.softness.ravel(), device)[:, None, None]
     shapes = torch.sigmoid(-outside / softness).view(*damage.kind.shape, half, half)
     mask = shapes.amax(dim=1, keepdim=True)
-    return functional.interpolate(mask * (mask > BARELY), size=(size, size), mode="bilinear", align_corners=False)
+    mask = functional.interpolate(mask * (mask > BARELY), size=(size, size), mode="bilinear", align_corners=False)
+    return mask * _moved(damage.opacity, device)[:, None, None, None]
 
 
 def _flat(damage: Damage, chosen: np.ndarray, device: torch.device) -> dict[str, Tensor]:
@@ -86,22 +90,47 @@ def _from_stroke(shape: dict[str, Tensor], at: Tensor) -> Tensor:
 
 
 def _fills(patches: Tensor, pieces: Tensor, damage: Damage) -> Tensor:
-    fills = torch.empty_like(patches)
-    for number, fill in enumerate(damage.fill.tolist()):
-        if fill == PIECE:
-            shift = (damage.place[number] * patches.shape[-1]).astype(int).tolist()
-            fills[number] = torch.roll(torch.rot90(pieces[number], int(damage.turns[number]), (1, 2)), shift, (1, 2))
-        elif fill == COLOUR:
-            fills[number] = _moved(damage.colour[number, : patches.shape[1]], patches.device)[:, None, None]
-        elif fill == CLOUDS:
-            fills[number] = _clouds(patches[number], int(damage.seed[number]))
-    return fills
+    """(B, C, S, S): what the shapes are filled with."""
+    fills = [FILLED[fill](patches[number], pieces[number], damage, number) for number, fill in enumerate(damage.fill)]
+    return torch.stack(fills)
 
 
-def _clouds(patch: Tensor, seed: int) -> Tensor:
-    grain = max(2, round(patch.shape[-1] * CLOUD))
-    drawn = torch.rand((1, len(patch), grain, grain), generator=torch.Generator().manual_seed(seed)).to(patch.device)
+def _piece(patch: Tensor, piece: Tensor, damage: Damage, number: int) -> Tensor:
+    return _rolled(torch.rot90(piece, int(damage.turns[number]), (1, 2)), damage.place[number])
+
+
+def _shifted(patch: Tensor, piece: Tensor, damage: Damage, number: int) -> Tensor:
+    return _rolled(patch, damage.shift[number])
+
+
+def _colour(patch: Tensor, piece: Tensor, damage: Damage, number: int) -> Tensor:
+    return _moved(damage.colour[number, : len(patch)], patch.device)[:, None, None].expand_as(patch)
+
+
+def _clouds(patch: Tensor, piece: Tensor, damage: Damage, number: int) -> Tensor:
+    generator = torch.Generator().manual_seed(int(damage.seed[number]))
+    grains = round(1 / float(damage.grain[number]))
+    drawn = torch.rand((1, len(patch), grains, grains), generator=generator).to(patch.device)
     return functional.interpolate(drawn, size=patch.shape[1:], mode="bicubic", align_corners=False)[0].clamp_(0, 1)
+
+
+def _tint(patch: Tensor, piece: Tensor, damage: Damage, number: int) -> Tensor:
+    middle = patch.mean(dim=(1, 2), keepdim=True)
+    added = _moved(damage.tint[number, : len(patch)], patch.device)[:, None, None]
+    return ((patch - middle) * float(damage.contrast[number]) + middle + added).clamp_(0, 1)
+
+
+def _blur(patch: Tensor, piece: Tensor, damage: Damage, number: int) -> Tensor:
+    grain = max(1, round(patch.shape[-1] * float(damage.grain[number])))
+    coarse = functional.avg_pool2d(patch[None], grain)
+    return functional.interpolate(coarse, size=patch.shape[1:], mode="bicubic", align_corners=False)[0].clamp_(0, 1)
+
+
+FILLED = {PIECE: _piece, SHIFTED: _shifted, COLOUR: _colour, CLOUDS: _clouds, TINT: _tint, BLUR: _blur}
+
+
+def _rolled(patch: Tensor, by: np.ndarray) -> Tensor:
+    return torch.roll(patch, np.rint(by * patch.shape[-1]).astype(int).tolist(), (1, 2))
 
 
 def _noise(patch: Tensor, damage: Damage, number: int) -> Tensor:

@@ -5,6 +5,7 @@ import os
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn import functional
 
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
@@ -14,9 +15,10 @@ from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.network.torch_ssim import SSIMLoss
 from ssim_ae.runtimes.torch_runtime import TorchRuntime, pick_device
 from ssim_ae.training.patches import Picks, pieces_of
-from ssim_ae.training.torch_corruption import corrupted, weighted_error
+from ssim_ae.training.torch_corruption import corrupted
 from ssim_ae.training.torch_cut import cut
 
+SQUARED = 10.0  # weight of the squared error beside 1 - SSIM, where damage is to be repaired
 ADAM_STATE = ("exp_avg", "exp_avg_sq", "step")
 
 
@@ -84,7 +86,8 @@ class TorchEngine:
 
     def patches(self, picks: Picks) -> np.ndarray:
         """Return what the network is shown in training, (B, C, S, S) float32, to look at."""
-        return self._seen(self.stack, picks)[0].cpu().numpy()
+        patches = cut(self.stack, picks, self.crop_size)
+        return self._seen(self.stack, patches, picks).cpu().numpy()
 
     def runtime(self) -> TorchRuntime:
         """Return a runtime that reconstructs with the weights as they are now."""
@@ -130,19 +133,19 @@ class TorchEngine:
             distributed.destroy_process_group()
 
     def _loss(self, network: nn.Module, stack: Tensor, picks: Picks) -> Tensor:
-        seen, patches, mask = self._seen(stack, picks)
-        reconstructions = network(seen.to(self.dtype))
-        loss: Tensor = self.criterion(reconstructions, patches)
-        return loss if mask is None else loss + weighted_error(reconstructions, patches, mask)
-
-    def _seen(self, stack: Tensor, picks: Picks) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return what the network is shown, what it should make of it, and where it is damaged, if it is."""
         patches = cut(stack, picks, self.crop_size)
+        reconstructions = network(self._seen(stack, patches, picks).to(self.dtype))
+        loss: Tensor = self.criterion(reconstructions, patches)
+        if picks.damage is not None:
+            loss = loss + SQUARED * functional.mse_loss(reconstructions.float(), patches)
+        return loss
+
+    def _seen(self, stack: Tensor, patches: Tensor, picks: Picks) -> Tensor:
+        """Return what the network is shown of patches."""
         if picks.damage is None:
-            return patches, patches, None
+            return patches
         pieces = cut(stack, pieces_of(picks.damage, stack.shape[-1] - self.crop_size), self.crop_size)
-        seen, mask = corrupted(patches, pieces, picks.damage)
-        return seen, patches, mask
+        return corrupted(patches, pieces, picks.damage)
 
 
 def _use_bf16(precision: str, device: torch.device) -> bool:

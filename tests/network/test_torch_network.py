@@ -37,7 +37,7 @@ class AsAnyoneWould(nn.Module):
 @pytest.mark.parametrize("method", ["reference", "repair"])
 def test_equal_to_the_frameworks_own_layers_forward_and_backward(channels, method):
     torch.manual_seed(0)
-    repairing = repair_layers(crop_size=32, channels=channels, flc=4)
+    repairing = repair_layers(crop_size=128, channels=channels, flc=2)
     network = Autoencoder(repairing if method == "repair" else table(channels)).placed(torch.device("cpu"))
     plain = AsAnyoneWould(network)
     patches = torch.rand(5, channels, 32, 32, requires_grad=True)

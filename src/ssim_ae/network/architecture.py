@@ -29,6 +29,7 @@ class Layer(NamedTuple):
 
 
 LEAKY_SLOPE = 0.2
+LARGEST_JOINED = 32  # px
 
 
 def layers(*, crop_size: int, channels: int, z_dim: int, flc: int) -> tuple[Layer, ...]:
@@ -89,11 +90,11 @@ def layers(*, crop_size: int, channels: int, z_dim: int, flc: int) -> tuple[Laye
 def repair_layers(*, crop_size: int, channels: int, flc: int) -> tuple[Layer, ...]:
     """Return the table of a U-Net (Ronneberger et al. 2015) for patches of `crop_size` = 8 * 2^k px, k >= 2.
 
-    It halves the patch down to 8 x 8 px, with `flc` channels at first and at most 8 times as many, and doubles it
-    again, each time with what there was at this size on the way down.
+    It halves the patch down to 8 x 8 px and doubles it again, joining what there was at this size on the way down. But
+    only of small sizes: what could be copied pixel by pixel would never be repaired.
     """
-    halvings = _halvings(crop_size)
-    widths = [flc * min(8, 2**number) for number in range(halvings)]
+    sizes = [crop_size >> number for number in range(1, _halvings(crop_size) + 1)]
+    widths = [flc * min(8, max(1, 128 // size)) for size in sizes]
     inner = widths[-1]
     table = [
         Layer(f"down{number}", "conv", incoming, width, 4, 2, 1)
@@ -101,13 +102,15 @@ def repair_layers(*, crop_size: int, channels: int, flc: int) -> tuple[Layer, ..
     ]
     table += [Layer(f"middle{number}", "conv", inner, inner, 3, 1, 1) for number in (1, 2, 3)]
     incoming = inner
-    for number in range(halvings, 0, -1):
-        skip = f"down{number}" if number < halvings else ""
-        joined = incoming + (widths[number - 1] if skip else 0)
-        width = widths[max(0, number - 2)]
-        table.append(Layer(f"up{number}", "conv_transpose", joined, width, 4, 2, 1, skip=skip))
+    for number in range(len(sizes), 1, -1):
+        joined = CODE_SIDE < sizes[number - 1] <= min(LARGEST_JOINED, crop_size // 4)
+        before, width = incoming + joined * widths[number - 1], widths[number - 2]
+        skip = f"down{number}" if joined else ""
+        table.append(Layer(f"up{number}", "conv_transpose", before, width, 4, 2, 1, skip=skip))
+        if number < len(sizes):
+            table.append(Layer(f"same{number}", "conv", width, width, 3, 1, 1))
         incoming = width
-    return (*table, Layer("out", "conv", flc, channels, 3, 1, 1, "linear"))
+    return (*table, Layer("up1", "conv_transpose", incoming, channels, 4, 2, 1, "linear"))
 
 
 def _halvings(crop_size: int) -> int:

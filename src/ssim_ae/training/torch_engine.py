@@ -19,6 +19,7 @@ from ssim_ae.training.torch_corruption import corrupted
 from ssim_ae.training.torch_cut import cut
 
 SQUARED = 10.0  # weight of the squared error beside 1 - SSIM, where damage is to be repaired
+LARGEST_GRADIENT = 1.0  # its norm, where damage is to be repaired: one hard batch must not undo what was learned
 ADAM_STATE = ("exp_avg", "exp_avg_sq", "step")
 
 
@@ -60,6 +61,8 @@ class TorchEngine:
         loss = self._loss(self.trained, self.stack, part)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        if picks.damage is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
         self.optimizer.step()
         loss = loss.detach()
         if self.workers > 1:

@@ -137,10 +137,10 @@ def test_tiles_where_the_crop_leaves_a_stride_or_more(im_resize, crop, tiled):
 
 def test_repair_has_defaults_of_its_own():
     config = Config(method="repair")
-    assert (config.crop_size, config.im_resize, config.stride, config.flc) == (256, 256, 128, 16)
+    assert (config.crop_size, config.im_resize, config.flc) == (128, 256, 16)
+    assert config.mask_size == config.tile_size == 256 and not config.tiled
     assert config.online_aug and not config.p_rotate + config.p_horizontal_flip + config.p_vertical_flip
-    assert Config.read(None, {"method": "repair", "crop_size": "128", "p_rotate": "0.5"}).stride == 64
-    assert Config(method="repair", stride=32, flc=8).stride == 32
+    assert Config.read(None, {"method": "repair", "p_rotate": "0.5"}).p_rotate == 0.5
     assert config.replace(epochs=3) == Config(method="repair", epochs=3)
     assert Config(**config.model_dump()) == config
 
@@ -149,8 +149,10 @@ def test_repair_has_defaults_of_its_own():
     ("values", "message"),
     [
         ({"method": "repair", "crop_size": 32, "im_resize": 32}, "64 or more, not 32"),
-        ({"method": "repair", "im_resize": 390}, "a multiple of 4 px in height and width, 64 or more, not 390"),
-        ({"method": "repair", "crop_size": "wide"}, "crop_size"),
+        (
+            {"method": "repair", "im_resize": 392},
+            "crop_size 128 im_resize should be a multiple of 16, 64 or more, not 392",
+        ),
         ({"minutes": 5, "distribute": True}, "workers' clocks differ"),
     ],
 )

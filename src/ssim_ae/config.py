@@ -22,8 +22,7 @@ from ssim_ae.spelling import SPELLINGS, nearest
 
 COMMAND_LINE = "command line"
 CROP_SIZES = (32, 64, 128, 256, 512)
-REPAIR = {  # the defaults that method `repair` has of its own: whole images, and no way of turning one into another
-    "crop_size": 256,
+REPAIR = {  # the defaults that method `repair` has of its own; turned or mirrored, a good part may be a bad one
     "online_aug": True,
     "p_rotate": 0.0,
     "p_horizontal_flip": 0.0,
@@ -68,7 +67,7 @@ class Config(BaseModel):
     # network and training
     method: Literal["reference", "repair"] = Field(
         "reference",
-        description="reference: an autoencoder with a narrow code; repair: a U-Net that repairs damage",
+        description="repair: a U-Net that repairs damage; reference: an autoencoder with a narrow code",
     )
     z_dim: int = Field(100, ge=1, le=65_536, description="length of the code between encoder and decoder")
     flc: int = Field(32, ge=1, le=1024, description="channels of the first convolution")
@@ -133,11 +132,7 @@ class Config(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _with_defaults_of_method(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or values.get("method") != "repair":
-            return values
-        values = REPAIR | values
-        size = str(values["crop_size"])
-        return {"stride": int(size) // 2 if size.isdigit() else 1} | values
+        return REPAIR | values if isinstance(values, dict) and values.get("method") == "repair" else values
 
     @field_validator("*", mode="before")
     @classmethod
@@ -161,9 +156,10 @@ class Config(BaseModel):
             raise ValueError(f"stride {self.stride} is larger than crop_size {self.crop_size}: pixels would be skipped")
         if self.method == "repair" and self.engine == "mindspore":
             raise ValueError("engine mindspore trains the reference's method alone, not repair")
-        if self.method == "repair" and (self.mask_size % 4 or self.mask_size < 64):
+        if self.method == "repair" and (self.im_resize % (self.crop_size // 8) or self.im_resize < 64):
             raise ValueError(
-                f"repair inspects a multiple of 4 px in height and width, 64 or more, not {self.mask_size}"
+                f"with repair and crop_size {self.crop_size} im_resize should be a multiple of {self.crop_size // 8}, "
+                f"64 or more, not {self.im_resize}"
             )
         if self.minutes and self.distribute:
             raise ValueError("minutes: workers' clocks differ; with distribute give epochs")
@@ -171,7 +167,7 @@ class Config(BaseModel):
             raise ValueError(
                 f"batch_size {self.batch_size} is larger than augment_num {self.augment_num}: no full batch"
             )
-        if not self.do_aug and self.tiled:
+        if not self.do_aug and self.im_resize - self.crop_size >= self.stride:
             raise ValueError(
                 f"do_aug False trains on the images' centres, but crop_size {self.crop_size} "
                 f"does not cover im_resize {self.im_resize}"
@@ -196,12 +192,17 @@ class Config(BaseModel):
     @property
     def tiled(self) -> bool:
         """True where an image is inspected in overlapping tiles, False where its centre is inspected at once."""
-        return self.im_resize - self.crop_size >= self.stride
+        return self.im_resize - self.crop_size >= self.stride and self.method == "reference"
+
+    @property
+    def tile_size(self) -> int:
+        """Height and width of what the network is shown in inspection, px: with repair all of an image at once."""
+        return self.im_resize if self.method == "repair" else self.crop_size
 
     @property
     def mask_size(self) -> int:
         """Height and width of what is inspected, px (the reference's name)."""
-        return self.im_resize if self.tiled else self.crop_size
+        return self.im_resize if self.tiled else self.tile_size
 
     @property
     def smallest_region(self) -> int:

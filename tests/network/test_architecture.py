@@ -72,9 +72,10 @@ def test_a_network_that_repairs_gives_patches_back_in_their_shape(crop_size, cha
     with torch.no_grad():
         assert network(torch.rand(2, channels, crop_size, crop_size)).shape == (2, channels, crop_size, crop_size)
     skips = [layer.skip for layer in repairing if layer.skip]
-    assert skips == {32: [], 64: ["down2"], 128: ["down3", "down2"], 256: ["down4", "down3"], 512: ["down5", "down4"]}[
-        crop_size
-    ]
+    assert (
+        skips
+        == {32: [], 64: ["down2"], 128: ["down3", "down2"], 256: ["down4", "down3"], 512: ["down5", "down4"]}[crop_size]
+    )
     assert repairing[-1].activation == "linear"
 
 

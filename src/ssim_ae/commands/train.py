@@ -15,7 +15,9 @@ def arguments(parser: Parser) -> None:
     """Say what can be given."""
     parser.add_argument("folder", nargs="?", help="good images, or a data set in MVTec AD's layout")
     parser.add_argument(
-        "--config_path", metavar="YAML", help="settings; those on the command line come on top (without: method repair)"
+        "--config_path",
+        metavar="YAML",
+        help="settings; those on the command line come on top (without one the method is repair)",
     )
     parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where the run's folder is made (runs)")
     parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 import numpy as np
 
 from ssim_ae.config import Config
-from ssim_ae.detection.coarse_residuals import EDGE, Usual, coarse_residuals, relative
+from ssim_ae.detection.coarse_residuals import Usual, coarse_residuals, relative
 from ssim_ae.detection.detector_file import DetectorFile, read_detector, table_of
 from ssim_ae.detection.inspection import Inspection
 from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map, residuals
@@ -80,7 +80,7 @@ class Detector:
             opened = open_runtime(
                 table_of(file.config),
                 file.weights,
-                crop_size=file.config.crop_size,
+                crop_size=file.config.tile_size,
                 name=runtime,
                 device_target=device_target,
                 threads=threads,
@@ -118,7 +118,7 @@ class Detector:
         if len(paths) == 1:
             yield from self._each(paths, finish)
             return
-        tiles = len(starts(self.view.size, self.config.crop_size, self.config.stride)) ** 2
+        tiles = len(starts(self.view.size, self.config.tile_size, self.config.stride)) ** 2
         size = max(1, min(TILE_BATCH // tiles, ceil(len(paths) / self.threads)))
         groups = [paths[start : start + size] for start in range(0, len(paths), size)]
         with self.runtime.workers() as begin:
@@ -142,12 +142,11 @@ class Detector:
     def _reconstructed(self, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
         if not parts:
             return []
-        crop_size, stride = self.config.crop_size, self.config.stride
+        crop_size, stride = self.config.tile_size, self.config.stride
         tiles = np.concatenate([cut_tiles(part, crop_size, stride) for part in parts])
         batches = [tiles[start : start + TILE_BATCH] for start in range(0, len(tiles), TILE_BATCH)]
         reconstructions = np.concatenate([self.runtime.reconstruct(batch) for batch in batches])
-        edge = EDGE if self.config.method == "repair" else 0
-        return [stitch_tiles(own, self.view.size, stride, edge=edge) for own in np.split(reconstructions, len(parts))]
+        return [stitch_tiles(own, self.view.size, stride) for own in np.split(reconstructions, len(parts))]
 
     def _judged(self, _image: Image, seen: _Seen) -> Inspection:
         maps = self._compared(_image, seen)

@@ -36,7 +36,7 @@ def accuracies(detectors: list[Detector], dataset: Dataset) -> list[Accuracy]:
 def network_milliseconds(detector: Detector) -> float:
     """Return the shortest time a patch of the network alone, in a batch as large as the detector's."""
     config = detector.config
-    shape = (TILE_BATCH, config.channels, config.crop_size, config.crop_size)
+    shape = (TILE_BATCH, config.channels, config.tile_size, config.tile_size)
     patches = np.random.default_rng(0).random(shape, np.float32)
     seconds = []
     for _ in range(REPEATS):

@@ -16,7 +16,7 @@ ONNX = "5"  # the tool's number for it
 
 def om_command(network: Path, target: Path, file: DetectorFile, *, batch_size: int, soc_version: str) -> list[str]:
     """Return the command that makes an OM file of a network's ONNX file."""
-    side = file.config.crop_size
+    side = file.config.tile_size
     return [
         TOOL,
         f"--model={network}",

@@ -20,7 +20,7 @@ from ssim_ae.detection.residuals import (
     OPENING_RADIUS,
     SMALLEST_THRESHOLD,
 )
-from ssim_ae.detection.tiles import starts, tile_weights
+from ssim_ae.detection.tiles import starts
 from ssim_ae.export.onnx_graph import Graph
 from ssim_ae.export.region_operators import foreground, level_of_area, opening, without_small_regions
 from ssim_ae.images.colours import LUMA_16
@@ -103,7 +103,7 @@ def _triangle(add: Graph, size: str, view: View) -> str:
 
 def _reconstruction(add: Graph, part: str, file: DetectorFile, size: int) -> str:
     """(C, S, S): cut into tiles, reconstructed, averaged where they overlap."""
-    tile, channels = file.config.crop_size, file.config.channels
+    tile, channels = file.config.tile_size, file.config.channels
     corners = np.array(starts(size, tile, file.config.stride))
     lines = (corners[:, None] + np.arange(tile)).ravel()
     n = len(corners)
@@ -113,8 +113,7 @@ def _reconstruction(add: Graph, part: str, file: DetectorFile, size: int) -> str
     add.nodes.extend(network_nodes(table_of(file.config)))
     apart = add("Reshape", RECONSTRUCTIONS, [n, n, channels, tile, tile])
     both = add("Reshape", add("Transpose", apart, perm=[2, 0, 3, 1, 4]), [channels, n * tile, n * tile])
-    weights = tile_weights(tile, EDGE if file.config.method == "repair" else 0)
-    share = (lines == np.arange(size)[:, None]) * np.tile(weights, n)
+    share = (lines == np.arange(size)[:, None]).astype(np.float32)
     mean = add.constant(share / share.sum(axis=1, keepdims=True))
     return add("MatMul", add("MatMul", mean, both), add("Transpose", mean, perm=[1, 0]), output=RECONSTRUCTION)
 

@@ -36,7 +36,7 @@ def write_air(path: Path, file: DetectorFile, *, batch_size: int) -> None:
 
 def _exported(file: DetectorFile, file_format: str, batch_size: int | None) -> bytes:
     config = file.config
-    patch = (config.channels, config.crop_size, config.crop_size)
+    patch = (config.channels, config.tile_size, config.tile_size)
     if batch_size:
         patches = mindspore.Tensor(np.zeros((batch_size, *patch), np.float32))
     else:

@@ -181,7 +181,7 @@ const high = Math.min(data.limits.length - 1, Math.max(OWN_LIMIT + 20, Math.ceil
 
 const drawHistogram = histogram($("histogram"), images, low, high);
 const moveOnRoc = data.roc && chart("ROC", (place) => rocCurve(place, data.roc), `area ${percent(data.figures.all.image_auroc[0])} %, by images`);
-if (data.history.length > 1) chart("Learning", (place) => lossCurves(place, data.history), "loss, 1 − SSIM");
+if (data.history.length > 1) chart("Learning", (place) => lossCurves(place, data.history), "loss");
 
 limitSlider(low, high, (k) => {
   state.k = k;

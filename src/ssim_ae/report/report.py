@@ -108,8 +108,9 @@ def _origin(detector: Detector) -> list[str]:
     texts = [
         f"Thresholds: SSIM residual {detector.thresholds.ssim:.4g}, L1 residual {detector.thresholds.l1:.4g}"
         + (", given by hand." if given else ". No test image had a part in them."),
-        f"Patches of {config.crop_size} px, {'gray' if config.grayscale else 'colour'}, a code of {config.z_dim} "
-        f"numbers; images resized to {config.im_resize} px."
+        f"Patches of {config.crop_size} px, {'gray' if config.grayscale else 'colour'}, "
+        + (f"a code of {config.z_dim} numbers" if config.method == "reference" else "damaged and repaired")
+        + f"; images resized to {config.im_resize} px."
         + (f" Learned from {learned} good images" if learned else "")
         + (f" in {made['minutes']:.1f} minutes on {made['device']}." if "minutes" in made else "." if learned else ""),
         f"Made of the reference's checkpoint {made['imported']}." if "imported" in made else "",

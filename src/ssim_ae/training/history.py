@@ -16,7 +16,7 @@ HISTORY_NAME = "history.csv"
 
 
 class Epoch(NamedTuple):
-    """One row of the history. Losses are 1 - SSIM; `seconds` counts from the start of the training."""
+    """One row of the history. Losses are 1 - SSIM, with `repair` 10 times the squared error more; `seconds` counts from the start of the training."""
 
     epoch: int
     steps: int
@@ -61,7 +61,7 @@ def draw_history(path: Path, history: Sequence[Epoch]) -> None:
     if history and history[0].held_out_loss is not None:
         held_out = [row.held_out_loss or 0.0 for row in history]
         axes.plot(epochs, held_out, label="held-out good images", marker=marker, color="#d55e00")
-    axes.set(xlabel="epoch", ylabel="loss, 1 - SSIM", yscale="log")
+    axes.set(xlabel="epoch", ylabel="loss", yscale="log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3, which="both")
     rates = axes.twinx()

@@ -16,7 +16,10 @@ HISTORY_NAME = "history.csv"
 
 
 class Epoch(NamedTuple):
-    """One row of the history. Losses are 1 - SSIM, with `repair` 10 times the squared error more; `seconds` counts from the start of the training."""
+    """One row of the history. `seconds` counts from the start of the training.
+
+    Losses are 1 - SSIM; with the method `repair` and 10 times the squared error.
+    """
 
     epoch: int
     steps: int

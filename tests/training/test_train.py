@@ -204,7 +204,7 @@ def test_leftovers_of_a_kill_are_removed_on_resume(tiny_run, tmp_path):
 
 def test_a_loss_that_is_no_number_is_one_line(tiny_config, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "learning_rate", lambda *_: float("inf"))
-    with pytest.raises(InputError, match="the loss became nan: lower lr"):
+    with pytest.raises(InputError, match="the training collapsed, and came to nothing: lower lr"):
         train(tiny_config.replace(checkpoint_seconds=0), runs=tmp_path)
 
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from ssim_ae.config import Config
 from ssim_ae.console import progress
-from ssim_ae.errors import InputError
 from ssim_ae.runtimes import Runtime
 from ssim_ae.training.checkpoints import Position
 from ssim_ae.training.history import Epoch
@@ -21,6 +20,7 @@ from ssim_ae.training.patches import Picks, epoch_picks
 from ssim_ae.training.schedule import learning_rate, share_done
 from ssim_ae.training.watch import Watch
 
+CHECKED_STEPS = 50  # between two looks whether the loss is a number, in all workers at the same step
 SHOWN_SECONDS = 0.5  # between two readings of the loss, which wait for the device
 
 
@@ -51,7 +51,7 @@ def fit(
     """
     epoch_steps = config.epoch_steps
     history = list(start.history)
-    meter = _Meter(start.loss_sum)
+    meter = _Meter(start.loss_sum, start.step % epoch_steps)
     began = time.monotonic() - start.seconds
     saved = shown = time.monotonic()
     step = start.step
@@ -59,7 +59,8 @@ def fit(
 
     def position() -> Position:
         elapsed = time.monotonic() - began
-        return Position(step, meter.total(), elapsed, tuple(history), watch.loss, watch.collapses)
+        loss_sum = meter.total() if isfinite(meter.total()) else 0.0
+        return Position(step, loss_sum, elapsed, tuple(history), watch.loss, watch.collapses)
 
     def done() -> float:
         return share_done(config, step, time.monotonic() - began)
@@ -74,11 +75,15 @@ def fit(
             rate = learning_rate(config, share) * watch.slower
             meter.add(engine.step(batch, rate))
             step += 1
+            last = in_epoch + 1 == epoch_steps
+            if (last or step % CHECKED_STEPS == 0) and not isfinite(meter.total()):
+                watch.leave(f"the loss became {meter.last}")
+                meter = _Meter()
             now = time.monotonic()
-            if in_epoch + 1 == epoch_steps:
+            if last and meter.count:
                 before = history[-1].seconds if history else 0.0
                 speed = epoch_steps * config.batch_size / max(now - began - before, 1e-9)
-                loss, held_out_loss = meter.total() / epoch_steps, watch.look(step)
+                loss, held_out_loss = meter.mean(), watch.look(step)
                 history.append(Epoch(epoch + 1, step, loss, held_out_loss, rate, speed, time.monotonic() - began))
                 meter = _Meter()
             if now - shown > SHOWN_SECONDS:
@@ -96,19 +101,21 @@ def fit(
 class _Meter:
     """Adds up losses that may still be on their way on the device."""
 
-    def __init__(self, total: float = 0.0) -> None:
-        self.read, self.pending, self.last = total, [], 0.0  # type: float, list[Any], float
+    def __init__(self, total: float = 0.0, count: int = 0) -> None:
+        self.read, self.pending, self.last, self.count = total, [], 0.0, count  # type: float, list[Any], float, int
 
     def add(self, loss: Any) -> None:
         self.pending.append(loss)
+        self.count += 1
+
+    def mean(self) -> float:
+        return self.total() / self.count
 
     def total(self) -> float:
         for loss in self.pending:
             self.last = float(loss)
             self.read += self.last
         self.pending.clear()
-        if not isfinite(self.read):
-            raise InputError(f"the loss became {self.last}: lower lr")
         return self.read
 
     def latest(self) -> float:

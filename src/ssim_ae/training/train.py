@@ -118,6 +118,7 @@ def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, run
 
     end = fit(engine, config, len(good.trained), watch, position, save)
     finished = share_done(config, end.step, end.seconds) >= 1
+    watch.check_end()
     if watch.weights:
         engine.load_weights(watch.weights, "the best weights")
     if writes:

@@ -137,8 +137,8 @@ def test_tiles_where_the_crop_leaves_a_stride_or_more(im_resize, crop, tiled):
 
 def test_repair_has_defaults_of_its_own():
     config = Config(method="repair")
-    assert (config.crop_size, config.im_resize, config.flc) == (128, 256, 16)
-    assert config.mask_size == config.tile_size == 256 and not config.tiled
+    assert (config.crop_size, config.im_resize, config.flc) == (128, 128, 16)
+    assert config.mask_size == config.tile_size == 128 and not config.tiled
     assert config.online_aug and not config.p_rotate + config.p_horizontal_flip + config.p_vertical_flip
     assert Config.read(None, {"method": "repair", "p_rotate": "0.5"}).p_rotate == 0.5
     assert config.replace(epochs=3) == Config(method="repair", epochs=3)

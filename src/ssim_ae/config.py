@@ -23,6 +23,7 @@ from ssim_ae.spelling import SPELLINGS, nearest
 COMMAND_LINE = "command line"
 CROP_SIZES = (32, 64, 128, 256, 512)
 REPAIR = {  # the defaults that method `repair` has of its own; turned or mirrored, a good part may be a bad one
+    "im_resize": 128,
     "online_aug": True,
     "p_rotate": 0.0,
     "p_horizontal_flip": 0.0,

@@ -1,7 +1,7 @@
 """Residuals of a network that repairs, coarse and relative to what they usually are at a place in good images.
 
 A network that sees its input nearly whole reconstructs good parts to the pixel, so a defect is what stands out on a
-coarser scale: SSIM at a half and a quarter of the size. And at edges and highlights good images differ more than
+coarser scale: SSIM at two sizes, a half and a quarter of a large image. And at edges and highlights good images differ more than
 elsewhere: there it takes more.
 """
 
@@ -17,7 +17,7 @@ from ssim_ae.images.resize import resize
 from ssim_ae.network.ssim import gaussian, ssim_residual
 
 EDGE = 4  # px along the border, where a network that pads with zeros reconstructs badly: taken as good
-SCALES = (2, 4)  # px averaged before SSIM looks at them
+LARGE = 256  # px: an image of this size, or larger, is looked at more coarsely
 GRID = 32  # places along each side of an image that are told apart
 FOLDS = 5
 LEAST = 1e-6  # of a usual residual
@@ -29,10 +29,16 @@ def coarse_residuals(image: np.ndarray, reconstruction: np.ndarray, bg_mask: str
     repaired = image.copy()
     repaired[:, inner, inner] = reconstruction[:, inner, inner]
     scaled = [
-        _enlarged(ssim_residual(*(_averaged(x, by) for x in (image, repaired))).mean(axis=0), by) for by in SCALES
+        _enlarged(ssim_residual(_averaged(image, by), _averaged(repaired, by)).mean(axis=0), by)
+        for by in scales(image.shape[-1])
     ]
-    ssim, l1 = gaussian(np.stack([sum(scaled) / len(SCALES), np.abs(image - repaired).mean(axis=0)]))
+    ssim, l1 = gaussian(np.stack([np.mean(scaled, axis=0), np.abs(image - repaired).mean(axis=0)]))
     return Residuals(ssim, l1, foreground(image, bg_mask))
+
+
+def scales(size: int) -> tuple[int, int]:
+    """Return how many px along each side are averaged before SSIM looks at them."""
+    return (1, 2) if size < LARGE else (2, 4)
 
 
 class Usual(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from onnx import ModelProto, TensorProto, helper
 
-from ssim_ae.detection.coarse_residuals import EDGE, SCALES
+from ssim_ae.detection.coarse_residuals import EDGE, scales
 from ssim_ae.detection.detector_file import DetectorFile, table_of
 from ssim_ae.detection.residuals import (
     BORDER,
@@ -125,7 +125,7 @@ def _coarse_residuals(add: Graph, part: str, reconstruction: str, size: int) -> 
     difference = add("Mul", add("Sub", reconstruction, part), inner)
     repaired = add("Add", part, difference)
     scaled = []
-    for by in SCALES:
+    for by in scales(size):
         residual = _ssim_residual(add, _averaged(add, part, by), _averaged(add, repaired, by), size // by)
         residual = add("Unsqueeze", residual, [0, 1])
         scaled.append(add("Resize", residual, "", np.array([1, 1, by, by], np.float32), mode="nearest"))

@@ -1,8 +1,8 @@
 """Residuals of a network that repairs, coarse and relative to what they usually are at a place in good images.
 
 A network that sees its input nearly whole reconstructs good parts to the pixel, so a defect is what stands out on a
-coarser scale: SSIM at two sizes, a half and a quarter of a large image. And at edges and highlights good images differ more than
-elsewhere: there it takes more.
+coarser scale: SSIM at two sizes, a half and a quarter of a large image. And at edges and highlights good images differ
+more than elsewhere: there it takes more.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from ssim_ae import Detector, InputError
+from ssim_ae import Detector, InputError, train
 from ssim_ae.cli import main
 from ssim_ae.detection.detector_file import read_detector, table_of
 from ssim_ae.export import onnx_files
@@ -48,6 +48,15 @@ def test_an_exported_detector_says_the_same(detector, exported, images, name):
     assert found.holds or (name == "half.xml" and found.agrees)
     together = list(loaded.inspect_all(images))
     assert [one.score for one in together] == pytest.approx([loaded.inspect(path).score for path in images], abs=1e-4)
+
+
+@pytest.mark.parametrize("form", ["network.onnx", "network.xml"])
+def test_a_network_that_repairs(tiny_config, images, tmp_path, form):
+    run = train(tiny_config.replace(method="repair", im_resize=64, epochs=1), runs=tmp_path)
+    path, _, _, found = export(run.folder, tmp_path / form, FORMS[form])
+    assert found.holds
+    trained, exported = (Detector.load(file, device_target="CPU") for file in (run.folder, path))
+    assert exported.inspect(images[0]).score == pytest.approx(trained.inspect(images[0]).score, abs=1e-4)
 
 
 def test_half_the_weights(exported, tiny_run):

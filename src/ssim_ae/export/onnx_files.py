@@ -45,4 +45,4 @@ def write_network(
     table, crop_size = table_of(file.config), file.config.tile_size
     network = network_model(table, file.weights, crop_size=crop_size, batch_size=batch_size, opset=opset or OPSET)
     write_whole(path, model_file(network, {**header(file), SEAL: UNSEALED}))
-    return inspect_by(Detector(file.config, file.thresholds, OnnxRuntime(path.read_bytes(), "CPU")))
+    return inspect_by(Detector(file.config, file.thresholds, OnnxRuntime(path.read_bytes(), "CPU"), usual=file.usual))

@@ -82,7 +82,7 @@ def write_inspection(path: Path, file: DetectorFile, model: openvino.Model, imag
 def write_network(path: Path, file: DetectorFile, model: openvino.Model) -> Inspect:
     """Write the network alone; return what asks the file, and does the rest as the detector does."""
     _write(path, model, file)
-    return inspect_by(Detector(file.config, file.thresholds, OpenVinoRuntime(path)))
+    return inspect_by(Detector(file.config, file.thresholds, OpenVinoRuntime(path), usual=file.usual))
 
 
 def _graft(whole: openvino.Model, network: openvino.Model) -> None:

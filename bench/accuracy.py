@@ -8,7 +8,7 @@ too. Every result is a line of results.csv in the work folder. What is there alr
 
 import argparse
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
@@ -123,11 +123,11 @@ def rows(results: Sequence[Result]) -> Iterator[list[str]]:
             yield ["all", method, str(len(own)), *_shares(own, mean), *_costs(own)]
 
 
-def _shares(results, of) -> list[str]:
+def _shares(results: Sequence[Result], of: Callable[[Iterable[float]], float]) -> list[str]:
     return [f"{of(getattr(result, name) for result in results):.1f}" for name in FIGURES]
 
 
-def _costs(results) -> list[str]:
+def _costs(results: Sequence[Result]) -> list[str]:
     return [
         f"{mean(getattr(result, name) for result in results):,.{digits}f}"
         for name, digits in (("minutes", 1), ("patches", 0))

@@ -17,6 +17,7 @@ from ssim_ae import Detector, find_dataset
 from ssim_ae.detection.detector import detector_path
 from ssim_ae.detection.detector_file import read_detector
 from ssim_ae.detection.false_alarms import limit
+from ssim_ae.detection.thresholds import mean_and_deviations
 from ssim_ae.images.folders import GOOD, content_hash
 
 DRAWS = 1000
@@ -25,14 +26,14 @@ LEFT = 20  # images to be asked, at least
 Estimator = Callable[[np.ndarray], float]
 
 
-def mean_and_deviations(scores: np.ndarray) -> float:
-    """Return k_sigma's limit, k = 3."""
-    return float(scores.mean() + 3 * scores.std(ddof=1) * np.sqrt(1 + 1 / len(scores)))
-
-
 def with_spoilt(estimator: Estimator) -> Estimator:
     """Return the estimator of scores of which one is three times as high as it should be."""
     return lambda scores: estimator(np.concatenate([[3 * np.median(scores)], scores[1:]]))
+
+
+def three_sigma(scores: np.ndarray) -> float:
+    """Return k_sigma's limit."""
+    return mean_and_deviations(scores, 3)
 
 
 def at_rate(rate: float) -> Estimator:
@@ -45,8 +46,8 @@ ESTIMATORS: dict[str, tuple[Estimator, float | None]] = {
     "with a spoilt image": (with_spoilt(at_rate(0.01)), 0.01),
     "false_alarm_rate 5 %": (at_rate(0.05), 0.05),
     "max": (lambda scores: float(scores.max()), None),
-    "k_sigma 3": (mean_and_deviations, None),
-    "k_sigma 3, with a spoilt image": (with_spoilt(mean_and_deviations), None),
+    "k_sigma 3": (three_sigma, None),
+    "k_sigma 3, with a spoilt image": (with_spoilt(three_sigma), None),
 }
 
 

@@ -168,7 +168,7 @@ class Config(BaseModel):
             raise ValueError(
                 f"batch_size {self.batch_size} is larger than augment_num {self.augment_num}: no full batch"
             )
-        if not self.do_aug and self.im_resize - self.crop_size >= self.stride:
+        if not self.do_aug and self._larger_than_a_patch:
             raise ValueError(
                 f"do_aug False trains on the images' centres, but crop_size {self.crop_size} "
                 f"does not cover im_resize {self.im_resize}"
@@ -193,7 +193,7 @@ class Config(BaseModel):
     @property
     def tiled(self) -> bool:
         """True where an image is inspected in overlapping tiles, False where its centre is inspected at once."""
-        return self.im_resize - self.crop_size >= self.stride and self.method == "reference"
+        return self._larger_than_a_patch and self.method == "reference"
 
     @property
     def tile_size(self) -> int:
@@ -204,6 +204,10 @@ class Config(BaseModel):
     def mask_size(self) -> int:
         """Height and width of what is inspected, px (the reference's name)."""
         return self.im_resize if self.tiled else self.tile_size
+
+    @property
+    def _larger_than_a_patch(self) -> bool:
+        return self.im_resize - self.crop_size >= self.stride
 
     @property
     def smallest_region(self) -> int:

@@ -80,7 +80,7 @@ class Detector:
             opened = open_runtime(
                 table_of(file.config),
                 file.weights,
-                crop_size=file.config.tile_size,
+                tile_size=file.config.tile_size,
                 name=runtime,
                 device_target=device_target,
                 threads=threads,
@@ -142,8 +142,8 @@ class Detector:
     def _reconstructed(self, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
         if not parts:
             return []
-        crop_size, stride = self.config.tile_size, self.config.stride
-        tiles = np.concatenate([cut_tiles(part, crop_size, stride) for part in parts])
+        tile_size, stride = self.config.tile_size, self.config.stride
+        tiles = np.concatenate([cut_tiles(part, tile_size, stride) for part in parts])
         batches = [tiles[start : start + TILE_BATCH] for start in range(0, len(tiles), TILE_BATCH)]
         reconstructions = np.concatenate([self.runtime.reconstruct(batch) for batch in batches])
         return [stitch_tiles(own, self.view.size, stride) for own in np.split(reconstructions, len(parts))]

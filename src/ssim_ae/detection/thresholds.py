@@ -45,6 +45,11 @@ def percentiles(held_out: Sequence[Residuals], percent: float) -> Thresholds:
     )
 
 
+def mean_and_deviations(scores: np.ndarray, k_sigma: float) -> float:
+    """Return the mean of (N,) scores + `k_sigma` deviations of one more score around a mean of few; N >= 2."""
+    return float(scores.mean() + k_sigma * scores.std(ddof=1) * sqrt(1 + 1 / len(scores)))
+
+
 def promised(images: int, config: Config) -> Promise | None:
     """Return what an estimate from so many images promises of new good ones, if it promises anything."""
     if not images or max(config.ssim_threshold, config.l1_threshold) >= 0:
@@ -86,6 +91,5 @@ def _limit(held_out: Sequence[Residuals], thresholds: Thresholds, config: Config
     if config.threshold == "max" or len(scores) == 1:
         return float(scores.max()) * JUST_ABOVE
     if config.threshold == "k_sigma":
-        spread = scores.std(ddof=1) * sqrt(1 + 1 / len(scores))  # of one more score around a mean of few
-        return float(scores.mean() + config.k_sigma * spread)
+        return mean_and_deviations(scores, config.k_sigma)
     return limit(scores, config.false_alarm_rate) * JUST_ABOVE

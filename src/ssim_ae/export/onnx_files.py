@@ -42,7 +42,7 @@ def write_network(
     path: Path, file: DetectorFile, *, batch_size: int | None = None, opset: int | None = None
 ) -> Inspect:
     """Write the network alone; return what asks the file, and does the rest as the detector does."""
-    table, crop_size = table_of(file.config), file.config.tile_size
-    network = network_model(table, file.weights, crop_size=crop_size, batch_size=batch_size, opset=opset or OPSET)
+    table, tile_size = table_of(file.config), file.config.tile_size
+    network = network_model(table, file.weights, tile_size=tile_size, batch_size=batch_size, opset=opset or OPSET)
     write_whole(path, model_file(network, {**header(file), SEAL: UNSEALED}))
     return inspect_by(Detector(file.config, file.thresholds, OnnxRuntime(path.read_bytes(), "CPU"), usual=file.usual))

@@ -30,7 +30,7 @@ BIN_HASH = "f" * 64  # stands for the hash of the weights until they are written
 
 def network(file: DetectorFile, precision: str, batch_size: int | None = None) -> openvino.Model:
     """Return the network with weights of `precision` fp32 or fp16."""
-    model = network_model(table_of(file.config), file.weights, crop_size=file.config.tile_size, batch_size=batch_size)
+    model = network_model(table_of(file.config), file.weights, tile_size=file.config.tile_size, batch_size=batch_size)
     exact = openvino.Core().read_model(model.SerializeToString())
     if precision == "fp32":
         return exact

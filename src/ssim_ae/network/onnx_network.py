@@ -25,12 +25,12 @@ def network_model(
     table: tuple[Layer, ...],
     weights: Mapping[str, np.ndarray],
     *,
-    crop_size: int,
+    tile_size: int,
     batch_size: int | None = None,
     opset: int = OPSET,
 ) -> ModelProto:
     """Return the model: patches (B, C, S, S) float32 in [0, 1] in, reconstructions out. B is free, or `batch_size`."""
-    shape = [batch_size or "batch", table[0].in_channels, crop_size, crop_size]
+    shape = [batch_size or "batch", table[0].in_channels, tile_size, tile_size]
     graph = helper.make_graph(
         network_nodes(table),
         "ssim_ae",

@@ -16,7 +16,7 @@ def open_runtime(
     table: tuple[Layer, ...],
     weights: Mapping[str, np.ndarray],
     *,
-    crop_size: int,
+    tile_size: int,
     name: str = "auto",
     device_target: str = "auto",
     threads: int | None = None,
@@ -38,7 +38,7 @@ def open_runtime(
         return MindSporeRuntime.of_weights(table, weights, device_target)
     from ssim_ae.network.onnx_network import network_model
 
-    model = network_model(table, weights, crop_size=crop_size).SerializeToString()
+    model = network_model(table, weights, tile_size=tile_size).SerializeToString()
     if name == "openvino":
         from ssim_ae.runtimes.openvino_runtime import OpenVinoRuntime
 

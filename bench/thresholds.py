@@ -36,23 +36,24 @@ def three_sigma(scores: np.ndarray) -> float:
     return mean_and_deviations(scores, 3)
 
 
-def at_rate(rate: float) -> Estimator:
-    """Return false_alarm_rate's limit."""
-    return lambda scores: limit(scores, rate)
+def estimators(method: str) -> dict[str, tuple[Estimator, float | None]]:
+    """Return the limits to be compared, for a detector's method, and the rates they promise."""
+
+    def at_rate(rate: float) -> Estimator:
+        return lambda scores: limit(scores, rate, by_factors=method == "repair")
+
+    return {
+        "false_alarm_rate 1 %": (at_rate(0.01), 0.01),
+        "with a spoilt image": (with_spoilt(at_rate(0.01)), 0.01),
+        "false_alarm_rate 5 %": (at_rate(0.05), 0.05),
+        "max": (lambda scores: float(scores.max()), None),
+        "k_sigma 3": (three_sigma, None),
+        "k_sigma 3, with a spoilt image": (with_spoilt(three_sigma), None),
+    }
 
 
-ESTIMATORS: dict[str, tuple[Estimator, float | None]] = {
-    "false_alarm_rate 1 %": (at_rate(0.01), 0.01),
-    "with a spoilt image": (with_spoilt(at_rate(0.01)), 0.01),
-    "false_alarm_rate 5 %": (at_rate(0.05), 0.05),
-    "max": (lambda scores: float(scores.max()), None),
-    "k_sigma 3": (three_sigma, None),
-    "k_sigma 3, with a spoilt image": (with_spoilt(three_sigma), None),
-}
-
-
-def unseen_scores(run: Path, folder: Path | None) -> np.ndarray:
-    """Return the scores of good images that the detector has not learned from."""
+def unseen_scores(run: Path, folder: Path | None) -> tuple[str, np.ndarray]:
+    """Return the detector's method, and the scores of good images that it has not learned from."""
     file = read_detector(detector_path(run))
     learned = set(file.provenance["trained_images"])
     paths: list[Path] = []
@@ -61,12 +62,13 @@ def unseen_scores(run: Path, folder: Path | None) -> np.ndarray:
         paths += [*dataset.good, *(image.path for image in dataset.test if image.defect == GOOD)]
     by_content = {content_hash(path): path for path in paths}
     unseen = [path for key, path in by_content.items() if key not in learned]
-    return np.array([found.score for found in Detector.load(run).inspect_all(unseen)])  # type: ignore[union-attr]
+    scores = [found.score for found in Detector.load(run).inspect_all(unseen)]  # type: ignore[union-attr]
+    return file.config.method, np.array(scores)
 
 
-def rows(name: str, scores: np.ndarray) -> Iterator[list[str]]:
+def rows(name: str, method: str, scores: np.ndarray) -> Iterator[list[str]]:
     """Yield what each estimator does."""
-    for label, (estimator, promised) in ESTIMATORS.items():
+    for label, (estimator, promised) in estimators(method).items():
         cells, reach = [], 0.0
         for count in COUNTS:
             if len(scores) < count + LEFT:
@@ -87,7 +89,7 @@ def main(runs: list[str]) -> None:
     found: list[list[str]] = []
     for given in runs:
         run, _, folder = given.partition("=")
-        found += rows(Path(run).name, unseen_scores(Path(run), Path(folder) if folder else None))
+        found += rows(Path(run).name, *unseen_scores(Path(run), Path(folder) if folder else None))
     columns = ("run, unseen images", "limit", *(f"{count} good images" for count in COUNTS), "limit / median score")
     print(table(columns, found))
 

@@ -7,10 +7,10 @@ from scipy import stats
 from ssim_ae.detection.false_alarms import limit, promise, promise_of_highest
 
 
-def met(draw, count, rate, sets=3000):
+def met(draw, count, rate, sets=3000, *, by_factors=False):
     """The share of all scores above limits set by `count` of them, given the law's survival function."""
     drawn, above = draw
-    return np.array([above(limit(scores, rate)) for scores in drawn(size=(sets, count))])
+    return np.array([above(limit(scores, rate, by_factors=by_factors)) for scores in drawn(size=(sets, count))])
 
 
 def law(distribution):
@@ -22,6 +22,16 @@ def law(distribution):
 def test_on_gumbels_law_the_promise_is_met_on_average(count, rate):
     shares = met(law(stats.gumbel_r(0.6, 0.1)), count, rate)
     assert shares.mean() == pytest.approx(rate, rel=0.25)
+
+
+def test_on_frechets_law_it_is_for_scores_that_differ_by_factors():
+    frechet = stats.invweibull(4, scale=0.6)
+    assert met(law(frechet), 20, 0.01, by_factors=True).mean() == pytest.approx(0.01, rel=0.25)
+    assert met(law(frechet), 20, 0.01).mean() > 0.025
+
+
+def test_factors_of_nothing():
+    assert 0 <= limit(np.array([0.0, 0.0, 0.0]), 0.01, by_factors=True) < 1e-9
 
 
 @pytest.mark.parametrize("count", [2, 5])

@@ -1,9 +1,9 @@
 """The limit that new good images exceed at a stated rate, from the scores of a few.
 
-A score is the highest of many values, and such maxima follow Gumbel's law (Gumbel 1958, "Statistics of Extremes"). Its
-two numbers come from two quantiles of the scores, so that one spoilt image among the good ones does not move the limit
-far. How much further out the limit must lie because the scores are few is drawn: of Gumbel's law, it is the same for
-all scores.
+A score is the highest of many values, and such maxima follow Gumbel's law (Gumbel 1958, "Statistics of Extremes"), or
+where they differ by factors their logarithms do, which is Fréchet's law. Its two numbers come from two quantiles of the
+scores, so that one spoilt image among the good ones does not move the limit far. How much further out the limit must
+lie because the scores are few is drawn: of Gumbel's law, it is the same for all scores.
 """
 
 from functools import cache
@@ -16,6 +16,7 @@ DRAWN, MOST_DRAWN = 2_000_000, 20_000  # scores and sets of scores
 FEWEST, ENOUGH = 10, 2_000  # fewer scores do not move the limit further out, but break the promise; more do not move it
 FARTHEST = 1e6  # scales of the law, from its location to a limit
 SURE = 0.9  # of the interval around a promise
+LEAST = 1e-12  # of a score that has a logarithm
 
 
 class Promise(NamedTuple):
@@ -26,8 +27,13 @@ class Promise(NamedTuple):
     high: float
 
 
-def limit(scores: np.ndarray, rate: float) -> float:
-    """Return the limit that one more score after (N,) exceeds with the probability `rate`, or `promise`; N >= 2."""
+def limit(scores: np.ndarray, rate: float, *, by_factors: bool = False) -> float:
+    """Return the limit that one more score after (N,) exceeds with the probability `rate`, or `promise`; N >= 2.
+
+    `by_factors`: the scores differ by factors rather than by differences.
+    """
+    if by_factors:
+        return float(np.exp(limit(np.log(np.maximum(scores, LEAST)), rate)))
     location, scale = (float(number) for number in _fitted(scores))
     return location + scale * _reach(len(scores), rate)
 

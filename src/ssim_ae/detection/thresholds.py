@@ -92,4 +92,5 @@ def _limit(held_out: Sequence[Residuals], thresholds: Thresholds, config: Config
         return float(scores.max()) * JUST_ABOVE
     if config.threshold == "k_sigma":
         return mean_and_deviations(scores, config.k_sigma)
-    return limit(scores, config.false_alarm_rate) * JUST_ABOVE
+    by_factors = config.method == "repair"  # for its residuals are multiples of what is usual
+    return limit(scores, config.false_alarm_rate, by_factors=by_factors) * JUST_ABOVE

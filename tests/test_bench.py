@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ssim_ae import train
+
 BENCH = Path(__file__).parents[1] / "bench"
 OURS = [
     "whole step against our network alone, 32 px gray",
@@ -39,6 +41,12 @@ def written(script: str, output: Path, *options: str) -> str:
     command = [sys.executable, str(BENCH / script), "--toy", "--output", str(output), *options]
     subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     return output.read_text(encoding="utf-8")
+
+
+def written_by(script: str, *arguments: object) -> str:
+    """Return what a study of detectors prints."""
+    command = [sys.executable, str(BENCH / script), *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def table_rows(markdown: str) -> list[list[str]]:
@@ -76,6 +84,24 @@ def test_measures_how_the_work_grows(tmp_path):
     rows = table_rows(markdown)
     assert [row[0] for row in rows] == ["32 px", "64 px", "2", "4", "32 px", "64 px", "1", "3", "1", "2"]
     assert markdown.count("\n## ") == 5
+
+
+def test_says_which_damage_is_found_and_which_promises_are_kept(tiny_config, tmp_path):
+    run = train(tiny_config.replace(method="repair", epochs=1, holdout=0.5), runs=tmp_path)
+    damage = table_rows(written_by("damage.py", run.folder))
+    assert [row[1] for row in damage] == ["a piece of another image", "a colour", "clouds", "a tint", "a blur"]
+    assert all(0 <= float(cell.split()[0]) <= 100 for row in damage for cell in row[2:])
+    promises = table_rows(written_by("thresholds.py", run.folder))
+    assert promises[0][:2] == [f"{run.folder.name}, 9", "false_alarm_rate 1 %"]
+
+
+def test_trains_and_evaluates_class_by_class(tiny_config, fabric_folder, tmp_path):
+    settings = [f"{key}={getattr(tiny_config, key)}" for key in ("im_resize", "crop_size", "flc", "augment_num")]
+    options = ["--work", tmp_path, "--seeds", "1", "--methods", "repair", "--set", "epochs=1", *settings]
+    printed = written_by("accuracy.py", fabric_folder.parent, *options)
+    mean, worst = table_rows(printed)
+    assert mean[:3] == [fabric_folder.name, "repair", "1"] and worst[0] == "worst"
+    assert written_by("accuracy.py", fabric_folder.parent, *options) == printed
 
 
 def test_a_peer_that_fails_is_a_row_that_says_why(monkeypatch):

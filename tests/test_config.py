@@ -137,10 +137,10 @@ def test_tiles_where_the_crop_leaves_a_stride_or_more(im_resize, crop, tiled):
 
 def test_repair_has_defaults_of_its_own():
     config = Config(method="repair")
-    assert (config.crop_size, config.im_resize, config.flc) == (128, 128, 16)
-    assert config.mask_size == config.tile_size == 128 and not config.tiled
-    assert config.online_aug and not config.p_rotate + config.p_horizontal_flip + config.p_vertical_flip
-    assert Config.read(None, {"method": "repair", "p_rotate": "0.5"}).p_rotate == 0.5
+    assert (config.crop_size, config.im_resize, config.flc) == (128, 144, 16)
+    assert config.mask_size == config.tile_size == 144 and not config.tiled
+    assert config.online_aug and config.rotate_angle == 5 and not config.p_horizontal_flip + config.p_vertical_flip
+    assert Config.read(None, {"method": "repair", "p_rotate": "0.2"}).p_rotate == 0.2
     assert config.replace(epochs=3) == Config(method="repair", epochs=3)
     assert Config(**config.model_dump()) == config
 

@@ -22,14 +22,14 @@ from ssim_ae.spelling import SPELLINGS, nearest
 
 COMMAND_LINE = "command line"
 CROP_SIZES = (32, 64, 128, 256, 512)
-REPAIR = {  # the defaults that method `repair` has of its own; turned or mirrored, a good part may be a bad one
-    "im_resize": 128,
+REPAIR = {  # the defaults that method `repair` has of its own; far turned or mirrored, a good part may be a bad one
+    "im_resize": 144,
     "online_aug": True,
-    "p_rotate": 0.0,
+    "rotate_angle": 5.0,
+    "p_rotate": 0.5,
     "p_horizontal_flip": 0.0,
     "p_vertical_flip": 0.0,
     "flc": 16,
-    "epochs": 10,
 }
 
 

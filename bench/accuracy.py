@@ -70,6 +70,8 @@ def learned(folder: Path, method: str, seed: int, work: Path, changes: dict[str,
     file = named if method == REFERENCE and named.exists() else None
     given = {"dataset_path": str(folder), "seed": str(seed), "method": method, "run_eval": "False"}
     run = train(Config.read(file, given | changes), runs=work / f"{method}-{seed}")
+    if not run.finished:
+        raise SystemExit("interrupted: what is not finished is not a result")
     yield evaluated(run.detector_path, run.folder, folder, method, seed)
     if method == REFERENCE:
         percentile, _ = recalibrate(run.detector_path, None, {"threshold": "percent"})

@@ -278,7 +278,7 @@ def test_what_a_killed_fetch_left_is_removed_too(bucket, tmp_path, monkeypatch):
         patch.setattr(buckets, "write_whole", killed_after_one)
         fetch(url, folder)
     assert len(writes) == 2
-    (folder / ".fetched" / ".0123456789ab.part").write_bytes(b"half")
+    (folder / ".fetched" / ".0123456789ab.ssim-ae.part").write_bytes(b"half")
     del bucket["set/old.png"]
     fetch(url, folder)
     assert content(folder) == {"new.png": b"new"}
@@ -294,7 +294,7 @@ def test_only_what_changed_is_put(bucket, line, tmp_path):
     assert line.puts() == len(FILES)
     (folder / "train/good/000.png").write_bytes(b"neu")
     (folder / "a/b/c/d/e.txt").unlink()  # there it stays
-    filled(folder, {".fetched/lock": b"", "train/.x.png.ab12.part": b"half", ".hidden": b"x"})
+    filled(folder, {".fetched/lock": b"", "train/.x.png.ab12.ssim-ae.part": b"half", ".hidden": b"x"})
     put(folder, url)
     assert line.puts() == len(FILES) + 2
     expected = {**FILES, "train/good/000.png": b"neu", ".hidden": b"x"}

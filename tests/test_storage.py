@@ -64,3 +64,37 @@ def test_links_are_followed_and_pipes_written_into(tmp_path):
     assert link.is_symlink() and target.read_text() == "new"
     storage.write_whole(Path("/dev/null"), "gone")
     assert Path("/dev/null").is_char_device()
+
+
+def test_what_a_killed_write_left_goes_with_the_next_and_what_is_held_stays(tmp_path):
+    killed, folder = tmp_path / f".x.0{storage.PART}", tmp_path / f".1{storage.PART}"
+    killed.write_text("half")
+    (folder / "within").mkdir(parents=True)
+    with storage.scratch_folder(tmp_path) as held:
+        assert not killed.exists() and not folder.exists()
+        storage.remove_leftovers(tmp_path)
+        assert held.is_dir()
+    storage.write_whole(tmp_path / "file", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_is_held_by_one(tmp_path):
+    held = pytest.raises(InputError, match="another process is writing into it")
+    with storage.alone_in(tmp_path), held, storage.alone_in(tmp_path):
+        pass
+    with storage.alone_in(tmp_path):
+        pass
+
+
+def test_a_file_taken_for_a_leftover_is_made_anew(tmp_path, monkeypatch):
+    hold, taken = storage._hold, []
+
+    def late(descriptor):
+        if not taken:
+            taken.extend(tmp_path.iterdir())
+            taken[0].unlink()
+        hold(descriptor)
+
+    monkeypatch.setattr(storage, "_hold", late)
+    storage.write_whole(tmp_path / "file", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"] and taken

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, TypeVar
 from ssim_ae.console import progress
 from ssim_ae.errors import InputError
 from ssim_ae.machine import in_parallel
-from ssim_ae.storage import remove_leftovers, write_whole
+from ssim_ae.storage import PART, remove_leftovers, write_whole
 
 OURS = ".fetched"  # a folder within the one fetched: what is known of its files, and those under way
 WORKERS = 16  # files at once: a small one is mostly waited for
@@ -222,7 +222,7 @@ def _fetch_changed(store: _Store, objects: dict[str, _Stored], folder: Path, rec
         return entry(name) == known.get(name) or (stored.has_md5 and stored.is_in(path))
 
     def get(name: str) -> None:
-        path, part = folder / name, record.with_name(f".{_short_hash(name)}.part")
+        path, part = folder / name, record.with_name(f".{_short_hash(name)}{PART}")
         try:
             store.get(name, part, objects[name])
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,18 @@
-"""Files that are either the old one or the new one, whole: written beside the target, then renamed over it."""
+"""Files that are either the old one or the new one, whole: written beside the target, then renamed over it.
 
+What is being written is held, by a lock that ends with its process: so what a killed one left can be told, and removed.
+"""
+
+import errno
 import hashlib
 import json
 import os
+import shutil
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +23,7 @@ from ssim_ae.errors import InputError
 METADATA_KEY = "ssim-ae"  # under which a file's own header holds our JSON
 SEAL = "sha256"  # the key in our JSON under which a file holds its own hash
 UNSEALED = "0" * 64
+PART = ".ssim-ae.part"  # ends the name of what is being written
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
@@ -28,7 +37,8 @@ def write_whole(path: Path, data: bytes | str) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(payload)
             return
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        _remove_leftovers_once(path.parent)
+        descriptor, part = _new_part(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
     try:
@@ -36,13 +46,91 @@ def write_whole(path: Path, data: bytes | str) -> None:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
+            part.chmod(0o666 & ~_umask())
+            if sys.platform == "win32":  # where nothing open can be renamed
+                file.close()
+            part.replace(path)
     except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise InputError(f"{path}: cannot be written: {error.strerror}") from error
         raise
+
+
+@contextmanager
+def scratch_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder within a folder, and remove it afterwards."""
+    try:
+        _remove_leftovers_once(folder)
+        scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".", suffix=PART))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
+    try:
+        with alone_in(scratch):
+            yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder. InputError where another process does."""
+    try:
+        with _held(folder):
+            yield
+    except BlockingIOError as error:
+        raise InputError(f"{folder}: another process is writing into it") from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half written in a folder."""
+    for path in folder.glob(f".*{PART}"):
+        with suppress(OSError), _held(path):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+_remove_leftovers_once = cache(remove_leftovers)
+
+
+def _new_part(path: Path) -> tuple[int, Path]:
+    """Return the descriptor and the path of a new, held file beside `path`."""
+    while True:
+        descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
+        with suppress(BlockingIOError):
+            _hold(descriptor)
+            if sys.platform == "win32" or os.fstat(descriptor).st_nlink:
+                return descriptor, Path(part)
+        os.close(descriptor)  # another process took it for a leftover before it was held
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    if sys.platform == "win32":  # which does not open folders, and does not remove what is open
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        _hold(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _hold(descriptor: int) -> None:
+    """Take the lock of an open file or folder. BlockingIOError where another process has it."""
+    if sys.platform != "win32":
+        import fcntl
+
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError as error:  # a file system without locks: nothing is taken for a leftover on it
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
+                raise
 
 
 def sealed(data: bytes) -> bytes:
@@ -100,12 +188,6 @@ def checked_metadata(path: Path, kind: str, data: bytes, metadata: Any) -> dict[
     if not is_whole(data, str(metadata.get(SEAL))):
         raise InputError(f"{path}: damaged: not as it was written")
     return {key: value for key, value in metadata.items() if key != SEAL}
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed `write_whole` left in a folder of ours."""
-    for path in folder.glob(".*.part"):
-        path.unlink(missing_ok=True)
 
 
 def new_folder(parent: Path, name: str) -> Path:

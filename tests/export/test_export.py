@@ -113,16 +113,16 @@ def test_an_export_that_does_not_agree_is_removed(tiny_run, tmp_path, monkeypatc
         if form.graph == "network":
             with monkeypatch.context() as patched:  # the detector it is compared with is run by PyTorch
                 patched.setattr("ssim_ae.export.export.Detector.load", lambda *_, **__: None)
-                with pytest.raises(InputError, match="removed, for it does not agree"):
+                with pytest.raises(InputError, match="not written, for it does not agree"):
                     export(tiny_run.folder, tmp_path / name, form)
-    with pytest.raises(InputError, match="removed, for it does not agree"):
+    with pytest.raises(InputError, match="not written, for it does not agree"):
         export(tiny_run.folder, tmp_path / "wrong.onnx")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_wrong_threshold_in_the_graph_is_caught(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr("ssim_ae.export.inspection_model.SMALLEST_THRESHOLD", 0.5)
-    with pytest.raises(InputError, match="removed, for it does not agree"):
+    with pytest.raises(InputError, match="not written, for it does not agree"):
         export(tiny_run.folder, tmp_path / "wrong.onnx")
     assert not list(tmp_path.iterdir())
 

@@ -15,6 +15,7 @@ from ssim_ae.detection.detector_file import read_detector
 from ssim_ae.export.export import export
 from ssim_ae.images.files import read
 from ssim_ae.images.folders import content_hash, find_dataset
+from ssim_ae.storage import alone_in
 from ssim_ae.training import loop
 from ssim_ae.training.checkpoints import CHECKPOINT_NAME
 from ssim_ae.training.good_images import held_out_indices, load_good_images
@@ -197,9 +198,14 @@ def test_resuming_under_other_settings_is_refused(tiny_run, tmp_path):
 def test_leftovers_of_a_kill_are_removed_on_resume(tiny_run, tmp_path):
     for name in ("config.yaml", CHECKPOINT_NAME):
         (tmp_path / name).write_bytes((tiny_run.folder / name).read_bytes())
-    (tmp_path / ".checkpoint.safetensors.abc.part").write_bytes(b"half")
+    (tmp_path / ".checkpoint.safetensors.abc.ssim-ae.part").write_bytes(b"half")
     assert same(weights(train(tiny_run.config, resume=tmp_path)), weights(tiny_run))
     assert not list(tmp_path.glob(".*"))
+
+
+def test_two_trainings_in_one_folder_do_not_mix(tiny_run):
+    with alone_in(tiny_run.folder), pytest.raises(InputError, match="another process is writing into it"):
+        train(tiny_run.config, resume=tiny_run.folder)
 
 
 def test_a_loss_that_is_no_number_is_one_line(tiny_config, tmp_path, monkeypatch):

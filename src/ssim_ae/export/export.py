@@ -18,6 +18,7 @@ from ssim_ae.export.form import SMALLEST_OPSET, Form
 from ssim_ae.export.parity import Inspect, Parity, parity
 from ssim_ae.images import fabric
 from ssim_ae.images.files import read
+from ssim_ae.storage import scratch_folder
 
 INT8_SCORE_TOLERANCE = 0.2  # 1e-7 in an image moves the score by up to .05
 COMPARED = 10  # images compared on, and as many with a defect drawn into them
@@ -53,17 +54,17 @@ def export(detector: Path, output: Path | None = None, form: Form | None = None)
         write_air(target, file, batch_size=form.batch_size or 1)
         return Export(target, form)
     held_out, images = _held_out(file, source)
-    try:
-        inspect = _write(target, file, form, held_out, images)
-        trainer = "torch" if find_spec("torch") else "onnxruntime"
-        found = parity(Detector.of(file, runtime=trainer, device_target="CPU"), inspect, images)
-        own = found if form.precision == "fp32" else parity(Detector.load(target, device_target="CPU"), inspect, images)
+    trainer = "torch" if find_spec("torch") else "onnxruntime"
+    with scratch_folder(target.parent) as scratch:
+        written = scratch / target.name
+        inspect = _write(written, file, form, held_out, images)
+        found = own = parity(Detector.of(file, runtime=trainer, device_target="CPU"), inspect, images)
+        if form.precision != "fp32":
+            own = parity(Detector.load(written, device_target="CPU"), inspect, images)
         if not _agrees(form.precision, found, own):
-            raise InputError(f"{target}: removed, for it does not agree with {source}: {found}")
-    except BaseException:
-        for path in form.files(target):
-            path.unlink(missing_ok=True)
-        raise
+            raise InputError(f"{target}: not written, for it does not agree with {source}: {found}")
+        for path in reversed(form.files(written)):
+            path.replace(target.with_name(path.name))
     return Export(target, form, trainer, found)
 
 

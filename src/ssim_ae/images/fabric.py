@@ -11,7 +11,6 @@ pictures show one of six defects, with its exact mask. Everything follows from a
 """
 
 import math
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from PIL import Image, ImageFilter
 
 from ssim_ae.images import fabric_defects
 from ssim_ae.images.fabric_defects import RGB, TURN, Grid, Surface, step
+from ssim_ae.storage import scratch_folder
 
 CLASSES: tuple[str, ...] = ("twill", "canvas", "badge")
 DEFECTS: tuple[str, ...] = ("cut", "hole", "stain", "thread", "displaced", "colour")
@@ -96,8 +96,8 @@ def make(
     for name, target in zip(classes, targets, strict=True):
         key = [seed, CLASSES.index(name)]
         # A class appears under its name only when complete, even if the run is interrupted.
-        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as scratch:
-            root = Path(scratch) / name
+        with scratch_folder(Path(folder)) as scratch:
+            root = scratch / name
             write_good(root / "train" / "good", name, [*key, 0], count=train, size=size)
             write_good(root / "test" / "good", name, [*key, 1], count=good, size=size)
             for number, defect in enumerate(DEFECTS, start=2):

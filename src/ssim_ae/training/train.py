@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +22,7 @@ from ssim_ae.errors import InputError
 from ssim_ae.images.colours import eight_bit, pixels
 from ssim_ae.images.files import write_png
 from ssim_ae.images.folders import Dataset, content_hash, find_dataset, fingerprint
-from ssim_ae.storage import new_folder, remove_leftovers, write_whole
+from ssim_ae.storage import alone_in, new_folder, remove_leftovers, write_whole
 from ssim_ae.training.checkpoints import Position, read_checkpoint, write_checkpoint
 from ssim_ae.training.good_images import GoodImages, load_good_images
 from ssim_ae.training.history import draw_history, write_history
@@ -100,15 +101,34 @@ def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, run
     if config.load_ckpt_path:
         file = read_detector(detector_path(Path(config.load_ckpt_path)))
         engine.load_weights(weights_in(file), config.load_ckpt_path)
+    writes = engine.rank == 0
+    name = config.dataset if config.dataset != "none" else dataset.name
+    folder = resumed or (new_folder(runs, name) if writes else runs)
+    with alone_in(folder) if writes else nullcontext():
+        end = _fit(engine, config, good, images, folder, resume=resumed is not None)
+        finished = share_done(config, end.step, end.seconds) >= 1
+        if writes:
+            provenance = _provenance(engine, dataset, end) | {
+                "trained_images": [hashes[path] for path in good.trained],
+                "held_out_images": [hashes[path] for path in good.held_out],
+                "fingerprint": images,
+                "finished": finished,
+            }
+            _write_calibrated(folder, engine, config, good, provenance)
+            if end.history:
+                draw_history(folder / "loss.png", end.history)
+    return Run(folder, dataset, config, finished, writes)
+
+
+def _fit(engine: Engine, config: Config, good: GoodImages, images: str, folder: Path, *, resume: bool) -> Position:
+    """Train from the start, or the checkpoint in the folder, to the end; the engine then has the best weights."""
     watch, position = Watch(engine, config, good.held_out_stack), Position()
-    if resumed and (checkpoint := read_checkpoint(resumed, images, config)):
-        engine.load_state(checkpoint[0], str(resumed))
+    if resume and (checkpoint := read_checkpoint(folder, images, config)):
+        engine.load_state(checkpoint[0], str(folder))
         watch.resume(*checkpoint)
         position = checkpoint[1]
     writes = engine.rank == 0
-    folder = resumed or runs
     if writes:
-        folder = resumed or new_folder(runs, config.dataset if config.dataset != "none" else dataset.name)
         _prepare(folder, engine, config, len(good.trained))
 
     def save(position: Position) -> None:
@@ -117,27 +137,23 @@ def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, run
             write_history(folder, position.history)
 
     end = fit(engine, config, len(good.trained), watch, position, save)
-    finished = share_done(config, end.step, end.seconds) >= 1
     watch.check_end()
     if watch.weights:
         engine.load_weights(watch.weights, "the best weights")
-    if writes:
-        detector = Detector(config, Thresholds(1, 1), engine.runtime())
-        calibration = calibrate(detector, threshold_images(good.held_out, good.trained), config)
-        provenance = _provenance(engine, dataset, end) | {
-            "trained_images": [hashes[path] for path in good.trained],
-            "held_out_images": [hashes[path] for path in good.held_out],
-            "fingerprint": images,
-            "finished": finished,
-            "thresholds": calibration.origin,
-        }
-        file = DetectorFile(config, calibration.thresholds, engine.weights(), provenance, calibration.usual)
-        write_detector(folder / DETECTOR_NAME, file)
-        if not good.held_out:
-            note("thresholds come from images it learned from (none held out): expect more false alarms on new ones")
-        if end.history:
-            draw_history(folder / "loss.png", end.history)
-    return Run(folder, dataset, config, finished, writes)
+    return end
+
+
+def _write_calibrated(
+    folder: Path, engine: Engine, config: Config, good: GoodImages, provenance: dict[str, Any]
+) -> None:
+    """Write the detector file, with thresholds of what the engine makes of the held-out images."""
+    detector = Detector(config, Thresholds(1, 1), engine.runtime())
+    calibration = calibrate(detector, threshold_images(good.held_out, good.trained), config)
+    provenance = provenance | {"thresholds": calibration.origin}
+    file = DetectorFile(config, calibration.thresholds, engine.weights(), provenance, calibration.usual)
+    write_detector(folder / DETECTOR_NAME, file)
+    if not good.held_out:
+        note("thresholds come from images it learned from (none held out): expect more false alarms on new ones")
 
 
 def _provenance(engine: Engine, dataset: Dataset, end: Position) -> dict[str, Any]:

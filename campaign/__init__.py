@@ -1,0 +1,1 @@
+"""A campaign of faults and bad inputs: `make campaign`."""

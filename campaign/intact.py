@@ -1,0 +1,76 @@
+"""What has to hold of a folder whatever happened: every file in it is whole."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from ssim_ae import Config
+from ssim_ae.detection.detector_file import read_detector
+from ssim_ae.images.files import read
+from ssim_ae.storage import PART, read_tensors
+from ssim_ae.training.checkpoints import CHECKPOINT_NAME
+
+
+def broken_files(folder: Path) -> list[str]:
+    """Return what is wrong with the files below a folder, a line each; half-written ones are not looked at."""
+    wrong = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and PART not in str(path) and (check := CHECKS.get(path.suffix)):
+            try:
+                check(path)
+            except Exception as error:  # anything that a reader may raise says that the file is broken
+                wrong.append(f"{path.relative_to(folder)}: {str(error) or type(error).__name__}")
+    return wrong
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Return the names of half-written files and scratch folders below a folder."""
+    return [path.name for path in folder.rglob("*") if PART in path.name or path.parent.name == "tmp"]
+
+
+def _tensors(path: Path) -> None:
+    if path.name == CHECKPOINT_NAME:
+        read_tensors(path, "checkpoint")
+    else:
+        read_detector(path)
+
+
+def _json(path: Path) -> None:
+    json.loads(path.read_text())
+
+
+def _table(path: Path) -> None:
+    text = path.read_text()
+    rows = list(csv.reader(text.splitlines()))
+    if not text.endswith("\n") or any(len(row) != len(rows[0]) for row in rows):
+        raise ValueError("cut off")
+
+
+def _settings(path: Path) -> None:
+    Config.read(path)
+    yaml.safe_load(path.read_text())
+
+
+def _page(path: Path) -> None:
+    if not path.read_text().rstrip().endswith("</html>"):
+        raise ValueError("cut off")
+
+
+def _image(path: Path) -> None:
+    read(path)
+
+
+CHECKS: dict[str, Callable[[Path], object]] = {
+    ".safetensors": _tensors,
+    ".onnx": read_detector,
+    ".xml": read_detector,
+    ".json": _json,
+    ".csv": _table,
+    ".yaml": _settings,
+    ".html": _page,
+    ".png": _image,
+    ".jpg": _image,
+}

@@ -1,9 +1,11 @@
 # make demo: see it work.  make test: the tests.  make check: lint, types and tests.
+# make campaign: try to break it, within the hour (docs/reliability.md).  make release: audit, SBOM, wheel.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
+INSTALL := $(RUN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test long check format clean
+.PHONY: demo test long check campaign release format clean
 
 demo: $(VENV)/ready
 	$(RUN)/ssim-ae demo
@@ -12,7 +14,7 @@ test: $(VENV)/ready
 	$(RUN)/pytest
 
 long: $(VENV)/ready
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[mindspore]'
+	$(INSTALL) --no-build-isolation --constraint constraints.txt --editable '.[mindspore]'
 	$(RUN)/pytest -m long
 
 check: $(VENV)/ready
@@ -21,6 +23,15 @@ check: $(VENV)/ready
 	$(RUN)/mypy
 	$(RUN)/pytest
 
+campaign: $(VENV)/ready
+	OMP_NUM_THREADS=1 $(RUN)/python -m campaign
+
+release: $(VENV)/ready
+	$(INSTALL) --group release
+	$(RUN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip
+	$(RUN)/cyclonedx-py requirements requirements.lock --output-file dist/sbom.json
+	$(RUN)/python -m hatchling build -d dist
+
 format: $(VENV)/ready
 	$(RUN)/ruff format
 	$(RUN)/ruff check --fix
@@ -28,11 +39,10 @@ format: $(VENV)/ready
 clean:
 	rm -rf $(VENV) demo bench/.venv-*
 
-$(VENV)/ready: pyproject.toml constraints.txt
+$(VENV)/ready: pyproject.toml constraints.txt requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 		|| { echo "Python 3.11, 3.12 or 3.13 is needed; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable '.[train,int8,buckets,serve]' --group dev
+	$(INSTALL) --require-hashes --requirement requirements.lock
+	$(INSTALL) --no-build-isolation --constraint constraints.txt --editable '.[train,int8,buckets,serve]'
 	@touch $@

@@ -6,17 +6,23 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from campaign import kills, products
+from campaign import endurance, faults, kills, mutations, products, requests
 from campaign.child import import_all
 from campaign.row import Row
 
-PARTS: dict[str, Callable[[products.Products, Path, float], Iterator[Row]]] = {"kills": kills.rows}
+PARTS: dict[str, Callable[[products.Products, Path, float], Iterator[Row]]] = {
+    "kills": kills.rows,
+    "faults": faults.rows,
+    "mutations": mutations.rows,
+    "requests": requests.rows,
+    "endurance": endurance.rows,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)} (all)")
-    parser.add_argument("--times", type=int, default=50)
+    parser.add_argument("--times", type=int, default=100, help="share of the full length, per cent (100)")
     options = parser.parse_args()
     failed = 0
     with tempfile.TemporaryDirectory() as folder:

@@ -18,8 +18,7 @@ import machine
 from report import table
 from ssim_ae import Config, Detector, evaluate, train
 from ssim_ae.detection.recalibrate import recalibrate
-from ssim_ae.evaluation.figures import ALL
-from ssim_ae.images.folders import find_dataset
+from ssim_ae.images.folders import ALL, find_dataset
 from ssim_ae.training.history import read_history
 
 CONFIGS = Path(__file__).parents[1] / "config"

@@ -1,4 +1,6 @@
+import csv
 import json
+import os
 import subprocess
 import sys
 import time
@@ -7,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.conftest import TINY
 
 from ssim_ae.cli import VERBS, main
 from ssim_ae.detection.detector_file import read_detector
@@ -209,3 +212,46 @@ def test_versions_and_overview(capsys):
     assert status == 0 and out[0].isdigit()
     status, out, _ = run(capsys, "-h")
     assert status == 0 and all(verb in out for verb in VERBS)
+
+
+def test_names_neither_steer_a_terminal_nor_a_spreadsheet(capsys, tiny_run, fabric_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image = next((fabric_folder / "test" / "good").iterdir()).read_bytes()
+    for name in ("=1+1.png", "\x1b[2Jgone\nok 0.png"):
+        (tmp_path / name).write_bytes(image)
+    assert main(["predict", str(tiny_run.folder), "*.png", "--csv", "table.csv"]) == 0
+    said = capsys.readouterr().out
+    assert "\x1b" not in said and said.count("\n") == 2 and r"\x1b[2Jgone\nok 0.png" in said
+    with (tmp_path / "table.csv").open(newline="") as table:
+        assert {row["path"] for row in csv.DictReader(table)} == {"'=1+1.png", "\x1b[2Jgone\nok 0.png"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_an_output_that_takes_nothing_is_one_line(tiny_run, fabric_folder):
+    images = sorted((fabric_folder / "test" / "good").iterdir())
+    program = [sys.executable, "-m", "ssim_ae"]
+    for command in (["predict", str(tiny_run.folder), *map(str, images)], ["--version"], []):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run([*program, *command], stdout=full, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 2 and done.stderr == "ssim-ae: No space left on device\n", done.stderr
+
+
+def test_a_training_goes_on_when_nobody_listens_any_more(tiny_config, tmp_path):
+    program = [sys.executable, "-m", "ssim_ae", "train", tiny_config.dataset_path]
+    keys = [f"--{key}={value}" for key, value in TINY.items()]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([*program, *keys, "--run_eval=False"], cwd=tmp_path, stderr=writer, stdout=subprocess.DEVNULL)
+    os.close(writer)
+    assert done.returncode == 0
+    assert list(tmp_path.glob("runs/*/detector.safetensors"))
+
+
+def test_a_closed_pipe_is_told_by_the_status(tiny_run, fabric_folder):
+    images = sorted((fabric_folder / "test" / "good").iterdir())
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = [sys.executable, "-m", "ssim_ae", "predict", str(tiny_run.folder), *map(str, images)]
+    done = subprocess.run(program, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert done.returncode == 141 and done.stderr == ""

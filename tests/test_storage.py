@@ -98,3 +98,12 @@ def test_a_file_taken_for_a_leftover_is_made_anew(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "_hold", late)
     storage.write_whole(tmp_path / "file", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"] and taken
+
+
+def test_a_new_folder_clears_what_a_killed_process_left_in_those_before(tmp_path):
+    before = storage.new_folder(tmp_path, "a[b]")
+    (before / "images").mkdir()
+    left = before / "images" / f".x.png.123{storage.PART}"
+    left.write_bytes(b"half")
+    assert storage.new_folder(tmp_path, "a[b]").name == "a[b]-2"
+    assert not left.exists()

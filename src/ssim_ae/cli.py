@@ -1,13 +1,16 @@
 """The command line: finds the command, runs it, and puts what goes wrong into one line."""
 
 import io
+import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from types import ModuleType
 
 from ssim_ae.arguments import Parser
 from ssim_ae.commands import (
+    BROKEN_PIPE,
     INTERRUPTED,
     UNUSABLE,
     demo,
@@ -21,6 +24,7 @@ from ssim_ae.commands import (
     threshold,
     train,
 )
+from ssim_ae.console import say
 from ssim_ae.errors import InputError
 from ssim_ae.spelling import nearest
 
@@ -49,31 +53,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name may be no text
     warnings.filterwarnings("ignore", module="PIL")  # what matters of it is an InputError
-    if not given or given[0] not in VERBS:
-        return _overview(given)
-    command = VERBS[given[0]]
-    parser = Parser(prog=f"ssim-ae {given[0]}", description=command.__doc__, allow_abbrev=False)
-    command.arguments(parser)
     try:
-        return command.run(parser.parse_args(parser.spelt(given[1:])))
+        status = _run(*given) if given and given[0] in VERBS else _overview(given)
+        sys.stdout.flush()
+        return status
     except InputError as error:
-        print(f"ssim-ae: {error}", file=sys.stderr)
-        return UNUSABLE
+        say(f"ssim-ae: {error}")
     except ModuleNotFoundError as error:
-        print(
-            f"ssim-ae: needs {error.name}: pip install 'ssim-ae[{EXTRAS.get(str(error.name), 'train')}]'",
-            file=sys.stderr,
-        )
-        return UNUSABLE
+        say(f"ssim-ae: needs {error.name}: pip install 'ssim-ae[{EXTRAS.get(str(error.name), 'train')}]'")
     except BrokenPipeError:  # `| head`
-        sys.stderr.close()
-        return 0
+        _discard_output()
+        return BROKEN_PIPE
     except OSError as error:
-        print(f"ssim-ae: {f'{error.filename}: {error.strerror}' if error.filename else error}", file=sys.stderr)
-        return UNUSABLE
+        _discard_output()
+        say(f"ssim-ae: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}")
+    except MemoryError:
+        say("ssim-ae: not enough memory")
     except KeyboardInterrupt:
-        print("\nssim-ae: interrupted; a training goes on with: ssim-ae train --resume RUN", file=sys.stderr)
+        say("\nssim-ae: interrupted; a training goes on with: ssim-ae train --resume RUN")
         return INTERRUPTED
+    return UNUSABLE
+
+
+def _run(verb: str, *given: str) -> int:
+    command = VERBS[verb]
+    parser = Parser(prog=f"ssim-ae {verb}", description=command.__doc__, allow_abbrev=False)
+    command.arguments(parser)
+    return command.run(parser.parse_args(parser.spelt(list(given))))
+
+
+def _discard_output() -> None:
+    """Let what is left to be printed go nowhere: at its end Python would try again."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _overview(given: Sequence[str]) -> int:
@@ -83,10 +95,7 @@ def _overview(given: Sequence[str]) -> int:
         print(version("ssim-ae"))
         return 0
     if given and given[0] not in ("-h", "--help"):
-        print(
-            f"ssim-ae: unknown command {given[0]!r}{nearest(given[0], VERBS)}; see ssim-ae -h",
-            file=sys.stderr,
-        )
+        say(f"ssim-ae: unknown command {given[0]!r}{nearest(given[0], VERBS)}; see ssim-ae -h")
         return UNUSABLE
     print("usage: ssim-ae COMMAND ... (each with -h)\n")
     for name, command in VERBS.items():

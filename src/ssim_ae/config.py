@@ -17,11 +17,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-from ssim_ae.errors import InputError
+from ssim_ae.errors import InputError, first_line
 from ssim_ae.spelling import SPELLINGS, nearest
 
 COMMAND_LINE = "command line"
 CROP_SIZES = (32, 64, 128, 256, 512)
+LARGEST_LAYER = 2**26  # numbers, of channels as large as what the network is shown
+LARGEST_COVER = 2**26  # px of all tiles of an image
 REPAIR = {  # the defaults that method `repair` has of its own; far turned or mirrored, a good part may be a bad one
     "im_resize": 144,
     "online_aug": True,
@@ -168,6 +170,10 @@ class Config(BaseModel):
             raise ValueError(
                 f"batch_size {self.batch_size} is larger than augment_num {self.augment_num}: no full batch"
             )
+        if self.tile_size**2 * self.flc > LARGEST_LAYER:
+            raise ValueError(f"flc {self.flc} is too much for patches of {self.tile_size} px")
+        if self.tiles * self.tile_size**2 > LARGEST_COVER:
+            raise ValueError(f"stride {self.stride} cuts an image of {self.im_resize} px into {self.tiles:,} tiles")
         if not self.do_aug and self._larger_than_a_patch:
             raise ValueError(
                 f"do_aug False trains on the images' centres, but crop_size {self.crop_size} "
@@ -199,6 +205,16 @@ class Config(BaseModel):
     def tile_size(self) -> int:
         """Height and width of what the network is shown in inspection, px: with repair all of an image at once."""
         return self.im_resize if self.method == "repair" else self.crop_size
+
+    @property
+    def patch(self) -> tuple[int, int, int]:
+        """Channels, height and width of what the network is shown in inspection."""
+        return self.channels, self.tile_size, self.tile_size
+
+    @property
+    def tiles(self) -> int:
+        """Tiles that an image is cut into for inspection."""
+        return (1 + -(-(self.mask_size - self.tile_size) // self.stride)) ** 2
 
     @property
     def mask_size(self) -> int:
@@ -242,7 +258,7 @@ class Config(BaseModel):
             first = error.errors()[0]
             key = ".".join(map(str, first["loc"]))
             reason = first["msg"].removeprefix("Value error, ")
-            where = f"{key}: {reason}, not {first['input']!r}" if key else reason
+            where = f"{key}: {reason}, not {first['input']!r:.100}" if key else reason
             raise InputError(f"{origin(str(first['loc'][0]) if key else '')}: {where}") from error
 
     def to_yaml(self) -> str:
@@ -307,7 +323,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
-        raise InputError(f"{path}: not a YAML file{where}: {getattr(error, 'problem', None) or error}") from error
+        raise InputError(
+            f"{path}: not a YAML file{where}: {getattr(error, 'problem', None) or first_line(error)}"
+        ) from error
     if values is None:
         return {}
     if not isinstance(values, dict):

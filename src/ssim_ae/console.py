@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 LOG_SECONDS = 15.0  # between two lines where there is no terminal
@@ -18,10 +18,23 @@ class Bar(Protocol):
         ...
 
 
+def say(text: str) -> None:
+    """Write a line for a person. That nobody can read it any more ends no work."""
+    with suppress(OSError, ValueError):
+        print(printable(text, keep="\n"), file=sys.stderr, flush=True)
+
+
 def note(text: str) -> None:
     """Say what a person should know, though the work goes on."""
     if _speaks():
-        print(f"note: {text}", file=sys.stderr, flush=True)
+        say(f"note: {text}")
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Return a text in which what would steer a terminal is written out: a file may have any name."""
+    return "".join(
+        c if c.isprintable() or c in keep or (c.isspace() and ord(c) > 160) else ascii(c)[1:-1] for c in text
+    )
 
 
 @contextmanager
@@ -90,7 +103,7 @@ class _Log:
                 rate,
                 f"{left // 60:.0f}:{left % 60:02.0f} left",
             )
-            print("  ".join(part for part in parts if part), file=sys.stderr, flush=True)
+            say("  ".join(part for part in parts if part))
 
 
 class _Rate:

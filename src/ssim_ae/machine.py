@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,17 +38,49 @@ def in_parallel(
     workers = workers or cores()
     keep_freed_memory()
     waiting: deque[Future[Result]] = deque()
-    pool = ThreadPoolExecutor(workers, initializer=begin)
+    pool = ThreadPoolExecutor(workers)
+    begun = once_a_thread(begin or (lambda: None))
+
+    def work(item: Item) -> Result:
+        begun()
+        return function(item)
+
     try:
         with one_blas_thread():
             for item in items:
-                waiting.append(pool.submit(function, item))
+                waiting.append(pool.submit(work, item))
                 if len(waiting) > 2 * workers:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def once_a_thread(begin: Callable[[], None]) -> Callable[[], None]:
+    """Return what calls `begin` in each thread that calls it, until it went well once."""
+    local = threading.local()
+
+    def begun() -> None:
+        if not hasattr(local, "begun"):
+            begin()
+            local.begun = True
+
+    return begun
+
+
+def files_to_open(wanted: int) -> int:
+    """Let this process have up to `wanted` files open; return how many it may have."""
+    if sys.platform == "win32":
+        return wanted
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    granted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
+    return granted
 
 
 def one_blas_thread() -> AbstractContextManager[object]:

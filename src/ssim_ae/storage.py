@@ -7,22 +7,25 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ssim_ae.errors import InputError
+from ssim_ae.errors import InputError, first_line
 
 METADATA_KEY = "ssim-ae"  # under which a file's own header holds our JSON
 SEAL = "sha256"  # the key in our JSON under which a file holds its own hash
 UNSEALED = "0" * 64
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EINVAL)  # file systems' answers
 PART = ".ssim-ae.part"  # ends the name of what is being written
 
 
@@ -46,7 +49,6 @@ def write_whole(path: Path, data: bytes | str) -> None:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
-            part.chmod(0o666 & ~_umask())
             if sys.platform == "win32":  # where nothing open can be renamed
                 file.close()
             part.replace(path)
@@ -62,14 +64,14 @@ def scratch_folder(folder: Path) -> Iterator[Path]:
     """Give an empty folder within a folder, and remove it afterwards."""
     try:
         _remove_leftovers_once(folder)
-        scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".", suffix=PART))
+        scratch, lock = _new_scratch(folder)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
     try:
-        with alone_in(scratch):
-            yield scratch
+        yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        lock.close()
 
 
 @contextmanager
@@ -97,13 +99,25 @@ _remove_leftovers_once = cache(remove_leftovers)
 
 def _new_part(path: Path) -> tuple[int, Path]:
     """Return the descriptor and the path of a new, held file beside `path`."""
+    binary = getattr(os, "O_BINARY", 0)
     while True:
-        descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | binary, 0o666)
         with suppress(BlockingIOError):
             _hold(descriptor)
             if sys.platform == "win32" or os.fstat(descriptor).st_nlink:
-                return descriptor, Path(part)
+                return descriptor, part
         os.close(descriptor)  # another process took it for a leftover before it was held
+
+
+def _new_scratch(folder: Path) -> tuple[Path, ExitStack]:
+    """Return a new, held folder within a folder, and what lets it go."""
+    while True:
+        scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".", suffix=PART))
+        with ExitStack() as lock, suppress(BlockingIOError, FileNotFoundError):
+            lock.enter_context(_held(scratch))
+            if scratch.is_dir():
+                return scratch, lock.pop_all()
 
 
 @contextmanager
@@ -111,7 +125,7 @@ def _held(path: Path) -> Iterator[None]:
     if sys.platform == "win32":  # which does not open folders, and does not remove what is open
         yield
         return
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # NFS locks what can be written alone
     try:
         _hold(descriptor)
         yield
@@ -129,7 +143,7 @@ def _hold(descriptor: int) -> None:
         except BlockingIOError:
             raise
         except OSError as error:  # a file system without locks: nothing is taken for a leftover on it
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
+            if error.errno not in WITHOUT_LOCKS:
                 raise
 
 
@@ -164,11 +178,19 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str
     data = read_whole(path)
     try:
         tensors = load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        metadata = json.loads(header.get("__metadata__", {}).get(METADATA_KEY, "null"))
-    except (SafetensorError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: not a {kind} file, or damaged ({_first_line(error)})") from error
+        header = parsed_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        metadata = parsed_json(header.get("__metadata__", {}).get(METADATA_KEY, "null"))
+    except (SafetensorError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise InputError(f"{path}: not a {kind} file, or damaged ({first_line(error)})") from error
     return tensors, checked_metadata(path, kind, data, metadata)
+
+
+def parsed_json(text: str | bytes) -> Any:
+    """Return what a JSON text says. ValueError where it is none, or nested without end."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def read_whole(path: Path) -> bytes:
@@ -194,6 +216,8 @@ def new_folder(parent: Path, name: str) -> Path:
     """Create and return `parent/name-1`, or the first higher number that is free."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
+        for folder in {path.parent for path in parent.glob(f"{escape(name)}-*/**/.*{PART}")}:
+            remove_leftovers(folder)
         for number in range(1, 1_000_000):
             folder = parent / f"{name}-{number}"
             try:
@@ -204,13 +228,3 @@ def new_folder(parent: Path, name: str) -> Path:
     except OSError as error:
         raise InputError(f"{parent}: cannot be written: {error.strerror}") from error
     raise InputError(f"{parent}: a million folders named {name}-<n> exist already")
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -7,18 +7,17 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
-from ssim_ae import evaluate, find_dataset
-from ssim_ae.evaluation.figures import ALL, Case, summarise
+from ssim_ae import Detector, InputError, evaluate, find_dataset
+from ssim_ae.evaluation.figures import Case, summarise
 from ssim_ae.evaluation.pictures import choose
 from ssim_ae.evaluation.table import print_table
 from ssim_ae.images.files import read, read_mask, write_png
+from ssim_ae.images.folders import ALL
 from ssim_ae.images.folders import TestImage as Image
 
 
 @pytest.fixture(scope="session")
 def evaluated(tiny_run, fabric_folder, tmp_path_factory):
-    from ssim_ae import Detector
-
     folder = tmp_path_factory.mktemp("evaluation")
     detector = Detector.load(tiny_run.folder, device_target="CPU")
     return detector, evaluate(detector, find_dataset(fabric_folder), folder), folder
@@ -131,8 +130,6 @@ def test_an_empty_mask_is_no_region():
 
 
 def test_images_the_detector_was_made_from_are_left_out(tiny_run, fabric_folder, tmp_path):
-    from ssim_ae import Detector
-
     for kind in ("good", "hole"):
         shutil.copytree(fabric_folder / "test" / kind, tmp_path / "test" / kind)
     learned = sorted((fabric_folder / "train" / "good").iterdir())[0]
@@ -144,10 +141,25 @@ def test_images_the_detector_was_made_from_are_left_out(tiny_run, fabric_folder,
 
 
 def test_a_mask_of_other_proportions_is_left_out(tiny_run, fabric_folder, tmp_path):
-    from ssim_ae import Detector
-
     copy = shutil.copytree(fabric_folder, tmp_path / "copy")
     write_png(copy / "ground_truth" / "hole" / "000_mask.png", np.ones((64, 32), bool))
     evaluation = evaluate(Detector.load(tiny_run.folder, device_target="CPU"), copy)
     assert any("32 x 64 px for an image of 64 x 64" in text for text in evaluation.notes)
     assert isnan(evaluation.figures["hole"].pixel_auroc.value)
+
+
+def test_an_empty_mask_of_a_defective_image_is_left_out(tiny_run, fabric_folder, tmp_path):
+    copy = shutil.copytree(fabric_folder, tmp_path / "copy")
+    for mask, drawn in (("hole", np.zeros((64, 64), bool)), ("cut", np.eye(2, dtype=bool).repeat(32, 0).repeat(32, 1))):
+        if (copy / "ground_truth" / mask).is_dir():
+            write_png(copy / "ground_truth" / mask / "000_mask.png", drawn)
+    evaluation = evaluate(Detector.load(tiny_run.folder, device_target="CPU"), copy)
+    assert any("hole/000_mask.png: says of a defective image that no pixel is" in text for text in evaluation.notes)
+    assert isnan(evaluation.figures["hole"].pixel_auroc.value)
+
+
+def test_two_images_of_one_name_are_refused(tiny_run, fabric_folder, tmp_path):
+    copy = shutil.copytree(fabric_folder, tmp_path / "copy")
+    shutil.copytree(copy / "test" / "good", copy / "test" / "Good")
+    with pytest.raises(InputError, match="two images are named good/"):
+        evaluate(Detector.load(tiny_run.folder, device_target="CPU"), copy)

@@ -2,13 +2,16 @@ import json
 import os
 from importlib.util import find_spec
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
 
 from ssim_ae import Detector, InputError, train
 from ssim_ae.cli import main
+from ssim_ae.detection.coarse_residuals import GRID, Usual
 from ssim_ae.detection.detector_file import read_detector, table_of
+from ssim_ae.detection.residuals import Thresholds
 from ssim_ae.export import onnx_files
 from ssim_ae.export.export import export
 from ssim_ae.export.form import Form
@@ -57,6 +60,18 @@ def test_a_network_that_repairs(tiny_config, images, tmp_path, form):
     assert found.holds
     trained, exported = (Detector.load(file, device_target="CPU") for file in (run.folder, path))
     assert exported.inspect(images[0]).score == pytest.approx(trained.inspect(images[0]).score, abs=1e-4)
+
+
+def test_relative_residuals_are_compared_in_units_of_residuals(detector, images):
+    usual = Usual(*(np.full((GRID, GRID), mean, np.float32) for mean in (0.01, 0.002)))
+    relative = Detector(detector.config, Thresholds(20, 30), detector.runtime, usual=usual)
+
+    def shifted(image):
+        found = inspect_by(relative)(image)
+        return found._replace(anomaly_map=found.anomaly_map + 1e-4)
+
+    found = difference(relative, shifted, [read(images[0])])
+    assert found.residual == pytest.approx(1e-4 * 20 * 2 * 0.01, rel=1e-2)  # a divisor: usual here, and on average
 
 
 def test_half_the_weights(exported, tiny_run):
@@ -276,7 +291,7 @@ def test_the_command(tiny_run, tmp_path, images, capsys):
         (["--graph", "half"], "graph of onnx: should be one of inspection, network"),
         (["--precision", "int8"], "precision of onnx: should be one of fp32"),
         (["--graph", "network", "--opset", "9"], "opset: should be one of 11, 12, 13"),
-        (["--graph", "network", "--batch_size", "0"], "batch_size: should be at least 1"),
+        (["--graph", "network", "--batch_size", "0"], "batch_size: should be 1 to 1024"),
         (["--batch_size", "3"], "export it alone, with graph network"),
         (["--format", "openvino"], "should end in .xml"),
     ],

@@ -59,3 +59,42 @@ def test_what_cannot_be_is_one_line(tiny_run, fabric_folder, tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(InputError, match=r"tiny\.mindir: damaged"):
         Detector.load(path)
+
+
+@pytest.mark.parametrize("spoil", ["operator", "function", "garbage", "batch_size"])
+def test_a_file_that_would_run_a_program_is_refused(tiny_run, fabric_folder, tmp_path, spoil):
+    path = tmp_path / "tiny.mindir"
+    assert command("export", tiny_run.folder, "--format", "mindir", "--output", path).returncode == 0
+    subprocess.run([sys.executable, "-c", SPOIL, str(path), spoil], check=True)
+    done = command("predict", path, next((fabric_folder / "test" / "good").iterdir()))
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1, done.stderr
+    reasons = {
+        "operator": "'Custom' is no part",
+        "function": "'f' is no part",
+        "garbage": "",
+        "batch_size": "1 to 1024",
+    }
+    assert reasons[spoil] in done.stderr
+
+
+SPOIL = """
+import json, sys
+from pathlib import Path
+from mindspore.train import mind_ir_pb2
+from ssim_ae.storage import SEAL, UNSEALED, file_hash, sealed
+
+path, spoil = Path(sys.argv[1]), sys.argv[2]
+beside = path.with_name(path.name + ".json")
+metadata = json.loads(beside.read_bytes())
+model = mind_ir_pb2.ModelProto()
+model.ParseFromString(path.read_bytes())
+if spoil == "operator":
+    model.primitives[0].op_type = "Custom"
+if spoil == "function":
+    model.functions.add().name = "f"
+path.write_bytes(model.SerializeToString()[: None if spoil != "garbage" else 900])
+if spoil == "batch_size":
+    metadata["batch_size"] = "many"
+metadata |= {"weights_sha256": file_hash(path.read_bytes()), SEAL: UNSEALED}
+beside.write_bytes(sealed(json.dumps(metadata).encode()))
+"""

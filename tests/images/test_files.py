@@ -1,4 +1,7 @@
+import errno
 import struct
+from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,3 +137,48 @@ def test_masks_are_black_and_white(tmp_path, rng):
     mask = rng.random((20, 30)) > 0.5
     write_png(tmp_path / "mask.png", mask)
     assert np.array_equal(read_mask(tmp_path / "mask.png"), mask)
+
+
+def test_white_may_be_zero(tmp_path):
+    values = np.array([[0, 1000, 65_535]], np.uint16)
+    path = tmp_path / "inverted.tif"
+    Image.fromarray(values).save(path, tiffinfo={262: 0})
+    assert (read(path, grayscale=True)[:, :, 0] == 65_535 - values).all()
+
+
+def test_a_long_thin_image_is_refused(tmp_path):
+    path = tmp_path / "long.png"
+    Image.new("L", (40_000, 1)).save(path)
+    with pytest.raises(InputError, match=r"long\.png: 40000 x 1 px, a side of more than 32,768 px"):
+        read(path)
+
+
+def test_a_jpeg_of_endless_scans_is_refused(tmp_path):
+    buffer = BytesIO()
+    Image.new("L", (64, 64), 100).save(buffer, "JPEG", progressive=True)
+    whole = buffer.getvalue()
+    path = tmp_path / "scans.jpg"
+    path.write_bytes(whole)
+    assert read(path).shape == (64, 64, 3)
+    last = whole[whole.rindex(b"\xff\xda") : -2]
+    path.write_bytes(whole[:-2] + 200 * last + whole[-2:])
+    with pytest.raises(InputError, match=r"scans\.jpg: a JPEG of more than 100 scans"):
+        read(path)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ENOMEM])
+def test_what_the_machine_lacks_is_no_fault_of_an_image(tmp_path, monkeypatch, number):
+    path = tmp_path / "image.png"
+    Image.new("L", (8, 8)).save(path)
+
+    def lacking(*_args, **_options):
+        raise OSError(number, "lacking")
+
+    monkeypatch.setattr(Path, "open", lacking)
+    with pytest.raises(OSError, match="lacking") as caught:
+        read(path)
+    assert not isinstance(caught.value, InputError)
+    monkeypatch.undo()
+    monkeypatch.setattr(Image.Image, "convert", lacking)
+    with pytest.raises(OSError, match="lacking"):
+        read(path)

@@ -104,3 +104,24 @@ def test_the_fingerprint_is_of_names_and_contents(tmp_path):
     assert content_hash(changed) != hashes[changed]
     known = [hashes, others, renamed, {changed: content_hash(changed)} | others]
     assert len({fingerprint(each) for each in known}) == len(known)
+
+
+def test_good_is_good_in_any_case(tmp_path):
+    images(tmp_path / "train" / "good", 3)
+    images(tmp_path / "test" / "Good", 1)
+    assert [image.name for image in find_dataset(tmp_path).test] == ["good/000"]
+
+
+def test_a_type_of_defect_is_not_named_all(tmp_path):
+    images(tmp_path / "train" / "good", 3)
+    images(tmp_path / "test" / "all", 1)
+    with pytest.raises(InputError, match=r"test/all: 'all' means all types"):
+        find_dataset(tmp_path)
+
+
+def test_two_images_never_share_a_name(tmp_path):
+    images(tmp_path / "train" / "good", 3)
+    images(tmp_path / "test" / "cut", 1, ".jpg")
+    images(tmp_path / "test" / "cut", 1, ".jpg.png")
+    names = [image.name for image in find_dataset(tmp_path).test]
+    assert sorted(names) == ["cut/000.jpg", "cut/000.jpg.png"]

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -49,3 +53,17 @@ def test_the_command(tiny_run, image, capsys):
     assert "runtime: should be one of auto, onnxruntime" in capsys.readouterr().err
     assert main(["predict", str(tiny_run.folder), str(image), "--threads", "0"]) == 2
     assert "threads: should be at least 1" in capsys.readouterr().err
+
+
+def test_nobody_is_told_of_an_inspection(tiny_run, tmp_path, fabric_folder):
+    image = next((fabric_folder / "test" / "good").iterdir())
+    program = [sys.executable, "-m", "ssim_ae", "predict", str(tiny_run.folder), str(image), "--runtime"]
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    home, temporary = (tmp_path / name for name in ("home", "tmp"))
+    for runtime in ("openvino", "onnxruntime"):
+        home.mkdir(exist_ok=True)
+        temporary.mkdir(exist_ok=True)
+        places = {"HOME": str(home), "TMPDIR": str(temporary)}
+        done = subprocess.run([*program, runtime], env=environment | places, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert not [*home.iterdir(), *temporary.iterdir()], "a library left something"

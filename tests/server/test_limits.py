@@ -122,7 +122,7 @@ def test_answers_on_one_connection_follow_at_once(client):
 
 
 def test_of_too_many_connections_those_that_say_nothing_are_closed(serve, inspector, monkeypatch):
-    monkeypatch.setattr(limits, "MAX_CONNECTIONS", 5)
+    monkeypatch.setattr(limits, "max_connections", lambda: 5)
     with ExitStack() as opened:
         client = opened.enter_context(serve(inspector))
         silent = [opened.enter_context(closing(connect(client))) for _ in range(8)]

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import httpx
 import pytest
@@ -190,3 +190,23 @@ def test_what_it_needs_is_named(capsys, tiny_run, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     assert main(["serve", str(tiny_run.folder)]) == 2
     assert capsys.readouterr().err == "ssim-ae: needs fastapi: pip install 'ssim-ae[serve]'\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
+def test_a_crowd_does_not_take_the_last_file(tiny_run):
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (200, 300))"
+    program = f"{limited}; from ssim_ae.cli import main; main({['serve', str(tiny_run.folder), '--port', '0']})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        host, port = process.stdout.readline().split("/")[-1].split(":")
+        with ExitStack() as opened:
+            for _ in range(400):
+                opened.enter_context(closing(socket.create_connection((host, int(port)))))
+            assert httpx.get(f"http://{host}:{port.strip()}/healthz", timeout=10, trust_env=False).status_code == 200
+        process.terminate()
+        assert stopped(process) == (0, "stopped\n", "")
+    finally:
+        process.kill()
+        process.communicate()

@@ -304,3 +304,14 @@ def test_ctrl_c_stops_cleanly(fabric_folder, tmp_path):
     assert "go on with: ssim-ae train --resume" in output and "Traceback" not in errors
     folder = next(tmp_path.iterdir())
     assert Path(folder / "detector.safetensors").exists()
+
+
+def test_minutes_may_end_within_an_epoch_and_its_weights_count(tiny_config, tmp_path):
+    changes = {"minutes": 0.02, "augment_num": 100_000, "lr": 1e-3}
+    run = train(tiny_config.replace(**changes), runs=tmp_path)
+    (last,) = read_history(run.folder)
+    provenance = read_detector(run.detector_path).provenance
+    assert last.epoch == 1 and 0 < last.steps == provenance["steps"] < 100_000 // 16
+    assert last.held_out_loss is not None
+    again = train(run.config, resume=run.folder)
+    assert again.finished and read_history(run.folder) == [last]

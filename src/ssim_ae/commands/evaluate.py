@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     check_has_test_images(dataset)
     how = {"device_target": config.device_target, "runtime": options.runtime, "threads": options.threads}
     detector = Detector.load(path, **how)
-    results = asked.train_url or config.save_dir
+    results = asked.train_url or asked.save_dir
     folder = new_folder(results_folder(results), dataset.name)
     report_into(folder, path, detector, dataset, config)
     send_results(folder, results)

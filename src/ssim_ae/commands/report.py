@@ -35,10 +35,9 @@ def run(options: argparse.Namespace) -> int:
     path = detector_path(Path(local(options.detector)))
     detector = Detector.load(path, runtime=options.runtime, threads=options.threads)
     config = detector.config
-    place = options.folder or config.dataset_path
-    if not place:
+    root = local(options.folder) if options.folder else config.dataset_path
+    if not root:
         raise InputError(f"{path}: does not know what it was trained on; name a data set")
-    root = local(place)
     dataset = find_dataset(root, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     with written(options.output) as output:
         folder = output or path.parent / ("report" if path.name == DETECTOR_NAME else f"report-{path.stem}")

@@ -15,7 +15,7 @@ from ssim_ae.detection.coarse_residuals import Usual, coarse_residuals, relative
 from ssim_ae.detection.detector_file import DetectorFile, read_detector, table_of
 from ssim_ae.detection.inspection import Inspection
 from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map, residuals
-from ssim_ae.detection.tiles import cut_tiles, starts, stitch_tiles
+from ssim_ae.detection.tiles import cut_tiles, stitch_tiles
 from ssim_ae.errors import InputError
 from ssim_ae.images.colours import gray
 from ssim_ae.images.files import read
@@ -24,6 +24,7 @@ from ssim_ae.machine import cores, in_parallel, one_blas_thread
 from ssim_ae.runtimes import Runtime
 from ssim_ae.runtimes.choose import open_model, open_runtime
 
+LARGEST_VALUE = 1e6  # of a reconstruction, which should be in [0, 1]: no residual of it overflows
 TILE_BATCH = 8  # tiles reconstructed at once: more are hardly faster
 DETECTOR_NAME = "detector.safetensors"  # in the folder of a run
 Image = np.ndarray | str | os.PathLike[str]
@@ -75,7 +76,9 @@ class Detector:
         if threads is not None and threads < 1:
             raise InputError(f"threads: should be at least 1, not {threads}")
         if file.model:
-            opened = open_model(file.model, name=runtime, device_target=device_target, threads=threads)
+            opened = open_model(
+                file.model, file.config.patch, name=runtime, device_target=device_target, threads=threads
+            )
         else:
             opened = open_runtime(
                 table_of(file.config),
@@ -118,8 +121,7 @@ class Detector:
         if len(paths) == 1:
             yield from self._each(paths, finish)
             return
-        tiles = len(starts(self.view.size, self.config.tile_size, self.config.stride)) ** 2
-        size = max(1, min(TILE_BATCH // tiles, ceil(len(paths) / self.threads)))
+        size = max(1, min(TILE_BATCH // self.config.tiles, ceil(len(paths) / self.threads)))
         groups = [paths[start : start + size] for start in range(0, len(paths), size)]
         with self.runtime.workers() as begin:
             for results in in_parallel(
@@ -146,6 +148,8 @@ class Detector:
         tiles = np.concatenate([cut_tiles(part, tile_size, stride) for part in parts])
         batches = [tiles[start : start + TILE_BATCH] for start in range(0, len(tiles), TILE_BATCH)]
         reconstructions = np.concatenate([self.runtime.reconstruct(batch) for batch in batches])
+        if not np.abs(reconstructions).max() <= LARGEST_VALUE:  # nor where it is no number
+            raise InputError("the network's reconstruction is no picture: this detector cannot be used")
         return [stitch_tiles(own, self.view.size, stride) for own in np.split(reconstructions, len(parts))]
 
     def _judged(self, _image: Image, seen: _Seen) -> Inspection:

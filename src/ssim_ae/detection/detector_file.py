@@ -15,16 +15,18 @@ import numpy as np
 
 from ssim_ae.config import Config
 from ssim_ae.detection.coarse_residuals import GRID, Usual
+from ssim_ae.detection.provenance import Provenance
 from ssim_ae.detection.residuals import Thresholds
 from ssim_ae.errors import InputError
 from ssim_ae.network.architecture import Layer, layers, repair_layers, weight_shapes
-from ssim_ae.runtimes import Model
+from ssim_ae.runtimes import LARGEST_BATCH, Model
 from ssim_ae.storage import (
     METADATA_KEY,
     SEAL,
     UNSEALED,
     checked_metadata,
     file_hash,
+    parsed_json,
     read_tensors,
     read_whole,
     sealed,
@@ -34,6 +36,8 @@ from ssim_ae.storage import (
 
 KIND = "detector"
 MINDIR_PRODUCER = b"MindSpore"  # written near the start of a MINDIR file
+LARGEST = float(np.finfo(np.float32).max)
+LARGEST_USUAL = 1e6  # far beyond any residual
 FORMAT = 1  # raised when older versions can no longer read what is written
 
 
@@ -108,8 +112,8 @@ def read_detector(path: Path) -> DetectorFile:
     named = {name: weights[name] for name in weight_shapes(table_of(file.config)) if name in weights}
     if {name: array.shape for name, array in named.items()} != weight_shapes(table_of(file.config)):
         raise InputError(f"{path}: its weights do not fit the network that its config asks for")
-    if not all(np.isfinite(array).all() for array in named.values()):
-        raise InputError(f"{path}: a weight is not a finite number")
+    if not all(array.dtype == np.float32 and np.isfinite(array).all() for array in named.values()):
+        raise InputError(f"{path}: a weight is not a finite number of 32 bits")
     return file._replace(weights=named)
 
 
@@ -133,7 +137,7 @@ def _read_openvino(path: Path) -> DetectorFile:
     data = read_whole(path)
     try:
         entry = ET.fromstring(data).find(f"rt_info/{METADATA_KEY}")
-        metadata = None if entry is None else json.loads(entry.get("value", "null"))
+        metadata = None if entry is None else parsed_json(entry.get("value", "null"))
     except (ET.ParseError, ValueError) as error:
         raise InputError(f"{path}: not a {KIND} file, or damaged") from error
     metadata = checked_metadata(path, KIND, data, metadata)
@@ -144,7 +148,7 @@ def _read_mindir(path: Path) -> DetectorFile:
     beside = json_beside(path)
     data = read_whole(beside)
     try:
-        metadata = json.loads(data)
+        metadata = parsed_json(data)
     except ValueError as error:
         raise InputError(f"{beside}: not a {KIND} file, or damaged") from error
     return _with_model(path, checked_metadata(beside, KIND, data, metadata), "mindspore", path)
@@ -158,28 +162,41 @@ def json_beside(path: Path) -> Path:
 def _with_model(path: Path, metadata: dict[str, Any], runtime: str, weights: Path) -> DetectorFile:
     if file_hash(read_whole(weights)) != metadata.get("weights_sha256"):
         raise InputError(f"{weights}: damaged, or of another detector")
-    return _checked(path, metadata)._replace(model=Model(path, runtime, metadata.get("batch_size")))
+    batch_size = metadata.get("batch_size")
+    if batch_size is not None and (type(batch_size) is not int or not 1 <= batch_size <= LARGEST_BATCH):
+        raise InputError(f"{path}: its batch_size should be 1 to {LARGEST_BATCH}")
+    return _checked(path, metadata)._replace(model=Model(path, runtime, batch_size))
 
 
 def _checked(path: Path, metadata: dict[str, Any]) -> DetectorFile:
     """Return what the metadata says, without weights."""
     if metadata.get("format") != FORMAT:
-        raise InputError(f"{path}: format {metadata.get('format')}, this version reads format {FORMAT}")
-    found = metadata.get("usual")
+        raise InputError(f"{path}: format {metadata.get('format')!s:.20}, this version reads format {FORMAT}")
     try:
         config = Config(**metadata["config"])
         thresholds = Thresholds(**metadata["thresholds"])
-        provenance = dict(metadata["provenance"])
-        usual = Usual(**{name: np.array(grid, np.float32) for name, grid in found.items()}) if found else None
-    except (KeyError, TypeError, ValueError) as error:
+        Provenance.model_validate(metadata["provenance"])
+        usual = _usual(metadata.get("usual"))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: its header is damaged, or from a newer version") from error
-    if not all(isinstance(value, float | int) and value >= 0 and np.isfinite(value) for value in thresholds):
-        raise InputError(f"{path}: its thresholds are not numbers >= 0: {thresholds._asdict()}")
-    if usual and not all(
-        grid.shape == (GRID, GRID) and (grid >= 0).all() and np.isfinite(grid).all() for grid in usual
-    ):
-        raise InputError(f"{path}: its usual residuals are not {GRID} x {GRID} numbers >= 0")
-    return DetectorFile(config, thresholds, {}, provenance, usual)
+    if not all(_is_limit(value) for value in thresholds):
+        raise InputError(f"{path}: its thresholds are not numbers >= 0: {str(thresholds._asdict())[:100]}")
+    return DetectorFile(config, thresholds, {}, metadata["provenance"], usual)
+
+
+def _is_limit(value: object) -> bool:
+    """Whether it is a number that a residual in float32 can be compared with."""
+    return isinstance(value, float | int) and not isinstance(value, bool) and 0 <= value <= LARGEST
+
+
+def _usual(found: Any) -> Usual | None:
+    """Return the usual residuals in a header, if there are any. ValueError where they are none."""
+    if found is None:
+        return None
+    usual = Usual(*(np.array(found[name], float) for name in Usual._fields))
+    if not all(grid.shape == (GRID, GRID) and (grid >= 0).all() and (grid < LARGEST_USUAL).all() for grid in usual):
+        raise ValueError(f"usual residuals should be {GRID} x {GRID} numbers >= 0")
+    return Usual(*(grid.astype(np.float32) for grid in usual))
 
 
 def versions() -> dict[str, str]:

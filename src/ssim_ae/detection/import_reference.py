@@ -19,7 +19,7 @@ from ssim_ae.network.architecture import Layer, weight_shapes
 from ssim_ae.network.mindspore_checkpoint import read_mindspore_checkpoint
 
 # Cells are counted with the activations between them: encoded.0.weight, encoded.0.bias, encoded.2.weight ...
-WEIGHT_NAME = re.compile(r"(.*?)(encoded|decoded)\.(\d+)\.(weight|bias)")
+WEIGHT_NAME = re.compile(r"(.*?)(encoded|decoded)\.(\d{1,6})\.(weight|bias)")
 
 
 def import_reference(checkpoint: Path, config: Config, output: Path | None = None) -> Path:

@@ -9,12 +9,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ssim_ae.console import printable
 from ssim_ae.detection.detector import Detector
 from ssim_ae.detection.inspection import Inspection
 from ssim_ae.errors import InputError
 from ssim_ae.images.colours import outlined
 from ssim_ae.images.files import write_png
 from ssim_ae.storage import write_whole
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what begins one
 
 
 class Prediction(NamedTuple):
@@ -28,8 +31,8 @@ class Prediction(NamedTuple):
 
     def __str__(self) -> str:
         if self.error:
-            return f"error  {self.error}"
-        return f"{self.verdict:5}  {self.score:8.4f}  {self.path}"
+            return printable(f"error  {self.error}")
+        return printable(f"{self.verdict:5}  {self.score:8.4f}  {self.path}")
 
 
 def predict(detector: Detector, paths: Sequence[Path], overlays: Path | None = None) -> Iterator[Prediction]:
@@ -52,8 +55,13 @@ def write_csv(path: Path, predictions: Iterable[Prediction]) -> None:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(Prediction._fields)
-    writer.writerows(predictions)
+    writer.writerows([safe_cell(cell) for cell in prediction] for prediction in predictions)
     write_whole(path, table.getvalue())
+
+
+def safe_cell(cell: object) -> object:
+    """Return a cell of a table that no spreadsheet takes for a formula (OWASP, CSV injection)."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
 def write_json(path: Path, predictions: Iterable[Prediction]) -> None:

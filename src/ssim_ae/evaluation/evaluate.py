@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from math import isfinite
@@ -17,6 +18,7 @@ import numpy as np
 from ssim_ae.console import progress
 from ssim_ae.detection.detector import Detector
 from ssim_ae.detection.inspection import Inspection
+from ssim_ae.detection.predictions import safe_cell
 from ssim_ae.errors import InputError
 from ssim_ae.evaluation import pictures
 from ssim_ae.evaluation.figures import Case, Evaluation, Figure, summarise
@@ -54,6 +56,9 @@ def evaluate_images(
     """Inspect images as `evaluate` does, whether the detector was made from them or not."""
     notes = list(notes)
     by_path = {image.path: image for image in images}
+    twice = [name for name, count in Counter(image.name for image in images).items() if count > 1]
+    if twice:
+        raise InputError(f"{dataset}: two images are named {twice[0]}; rename one")
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -105,10 +110,15 @@ def _truth(image: TestImage, detector: Detector, inspection: Inspection) -> np.n
     if not image.mask:
         return None
     mask = read_mask(image.mask)
+    if not mask.any():
+        raise InputError(f"{image.mask}: says of a defective image that no pixel is")
     height, width = inspection.pixels.shape[:2]
     if abs(mask.shape[0] * width - mask.shape[1] * height) > MASK_TOLERANCE * mask.shape[1] * height:
         raise InputError(f"{image.mask}: {mask.shape[1]} x {mask.shape[0]} px for an image of {width} x {height}")
-    return detector.view.truth(mask)
+    truth = detector.view.truth(mask)
+    if not truth.any():
+        raise InputError(f"{image.mask}: nothing is left of the defect at {truth.shape[1]} x {truth.shape[0]} px")
+    return truth
 
 
 def _write_figures(evaluation: Evaluation, folder: Path) -> None:
@@ -134,7 +144,7 @@ def _csv_rows(evaluation: Evaluation) -> Iterator[list[Any]]:
         for key, figure in vars(row).items():
             if isinstance(figure, Figure):
                 numbers = ["" if not isfinite(x) else f"{x:.6f}" for x in (figure.value, figure.low, figure.high)]
-                yield [name, key, *numbers, row.good, row.defective]
+                yield [safe_cell(name), key, *numbers, row.good, row.defective]
 
 
 def _without_nan(value: Any) -> Any:

@@ -18,9 +18,8 @@ from ssim_ae.evaluation.metrics import (
     pro_curve,
     wilson,
 )
-from ssim_ae.images.folders import GOOD, TestImage
+from ssim_ae.images.folders import ALL, GOOD, TestImage
 
-ALL = "all"
 PRO_LIMITS = (0.3, 0.05)  # false-positive rates up to which AU-PRO is integrated
 
 

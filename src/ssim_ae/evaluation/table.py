@@ -5,8 +5,11 @@ from math import isnan
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from ssim_ae.evaluation.figures import ALL, Evaluation, Figure
+from ssim_ae.console import printable
+from ssim_ae.evaluation.figures import Evaluation, Figure
+from ssim_ae.images.folders import ALL
 
 HEADINGS = {
     "ok": "ok",
@@ -23,7 +26,7 @@ HEADINGS = {
 
 def print_table(evaluation: Evaluation) -> None:
     """Print one row a defect type, and one with 95 % intervals for all together."""
-    table = Table(box=SIMPLE_HEAD, title=evaluation.dataset, title_justify="left")
+    table = Table(box=SIMPLE_HEAD, title=Text(printable(evaluation.dataset)), title_justify="left")
     table.add_column("type", no_wrap=True)
     table.add_column("images", justify="right")
     for heading in HEADINGS.values():
@@ -31,7 +34,7 @@ def print_table(evaluation: Evaluation) -> None:
     for name, row in evaluation.figures.items():
         count = row.good + row.defective if name == ALL else row.defective
         cells = [_percent(getattr(row, key)) for key in HEADINGS]
-        table.add_row(name, str(count), *cells, style="bold" if name == ALL else None)
+        table.add_row(Text(printable(name)), str(count), *cells, style="bold" if name == ALL else None)
     whole = evaluation.figures[ALL]
     intervals = [_interval(getattr(whole, key)) for key in HEADINGS]
     table.add_row("95 %", f"{whole.good} good", *intervals, style="dim")

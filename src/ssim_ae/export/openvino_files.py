@@ -11,7 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import openvino
 
 from ssim_ae.detection.calibrate import calibrate
 from ssim_ae.detection.detector import Detector
@@ -22,7 +21,7 @@ from ssim_ae.export.parity import Findings, Inspect, inspect_by
 from ssim_ae.images.files import read
 from ssim_ae.images.view import View
 from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, network_model
-from ssim_ae.runtimes.openvino_runtime import EXACT, OpenVinoRuntime, tensors_by_name
+from ssim_ae.runtimes.openvino_runtime import EXACT, OpenVinoRuntime, openvino, tensors_by_name
 from ssim_ae.storage import METADATA_KEY, SEAL, UNSEALED, file_hash, sealed, write_whole
 
 BIN_HASH = "f" * 64  # stands for the hash of the weights until they are written

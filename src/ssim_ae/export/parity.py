@@ -30,7 +30,7 @@ Inspect = Callable[[np.ndarray], Findings]
 class Difference(NamedTuple):
     """The largest differences over some images, and how many verdicts are the same.
 
-    `residual` is the anomaly maps', in units of the residuals: times the larger threshold.
+    `residual` is the anomaly maps', in units of the residuals: times the highest that one may be.
     """
 
     images: int
@@ -88,11 +88,10 @@ def difference(detector: Detector, inspect: Inspect, images: Sequence[np.ndarray
     """Compare a detector with what `inspect` finds on images (H, W, C)."""
     ours = inspect_by(detector)
     pairs = [(ours(image), inspect(image)) for image in images]
-    unit = max(detector.thresholds)
     return Difference(
         images=len(pairs),
         reconstruction=max(_apart(a.reconstruction, b.reconstruction) for a, b in pairs),
-        residual=max(_apart(a.anomaly_map, b.anomaly_map) for a, b in pairs) * unit,
+        residual=max(_apart(a.anomaly_map, b.anomaly_map) for a, b in pairs) * _highest_limit(detector),
         score=max(abs(a.score - b.score) for a, b in pairs),
         same_verdicts=sum(a.nok == b.nok for a, b in pairs),
     )
@@ -106,6 +105,12 @@ def inspect_by(detector: Detector) -> Inspect:
         return Findings(found.planes, found.anomaly_map, found.score, found.verdict == "nok")
 
     return inspect
+
+
+def _highest_limit(detector: Detector) -> float:
+    """Return the residual that is allowed where most is."""
+    usual = (1.0, 1.0) if detector.divisors is None else detector.divisors.max(axis=(1, 2))
+    return float(max(np.multiply(detector.thresholds, usual)))
 
 
 def _apart(ours: np.ndarray, theirs: np.ndarray) -> float:

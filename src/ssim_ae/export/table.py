@@ -6,9 +6,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from ssim_ae.evaluation.figures import ALL
 from ssim_ae.export.accuracy import Accuracy
 from ssim_ae.export.export import Export
+from ssim_ae.images.folders import ALL
 
 PARITY_HEADINGS = ("images", "reconstruction", "residuals", "score", "same verdicts")
 ACCURACY_HEADINGS = ("ok", "nok", "image AUROC", "pixel AUROC", "other verdicts", "ms a patch")

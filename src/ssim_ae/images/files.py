@@ -1,5 +1,6 @@
 """Read and write one image, safely. What cannot be read is named, with the reason, in one line."""
 
+import errno
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +14,10 @@ from ssim_ae.storage import write_whole
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 MAX_PIXELS = 89_478_485  # Pillow's own limit of what is surely no decompression bomb
 MAX_BYTES = 512 * 2**20
+MAX_SIDE = 32_768  # px: resizing a line takes memory by its length
+MAX_SCANS = 100  # of a progressive JPEG, ten times what programs write
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # a TIFF tag, and what Pillow heeds at 8 bits alone
+MACHINE_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE)  # no fault of the image
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
@@ -28,20 +33,29 @@ def read(path: Path, *, grayscale: bool = False) -> np.ndarray:
     except IsADirectoryError as error:
         raise InputError(f"{path}: a folder, not an image") from error
     except OSError as error:
+        if error.errno in MACHINE_ERRORS:
+            raise
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def decode(file: BinaryIO, name: str, *, grayscale: bool = False, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Return the image, upright, as (H, W, C): C = 1 if `grayscale`, else 3 in RGB order.
 
-    uint8 in [0, 255]; 16-bit gray files give uint16. Alpha is dropped. Raises InputError, one line with the name.
+    uint8 in [0, 255]; 16-bit gray files give uint16. Alpha is dropped, and all but the first of several pages.
+    Raises InputError, one line with the name.
     """
     try:
         with Image.open(file, formats=FORMATS) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise InputError(f"{name}: {width} x {height} px, more than the {max_pixels:,} px accepted")
-            return _array(ImageOps.exif_transpose(image), name, grayscale=grayscale)
+            if max(width, height) > MAX_SIDE:
+                raise InputError(f"{name}: {width} x {height} px, a side of more than {MAX_SIDE:,} px")
+            if image.format in ("JPEG", "MPO") and _scans(file) > MAX_SCANS:
+                raise InputError(f"{name}: a JPEG of more than {MAX_SCANS} scans, each of which costs a decoding")
+            array = _array(ImageOps.exif_transpose(image), name, grayscale=grayscale)
+            inverted = array.dtype == np.uint16 and getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
+            return 65_535 - array if inverted else array
     except InputError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -49,6 +63,8 @@ def decode(file: BinaryIO, name: str, *, grayscale: bool = False, max_pixels: in
     except UnidentifiedImageError as error:
         raise InputError(f"{name}: {_unidentified(file)}") from error
     except Exception as error:  # a decoder may raise anything on a damaged file
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in MACHINE_ERRORS):
+            raise
         raise InputError(f"{name}: damaged ({str(error).splitlines()[0] if str(error) else 'unreadable'})") from error
 
 
@@ -83,6 +99,15 @@ def _array(file: Image.Image, name: str, *, grayscale: bool) -> np.ndarray:
         file = file.convert("RGBA")
     array = np.asarray(file.convert("L" if grayscale else "RGB"))
     return array[:, :, None] if grayscale else array
+
+
+def _scans(file: BinaryIO) -> int:
+    """Count the scans of a JPEG file: within one, 255 is followed by 0."""
+    place = file.tell()
+    file.seek(0)
+    count = file.read().count(b"\xff\xda")
+    file.seek(place)
+    return count
 
 
 def _unidentified(file: BinaryIO) -> str:

@@ -21,7 +21,7 @@ FOREIGN_SUFFIXES = (
     ".dng",
     ".raw",
 )  # named, not passed over
-GOOD = "good"
+GOOD, ALL = "good", "all"  # no types of defect
 KEPT_FOR_TEST = 5  # without a test folder, about every fifth good image is tested beside the defective ones
 
 
@@ -36,7 +36,8 @@ class TestImage:
     @property
     def name(self) -> str:
         """`defect/stem`, with the suffix too where it is not .png: unique in its data set."""
-        return f"{self.defect}/{self.path.stem if self.path.suffix == '.png' else self.path.name}"
+        plain = self.path.suffix == ".png" and not self.path.stem.lower().endswith(SUFFIXES)
+        return f"{self.defect}/{self.path.stem if plain else self.path.name}"
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,10 @@ def _test_images(
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         if folder == truth or folder.name in passed_over:
             continue
+        if folder.name == ALL:
+            raise InputError(f"{folder}: {ALL!r} means all types of defects together; rename the folder")
         for path in find_images(folder, img_suffix):
             mask = truth / folder.name / f"{path.stem}{mask_suffix}"
-            found.append(TestImage(path, folder.name, mask if mask.is_file() else None))
+            defect = GOOD if folder.name.lower() == GOOD else folder.name
+            found.append(TestImage(path, defect, mask if mask.is_file() else None))
     return tuple(found)

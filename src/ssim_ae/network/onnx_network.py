@@ -9,7 +9,7 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from ssim_ae.network.architecture import LEAKY_SLOPE, Layer
-from ssim_ae.storage import METADATA_KEY, sealed
+from ssim_ae.storage import METADATA_KEY, parsed_json, sealed
 
 PATCHES, RECONSTRUCTIONS = "patches", "reconstructions"
 OPERATORS = {"conv": "Conv", "conv_transpose": "ConvTranspose"}
@@ -93,11 +93,18 @@ def model_file(model: ModelProto, metadata: Mapping[str, Any]) -> bytes:
 def read_model(data: bytes) -> tuple[dict[str, np.ndarray], Any]:
     """Return the tensors of a model's file by name, and our metadata, None where there is none.
 
-    ValueError where the file is damaged or no ONNX file.
+    ValueError where the file is damaged, no ONNX file, or names other files that its tensors should be in.
     """
     try:
         model = onnx.load_model_from_string(data)
+        tensors = {tensor.name: _array(tensor) for tensor in model.graph.initializer}
     except Exception as error:  # the parser has errors of its own kinds
         raise ValueError("not an ONNX file, or damaged") from error
     text = {entry.key: entry.value for entry in model.metadata_props}.get(METADATA_KEY)
-    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}, text and json.loads(text)
+    return tensors, text and parsed_json(text)
+
+
+def _array(tensor: TensorProto) -> np.ndarray:
+    if tensor.data_location == TensorProto.EXTERNAL:
+        raise ValueError(f"{tensor.name} is in another file")
+    return numpy_helper.to_array(tensor)

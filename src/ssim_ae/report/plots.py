@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ssim_ae.evaluation.figures import ALL, Evaluation
+from ssim_ae.evaluation.figures import Evaluation
 from ssim_ae.evaluation.metrics import roc
+from ssim_ae.images.folders import ALL
 from ssim_ae.training.history import draw_history, read_history, save_figure
 
 GOOD_COLOUR, DEFECTIVE_COLOUR = "#0072b2", "#d55e00"  # told apart by everyone (Okabe and Ito 2008)

@@ -1,6 +1,8 @@
 """Runtimes: reconstruct(patches) -> patches, nothing else."""
 
+import os
 import shutil
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -8,6 +10,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # no runtime tells its makers of an inspection,
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # nor leaves files to say so later
+
+LARGEST_BATCH = 1024  # of a model that takes no other
 DEVICE_TARGETS = ("auto", "CPU", "GPU", "Ascend")
 DRIVER_TOOLS = {"GPU": "nvidia-smi", "Ascend": "npu-smi"}
 

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from ssim_ae.errors import InputError
+from ssim_ae.errors import InputError, first_line
 from ssim_ae.network.architecture import Layer
 from ssim_ae.runtimes import DEVICE_TARGETS, Model, Runtime, has_driver
 
@@ -48,11 +48,34 @@ def open_runtime(
     return OnnxRuntime(model, device_target, threads)
 
 
-def open_model(model: Model, *, name: str = "auto", device_target: str = "auto", threads: int | None = None) -> Runtime:
-    """Return the runtime of a model with weights in a form of its own. InputError where another one is asked for."""
+def open_model(
+    model: Model,
+    patch: tuple[int, int, int],
+    *,
+    name: str = "auto",
+    device_target: str = "auto",
+    threads: int | None = None,
+) -> Runtime:
+    """Return the runtime of a model with weights in a form of its own.
+
+    InputError where another runtime is asked for, or the model is not one that reconstructs a `patch` (C, S, S).
+    """
     _checked(name, device_target)
     if name not in ("auto", model.runtime):
         raise InputError(f"runtime: {model.path} is for {model.runtime}, not for {name}")
+    try:
+        runtime = _opened(model, device_target, threads)
+        shape = runtime.reconstruct(np.zeros((1, *patch), np.float32)).shape
+    except (InputError, ImportError):
+        raise
+    except Exception as error:  # runtimes have errors of their own kinds
+        raise InputError(f"{model.path}: cannot be run: {first_line(error)}") from error
+    if shape != (1, *patch):
+        raise InputError(f"{model.path}: makes {shape[1:]} of patches {patch}")
+    return runtime
+
+
+def _opened(model: Model, device_target: str, threads: int | None) -> Runtime:
     if model.runtime == "mindspore":
         from ssim_ae.runtimes.mindspore_runtime import MindSporeRuntime
 

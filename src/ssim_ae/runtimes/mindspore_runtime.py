@@ -11,7 +11,7 @@ import numpy as np
 
 from ssim_ae.errors import InputError
 from ssim_ae.network.architecture import Layer
-from ssim_ae.network.mindspore_network import mindspore, network_cell
+from ssim_ae.network.mindspore_network import mindspore, network_cell, network_in
 from ssim_ae.runtimes import has_driver, in_batches
 
 
@@ -34,7 +34,7 @@ class MindSporeRuntime:
         """Open a MINDIR file, exported for batches of `batch_size` alone or for any."""
         set_device(device_target)
         mindspore.set_context(mode=mindspore.GRAPH_MODE)
-        return cls(mindspore.nn.GraphCell(mindspore.load(str(path))), batch_size)
+        return cls(network_in(path), batch_size)
 
     def reconstruct(self, patches: np.ndarray) -> np.ndarray:
         """(B, C, S, S) float32 in [0, 1] -> the reconstructions, same shape, dtype and range."""

@@ -22,7 +22,7 @@ from ssim_ae.detection.levels import levels_picture
 from ssim_ae.errors import InputError
 from ssim_ae.images import colours
 from ssim_ae.images.files import decode, png
-from ssim_ae.machine import cores, one_blas_thread
+from ssim_ae.machine import cores, once_a_thread, one_blas_thread
 from ssim_ae.server.answers import Answer, Box, DetectorInfo, Milliseconds, Picture
 from ssim_ae.server.limits import Limits
 from ssim_ae.server.metrics import Metrics
@@ -61,7 +61,8 @@ class Inspector:
         with ExitStack() as opening:
             begins = [opening.enter_context(detector.runtime.workers()) for detector in self.detectors.values()]
             opening.enter_context(one_blas_thread())
-            self.pool = opening.enter_context(ThreadPoolExecutor(self.workers, initializer=lambda: _call(begins)))
+            self.begun = once_a_thread(lambda: _call(begins))
+            self.pool = opening.enter_context(ThreadPoolExecutor(self.workers))
             self.opened = opening.pop_all()
         return self
 
@@ -101,6 +102,7 @@ class Inspector:
     def _answer(self, image: bytes | Path, question: Question, name: str, submitted: float) -> Answer:
         begun = perf_counter()
         try:
+            self.begun()
             inspection = self._inspected(image, self.detectors[question.detector], name or UNNAMED)
         except InputError:
             self.metrics.inspections.labels(question.detector, "error").inc()

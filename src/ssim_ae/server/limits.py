@@ -1,6 +1,7 @@
 """What protects the server: how much it takes in, for how long, and from whom."""
 
 import asyncio
+from functools import cache
 from math import inf
 from typing import NamedTuple
 
@@ -10,9 +11,13 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ssim_ae.machine import files_to_open
+
 MIB = 2**20
 HEAD_SECONDS = 10.0  # for a request's head to arrive, and for what is left of its body once it is answered
-MAX_CONNECTIONS = 512  # at once, fewer than the files that a process may open
+MAX_CONNECTIONS = 512  # at once, where the process may open as many files ...
+BACKLOG = 16  # connections accepted at once; a few times as many are open before the first of them is counted
+FILES_APART = 6 * BACKLOG + 64  # ... besides these, and what it has open anyway
 PIECE = 64 * 1024  # bytes of an answer sent at once
 
 
@@ -101,6 +106,12 @@ class Paced:
         await self.app(scope, receive, pacing)
 
 
+@cache
+def max_connections() -> int:
+    """Return how many connections are kept at once: one more would leave no file to accept it with."""
+    return max(1, min(MAX_CONNECTIONS, files_to_open(MAX_CONNECTIONS + FILES_APART) - FILES_APART))
+
+
 class PromptProtocol(H11Protocol):
     """HTTP for those who ask promptly: a connection on which a request is long in coming is closed.
 
@@ -113,7 +124,7 @@ class PromptProtocol(H11Protocol):
         """Give the first request its time."""
         super().connection_made(transport)
         self._set_timer()
-        if len(self.connections) > MAX_CONNECTIONS:
+        if len(self.connections) > max_connections():
             connections = [other for other in self.connections if isinstance(other, PromptProtocol)]
             first = min(connections, key=PromptProtocol.due)
             first.transport.abort()

@@ -119,9 +119,10 @@ function tell() {
 function csv() {
   const rows = state.cards.map(({ image, nok }) =>
     [image.time.toISOString(), image.name, image.detector, nok ? "nok" : "ok", image.score, data.limits[state.k], image.width, image.height]);
+  const plain = (cell) => (/^[=+\-@\t\r]/.test(cell) && typeof cell === "string" ? `'${cell}` : cell); // no formula
   const quoted = (cell) => (/[",\n\r]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
   const table = [["time", "image", "detector", "verdict", "score", "limit", "width", "height"], ...rows];
-  return table.map((row) => row.map(quoted).join(",")).join("\n") + "\n";
+  return table.map((row) => row.map(plain).map(quoted).join(",")).join("\n") + "\n";
 }
 
 // The watched folder

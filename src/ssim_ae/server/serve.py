@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import re
 import signal
 import socket
@@ -22,10 +23,11 @@ from ssim_ae.errors import InputError
 from ssim_ae.places import local
 from ssim_ae.server.app import create_app
 from ssim_ae.server.inspector import Inspector
-from ssim_ae.server.limits import Limits, PromptProtocol
+from ssim_ae.server.limits import BACKLOG, Limits, PromptProtocol
 from ssim_ae.server.watch import Watch
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")  # what a browser on this machine calls the server
+WAITING = 512  # connections that the system holds until they are accepted
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -76,9 +78,11 @@ def serve(
 
 def configured(app: FastAPI) -> uvicorn.Config:
     """Return how uvicorn runs the application: promptly, and without a word."""
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # else a line a wrong byte
     return uvicorn.Config(
         app,
         loop="asyncio",
+        backlog=BACKLOG,
         http=PromptProtocol,
         ws="none",
         lifespan="off",
@@ -98,6 +102,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(WAITING)  # more than are accepted at once
         print(f"serving {', '.join(self.names)} at {self.url}", flush=True)
 
 

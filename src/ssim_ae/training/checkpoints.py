@@ -42,11 +42,15 @@ def read_checkpoint(folder: Path, fingerprint: str, config: Config) -> tuple[dic
     if not path.exists():
         return None
     state, metadata = read_tensors(path, "checkpoint")
-    if metadata["fingerprint"] != fingerprint:
+    try:
+        written, origin = metadata["config"].get, metadata["fingerprint"]
+        history = tuple(Epoch(*row) for row in metadata["history"])
+        position = Position(**{name: metadata[name] for name in Position._fields if name in metadata})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: its header is damaged, or from a newer version") from error
+    if origin != fingerprint:
         raise InputError(f"{path}: the training images have changed since; start a new run instead")
     for key, value in config.model_dump().items():
-        if metadata["config"].get(key) != value:
-            raise InputError(f"{path}: written with {key} {metadata['config'].get(key)!r}, not {value!r}")
-    history = tuple(Epoch(*row) for row in metadata["history"])
-    numbers = {name: metadata[name] for name in Position._fields if name in metadata}
-    return state, Position(**numbers | {"history": history})
+        if written(key) != value:
+            raise InputError(f"{path}: written with {key} {written(key)!r}, not {value!r}")
+    return state, position._replace(history=history)

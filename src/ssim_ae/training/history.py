@@ -42,7 +42,7 @@ def read_history(folder: Path) -> list[Epoch]:
     try:
         rows = [row.split(",") for row in (folder / HISTORY_NAME).read_text().splitlines()[1:]]
         return [_epoch(*row) for row in rows]
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, OverflowError):
         return []
 
 

@@ -1,7 +1,6 @@
 """The training loop. It knows no framework: an engine takes the steps."""
 
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ssim_ae.config import Config
-from ssim_ae.console import progress
+from ssim_ae.console import progress, say
 from ssim_ae.runtimes import Runtime
 from ssim_ae.training.checkpoints import Position
 from ssim_ae.training.history import Epoch
@@ -62,6 +61,12 @@ def fit(
         loss_sum = meter.total() if isfinite(meter.total()) else 0.0
         return Position(step, loss_sum, elapsed, tuple(history), watch.loss, watch.collapses)
 
+    def end_epoch() -> None:
+        elapsed, before = time.monotonic() - began, history[-1].seconds if history else 0.0
+        speed = meter.count * config.batch_size / max(elapsed - before, 1e-9)
+        loss, held_out_loss = meter.mean(), watch.look(step)
+        history.append(Epoch(-(-step // epoch_steps), step, loss, held_out_loss, rate, speed, elapsed))
+
     def done() -> float:
         return share_done(config, step, time.monotonic() - began)
 
@@ -81,10 +86,7 @@ def fit(
                 meter = _Meter()
             now = time.monotonic()
             if last and meter.count:
-                before = history[-1].seconds if history else 0.0
-                speed = epoch_steps * config.batch_size / max(now - began - before, 1e-9)
-                loss, held_out_loss = meter.mean(), watch.look(step)
-                history.append(Epoch(epoch + 1, step, loss, held_out_loss, rate, speed, time.monotonic() - began))
+                end_epoch()
                 meter = _Meter()
             if now - shown > SHOWN_SECONDS:
                 shown = now
@@ -93,6 +95,8 @@ def fit(
             if now - saved > config.checkpoint_seconds:
                 save(position())
                 saved = time.monotonic()
+        if done() >= 1 and step % epoch_steps and step > start.step and meter.count:  # minutes end within an epoch
+            end_epoch()
         bar.advance(round(done() * total) - shown_done)
     save(position())
     return position()
@@ -135,7 +139,7 @@ def _interruption() -> Iterator[threading.Event]:
         if event.is_set():
             raise KeyboardInterrupt
         event.set()
-        print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
+        say("\nstopping after this step; once more to stop at once")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -98,6 +98,8 @@ def _checked(config: Config, *, fresh: bool) -> Config:
 def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, runs: Path, resumed: Path | None) -> Run:
     hashes = {path: content_hash(path) for path in good.trained + good.held_out}
     images = fingerprint(hashes)
+    if copies := len(hashes) - len(set(hashes.values())):
+        note(f"{copies} good images are copies of others: where one is held out, its score promises too much")
     if config.load_ckpt_path:
         file = read_detector(detector_path(Path(config.load_ckpt_path)))
         engine.load_weights(weights_in(file), config.load_ckpt_path)

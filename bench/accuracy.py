@@ -14,7 +14,6 @@ from statistics import mean
 from typing import NamedTuple
 
 import machine
-
 from report import table
 from ssim_ae import Config, Detector, evaluate, train
 from ssim_ae.detection.recalibrate import recalibrate

@@ -14,7 +14,6 @@ from compare_inspection import against_network_alone, against_scikit_image, cold
 from compare_training import against_mindspore, against_own_network, against_stock, whole_training
 from peers.case import Case
 from report import Row, comparison, document
-
 from ssim_ae.images.folders import find_images
 
 HOW = """Both sides of a row were measured in the same run, on the CPU: the median of several repeats after a warm-up,

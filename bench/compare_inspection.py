@@ -7,16 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
 from measure import in_turn, timing
 from peers.case import Case
 from report import Row
-from workload import config_of, copies, drawn_cloth, untrained_detector
-
 from ssim_ae import Detector
 from ssim_ae.detection.detector import TILE_BATCH
 from ssim_ae.detection.predictions import predict
 from ssim_ae.detection.residuals import BORDER, residuals
 from ssim_ae.network.ssim import ssim_residual
+from workload import config_of, copies, drawn_cloth, untrained_detector
 
 MAP_SIZE, MAP_TARGET, DIFFERENCE_LIMIT = 256, 20, 1e-5
 PREDICT_TARGET, START_LIMIT, IMPORT_LIMIT = 0.7, 1.2, 0.3

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn import functional
+
 from measure import Timing, figure, in_turn, timing
 from peers.case import Case
 from peers.environments import PeerError, answers, without_places
 from report import FASTER, Row, Target
-from torch.nn import functional
-from workload import CPU, config_of, drawn_cloth, engine_of, recorded_rate, step_of
-
 from ssim_ae import train
 from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.network.torch_ssim import SSIMLoss
+from workload import CPU, config_of, drawn_cloth, engine_of, recorded_rate, step_of
 
 LOSS_TARGET, OWN_NETWORK_TARGET, WHOLE_TRAINING_TARGET = 10, 1.15, 0.95
 RECORDED_EPOCHS = 3  # of the training whose history is read

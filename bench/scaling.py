@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from measure import Timing, figure, timing
 from peers.case import Case
 from report import document, table
-from workload import config_of, copies, drawn_cloth, engine_of, recorded_rate, step_of, untrained_detector
-
 from ssim_ae import Detector
 from ssim_ae.detection.predictions import predict
 from ssim_ae.detection.tiles import starts
+from workload import config_of, copies, drawn_cloth, engine_of, recorded_rate, step_of, untrained_detector
 
 HOW = "The median of several repeats after a warm-up, in brackets the least and the most. Peak memory is the process's."
 MEBIBYTE = 2**20

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from report import table
-
 from ssim_ae import Config
 
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from statistics import quantiles
 
 import numpy as np
+
 from machine import description
 from measure import figure
-
 from ssim_ae import Detector
 from ssim_ae.detection.predictions import predict
 from ssim_ae.detection.tiles import starts

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from peers.case import Case
 
+from peers.case import Case
 from ssim_ae import Config
 from ssim_ae.detection.detector_file import DetectorFile, table_of, write_detector
 from ssim_ae.detection.residuals import Thresholds
@@ -61,7 +61,8 @@ def untrained_detector(config: Config, path: Path) -> Path:
     torch.manual_seed(0)
     network = Autoencoder(table_of(config))
     weights = {name: weight.detach().numpy() for name, weight in network.named_parameters()}
-    write_detector(path, DetectorFile(config, Thresholds(1, 1), weights, {}))
+    provenance = {"trained_images": [], "thresholds": {"estimator": "none", "good_images": 0}}
+    write_detector(path, DetectorFile(config, Thresholds(1, 1), weights, provenance))
     return path
 
 

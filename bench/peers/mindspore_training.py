@@ -4,10 +4,10 @@ import json
 import sys
 
 import mindspore as ms
-from measure import Work, timing
 from mindspore import Tensor, nn
-from peers.case import Case
 
+from measure import Work, timing
+from peers.case import Case
 from ssim_ae.network.architecture import LEAKY_SLOPE, Layer
 
 ACTIVATIONS = {"leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE), "sigmoid": nn.Sigmoid, "linear": nn.Identity}

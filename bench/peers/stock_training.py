@@ -8,12 +8,13 @@ import sys
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
+from torch.nn import functional
+
 from measure import timing
 from peers.case import Case
 from peers.stock_losses import STOCK_LOSSES, Loss
 from peers.stock_network import stock_network
-from torch import Tensor
-from torch.nn import functional
 
 
 def loss_alone(loss: Loss, reconstruction: Tensor, target: Tensor) -> Callable[[], Tensor]:

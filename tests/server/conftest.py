@@ -8,12 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 
 from ssim_ae import Detector
 from ssim_ae.server.app import create_app
 from ssim_ae.server.inspector import Inspector
-from ssim_ae.server.serve import bound, configured
+from ssim_ae.server.serve import Server, bound
 from ssim_ae.training.train import Run
 
 Serving = Callable[..., AbstractContextManager[httpx.Client]]
@@ -33,7 +32,7 @@ class Held(Detector):
 def serving(inspector: Inspector, **how) -> Iterator[httpx.Client]:
     """Serve on a port that is free, in a thread."""
     with closing(bound("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(configured(create_app(inspector, **how)))
+        server = Server(create_app(inspector, **how))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

@@ -72,39 +72,40 @@ def serve(
             note("anyone on this network can use the server; with --token only who knows it")
         app = create_app(inspector, watch=watching, token=token, hosts=(*LOOPBACK, host) if private else None)
         with _signals_left_to_uvicorn():
-            _Server(configured(app), list(loaded), _url(host, listener)).run([listener])
+            Server(app, f"serving {', '.join(loaded)} at {_url(host, listener)}").run([listener])
     print("stopped", flush=True)
 
 
-def configured(app: FastAPI) -> uvicorn.Config:
-    """Return how uvicorn runs the application: promptly, and without a word."""
-    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # else a line a wrong byte
-    return uvicorn.Config(
-        app,
-        loop="asyncio",
-        backlog=BACKLOG,
-        http=PromptProtocol,
-        ws="none",
-        lifespan="off",
-        log_level="error",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        headers=[("X-Content-Type-Options", "nosniff")],
-        timeout_graceful_shutdown=ceil(app.state.inspector.limits.seconds) + 1,  # all are answered, or late, by then
-    )
+class Server(uvicorn.Server):
+    """Uvicorn as it runs an application here: promptly, and without a word but the greeting."""
 
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, names: Sequence[str], url: str) -> None:
+    def __init__(self, app: FastAPI, greeting: str = "") -> None:
+        logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # else a line a wrong byte
+        limits: Limits = app.state.inspector.limits
+        config = uvicorn.Config(
+            app,
+            loop="asyncio",
+            backlog=BACKLOG,
+            http=PromptProtocol,
+            ws="none",
+            lifespan="off",
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            headers=[("X-Content-Type-Options", "nosniff")],
+            timeout_graceful_shutdown=ceil(limits.seconds) + 1,  # all are answered, or late, by then
+        )
         super().__init__(config)
-        self.names, self.url = names, url
+        self.greeting = greeting
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept, a few at once; the system holds many more until then."""
         await super().startup(sockets)
         for listener in sockets or ():
-            listener.listen(WAITING)  # more than are accepted at once
-        print(f"serving {', '.join(self.names)} at {self.url}", flush=True)
+            listener.listen(WAITING)
+        if self.greeting:
+            print(self.greeting, flush=True)
 
 
 @contextmanager

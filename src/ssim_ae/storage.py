@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -30,43 +30,71 @@ PART = ".ssim-ae.part"  # ends the name of what is being written
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
-    """Write `data` to `path` at once: no reader, and no crash, ever sees half of it.
+    """Write `data` to `path`, as `WholeFile` does."""
+    with whole_file(path) as file:
+        file.write(data)
 
-    A link is followed; a device or pipe is written into.
+
+class WholeFile(NamedTuple):
+    """A file that is being written, under another name. InputError where it cannot be."""
+
+    path: Path
+    file: BinaryIO
+
+    def write(self, data: bytes | str) -> None:
+        """Append to it."""
+        with _named(self.path):
+            self.file.write(data.encode(errors="surrogateescape") if isinstance(data, str) else data)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[WholeFile]:
+    """Give a file to write, which in the end takes its place at once: no reader, and no crash, ever sees half of it.
+
+    A link is followed; a device or pipe is written into. InputError where it cannot be written.
     """
-    payload = data.encode(errors="surrogateescape") if isinstance(data, str) else data
     path = path.resolve()
+    with ExitStack() as undo:
+        with _named(path):
+            part = None
+            if path.exists() and not path.is_file():
+                file: BinaryIO = path.open("wb")
+            else:
+                _remove_leftovers_once(path.parent)
+                descriptor, part = _new_part(path)
+                undo.callback(part.unlink, missing_ok=True)
+                file = os.fdopen(descriptor, "wb")
+            undo.callback(_close, file)
+        yield WholeFile(path, file)
+        with _named(path):
+            file.flush()
+            if part:
+                os.fsync(file.fileno())
+                if sys.platform == "win32":  # where nothing open can be renamed
+                    file.close()
+                part.replace(path)
+            file.close()
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
     try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(payload)
-            return
-        _remove_leftovers_once(path.parent)
-        descriptor, part = _new_part(path)
+        yield
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-            if sys.platform == "win32":  # where nothing open can be renamed
-                file.close()
-            part.replace(path)
-    except BaseException as error:
-        part.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-        raise
+
+
+def _close(file: BinaryIO) -> None:
+    with suppress(OSError):  # of what it could not write it has told already
+        file.close()
 
 
 @contextmanager
 def scratch_folder(folder: Path) -> Iterator[Path]:
     """Give an empty folder within a folder, and remove it afterwards."""
-    try:
+    with _named(folder):
         _remove_leftovers_once(folder)
         scratch, lock = _new_scratch(folder)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
     try:
         yield scratch
     finally:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
+from contextlib import ExitStack
 
 from ssim_ae.arguments import Parser
 from ssim_ae.commands import NOK_FOUND, UNUSABLE
@@ -24,7 +26,7 @@ def arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Do it; return the exit status."""
     from ssim_ae.detection.detector import Detector
-    from ssim_ae.detection.predictions import predict, write_csv, write_json
+    from ssim_ae.detection.predictions import csv_table, json_list, predict
     from ssim_ae.images.folders import expand
     from ssim_ae.places import local, written
 
@@ -32,16 +34,21 @@ def run(options: argparse.Namespace) -> int:
     detector = Detector.load(
         local(options.detector), runtime=options.runtime, device_target=options.device_target, threads=options.threads
     )
-    found = []
-    with written(options.overlays) as overlays, written(options.csv) as table, written(options.json) as document:
+    verdicts: Counter[str] = Counter()
+    with (
+        written(options.overlays) as overlays,
+        written(options.csv) as table,
+        written(options.json) as document,
+        ExitStack() as files,
+    ):
+        records = [
+            files.enter_context(open_(path)) for open_, path in ((csv_table, table), (json_list, document)) if path
+        ]
         for prediction in predict(detector, paths, overlays):
-            found.append(prediction)
-            stream = sys.stderr if prediction.error else sys.stdout
-            print(prediction, file=stream, flush=True)
-        if table:
-            write_csv(table, found)
-        if document:
-            write_json(document, found)
-    if any(prediction.error for prediction in found):
+            for record in records:
+                record(prediction)
+            verdicts[prediction.verdict] += 1
+            print(prediction, file=sys.stderr if prediction.error else sys.stdout, flush=True)
+    if verdicts["error"]:
         return UNUSABLE
-    return NOK_FOUND if options.fail_on_nok and any(prediction.verdict == "nok" for prediction in found) else 0
+    return NOK_FOUND if options.fail_on_nok and verdicts["nok"] else 0

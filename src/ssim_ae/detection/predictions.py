@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from ssim_ae.detection.inspection import Inspection
 from ssim_ae.errors import InputError
 from ssim_ae.images.colours import outlined
 from ssim_ae.images.files import write_png
-from ssim_ae.storage import write_whole
+from ssim_ae.storage import whole_file
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what begins one
 
@@ -39,7 +39,7 @@ def predict(detector: Detector, paths: Sequence[Path], overlays: Path | None = N
     """Inspect the files, one prediction each, in order; with `overlays` write a PNG each into that folder."""
     if overlays:
         overlays.mkdir(parents=True, exist_ok=True)
-    names = dict(zip(paths, _distinct_names(paths), strict=True))
+    names = dict(zip(paths, _distinct_names(paths), strict=True)) if overlays else {}
 
     def finish(path: Path, inspection: Inspection) -> Prediction:
         if overlays:
@@ -50,23 +50,37 @@ def predict(detector: Detector, paths: Sequence[Path], overlays: Path | None = N
         yield Prediction(str(path), "error", error=str(result)) if isinstance(result, InputError) else result
 
 
-def write_csv(path: Path, predictions: Iterable[Prediction]) -> None:
-    """Write a header and a line an image."""
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(Prediction._fields)
-    writer.writerows([safe_cell(cell) for cell in prediction] for prediction in predictions)
-    write_whole(path, table.getvalue())
+@contextmanager
+def csv_table(path: Path) -> Iterator[Callable[[Prediction], None]]:
+    """Give what writes a line an image, below a header. The table stands at `path` once it is whole."""
+    with whole_file(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Prediction._fields)
+
+        def record(prediction: Prediction) -> None:
+            writer.writerow([safe_cell(cell) for cell in prediction])
+
+        yield record
+
+
+@contextmanager
+def json_list(path: Path) -> Iterator[Callable[[Prediction], None]]:
+    """Give what writes an object an image, a line each. The list stands at `path` once it is whole."""
+    with whole_file(path) as file:
+        before = "[\n"
+
+        def record(prediction: Prediction) -> None:
+            nonlocal before
+            file.write(before + json.dumps(prediction._asdict()))
+            before = ",\n"
+
+        yield record
+        file.write("[]\n" if before == "[\n" else "\n]\n")
 
 
 def safe_cell(cell: object) -> object:
     """Return a cell of a table that no spreadsheet takes for a formula (OWASP, CSV injection)."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
-
-
-def write_json(path: Path, predictions: Iterable[Prediction]) -> None:
-    """Write a list with an object an image."""
-    write_whole(path, json.dumps([prediction._asdict() for prediction in predictions], indent=1) + "\n")
 
 
 def _distinct_names(paths: Sequence[Path]) -> list[str]:

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -684,3 +685,36 @@ def test_a_file_that_cannot_be_sent_is_kept(monkeypatch):
 def test_modelarts_without_data_is_one_line(capsys):
     assert main(["train", "--model_arts", "True"]) == 2
     assert capsys.readouterr().err == "ssim-ae: model_arts: data_url should say where the data set lies\n"
+
+
+TRANSFER = """
+import sys
+from pathlib import Path
+from ssim_ae.buckets import fetch, put
+print("begun", flush=True)
+fetch(sys.argv[3], Path(sys.argv[2])) if sys.argv[1] == "fetch" else put(Path(sys.argv[2]), sys.argv[3])
+"""
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.long)])
+@pytest.mark.parametrize("way", ["fetch", "put"])
+def test_killed_while_it_brings_files_every_file_is_old_or_new(bucket, tmp_path, rng, way, kills):
+    sizes = [*range(8), 3_000_000, 300_000]
+    old, new = ({f"{size}.png": rng.bytes(size) + text for size in sizes} for text in (b"old", b"new"))
+    url, killed = f"s3://{bucket.name}", 0
+    arguments = [sys.executable, "-c", TRANSFER, way, str(tmp_path / "here"), url]
+    while killed < kills:
+        for name in old:
+            bucket[name] = old[name] if way == "put" else new[name]
+        filled(tmp_path / "here", new if way == "put" else old)
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            process.stdout.readline()
+            time.sleep(rng.uniform(0, 0.5))
+            process.kill()
+        killed += process.returncode == -9
+        found = bucket.content() if way == "put" else content(tmp_path / "here")
+        found = {name: data for name, data in found.items() if not name.endswith(".part")}
+        assert found.keys() == old.keys()
+        assert all(data in (old[name], new[name]) for name, data in found.items())
+    assert subprocess.run(arguments, capture_output=True).returncode == 0
+    assert (bucket.content() if way == "put" else content(tmp_path / "here")) == new

@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -689,6 +690,7 @@ def test_modelarts_without_data_is_one_line(capsys):
 
 TRANSFER = """
 import sys
+import tempfile
 from pathlib import Path
 from ssim_ae.buckets import fetch, put
 print("begun", flush=True)
@@ -718,3 +720,20 @@ def test_killed_while_it_brings_files_every_file_is_old_or_new(bucket, tmp_path,
         assert all(data in (old[name], new[name]) for name, data in found.items())
     assert subprocess.run(arguments, capture_output=True).returncode == 0
     assert (bucket.content() if way == "put" else content(tmp_path / "here")) == new
+
+
+def test_of_several_results_none_is_lost_when_the_first_cannot_be_sent(monkeypatch, capsys):
+    monkeypatch.setattr("ssim_ae.places.put", lambda *_: (_ for _ in ()).throw(InputError("s3://b: no answer")))
+    refusal = pytest.raises(InputError, match="s3://b: no answer; the results are in ")
+    with refusal, places.written("s3://b/table.csv") as table, places.written("s3://b/list.json") as document:
+        table.write_text("kept")
+        document.write_text("kept too")
+    folder = Path(re.search(r"not sent to s3://b/table.csv: what was done is in (\S+)", capsys.readouterr().err)[1])
+    assert (folder / "table.csv").read_text() == "kept"
+
+
+def test_nothing_is_left_where_nothing_was_done(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(InputError, match="no detector"), places.written("s3://b/table.csv"):
+        raise InputError("no detector")
+    assert not list(tmp_path.iterdir()) and not capsys.readouterr().err

@@ -58,7 +58,10 @@ def written(place: str | None) -> Iterator[Path | None]:
     try:
         yield scratch / name
     except BaseException:
-        shutil.rmtree(scratch)
+        if any(scratch.iterdir()):
+            note(f"not sent to {place}: what was done is in {scratch}")
+        else:
+            scratch.rmdir()
         raise
     _send(scratch, parent)  # what cannot be sent is kept
     shutil.rmtree(scratch)

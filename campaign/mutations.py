@@ -7,6 +7,7 @@ import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from io import BytesIO
 from mmap import mmap
 from pathlib import Path
@@ -20,7 +21,7 @@ from campaign.mutate import mutated, mutated_json
 from campaign.products import Products
 from campaign.row import Row
 from ssim_ae import Config, Detector, InputError
-from ssim_ae.detection.detector_file import header, read_detector, table_of
+from ssim_ae.detection.detector_file import header, json_beside, read_detector, table_of
 from ssim_ae.export.export import export
 from ssim_ae.export.form import Form
 from ssim_ae.images.files import decode
@@ -31,17 +32,19 @@ from ssim_ae.training.history import HISTORY_NAME, read_history
 
 PROMISE = "A verdict or one clear line, within 5 s; nothing is written elsewhere, no program is started."
 SECONDS = 5.0
+START = 30.0  # seconds more for a process to start
 CHUNK = 500  # attempts of one process
 STARTS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.startfile", "socket.connect"}
 Attempt = Callable[[np.random.Generator], None]
 
 
 class Kind(NamedTuple):
-    """A kind of input: what makes the attempt of a seed, in the current folder, and its share of all attempts."""
+    """A kind of input: its share of all attempts, what makes one, and what each process does before its first."""
 
     name: str
     share: float
     attempt: Attempt
+    prepare: Callable[[], None] = lambda: None
 
 
 def rows(products: Products, folder: Path, times: int) -> Iterator[Row]:
@@ -76,6 +79,28 @@ def kinds(products: Products, folder: Path) -> list[Kind]:
         Kind("configs", 0.14, lambda rng: read_config(mutated(yaml, rng))),
         Kind("checkpoints", 0.03, lambda rng: resume(mutated(checkpoint, rng), file.config)),
         Kind("histories (CSV)", 0.06, lambda rng: read_table(mutated(history, rng))),
+        *mindir_kinds(products, folder),
+    ]
+
+
+def mindir_kinds(products: Products, folder: Path) -> list[Kind]:
+    """Return those of MINDIR files, if MindSpore is installed."""
+    if find_spec("mindspore") is None:
+        return []
+    model = folder / "model.mindir"
+    call(lambda: bool(export(products.run, model, Form("mindir", "network", "fp32"))) - 1)
+    data, beside = model.read_bytes(), json_beside(model).read_bytes()
+    files = {"model.mindir": data, "model.mindir.json": beside}
+
+    def attempt(rng: np.random.Generator) -> None:
+        from campaign import mindir  # not before the fork: MindSpore starts threads
+
+        mindir.resealed(Path("model.mindir"), mindir.changed(data, rng), beside)
+        inspect_with(Path("model.mindir"))
+
+    return [
+        Kind("MINDIR files", 0.01, opening("model.mindir", files), lambda: inspect_with(model)),
+        Kind("MINDIR files, sealed again after a change to their graph", 0.01, attempt, lambda: inspect_with(model)),
     ]
 
 
@@ -89,7 +114,7 @@ def run(kind: Kind, count: int, folder: Path) -> Row:
     while index < count:
         log, numbers = folder / "log", range(index, min(index + CHUNK, count))
         with log.open("wb") as output:
-            shared[:] = time.monotonic(), index
+            shared[:] = time.monotonic() + START, index
             process = start_call(partial(attempts, kind, numbers, shared, empty), output.fileno())
             status, memory, index = watched(process, shared, numbers.stop)
         peak = max(peak, memory)
@@ -117,7 +142,8 @@ def attempts(kind: Kind, numbers: range, shared: np.ndarray, empty: Path) -> int
     """Make the attempts of these numbers; print what goes wrong."""
     os.chdir(empty)
     here = str(empty.resolve())
-    began = [0]
+    began = [numbers.start]
+    kind.prepare()
     sys.addaudithook(lambda event, arguments: watch(event, arguments, here, began[0]))
     for index in numbers:
         shared[:] = time.monotonic(), index

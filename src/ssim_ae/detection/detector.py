@@ -77,7 +77,12 @@ class Detector:
             raise InputError(f"threads: should be at least 1, not {threads}")
         if file.model:
             opened = open_model(
-                file.model, file.config.patch, name=runtime, device_target=device_target, threads=threads
+                file.model,
+                table_of(file.config),
+                file.config.patch,
+                name=runtime,
+                device_target=device_target,
+                threads=threads,
             )
         else:
             opened = open_runtime(

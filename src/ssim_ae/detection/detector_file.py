@@ -19,7 +19,7 @@ from ssim_ae.detection.provenance import Provenance
 from ssim_ae.detection.residuals import Thresholds
 from ssim_ae.errors import InputError
 from ssim_ae.network.architecture import Layer, layers, repair_layers, weight_shapes
-from ssim_ae.runtimes import LARGEST_BATCH, Model
+from ssim_ae.runtimes import Model
 from ssim_ae.storage import (
     METADATA_KEY,
     SEAL,
@@ -162,10 +162,7 @@ def json_beside(path: Path) -> Path:
 def _with_model(path: Path, metadata: dict[str, Any], runtime: str, weights: Path) -> DetectorFile:
     if file_hash(read_whole(weights)) != metadata.get("weights_sha256"):
         raise InputError(f"{weights}: damaged, or of another detector")
-    batch_size = metadata.get("batch_size")
-    if batch_size is not None and (type(batch_size) is not int or not 1 <= batch_size <= LARGEST_BATCH):
-        raise InputError(f"{path}: its batch_size should be 1 to {LARGEST_BATCH}")
-    return _checked(path, metadata)._replace(model=Model(path, runtime, batch_size))
+    return _checked(path, metadata)._replace(model=Model(path, runtime))
 
 
 def _checked(path: Path, metadata: dict[str, Any]) -> DetectorFile:

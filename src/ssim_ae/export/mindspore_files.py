@@ -12,7 +12,7 @@ from ssim_ae.detection.detector_file import DetectorFile, table_of, write_json_b
 from ssim_ae.errors import InputError
 from ssim_ae.export.parity import Inspect, inspect_by
 from ssim_ae.network.mindspore_network import mindspore, network_cell
-from ssim_ae.runtimes.mindspore_runtime import set_device
+from ssim_ae.runtimes.mindspore_runtime import MindSporeRuntime, set_device
 from ssim_ae.storage import write_whole
 
 
@@ -21,7 +21,9 @@ def write_mindir(path: Path, file: DetectorFile, *, batch_size: int | None = Non
     set_device("CPU")
     write_whole(path, _exported(file, "MINDIR", batch_size))
     write_json_beside(path, file, batch_size)
-    return inspect_by(Detector.load(path, device_target="CPU"))
+    detector = Detector.load(path, device_target="CPU")
+    detector.runtime = MindSporeRuntime.of_graph(path, batch_size)  # what others will run; loading builds it anew
+    return inspect_by(detector)
 
 
 def write_air(path: Path, file: DetectorFile, *, batch_size: int) -> None:

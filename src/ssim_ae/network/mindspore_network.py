@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from ssim_ae.errors import InputError
-from ssim_ae.network.architecture import LEAKY_SLOPE, Layer
+from ssim_ae.network.architecture import LEAKY_SLOPE, Layer, weight_shapes
 from ssim_ae.storage import read_whole
 
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")  # beyond, MindSpore's convolutions are 20 times as slow
@@ -20,11 +21,6 @@ from mindspore import nn
 from mindspore.train import mind_ir_pb2
 
 ACTIVATIONS = {"leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE), "sigmoid": nn.Sigmoid, "linear": nn.Identity}
-
-OPERATORS = {  # what an exported network is made of
-    *("Conv2D", "Conv2DTranspose", "BiasAdd", "Mul", "Maximum", "Sigmoid", "Shape", "TupleGetItem", "MakeTuple"),
-    *("Load", "Depend", "UpdateState"),
-}
 
 
 def network_cell(table: tuple[Layer, ...], weights: Mapping[str, np.ndarray]) -> nn.Cell:
@@ -53,21 +49,24 @@ def network_cell(table: tuple[Layer, ...], weights: Mapping[str, np.ndarray]) ->
     return network.set_train(False)
 
 
-def network_in(path: Path) -> nn.Cell:
-    """Return the network in a MINDIR file.
+def weights_in(path: Path, table: tuple[Layer, ...]) -> dict[str, np.ndarray]:
+    """Return the weights in a MINDIR file. Its graph is not looked at: a foreign one could run programs.
 
-    InputError where the file is damaged, or has other operators than a network needs: there are some that run programs.
+    InputError where the file is damaged, or has not the weights of `table`.
     """
-    graph = mind_ir_pb2.ModelProto()
+    model = mind_ir_pb2.ModelProto()
     try:
-        graph.ParseFromString(read_whole(path))
+        model.ParseFromString(read_whole(path))
     except DecodeError as error:
         raise InputError(f"{path}: not a MINDIR file, or damaged") from error
-    known = {f"REF::{primitive.name}" for primitive in graph.primitives if primitive.op_type in OPERATORS}
-    others = [primitive.op_type for primitive in graph.primitives if primitive.op_type not in OPERATORS]
-    others += [node.op_type for node in graph.graph.node if node.op_type not in known | {"Constant"}]
-    others += [function.name for function in graph.functions]
-    others += [field.name for field, _ in graph.ListFields() if field.name in ("preprocessor", "parallel")]
-    if others:
-        raise InputError(f"{path}: {others[0][:40]!r} is no part of a network that was exported here")
-    return nn.GraphCell(mindspore.load(str(path)))
+    tensors = {tensor.name.rpartition(":")[2]: tensor for tensor in model.graph.parameter}
+    weights = {}
+    for name, shape in weight_shapes(table).items():
+        tensor = tensors.get(name)
+        values = np.frombuffer(b"" if tensor is None else tensor.raw_data, np.uint8)
+        if tensor is None or tensor.data_type != tensor.FLOAT or values.size != 4 * prod(shape):
+            raise InputError(f"{path}: its weights do not fit the network that its config asks for")
+        weights[name] = values.view("<f4").reshape(shape)
+        if not np.isfinite(weights[name]).all():
+            raise InputError(f"{path}: a weight is not a finite number of 32 bits")
+    return weights

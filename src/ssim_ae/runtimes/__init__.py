@@ -19,11 +19,10 @@ DRIVER_TOOLS = {"GPU": "nvidia-smi", "Ascend": "npu-smi"}
 
 
 class Model(NamedTuple):
-    """A model file with its weights in a form of its own, the one runtime for it, and the one batch it takes, if so."""
+    """A model file with its weights in a form of its own, and the one runtime for it."""
 
     path: Path
     runtime: str
-    batch_size: int | None = None
 
 
 class Runtime(Protocol):

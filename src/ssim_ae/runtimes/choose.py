@@ -50,6 +50,7 @@ def open_runtime(
 
 def open_model(
     model: Model,
+    table: tuple[Layer, ...],
     patch: tuple[int, int, int],
     *,
     name: str = "auto",
@@ -64,7 +65,7 @@ def open_model(
     if name not in ("auto", model.runtime):
         raise InputError(f"runtime: {model.path} is for {model.runtime}, not for {name}")
     try:
-        runtime = _opened(model, device_target, threads)
+        runtime = _opened(model, table, device_target, threads)
         shape = runtime.reconstruct(np.zeros((1, *patch), np.float32)).shape
     except (InputError, ImportError):
         raise
@@ -75,11 +76,11 @@ def open_model(
     return runtime
 
 
-def _opened(model: Model, device_target: str, threads: int | None) -> Runtime:
+def _opened(model: Model, table: tuple[Layer, ...], device_target: str, threads: int | None) -> Runtime:
     if model.runtime == "mindspore":
         from ssim_ae.runtimes.mindspore_runtime import MindSporeRuntime
 
-        return MindSporeRuntime.of_file(model.path, device_target, model.batch_size)
+        return MindSporeRuntime.of_file(model.path, table, device_target)
     from ssim_ae.runtimes.openvino_runtime import OpenVinoRuntime
 
     return OpenVinoRuntime(model.path, device_target, threads)

@@ -11,12 +11,12 @@ import numpy as np
 
 from ssim_ae.errors import InputError
 from ssim_ae.network.architecture import Layer
-from ssim_ae.network.mindspore_network import mindspore, network_cell, network_in
+from ssim_ae.network.mindspore_network import mindspore, network_cell, weights_in
 from ssim_ae.runtimes import has_driver, in_batches
 
 
 class MindSporeRuntime:
-    """Runs a network, made of weights or read from a MINDIR file."""
+    """Runs a network, built of weights or as it stands in a MINDIR file."""
 
     def __init__(self, network: mindspore.nn.Cell, batch_size: int | None = None) -> None:
         self.network = network
@@ -30,11 +30,16 @@ class MindSporeRuntime:
         return cls(network_cell(table, weights))
 
     @classmethod
-    def of_file(cls, path: Path, device_target: str, batch_size: int | None) -> Self:
-        """Open a MINDIR file, exported for batches of `batch_size` alone or for any."""
-        set_device(device_target)
+    def of_file(cls, path: Path, table: tuple[Layer, ...], device_target: str) -> Self:
+        """Build the network of `table` with the weights in a MINDIR file, whoever made it."""
+        return cls.of_weights(table, weights_in(path, table), device_target)
+
+    @classmethod
+    def of_graph(cls, path: Path, batch_size: int | None) -> Self:
+        """Run on the CPU what stands in a MINDIR file of our own, for batches of `batch_size` alone or for any."""
+        set_device("CPU")
         mindspore.set_context(mode=mindspore.GRAPH_MODE)
-        return cls(network_in(path), batch_size)
+        return cls(mindspore.nn.GraphCell(mindspore.load(str(path))), batch_size)
 
     def reconstruct(self, patches: np.ndarray) -> np.ndarray:
         """(B, C, S, S) float32 in [0, 1] -> the reconstructions, same shape, dtype and range."""

@@ -4,7 +4,7 @@ Writes a badge and a cloth in MVTec AD's layout, as drawn and in conditions that
 them is told by `python bench/accuracy.py FOLDER --work DIR --methods repair`.
 """
 
-import sys
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +15,6 @@ from PIL import Image, ImageFilter
 from ssim_ae.images import fabric
 
 CLASSES = ("badge", "twill")
-SIZE = 256  # of the pictures, px
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
@@ -63,17 +62,22 @@ CONDITIONS: dict[str, tuple[Change, bool]] = {
 }
 
 
-def main(folder: Path) -> None:
+def main() -> None:
     """Write every class in every condition."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="where the classes are written")
+    parser.add_argument("--train", type=int, default=100, help="good pictures to learn from (100)")
+    parser.add_argument("--size", type=int, default=256, help="of the pictures, px (256)")
+    options = parser.parse_args()
     with TemporaryDirectory() as drawings:
-        for drawn in fabric.make(Path(drawings), classes=CLASSES, size=SIZE):
+        for drawn in fabric.make(Path(drawings), classes=CLASSES, train=options.train, size=options.size):
             for condition, (change, moves) in CONDITIONS.items():
                 for path in drawn.rglob("*.png"):
                     place = path.relative_to(drawn)
                     picture = np.asarray(Image.open(path))
                     if place.parts[0] != "ground_truth" or moves:
                         picture = change(picture, random_numbers(place))
-                    target = folder / f"{drawn.name}, {condition}" / place
+                    target = options.folder / f"{drawn.name}, {condition}" / place
                     target.parent.mkdir(parents=True, exist_ok=True)
                     Image.fromarray(picture).save(target)
 
@@ -85,4 +89,4 @@ def random_numbers(place: Path) -> np.random.Generator:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ssim_ae import train
+from ssim_ae import find_dataset, train
 
 BENCH = Path(__file__).parents[1] / "bench"
 OURS = [
@@ -93,6 +93,18 @@ def test_says_which_damage_is_found_and_which_promises_are_kept(tiny_config, tmp
     assert all(0 <= float(cell.split()[0]) <= 100 for row in damage for cell in row[2:])
     promises = table_rows(written_by("thresholds.py", run.folder))
     assert promises[0][:2] == [f"{run.folder.name}, 9", "false_alarm_rate 1 %"]
+
+
+def test_draws_parts_in_every_condition(tmp_path):
+    written_by("conditions.py", tmp_path, "--train", 1, "--size", 32)
+    folders = {folder.name.split(", ")[1]: folder for folder in tmp_path.glob("badge, *")}
+    assert len(folders) == 8 and all(len(find_dataset(folder).good) == 1 for folder in folders.values())
+
+    def defect(condition):
+        return {path.name: path.read_bytes() for path in (folders[condition] / "ground_truth" / "hole").iterdir()}
+
+    assert defect("dark") == defect("as drawn")  # a mask moves with what moves, and is else as it was
+    assert defect("turned") != defect("as drawn") != defect("shifted")
 
 
 def test_trains_and_evaluates_class_by_class(tiny_config, fabric_folder, tmp_path):

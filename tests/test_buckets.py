@@ -63,11 +63,10 @@ class Line:
             except OSError:
                 return
             far = socket.create_connection(("127.0.0.1", self.server))
-            for ends in ((near, far), (far, near)):
+            for ends in ((near, far, True), (far, near, False)):
                 threading.Thread(target=self._carry, args=ends, daemon=True).start()
 
-    def _carry(self, source: socket.socket, target: socket.socket) -> None:
-        forth = target.getpeername()[1] == self.server
+    def _carry(self, source: socket.socket, target: socket.socket, forth: bool) -> None:
         with source, target:
             try:
                 while data := source.recv(2**16):

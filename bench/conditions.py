@@ -19,9 +19,9 @@ Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 def turned(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(H, W, ...) uint8 -> the same turned by any angle, mirrored beyond its edges."""
+    """(H, W, ...) uint8 -> the same turned by any angle, its edges drawn out."""
     margin = len(picture) // 4
-    wide = np.pad(picture, [(margin, margin)] * 2 + [(0, 0)] * (picture.ndim - 2), "reflect")
+    wide = np.pad(picture, [(margin, margin)] * 2 + [(0, 0)] * (picture.ndim - 2), "edge")
     whole = Image.fromarray(wide).rotate(rng.uniform(0, 360), Image.Resampling.BILINEAR)
     return np.asarray(whole)[margin:-margin, margin:-margin]
 

@@ -2,8 +2,9 @@
 
 A run (a folder made by `ssim-ae train`) scores the good images it was not made from: those held out, the good test
 images, and those of FOLDER, if one is named. Of these, 10, 20, 50 and 200 are drawn a thousand times to set the limit,
-and the others are asked. Told are the mean share of them above the limit, in brackets the share of draws that keep
-twice the promise, and how far the limit lies from the median score. A train with `--holdout 0.9` leaves many.
+with `repair` beside those it learned from, and the others are asked. Told are the mean share of them above the limit,
+in brackets the share of draws that keep twice the promise, and how far the limit lies from the median score. A train
+with `--holdout 0.9` leaves many.
 """
 
 import sys
@@ -36,11 +37,11 @@ def three_sigma(scores: np.ndarray) -> float:
     return mean_and_deviations(scores, 3)
 
 
-def estimators(method: str) -> dict[str, tuple[Estimator, float | None]]:
-    """Return the limits to be compared, for a detector's method, and the rates they promise."""
+def estimators(method: str, learned: np.ndarray) -> dict[str, tuple[Estimator, float | None]]:
+    """Return the limits to be compared, for a detector's method and its learned scores, and the rates they promise."""
 
     def at_rate(rate: float) -> Estimator:
-        return lambda scores: limit(scores, rate, by_factors=method == "repair")
+        return lambda scores: limit(scores, rate, learned=learned, by_factors=method == "repair")
 
     return {
         "false_alarm_rate 1 %": (at_rate(0.01), 0.01),
@@ -52,8 +53,11 @@ def estimators(method: str) -> dict[str, tuple[Estimator, float | None]]:
     }
 
 
-def unseen_scores(run: Path, folder: Path | None) -> tuple[str, np.ndarray]:
-    """Return the detector's method, and the scores of good images that it has not learned from."""
+def scores_of(run: Path, folder: Path | None) -> tuple[str, np.ndarray, np.ndarray]:
+    """Return the detector's method, the scores of good images that it has not learned from, and of those it has.
+
+    The latter are none where they say nothing of the limit.
+    """
     file = read_detector(detector_path(run))
     learned = set(file.provenance["trained_images"])
     paths: list[Path] = []
@@ -61,14 +65,15 @@ def unseen_scores(run: Path, folder: Path | None) -> tuple[str, np.ndarray]:
         dataset = find_dataset(root)
         paths += [*dataset.good, *(image.path for image in dataset.test if image.defect == GOOD)]
     by_content = {content_hash(path): path for path in paths}
-    unseen = [path for key, path in by_content.items() if key not in learned]
-    scores = [found.score for found in Detector.load(run).inspect_all(unseen)]  # type: ignore[union-attr]
-    return file.config.method, np.array(scores)
+    detector, method = Detector.load(run), file.config.method
+    groups = [[path for key, path in by_content.items() if (key in learned) is known] for known in (False, True)]
+    scores = [np.array([found.score for found in detector.inspect_all(group)]) for group in groups]  # type: ignore[union-attr]
+    return method, scores[0], scores[1] if method == "repair" else scores[1][:0]
 
 
-def rows(name: str, method: str, scores: np.ndarray) -> Iterator[list[str]]:
+def rows(name: str, method: str, scores: np.ndarray, learned: np.ndarray) -> Iterator[list[str]]:
     """Yield what each estimator does."""
-    for label, (estimator, promised) in estimators(method).items():
+    for label, (estimator, promised) in estimators(method, learned).items():
         cells, reach = [], 0.0
         for count in COUNTS:
             if len(scores) < count + LEFT:
@@ -89,7 +94,7 @@ def main(runs: list[str]) -> None:
     found: list[list[str]] = []
     for given in runs:
         run, _, folder = given.partition("=")
-        found += rows(Path(run).name, *unseen_scores(Path(run), Path(folder) if folder else None))
+        found += rows(Path(run).name, *scores_of(Path(run), Path(folder) if folder else None))
     columns = ("run, unseen images", "limit", *(f"{count} good images" for count in COUNTS), "limit / median score")
     print(table(columns, found))
 

@@ -24,10 +24,10 @@ COMMAND_LINE = "command line"
 CROP_SIZES = (32, 64, 128, 256, 512)
 LARGEST_LAYER = 2**26  # numbers, of channels as large as what the network is shown
 LARGEST_COVER = 2**26  # px of all tiles of an image
-REPAIR = {  # the defaults that method `repair` has of its own; far turned or mirrored, a good part may be a bad one
+REPAIR = {  # the defaults that method `repair` has of its own; mirrored, a good part may be a bad one
     "im_resize": 144,
     "online_aug": True,
-    "rotate_angle": 5.0,
+    "rotate_angle": -1.0,
     "p_rotate": 0.5,
     "p_horizontal_flip": 0.0,
     "p_vertical_flip": 0.0,
@@ -62,7 +62,9 @@ class Config(BaseModel):
     aug_dir: str = Field(
         "", description="with online_aug False: write the patches here as PNG to look at; empty: don't"
     )
-    rotate_angle: float = Field(45.0, ge=0, le=180, description="largest rotation either way, degrees")
+    rotate_angle: float = Field(
+        45.0, ge=-1, le=180, description="largest rotation either way, degrees; < 0: found out from the good images"
+    )
     p_rotate: float = Field(0.3, ge=0, le=1, description="share of patches rotated (p_ratate is accepted too)")
     p_horizontal_flip: float = Field(0.3, ge=0, le=1, description="share of patches mirrored left to right")
     p_vertical_flip: float = Field(0.3, ge=0, le=1, description="share of patches mirrored top to bottom")

@@ -78,3 +78,27 @@ def test_the_highest_of_a_few_promises_what_betas_law_says():
     found = promise_of_highest(9)
     assert found.rate == pytest.approx(shares.mean(), abs=0.003) == pytest.approx(0.1, abs=0.003)
     assert (found.low, found.high) == pytest.approx(np.quantile(shares, [0.05, 0.95]), abs=0.005)
+
+
+def test_learned_scores_tell_the_spread_and_not_the_place():
+    """Ten scores and forty of images that were learned from, half as high: the promise is met, and more closely."""
+    gumbel = stats.gumbel_r(0.6, 0.1)
+    drawn = gumbel.rvs(size=(3000, 50), random_state=np.random.default_rng(7))
+    alone, together = (
+        np.array([limit(row[:10], 0.01, learned=row[10 : 10 + count] - 0.3) for row in drawn]) for count in (0, 40)
+    )
+    assert gumbel.sf(together).mean() == pytest.approx(0.01, rel=0.25)
+    assert together.mean() < alone.mean() and together.std() < 0.6 * alone.std()
+    told, without = promise(10, 0.01, learned=40), promise(10, 0.01)
+    assert told.rate == pytest.approx(0.01, rel=1e-3) and told.high < without.high
+
+
+def test_learned_scores_that_differ_by_factors_are_moved_by_one():
+    scores, learned = np.exp(np.random.default_rng(3).gumbel(0, 0.2, (2, 30)))
+    expected = limit(scores, 0.01, learned=learned, by_factors=True)
+    assert limit(scores, 0.01, learned=7 * learned, by_factors=True) == pytest.approx(expected)
+
+
+def test_a_few_scores_and_many_learned_ones_keep_the_promise():
+    assert promise(3, 0.01, learned=7).rate == pytest.approx(0.01, rel=1e-3)
+    assert promise(3, 0.01, learned=2).rate > 0.015

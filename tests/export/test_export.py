@@ -149,7 +149,7 @@ def test_it_is_compared_with_the_trainer(exported):
 
 def test_drawn_images_stand_in_for_lost_ones(tiny_run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
-        "ssim_ae.export.export.held_out_images", lambda *_: (_ for _ in ()).throw(InputError("they are gone"))
+        "ssim_ae.export.export.known_images", lambda *_: (_ for _ in ()).throw(InputError("they are gone"))
     )
     found = export(tiny_run.folder, tmp_path / "drawn.onnx").parity
     assert found.holds and found.good.images == 10

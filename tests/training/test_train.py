@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 
 from ssim_ae import Config, Detector, InputError, train
+from ssim_ae.detection.calibrate import in_words
 from ssim_ae.detection.detector_file import read_detector
+from ssim_ae.detection.recalibrate import recalibrate
 from ssim_ae.export.export import export
-from ssim_ae.images.files import read
+from ssim_ae.images.files import read, write_png
 from ssim_ae.images.folders import content_hash, find_dataset
 from ssim_ae.storage import alone_in
 from ssim_ae.training import loop
@@ -115,6 +117,29 @@ def test_a_network_that_repairs_goes_the_same_way(tiny_config, tmp_path, fabric_
     places = {"onnxruntime": run.folder, "torch": run.folder, "auto": exported}
     scores = [Detector.load(path, runtime=runtime).inspect(image).score for runtime, path in places.items()]
     assert scores == pytest.approx([scores[0]] * 3, rel=1e-4)
+
+
+def test_thresholds_of_a_network_that_repairs_rest_on_all_good_images(tiny_config, tmp_path):
+    run = train(tiny_config.replace(method="repair", epochs=1), runs=tmp_path)
+    trained = read_detector(run.detector_path)
+    origin = trained.provenance["thresholds"]
+    assert (origin["good_images"], origin["learned_images"]) == (2, 8) and "the spread of 8" in in_words(origin)
+    again, calibration = recalibrate(run.folder, None, {"threshold": "false_alarm_rate"})
+    assert read_detector(again).thresholds == pytest.approx(trained.thresholds, rel=1e-4)
+    assert calibration.origin == origin
+
+
+@pytest.mark.parametrize(("turned", "angle"), [(True, 180), (False, 5)])
+def test_how_far_patches_are_turned_is_found_out(tiny_config, tmp_path, rng, turned, angle):
+    stripes = np.arange(64)[:, None] // 4 % 2 * np.full((64, 64), 150)
+    (tmp_path / "data").mkdir()
+    for number in range(40):
+        picture = (np.roll(stripes, number, axis=0) + rng.integers(0, 100, (64, 64))).astype(np.uint8)
+        write_png(tmp_path / "data" / f"{number}.png", np.rot90(picture, number % 4 * turned))
+    config = tiny_config.replace(dataset_path=str(tmp_path / "data"), method="repair", rotate_angle=-1, epochs=1)
+    run = train(config, runs=tmp_path)
+    assert read_detector(run.detector_path).config.rotate_angle == angle
+    assert Config.read(run.folder / "config.yaml").rotate_angle == angle, "and it goes on so when it is resumed"
 
 
 def test_an_image_that_goes_away_meanwhile_costs_nothing(tiny_config, tmp_path, monkeypatch, fabric_folder):

@@ -18,6 +18,7 @@ from ssim_ae.detection.thresholds import estimate, few_images_notes, promised
 from ssim_ae.errors import InputError
 
 FOLDS = 5
+MOST_LEARNED = 200  # images that were learned from: more tell no more about how scores spread
 GIVEN = "given"  # the estimator, where there was none
 Image = TypeVar("Image")  # a path or a hash
 
@@ -30,22 +31,25 @@ class Calibration(NamedTuple):
     origin: dict[str, Any]
 
 
-def calibrate(detector: Detector, paths: Sequence[Path], config: Config) -> Calibration:
+def calibrate(detector: Detector, paths: Sequence[Path], config: Config, learned: Sequence[Path] = ()) -> Calibration:
     """Estimate thresholds as `config` says from the good images at `paths`, without those that cannot be read.
 
-    Where the config gives both, and nothing else is to be learned from them, no image is looked at.
+    Of those that were `learned` from, `repair` takes what is usual, and how scores spread: shown damage of another kind
+    each time, it knows them hardly better than others. Where the config gives both thresholds, and nothing else is to
+    be found out, no image is looked at.
     """
     given = Thresholds(config.ssim_threshold, config.l1_threshold)
     if min(given) >= 0 and (config.method == "reference" or not paths):
         return as_given(given)
-    maps = list(_residuals(detector, paths))
-    usual = None
+    maps, known, usual = list(_residuals(detector, paths)), list[Residuals](), None
     if config.method == "repair" and maps:
-        usual, maps = Usual.of(maps), cross_fitted(maps)
+        known = list(_residuals(detector, _evenly(learned, MOST_LEARNED)))
+        usual, both = Usual.of(maps + known), cross_fitted(maps + known)
+        maps, known = both[: len(maps)], both[len(maps) :]
     if min(given) >= 0:
         return as_given(given, usual)
-    thresholds = estimate(maps, config)
-    told = promised(len(maps), config)
+    thresholds = estimate(maps, config, known)
+    told = promised(len(maps), config, len(known))
     origin = {
         "estimator": config.threshold,
         "false_alarm_rate": config.false_alarm_rate,
@@ -54,10 +58,11 @@ def calibrate(detector: Detector, paths: Sequence[Path], config: Config) -> Cali
         "min_area": config.min_area,
         "given": given._asdict(),
         "good_images": len(maps),
+        "learned_images": len(known),
         "promise": told._asdict() if told else None,
-        "false_alarms": false_alarms(maps, config),
+        "false_alarms": false_alarms(maps, config, known),
     }
-    for text in few_images_notes(maps, config):
+    for text in few_images_notes(maps, config, len(known)):
         note(text)
     return Calibration(thresholds, usual, origin)
 
@@ -84,9 +89,15 @@ def _residuals(detector: Detector, paths: Sequence[Path]) -> Iterator[Residuals]
                 yield found
 
 
+def _evenly(paths: Sequence[Path], most: int) -> Sequence[Path]:
+    return [paths[index] for index in np.linspace(0, len(paths) - 1, min(most, len(paths))).astype(int)]
+
+
 def in_words(origin: Mapping[str, Any]) -> str:
     """Say what the limit rests on, of a calibration's `origin`."""
     words = f"{origin['estimator']} on {origin['good_images']} good images"
+    if learned := origin.get("learned_images"):
+        words += f", and the spread of {learned} it learned from"
     if told := origin.get("promise"):
         rate, low, high = (100 * told[name] for name in Promise._fields)
         words += f", promises {rate:.2g} % false alarms (90 % interval {low:.2g}-{high:.2g} %)"
@@ -95,21 +106,25 @@ def in_words(origin: Mapping[str, Any]) -> str:
     return words
 
 
-def false_alarms(maps: Sequence[Residuals], config: Config, folds: int = FOLDS) -> float | None:
+def false_alarms(maps: Sequence[Residuals], config: Config, learned: Sequence[Residuals] = ()) -> float | None:
     """Return the share of good images called defective by thresholds estimated without them; None below 2 images."""
     if len(maps) < 2:
         return None
     order = np.random.default_rng([config.seed, 5]).permutation(len(maps))
     alarms = 0
-    for fold in np.array_split(order, min(folds, len(maps))):
+    for fold in np.array_split(order, min(FOLDS, len(maps))):
         left_out = set(fold.tolist())
-        thresholds = estimate([maps[i] for i in order if i not in left_out], config)
+        thresholds = estimate([maps[i] for i in order if i not in left_out], config, learned)
         for index in fold:
             opened = anomaly_map(maps[index], thresholds, method=config.method, min_area=config.smallest_region)
             alarms += bool(opened.max() > 1)
     return alarms / len(maps)
 
 
-def threshold_images(held_out: Sequence[Image], trained: Sequence[Image]) -> Sequence[Image]:
-    """Return the images that set thresholds: the held-out ones; without any the last fifth, as in the reference."""
-    return held_out or trained[-max(1, len(trained) // 5) :]
+def threshold_images(held_out: Sequence[Image], trained: Sequence[Image]) -> tuple[Sequence[Image], Sequence[Image]]:
+    """Return the images that set thresholds, and those beside them that were learned from.
+
+    They are the held-out ones; without any the last fifth, as in the reference.
+    """
+    fifth = max(1, len(trained) // 5)
+    return (held_out, trained) if held_out else (trained[-fifth:], trained[:-fifth])

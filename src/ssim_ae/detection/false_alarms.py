@@ -4,6 +4,9 @@ A score is the highest of many values, and such maxima follow Gumbel's law (Gumb
 where they differ by factors their logarithms do, which is Fréchet's law. Its two numbers come from two quantiles of the
 scores, so that one spoilt image among the good ones does not move the limit far. How much further out the limit must
 lie because the scores are few is drawn: of Gumbel's law, it is the same for all scores.
+
+Images that a network has learned from tell how scores spread, but not where they lie: theirs are moved to the median of
+the others.
 """
 
 from functools import cache
@@ -17,6 +20,7 @@ FEWEST, ENOUGH = 10, 2_000  # fewer scores do not move the limit further out, bu
 FARTHEST = 1e6  # scales of the law, from its location to a limit
 SURE = 0.9  # of the interval around a promise
 LEAST = 1e-12  # of a score that has a logarithm
+NONE = np.zeros(0)
 
 
 class Promise(NamedTuple):
@@ -27,20 +31,21 @@ class Promise(NamedTuple):
     high: float
 
 
-def limit(scores: np.ndarray, rate: float, *, by_factors: bool = False) -> float:
+def limit(scores: np.ndarray, rate: float, *, learned: np.ndarray = NONE, by_factors: bool = False) -> float:
     """Return the limit that one more score after (N,) exceeds with the probability `rate`, or `promise`; N >= 2.
 
-    `by_factors`: the scores differ by factors rather than by differences.
+    `learned` (M,): scores of images that were learned from. `by_factors`: scores differ by factors, not differences.
     """
     if by_factors:
-        return float(np.exp(limit(np.log(np.maximum(scores, LEAST)), rate)))
-    location, scale = (float(number) for number in _fitted(scores))
-    return location + scale * _reach(len(scores), rate)
+        scores, learned = (np.log(np.maximum(values, LEAST)) for values in (scores, learned))
+        return float(np.exp(limit(scores, rate, learned=learned)))
+    location, scale = (float(number) for number in _fitted(scores, learned))
+    return location + scale * _reach(len(scores), len(learned), rate)
 
 
-def promise(count: int, rate: float) -> Promise:
-    """Return what `limit` from `count` scores promises."""
-    shares = _exceeded(*_drawn(min(count, ENOUGH)), _reach(count, rate))
+def promise(count: int, rate: float, *, learned: int = 0) -> Promise:
+    """Return what `limit` from `count` scores, and so many `learned` ones, promises."""
+    shares = _exceeded(*_drawn(min(count, ENOUGH), min(learned, ENOUGH)), _reach(count, learned, rate))
     low, high = np.quantile(shares, [(1 - SURE) / 2, (1 + SURE) / 2])
     return Promise(float(shares.mean()), float(low), float(high))
 
@@ -51,8 +56,11 @@ def promise_of_highest(count: int) -> Promise:
     return Promise(1 / (count + 1), low, high)
 
 
-def _fitted(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(..., N) -> location and scale (...) of the law with the same two quantiles."""
+def _fitted(scores: np.ndarray, learned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(..., N) and (..., M) -> location and scale (...) of the law with the same two quantiles."""
+    if learned.shape[-1]:
+        apart = np.median(scores, axis=-1, keepdims=True) - np.median(learned, axis=-1, keepdims=True)
+        scores = np.concatenate([scores, learned + apart], axis=-1)
     low, high = np.quantile(scores, [LOW, HIGH], axis=-1)
     scale = (high - low) / (_quantile(HIGH) - _quantile(LOW))
     return low - scale * _quantile(LOW), scale
@@ -63,16 +71,17 @@ def _quantile(share: float) -> float:
 
 
 @cache
-def _drawn(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Location and scale fitted to each of many sets of `count` scores of the law with location 0 and scale 1."""
-    sets = min(MOST_DRAWN, DRAWN // count)
-    return _fitted(np.random.default_rng(0).gumbel(size=(sets, count)))
+def _drawn(count: int, learned: int) -> tuple[np.ndarray, np.ndarray]:
+    """Location and scale fitted to each of many sets of scores of the law with location 0 and scale 1."""
+    sets = min(MOST_DRAWN, DRAWN // (count + learned))
+    drawn = np.random.default_rng(0).gumbel(size=(sets, count + learned))
+    return _fitted(drawn[:, :count], drawn[:, count:])
 
 
 @cache
-def _reach(count: int, rate: float) -> float:
+def _reach(count: int, learned: int, rate: float) -> float:
     """How many scales from its location the limit lies, for the expected rate."""
-    drawn = _drawn(min(max(count, FEWEST), ENOUGH))
+    drawn = _drawn(min(max(count, FEWEST - learned), ENOUGH), min(learned, ENOUGH))
     low, high = 0.0, FARTHEST
     while high - low > 1e-6 * high:
         middle = (low + high) / 2

@@ -108,6 +108,6 @@ def _good_images(config: Config, *, needed: bool) -> tuple[Path, ...]:
 
 def _estimated(file: DetectorFile, good: Sequence[Path]) -> Calibration:
     detector = Detector.of(file._replace(thresholds=Thresholds(1, 1)))
-    calibration = calibrate(detector, threshold_images([], good), file.config)
+    calibration = calibrate(detector, threshold_images([], good)[0], file.config)
     note("thresholds come from images it learned from (none held out): expect more false alarms on new ones")
     return calibration

@@ -20,6 +20,7 @@ class Origin(_Checked):
 
     estimator: str
     good_images: NonNegativeInt
+    learned_images: NonNegativeInt = 0
     promise: PromisedRate | None = None
     false_alarms: FiniteFloat | None = None
 

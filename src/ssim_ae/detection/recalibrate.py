@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ssim_ae.console import note
 from ssim_ae.detection.calibrate import GIVEN, Calibration, calibrate, threshold_images
@@ -12,6 +12,13 @@ from ssim_ae.errors import InputError
 from ssim_ae.images.folders import content_hash, find_dataset
 
 ESTIMATED = {"ssim_threshold": -1.0, "l1_threshold": -1.0}  # unless they are given now
+
+
+class KnownImages(NamedTuple):
+    """Good images that a detector has not learned from, and some that it has."""
+
+    held_out: list[Path]
+    learned: list[Path]
 
 
 def recalibrate(
@@ -30,37 +37,42 @@ def recalibrate(
     target = output or source.with_name(f"{source.stem}-{GIVEN if given else config.threshold}.safetensors")
     if target.exists():
         raise InputError(f"{target}: exists already; name another file with --output")
-    paths = [] if given else _good_images(file, source, folder)
-    calibration = calibrate(Detector.of(file), paths, config)
+    paths, learned = KnownImages([], []) if given else _good_images(file, source, folder)
+    calibration = calibrate(Detector.of(file), paths, config, learned)
     provenance = file.provenance | {"thresholds": calibration.origin}
     usual = calibration.usual or file.usual
     write_detector(target, DetectorFile(config, calibration.thresholds, weights, provenance, usual))
     return target, calibration
 
 
-def _good_images(file: DetectorFile, source: Path, folder: Path | None) -> list[Path]:
-    return _unseen_images(file, folder) if folder else held_out_images(file, source)
+def _good_images(file: DetectorFile, source: Path, folder: Path | None) -> KnownImages:
+    return _unseen_images(file, folder) if folder else known_images(file, source)
 
 
-def _unseen_images(file: DetectorFile, folder: Path) -> list[Path]:
-    good = find_dataset(folder).good
-    learned = set(file.provenance["trained_images"])
-    unseen = [path for path in good if content_hash(path) not in learned]
-    if len(unseen) < len(good):
-        note(f"{len(good) - len(unseen)} images left out: the detector has learned from them")
+def _unseen_images(file: DetectorFile, folder: Path) -> KnownImages:
+    """Return the images of a folder that a detector has not learned from, and those it has."""
+    trained = set(file.provenance["trained_images"])
+    hashes = {path: content_hash(path) for path in find_dataset(folder).good}
+    unseen, learned = ([path for path in hashes if (hashes[path] in trained) is known] for known in (False, True))
+    if learned:
+        note(f"{len(learned)} images do not set thresholds: the detector has learned from them")
     if not unseen:
         raise InputError(f"{folder}: the detector has learned from every image there")
-    return unseen
+    return KnownImages(unseen, learned)
 
 
-def held_out_images(file: DetectorFile, source: Path) -> list[Path]:
-    """Return the good images that were held out of a detector's training. InputError where they are gone."""
+def known_images(file: DetectorFile, source: Path) -> KnownImages:
+    """Return the good images held out of a detector's training, and those beside them that it learned from.
+
+    InputError where the former are gone.
+    """
     held_out, trained = (file.provenance.get(key, []) for key in ("held_out_images", "trained_images"))
-    wanted = set(threshold_images(held_out, trained))
-    if not file.config.dataset_path or not wanted:
+    wanted = [set(hashes) for hashes in threshold_images(held_out, trained)]
+    if not file.config.dataset_path or not wanted[0]:
         raise InputError(f"{source}: does not know of held-out images; name a folder of good images")
     good = find_dataset(file.config.dataset_path, img_suffix=file.config.img_suffix).good
-    found = [path for path in good if content_hash(path) in wanted]
+    hashes = {path: content_hash(path) for path in good}
+    found, learned = ([path for path in good if hashes[path] in group] for group in wanted)
     if not found:
         raise InputError(f"{source}: its held-out images are gone; name a folder of good images")
-    return found
+    return KnownImages(found, learned)

@@ -18,9 +18,10 @@ FEW_WINDOWS, FEW_IMAGES = 10, 20  # fewer are worth a warning
 JUST_ABOVE = 1 + 1e-5  # the largest held-out score must not round to more than the limit
 
 
-def estimate(held_out: Sequence[Residuals], config: Config) -> Thresholds:
+def estimate(held_out: Sequence[Residuals], config: Config, learned: Sequence[Residuals] = ()) -> Thresholds:
     """Return the thresholds for `config.threshold`; a threshold >= 0 in the config overrides its estimate.
 
+    `learned`: of images that were learned from; `false_alarm_rate` looks at how their scores spread.
     InputError without held-out images, unless both thresholds are given, and where all is background.
     """
     given = Thresholds(config.ssim_threshold, config.l1_threshold)
@@ -33,7 +34,7 @@ def estimate(held_out: Sequence[Residuals], config: Config) -> Thresholds:
     if config.threshold == "percent":
         estimated = percentiles(held_out, config.percent)
     else:
-        estimated = _balanced(held_out, config, given)
+        estimated = _balanced(held_out, config, learned, given)
     return Thresholds(*(fixed if fixed >= 0 else found for fixed, found in zip(given, estimated, strict=True)))
 
 
@@ -50,16 +51,18 @@ def mean_and_deviations(scores: np.ndarray, k_sigma: float) -> float:
     return float(scores.mean() + k_sigma * scores.std(ddof=1) * sqrt(1 + 1 / len(scores)))
 
 
-def promised(images: int, config: Config) -> Promise | None:
+def promised(images: int, config: Config, learned: int = 0) -> Promise | None:
     """Return what an estimate from so many images promises of new good ones, if it promises anything."""
     if not images or max(config.ssim_threshold, config.l1_threshold) >= 0:
         return None
     if config.threshold == "max" or (config.threshold == "false_alarm_rate" and images == 1):
         return promise_of_highest(images)
-    return promise(images, config.false_alarm_rate) if config.threshold == "false_alarm_rate" else None
+    if config.threshold != "false_alarm_rate":
+        return None
+    return promise(images, config.false_alarm_rate, learned=learned)
 
 
-def few_images_notes(held_out: Sequence[Residuals], config: Config) -> Iterator[str]:
+def few_images_notes(held_out: Sequence[Residuals], config: Config, learned: int = 0) -> Iterator[str]:
     """Yield warnings where the held-out images are too few for what is asked of them."""
     windows = sum(maps.ssim.size for maps in held_out) / 11**2  # neighbouring px share their SSIM window
     above = windows * (100 - config.percent) / 100
@@ -69,28 +72,37 @@ def few_images_notes(held_out: Sequence[Residuals], config: Config) -> Iterator[
             f"it rests on about {above:.0f} independent windows; lower percent or hold out more"
         )
     if len(held_out) < FEW_IMAGES:
-        told = promised(len(held_out), config)
+        told = promised(len(held_out), config, learned)
         rates = f": up to {100 * told.high:.1f} % of new good images may be called defective" if told else ""
         yield f"thresholds rest on {len(held_out)} good images{rates}; more good images make them surer"
 
 
-def _balanced(held_out: Sequence[Residuals], config: Config, given: Thresholds) -> Thresholds:
+def _balanced(
+    held_out: Sequence[Residuals], config: Config, learned: Sequence[Residuals], given: Thresholds
+) -> Thresholds:
     """Estimate both; one that is given takes its residual out of the search for the other."""
-    ssim = _limit(held_out, Thresholds(1, inf), config) if given.ssim < 0 else inf
-    l1 = _limit(held_out, Thresholds(inf, 1), config) if given.l1 < 0 else inf
-    together = _limit(held_out, Thresholds(ssim, l1), config)
+    ssim = _limit(held_out, Thresholds(1, inf), config, learned) if given.ssim < 0 else inf
+    l1 = _limit(held_out, Thresholds(inf, 1), config, learned) if given.l1 < 0 else inf
+    together = _limit(held_out, Thresholds(ssim, l1), config, learned)
     return Thresholds(ssim * together, l1 * together)
 
 
-def _limit(held_out: Sequence[Residuals], thresholds: Thresholds, config: Config) -> float:
+def _limit(
+    held_out: Sequence[Residuals], thresholds: Thresholds, config: Config, learned: Sequence[Residuals]
+) -> float:
     """Return the value of the anomaly maps under `thresholds` that the estimator makes the limit."""
     maps = [anomaly_map(maps, thresholds, method=config.method) for maps in held_out]
     if config.threshold == "max_area":  # the paper's rule (Bergmann et al. 2018, section 4.2)
         return max(float(level_of_area(opened, config.min_area)) for opened in maps) * JUST_ABOVE
-    scores = np.array([opened.max() for opened in maps], np.float64)
+    scores = _scores(maps)
     if config.threshold == "max" or len(scores) == 1:
         return float(scores.max()) * JUST_ABOVE
     if config.threshold == "k_sigma":
         return mean_and_deviations(scores, config.k_sigma)
+    spread = _scores([anomaly_map(maps, thresholds, method=config.method) for maps in learned])
     by_factors = config.method == "repair"  # for its residuals are multiples of what is usual
-    return limit(scores, config.false_alarm_rate, by_factors=by_factors) * JUST_ABOVE
+    return limit(scores, config.false_alarm_rate, learned=spread, by_factors=by_factors) * JUST_ABOVE
+
+
+def _scores(maps: Sequence[np.ndarray]) -> np.ndarray:
+    return np.array([opened.max() for opened in maps], np.float64)

@@ -12,7 +12,7 @@ import numpy as np
 from ssim_ae.console import note
 from ssim_ae.detection.detector import Detector, detector_path
 from ssim_ae.detection.detector_file import DetectorFile, read_detector, weights_in
-from ssim_ae.detection.recalibrate import held_out_images
+from ssim_ae.detection.recalibrate import KnownImages, known_images
 from ssim_ae.errors import InputError
 from ssim_ae.export.form import SMALLEST_OPSET, Form
 from ssim_ae.export.parity import Inspect, Parity, parity
@@ -53,11 +53,12 @@ def export(detector: Path, output: Path | None = None, form: Form | None = None)
 
         write_air(target, file, batch_size=form.batch_size or 1)
         return Export(target, form)
-    held_out, images = _held_out(file, source)
+    known = _known(file, source)
+    images = _compared_on(known.held_out, file)
     trainer = "torch" if find_spec("torch") else "onnxruntime"
     with scratch_folder(target.parent) as scratch:
         written = scratch / target.name
-        inspect = _write(written, file, form, held_out, images)
+        inspect = _write(written, file, form, known, images)
         found = own = parity(Detector.of(file, runtime=trainer, device_target="CPU"), inspect, images)
         if form.precision != "fp32":
             own = parity(Detector.load(written, device_target="CPU"), inspect, images)
@@ -75,9 +76,7 @@ def _agrees(precision: str, trainers: Parity, own: Parity) -> bool:
     return own.holds and trainers.agrees
 
 
-def _write(
-    target: Path, file: DetectorFile, form: Form, held_out: Sequence[Path], images: Sequence[np.ndarray]
-) -> Inspect:
+def _write(target: Path, file: DetectorFile, form: Form, known: KnownImages, images: Sequence[np.ndarray]) -> Inspect:
     """Write the file; return what asks it."""
     if form.format == "onnx":
         from ssim_ae.export import onnx_files
@@ -92,9 +91,9 @@ def _write(
     from ssim_ae.export import openvino_files
 
     if form.precision == "int8":
-        if not held_out:
+        if not known.held_out:
             raise InputError("precision int8: its ranges come from the held-out good images, and these are gone")
-        model, file = openvino_files.quantised(file, held_out)
+        model, file = openvino_files.quantised(file, *known)
     else:
         model = openvino_files.network(file, form.precision, form.batch_size)
     if form.graph == "inspection":
@@ -114,12 +113,18 @@ def _export_om(source: Path, file: DetectorFile, target: Path, form: Form) -> Ex
     return exported._replace(path=target, form=form)
 
 
-def _held_out(file: DetectorFile, source: Path) -> tuple[list[Path], list[np.ndarray]]:
-    """Return the held-out good images, and some of them read; none and drawn ones where they are gone."""
+def _known(file: DetectorFile, source: Path) -> KnownImages:
+    """Return the good images that a detector knows; none where the held-out ones are gone."""
     try:
-        paths = held_out_images(file, source)
+        return known_images(file, source)
     except InputError:
-        note("its held-out images are gone: compared on drawn ones")
-        drawn = [fabric.draw("twill", size=file.config.im_resize, seed=seed)[0] for seed in range(COMPARED)]
-        return [], [image[:, :, :1] if file.config.grayscale else image for image in drawn]
-    return paths, [read(path, grayscale=file.config.grayscale) for path in paths[:COMPARED]]
+        return KnownImages([], [])
+
+
+def _compared_on(held_out: Sequence[Path], file: DetectorFile) -> list[np.ndarray]:
+    """Return some of the held-out good images, read, or drawn ones where there are none."""
+    if held_out:
+        return [read(path, grayscale=file.config.grayscale) for path in held_out[:COMPARED]]
+    note("its held-out images are gone: compared on drawn ones")
+    drawn = [fabric.draw("twill", size=file.config.im_resize, seed=seed)[0] for seed in range(COMPARED)]
+    return [image[:, :, :1] if file.config.grayscale else image for image in drawn]

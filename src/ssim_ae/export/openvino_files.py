@@ -38,10 +38,12 @@ def network(file: DetectorFile, precision: str, batch_size: int | None = None) -
         return openvino.Core().read_model(Path(folder) / "half.xml")
 
 
-def quantised(file: DetectorFile, held_out: Sequence[Path]) -> tuple[openvino.Model, DetectorFile]:
+def quantised(
+    file: DetectorFile, held_out: Sequence[Path], learned: Sequence[Path]
+) -> tuple[openvino.Model, DetectorFile]:
     """Return the network in 8 bits, and the detector file with the thresholds that belong to it.
 
-    Both the ranges of its values and the thresholds come from the held-out good images.
+    The ranges of its values come from the held-out good images, the thresholds from the same as before.
     """
     import nncf
 
@@ -59,7 +61,7 @@ def quantised(file: DetectorFile, held_out: Sequence[Path]) -> tuple[openvino.Mo
             subset_size=len(held_out),
         )
     detector = Detector(config, file.thresholds, OpenVinoRuntime(model))
-    calibration = calibrate(detector, held_out, config)
+    calibration = calibrate(detector, held_out, config, learned)
     provenance = file.provenance | {"thresholds": calibration.origin}
     return model, file._replace(thresholds=calibration.thresholds, usual=calibration.usual, provenance=provenance)
 

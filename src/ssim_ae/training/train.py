@@ -27,12 +27,14 @@ from ssim_ae.training.checkpoints import Position, read_checkpoint, write_checkp
 from ssim_ae.training.good_images import GoodImages, load_good_images
 from ssim_ae.training.history import draw_history, write_history
 from ssim_ae.training.loop import Engine, fit
+from ssim_ae.training.orientation import lie_at_any_angle
 from ssim_ae.training.patches import epoch_picks
 from ssim_ae.training.schedule import share_done
 from ssim_ae.training.watch import Watch
 
 CONFIG_NAME = "config.yaml"
 SHEET, SHEET_COLUMNS = 64, 8  # patches on the sheet to look at
+ANY_ANGLE, AS_THEY_LIE = 180.0, 5.0  # degrees that patches are turned by at most, where nothing else is said
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def train(
     config = _checked(config, fresh=resume is None)
     dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     good = load_good_images(dataset, config, skip_bad=skip_bad)
+    config = _with_angle(config, good.stack)
     engine = _engine(config)(config, table_of(config), good.stack, good.held_out_stack)
     try:
         return _run(engine, config, dataset, good, Path(runs), Path(resume) if resume is not None else None)
@@ -93,6 +96,16 @@ def _checked(config: Config, *, fresh: bool) -> Config:
     if fresh and config.aug_dir and Path(config.aug_dir).exists() and any(Path(config.aug_dir).iterdir()):
         raise InputError(f"{config.aug_dir}: aug_dir is not empty; nothing in it is overwritten")
     return config.replace(dataset_path=str(Path(config.dataset_path).resolve()))
+
+
+def _with_angle(config: Config, images: np.ndarray) -> Config:
+    """Find out how far to turn patches, where the config does not say."""
+    if config.rotate_angle >= 0:
+        return config
+    if not lie_at_any_angle(images):
+        return config.replace(rotate_angle=AS_THEY_LIE)
+    note("good parts lie at any angle: it learns from them turned by any")
+    return config.replace(rotate_angle=ANY_ANGLE)
 
 
 def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, runs: Path, resumed: Path | None) -> Run:
@@ -150,7 +163,8 @@ def _write_calibrated(
 ) -> None:
     """Write the detector file, with thresholds of what the engine makes of the held-out images."""
     detector = Detector(config, Thresholds(1, 1), engine.runtime())
-    calibration = calibrate(detector, threshold_images(good.held_out, good.trained), config)
+    held_out, learned = threshold_images(good.held_out, good.trained)
+    calibration = calibrate(detector, held_out, config, learned)
     provenance = provenance | {"thresholds": calibration.origin}
     file = DetectorFile(config, calibration.thresholds, engine.weights(), provenance, calibration.usual)
     write_detector(folder / DETECTOR_NAME, file)

@@ -2,8 +2,9 @@
 
 A score is the highest of many values, and such maxima follow Gumbel's law (Gumbel 1958, "Statistics of Extremes"), or
 where they differ by factors their logarithms do, which is Fréchet's law. Its two numbers come from two quantiles of the
-scores, so that one spoilt image among the good ones does not move the limit far. How much further out the limit must
-lie because the scores are few is drawn: of Gumbel's law, it is the same for all scores.
+scores, so that a few spoilt images among the good ones do not move the limit far; the upper of them lies the further
+out the more scores there are, for there the law is only nearly theirs. How much further out the limit must lie because
+the scores are few is drawn: of Gumbel's law, it is the same for all scores.
 
 Images that a network has learned from tell how scores spread, but not where they lie: theirs are moved to the median of
 the others.
@@ -14,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-LOW, HIGH = 0.1, 0.9  # the quantiles
+LOW, HIGH = 0.1, 0.9  # the quantiles, where there are few scores ...
+BEYOND = 4  # ... and where there are more, so many lie beyond the upper one
 DRAWN, MOST_DRAWN = 2_000_000, 20_000  # scores and sets of scores
 FEWEST, ENOUGH = 10, 2_000  # fewer scores do not move the limit further out, but break the promise; more do not move it
 FARTHEST = 1e6  # scales of the law, from its location to a limit
@@ -39,13 +41,15 @@ def limit(scores: np.ndarray, rate: float, *, learned: np.ndarray = NONE, by_fac
     if by_factors:
         scores, learned = (np.log(np.maximum(values, LEAST)) for values in (scores, learned))
         return float(np.exp(limit(scores, rate, learned=learned)))
-    location, scale = (float(number) for number in _fitted(scores, learned))
+    high = _high(len(scores) + len(learned), rate)
+    location, scale = (float(number) for number in _fitted(scores, learned, high))
     return location + scale * _reach(len(scores), len(learned), rate)
 
 
 def promise(count: int, rate: float, *, learned: int = 0) -> Promise:
     """Return what `limit` from `count` scores, and so many `learned` ones, promises."""
-    shares = _exceeded(*_drawn(min(count, ENOUGH), min(learned, ENOUGH)), _reach(count, learned, rate))
+    drawn = _drawn(min(count, ENOUGH), min(learned, ENOUGH), _high(count + learned, rate))
+    shares = _exceeded(*drawn, _reach(count, learned, rate))
     low, high = np.quantile(shares, [(1 - SURE) / 2, (1 + SURE) / 2])
     return Promise(float(shares.mean()), float(low), float(high))
 
@@ -56,13 +60,18 @@ def promise_of_highest(count: int) -> Promise:
     return Promise(1 / (count + 1), low, high)
 
 
-def _fitted(scores: np.ndarray, learned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(..., N) and (..., M) -> location and scale (...) of the law with the same two quantiles."""
+def _high(count: int, rate: float) -> float:
+    """Return the upper quantile for so many scores: no further out than the limit."""
+    return min(1 - rate, max(HIGH, 1 - BEYOND / count))
+
+
+def _fitted(scores: np.ndarray, learned: np.ndarray, upper: float) -> tuple[np.ndarray, np.ndarray]:
+    """(..., N) and (..., M) -> location and scale (...) of the law with the same two quantiles, LOW and `upper`."""
     if learned.shape[-1]:
         apart = np.median(scores, axis=-1, keepdims=True) - np.median(learned, axis=-1, keepdims=True)
         scores = np.concatenate([scores, learned + apart], axis=-1)
-    low, high = np.quantile(scores, [LOW, HIGH], axis=-1)
-    scale = (high - low) / (_quantile(HIGH) - _quantile(LOW))
+    low, high = np.quantile(scores, [LOW, upper], axis=-1)
+    scale = (high - low) / (_quantile(upper) - _quantile(LOW))
     return low - scale * _quantile(LOW), scale
 
 
@@ -71,17 +80,18 @@ def _quantile(share: float) -> float:
 
 
 @cache
-def _drawn(count: int, learned: int) -> tuple[np.ndarray, np.ndarray]:
+def _drawn(count: int, learned: int, upper: float) -> tuple[np.ndarray, np.ndarray]:
     """Location and scale fitted to each of many sets of scores of the law with location 0 and scale 1."""
     sets = min(MOST_DRAWN, DRAWN // (count + learned))
     drawn = np.random.default_rng(0).gumbel(size=(sets, count + learned))
-    return _fitted(drawn[:, :count], drawn[:, count:])
+    return _fitted(drawn[:, :count], drawn[:, count:], upper)
 
 
 @cache
 def _reach(count: int, learned: int, rate: float) -> float:
     """How many scales from its location the limit lies, for the expected rate."""
-    drawn = _drawn(min(max(count, FEWEST - learned), ENOUGH), min(learned, ENOUGH))
+    upper = _high(count + learned, rate)
+    drawn = _drawn(min(max(count, FEWEST - learned), ENOUGH), min(learned, ENOUGH), upper)
     low, high = 0.0, FARTHEST
     while high - low > 1e-6 * high:
         middle = (low + high) / 2

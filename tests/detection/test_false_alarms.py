@@ -52,8 +52,9 @@ def test_on_other_laws_it_is_kept(other):
     assert met(law(other), 40, 0.01).mean() < 0.012
 
 
-def test_one_spoilt_image_moves_the_limit_little():
-    scores = np.random.default_rng(3).gumbel(0.6, 0.1, 30)
+@pytest.mark.parametrize("count", [30, 200])
+def test_one_spoilt_image_moves_the_limit_little(count):
+    scores = np.random.default_rng(3).gumbel(0.6, 0.1, count)
     spoilt = scores.copy()
     spoilt[0] = 10
     assert limit(spoilt, 0.01) < 1.15 * limit(scores, 0.01)
@@ -102,3 +103,16 @@ def test_learned_scores_that_differ_by_factors_are_moved_by_one():
 def test_a_few_scores_and_many_learned_ones_keep_the_promise():
     assert promise(3, 0.01, learned=7).rate == pytest.approx(0.01, rel=1e-3)
     assert promise(3, 0.01, learned=2).rate > 0.015
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.2])
+def test_of_many_scores_with_a_heavier_tail_it_is_kept(rate):
+    """One in twenty-five stands out, as the odd part does: few scores cannot know, two hundred do."""
+    usual, odd = stats.gumbel_r(0.6, 0.1), stats.gumbel_r(1.5, 0.1)
+    rng = np.random.default_rng(7)
+    shares = []
+    for _ in range(1000):
+        scores = np.where(rng.random(200) < 0.04, odd.rvs(200, random_state=rng), usual.rvs(200, random_state=rng))
+        above = limit(scores, rate)
+        shares.append(0.96 * usual.sf(above) + 0.04 * odd.sf(above))
+    assert np.mean(shares) == pytest.approx(rate, rel=0.3)

@@ -48,6 +48,18 @@ def test_false_alarm_rate_puts_it_where_new_scores_seldom_are(held_out):
     assert limit(seldom, 0.01) == pytest.approx(1, abs=1e-4)
 
 
+def test_images_that_were_learned_from_tell_how_far_scores_spread(held_out, rng):
+    config = Config(method="repair")
+    alike = [held_out[0]] * 50
+    spread = [maps._replace(l1=maps.l1 * by) for maps, by in zip(alike, rng.uniform(0.2, 1, 50), strict=True)]
+    narrow, wide = (estimate(held_out, config, learned) for learned in (alike, spread))
+    assert narrow.l1 / narrow.ssim < 0.8 * wide.l1 / wide.ssim, "each residual has a limit of its own"
+    without = estimate(held_out, config)
+    assert narrow.ssim + narrow.l1 < without.ssim + without.l1 < wide.ssim + wide.l1
+    highest = config.replace(threshold="max")
+    assert estimate(held_out, highest, spread) == estimate(held_out, highest)
+
+
 @pytest.mark.parametrize("threshold", ["false_alarm_rate", "max", "k_sigma"])
 def test_of_one_image_the_score_is_the_limit(held_out, threshold):
     config = Config(threshold=threshold)

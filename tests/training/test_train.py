@@ -12,6 +12,7 @@ from PIL import Image
 
 from ssim_ae import Config, Detector, InputError, train
 from ssim_ae.detection.calibrate import in_words
+from ssim_ae.detection.coarse_residuals import Usual
 from ssim_ae.detection.detector_file import read_detector
 from ssim_ae.detection.recalibrate import recalibrate
 from ssim_ae.export.export import export
@@ -127,6 +128,8 @@ def test_thresholds_of_a_network_that_repairs_rest_on_all_good_images(tiny_confi
     again, calibration = recalibrate(run.folder, None, {"threshold": "false_alarm_rate"})
     assert read_detector(again).thresholds == pytest.approx(trained.thresholds, rel=1e-4)
     assert calibration.origin == origin
+    maps = Detector.load(run.folder).residuals_all(sorted(run.dataset.good))
+    assert np.allclose(Usual.of(maps).ssim, trained.usual.ssim, rtol=1e-2), "usual is what all have"
 
 
 @pytest.mark.parametrize(("turned", "angle"), [(True, 180), (False, 5)])

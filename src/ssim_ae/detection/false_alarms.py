@@ -2,8 +2,8 @@
 
 A score is the highest of many values, and such maxima follow Gumbel's law (Gumbel 1958, "Statistics of Extremes"), or
 where they differ by factors their logarithms do, which is Fréchet's law. Its two numbers come from two quantiles of the
-scores, so that a few spoilt images among the good ones do not move the limit far; the upper of them lies the further
-out the more scores there are, for there the law is only nearly theirs. How much further out the limit must lie because
+scores, so that one spoilt image among the good ones does not move the limit far; the upper of them lies the further out
+the more scores there are, for out there the law is only nearly theirs. How much further out the limit must lie because
 the scores are few is drawn: of Gumbel's law, it is the same for all scores.
 
 Images that a network has learned from tell how scores spread, but not where they lie: theirs are moved to the median of

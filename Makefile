@@ -28,7 +28,7 @@ campaign: $(VENV)/ready
 
 release: $(VENV)/ready
 	$(INSTALL) --group release
-	$(RUN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip
+	$(RUN)/pip-audit --strict --requirement requirements.lock --require-hashes --disable-pip
 	$(RUN)/cyclonedx-py requirements requirements.lock --output-file dist/sbom.json
 	$(RUN)/python -m hatchling build -d dist
 

@@ -48,6 +48,18 @@ def test_16_bit_gray_keeps_its_bits(tmp_path, suffix):
     assert read(path).shape == (40, 60, 3) and read(path).dtype == np.uint16
 
 
+@pytest.mark.parametrize("suffix", ["tif", "webp", "png"])
+def test_several_pages_are_refused_and_previews_are_not(tmp_path, suffix):
+    path = tmp_path / f"image.{suffix}"
+    first, second = Image.fromarray(GRADIENT).convert("RGB"), Image.fromarray(GRADIENT.T.reshape(40, 60)).convert("RGB")
+    first.save(path, save_all=True, append_images=[second], lossless=True)
+    with pytest.raises(InputError, match="several pages in one file; save each as an image of its own"):
+        read(path)
+    if suffix == "tif":
+        first.save(path, save_all=True, append_images=[second.resize((15, 10))])
+        assert np.array_equal(read(path)[:, :, 0], GRADIENT)
+
+
 def test_exif_orientation_is_respected(tmp_path):
     path = tmp_path / "image.jpg"
     exif = Image.Exif()

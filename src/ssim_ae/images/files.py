@@ -41,7 +41,7 @@ def read(path: Path, *, grayscale: bool = False) -> np.ndarray:
 def decode(file: BinaryIO, name: str, *, grayscale: bool = False, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Return the image, upright, as (H, W, C): C = 1 if `grayscale`, else 3 in RGB order.
 
-    uint8 in [0, 255]; 16-bit gray files give uint16. Alpha is dropped, and all but the first of several pages.
+    uint8 in [0, 255]; 16-bit gray files give uint16. Alpha is dropped, and the previews that a file may hold.
     Raises InputError, one line with the name.
     """
     try:
@@ -53,6 +53,8 @@ def decode(file: BinaryIO, name: str, *, grayscale: bool = False, max_pixels: in
                 raise InputError(f"{name}: {width} x {height} px, a side of more than {MAX_SIDE:,} px")
             if image.format in ("JPEG", "MPO") and _scans(file) > MAX_SCANS:
                 raise InputError(f"{name}: a JPEG of more than {MAX_SCANS} scans, each of which costs a decoding")
+            if image.format not in ("JPEG", "MPO") and _has_another_page(image):
+                raise InputError(f"{name}: several pages in one file; save each as an image of its own")
             array = _array(ImageOps.exif_transpose(image), name, grayscale=grayscale)
             inverted = array.dtype == np.uint16 and getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
             return 65_535 - array if inverted else array
@@ -99,6 +101,18 @@ def _array(file: Image.Image, name: str, *, grayscale: bool) -> np.ndarray:
         file = file.convert("RGBA")
     array = np.asarray(file.convert("L" if grayscale else "RGB"))
     return array[:, :, None] if grayscale else array
+
+
+def _has_another_page(image: Image.Image) -> bool:
+    """Whether an image as large follows in the same file: a smaller one is a preview."""
+    size = image.size
+    try:
+        image.seek(1)
+    except EOFError:
+        return False
+    another = image.size == size
+    image.seek(0)
+    return another
 
 
 def _scans(file: BinaryIO) -> int:

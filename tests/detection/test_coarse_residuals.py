@@ -55,8 +55,17 @@ def good_images(rng, count):
     return [Residuals(m, m / 4, np.ones((SIZE, SIZE), bool)) for m in ssim]
 
 
+def test_usual_is_what_most_good_images_do_not_exceed(rng):
+    good = [
+        Residuals(*np.broadcast_to(np.float32(level), (2, SIZE, SIZE)), np.ones((SIZE, SIZE), bool))
+        for level in rng.normal(3, 0.5, 500)
+    ]
+    assert Usual.of(good).l1 == pytest.approx(np.full((GRID, GRID), 4), rel=0.05)
+    assert Usual.of(good[:1]).l1 == pytest.approx(good[0].l1[:GRID, :GRID])
+
+
 def test_relative_to_what_is_usual_a_place_is_like_another(rng):
-    good = good_images(rng, 10)
+    good = good_images(rng, 1)
     usual = Usual.of(good)
     assert usual.ssim.shape == usual.l1.shape == (GRID, GRID) and usual.ssim.dtype == np.float32
     divisors = usual.divisors(SIZE)

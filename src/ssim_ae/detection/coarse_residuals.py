@@ -19,6 +19,7 @@ from ssim_ae.network.ssim import gaussian, ssim_residual
 EDGE = 4  # px along the border, where a network that pads with zeros reconstructs badly: taken as good
 LARGE = 256  # px: an image of this size, or larger, is looked at more coarsely
 GRID = 32  # places along each side of an image that are told apart
+DEVIATIONS = 2  # above the mean, up to which a residual is usual
 FOLDS = 5
 LEAST = 1e-6  # of a usual residual
 
@@ -42,7 +43,7 @@ def scales(size: int) -> tuple[int, int]:
 
 
 class Usual(NamedTuple):
-    """The mean residuals of good images by place, (GRID, GRID) float32."""
+    """How far the residuals of good images go by place, mean and DEVIATIONS, (GRID, GRID) float32."""
 
     ssim: np.ndarray
     l1: np.ndarray
@@ -50,8 +51,8 @@ class Usual(NamedTuple):
     @classmethod
     def of(cls, good: Iterable[Residuals]) -> Self:
         """Return those of some good images."""
-        grids = [resize(np.stack([maps.ssim, maps.l1]), GRID, GRID) for maps in good]
-        return cls(*np.mean(grids, axis=0))
+        grids = np.stack([resize(np.stack([maps.ssim, maps.l1]), GRID, GRID) for maps in good])
+        return cls(*(grids.mean(axis=0) + DEVIATIONS * grids.std(axis=0)))
 
     def divisors(self, size: int) -> np.ndarray:
         """Return what maps (S, S) of SSIM and L1 residuals are divided by, (2, S, S) float32."""

@@ -16,7 +16,7 @@ from ssim_ae.detection.coarse_residuals import Usual
 from ssim_ae.detection.detector_file import read_detector
 from ssim_ae.detection.recalibrate import recalibrate
 from ssim_ae.export.export import export
-from ssim_ae.images.files import read, write_png
+from ssim_ae.images.files import read
 from ssim_ae.images.folders import content_hash, find_dataset
 from ssim_ae.storage import alone_in
 from ssim_ae.training import loop
@@ -136,9 +136,9 @@ def test_thresholds_of_a_network_that_repairs_rest_on_all_good_images(tiny_confi
 def test_how_far_patches_are_turned_is_found_out(tiny_config, tmp_path, rng, turned, angle):
     stripes = np.arange(64)[:, None] // 4 % 2 * np.full((64, 64), 150)
     (tmp_path / "data").mkdir()
-    for number in range(40):
-        picture = (np.roll(stripes, number, axis=0) + rng.integers(0, 100, (64, 64))).astype(np.uint8)
-        write_png(tmp_path / "data" / f"{number}.png", np.rot90(picture, number % 4 * turned))
+    for number in range(60):
+        picture = Image.fromarray((np.roll(stripes, number, axis=0) + rng.integers(0, 100, (64, 64))).astype(np.uint8))
+        picture.rotate(rng.uniform(0, 360) * turned).save(tmp_path / "data" / f"{number}.png")
     config = tiny_config.replace(dataset_path=str(tmp_path / "data"), method="repair", rotate_angle=-1, epochs=1)
     run = train(config, runs=tmp_path)
     assert read_detector(run.detector_path).config.rotate_angle == angle

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ssim_ae.detection.false_alarms import limit, promise, promise_of_highest
+from ssim_ae.detection.false_alarms import _credible, limit, promise, promise_of_highest
 
 
 def met(draw, count, rate, sets=3000, *, by_factors=False):
@@ -116,3 +116,18 @@ def test_of_many_scores_with_a_heavier_tail_it_is_kept(rate):
         above = limit(scores, rate)
         shares.append(0.96 * usual.sf(above) + 0.04 * odd.sf(above))
     assert np.mean(shares) == pytest.approx(rate, rel=0.3)
+
+
+@pytest.mark.parametrize(("count", "most"), [(5, 0), (10, 1), (42, 2)])
+def test_no_more_scores_exceed_the_limit_than_the_rate_makes_credible(count, most):
+    """What is odd about images that were learned from has been learned too: by their scores there are no odd ones."""
+    scores = np.r_[np.linspace(0.5, 0.7, count - most - 1), np.linspace(2, 3, most + 1)]
+    above = limit(scores, 0.01, learned=np.linspace(0.5, 0.7, 400))
+    assert above == pytest.approx(2) and np.sum(scores > above) == most
+    assert stats.binom.sf(most, count, 0.01) < 0.05
+    assert most == 0 or stats.binom.sf(most - 1, count, 0.01) >= 0.05
+
+
+@pytest.mark.parametrize(("count", "rate"), [(5000, 0.3), (500, 0.01), (20, 0.1)])
+def test_credible_is_what_the_binomial_law_says(count, rate):
+    assert _credible(count, rate) == stats.binom.isf(0.05, count, rate)

@@ -7,21 +7,24 @@ the more scores there are, for out there the law is only nearly theirs. How much
 the scores are few is drawn: of Gumbel's law, it is the same for all scores.
 
 Images that a network has learned from tell how scores spread, but not where they lie: theirs are moved to the median of
-the others.
+the others. And whatever the law says, no more of the others may exceed the limit than the rate makes credible: what is
+odd about an image that was learned from has been learned too.
 """
 
 from functools import cache
+from math import exp, lgamma, log, log1p
 from typing import NamedTuple
 
 import numpy as np
 
 LOW, HIGH = 0.1, 0.9  # the quantiles, where there are few scores ...
-BEYOND = 4  # ... and where there are more, so many lie beyond the upper one
+BEYOND = 3  # ... and where there are more, so many lie beyond the upper one
 DRAWN, MOST_DRAWN = 2_000_000, 20_000  # scores and sets of scores
 FEWEST, ENOUGH = 10, 2_000  # fewer scores do not move the limit further out, but break the promise; more do not move it
 FARTHEST = 1e6  # scales of the law, from its location to a limit
 SURE = 0.9  # of the interval around a promise
 LEAST = 1e-12  # of a score that has a logarithm
+CREDIBLE = 0.05  # the probability of that many scores above the limit, or more
 NONE = np.zeros(0)
 
 
@@ -43,7 +46,8 @@ def limit(scores: np.ndarray, rate: float, *, learned: np.ndarray = NONE, by_fac
         return float(np.exp(limit(scores, rate, learned=learned)))
     high = _high(len(scores) + len(learned), rate)
     location, scale = (float(number) for number in _fitted(scores, learned, high))
-    return location + scale * _reach(len(scores), len(learned), rate)
+    highest = np.sort(scores)[::-1]
+    return max(location + scale * _reach(len(scores), len(learned), rate), float(highest[_credible(len(scores), rate)]))
 
 
 def promise(count: int, rate: float, *, learned: int = 0) -> Promise:
@@ -58,6 +62,16 @@ def promise_of_highest(count: int) -> Promise:
     """Return what the highest of `count` scores promises as the limit, whatever their law: it is Beta's (1, count)."""
     low, high = (1 - (1 - share) ** (1 / count) for share in ((1 - SURE) / 2, (1 + SURE) / 2))
     return Promise(1 / (count + 1), low, high)
+
+
+def _credible(count: int, rate: float) -> int:
+    """Return how many of so many scores may exceed their limit, by the binomial law; fewer than all."""
+    exceeding, fewer = 0, (1 - rate) ** count
+    while 1 - fewer >= CREDIBLE and exceeding < count - 1:
+        exceeding += 1
+        ways = lgamma(count + 1) - lgamma(exceeding + 1) - lgamma(count - exceeding + 1)
+        fewer += exp(ways + exceeding * log(rate) + (count - exceeding) * log1p(-rate))
+    return exceeding
 
 
 def _high(count: int, rate: float) -> float:

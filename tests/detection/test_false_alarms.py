@@ -94,6 +94,13 @@ def test_learned_scores_tell_the_spread_and_not_the_place():
     assert told.rate == pytest.approx(0.01, rel=1e-3) and told.high < without.high
 
 
+def test_learned_scores_are_stretched_where_the_others_lie_further_apart():
+    scores, learned = np.random.default_rng(3).gumbel(0.6, 0.1, (2, 50))
+    expected = limit(scores, 0.01, learned=learned)
+    assert limit(scores, 0.01, learned=learned / 5) == pytest.approx(expected, rel=0.05)
+    assert limit(scores, 0.01, learned=5 * learned) > 1.5 * expected, "and never shrunk"
+
+
 def test_learned_scores_that_differ_by_factors_are_moved_by_one():
     scores, learned = np.exp(np.random.default_rng(3).gumbel(0, 0.2, (2, 30)))
     expected = limit(scores, 0.01, learned=learned, by_factors=True)

@@ -6,9 +6,9 @@ scores, so that one spoilt image among the good ones does not move the limit far
 the more scores there are, for out there the law is only nearly theirs. How much further out the limit must lie because
 the scores are few is drawn: of Gumbel's law, it is the same for all scores.
 
-Images that a network has learned from tell how scores spread, but not where they lie: theirs are moved to the median of
-the others. And whatever the law says, no more of the others may exceed the limit than the rate makes credible: what is
-odd about an image that was learned from has been learned too.
+Images that a network has learned from tell the shape of it all, but what is odd about them has been learned too: their
+scores are moved to the median of the others, and stretched where the others lie further apart. And whatever the law
+says, no more of the others may exceed the limit than the rate makes credible.
 """
 
 from functools import cache
@@ -23,7 +23,7 @@ DRAWN, MOST_DRAWN = 2_000_000, 20_000  # scores and sets of scores
 FEWEST, ENOUGH = 10, 2_000  # fewer scores do not move the limit further out, but break the promise; more do not move it
 FARTHEST = 1e6  # scales of the law, from its location to a limit
 SURE = 0.9  # of the interval around a promise
-LEAST = 1e-12  # of a score that has a logarithm
+LEAST = 1e-12  # of a score that has a logarithm, and of a spread
 CREDIBLE = 0.05  # the probability of that many scores above the limit, or more
 NONE = np.zeros(0)
 
@@ -82,11 +82,18 @@ def _high(count: int, rate: float) -> float:
 def _fitted(scores: np.ndarray, learned: np.ndarray, upper: float) -> tuple[np.ndarray, np.ndarray]:
     """(..., N) and (..., M) -> location and scale (...) of the law with the same two quantiles, LOW and `upper`."""
     if learned.shape[-1]:
-        apart = np.median(scores, axis=-1, keepdims=True) - np.median(learned, axis=-1, keepdims=True)
-        scores = np.concatenate([scores, learned + apart], axis=-1)
+        (median, spread), (own_median, own_spread) = map(_median_and_spread, (scores, learned))
+        wider = np.maximum(1, spread / np.maximum(own_spread, LEAST))
+        scores = np.concatenate([scores, median + wider * (learned - own_median)], axis=-1)
     low, high = np.quantile(scores, [LOW, upper], axis=-1)
     scale = (high - low) / (_quantile(upper) - _quantile(LOW))
     return low - scale * _quantile(LOW), scale
+
+
+def _median_and_spread(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(..., N) -> their median and mean distance from it, (..., 1)."""
+    median = np.median(scores, axis=-1, keepdims=True)
+    return median, np.abs(scores - median).mean(axis=-1, keepdims=True)
 
 
 def _quantile(share: float) -> float:

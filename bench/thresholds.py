@@ -15,6 +15,7 @@ import numpy as np
 
 from report import table
 from ssim_ae import Detector, find_dataset
+from ssim_ae.detection.calibrate import MOST_LEARNED
 from ssim_ae.detection.detector import detector_path
 from ssim_ae.detection.detector_file import read_detector
 from ssim_ae.detection.false_alarms import limit
@@ -66,9 +67,10 @@ def scores_of(run: Path, folder: Path | None) -> tuple[str, np.ndarray, np.ndarr
         paths += [*dataset.good, *(image.path for image in dataset.test if image.defect == GOOD)]
     by_content = {content_hash(path): path for path in paths}
     detector, method = Detector.load(run), file.config.method
-    groups = [[path for key, path in by_content.items() if (key in learned) is known] for known in (False, True)]
-    scores = [np.array([found.score for found in detector.inspect_all(group)]) for group in groups]  # type: ignore[union-attr]
-    return method, scores[0], scores[1] if method == "repair" else scores[1][:0]
+    unseen = [path for key, path in by_content.items() if key not in learned]
+    known = [path for key, path in by_content.items() if key in learned and method == "repair"][:MOST_LEARNED]
+    scores = [np.array([found.score for found in detector.inspect_all(group)]) for group in (unseen, known)]  # type: ignore[union-attr]
+    return method, scores[0], scores[1]
 
 
 def rows(name: str, method: str, scores: np.ndarray, learned: np.ndarray) -> Iterator[list[str]]:

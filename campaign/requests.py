@@ -84,19 +84,19 @@ def _request(line: str, kind: str, body: bytes) -> bytes:
 
 def unanswered(port: int, requests: list[bytes]) -> list[bytes]:
     """Return the answers to good requests that are not good."""
-    return [answer for sent in requests if not (answer := ask(port, sent)).startswith(b"HTTP/1.1 200 ")]
+    return [answer for sent in requests if not (answer := ask(port, sent, SECONDS)).startswith(b"HTTP/1.1 200 ")]
 
 
-def ask(port: int, sent: bytes) -> bytes:
+def ask(port: int, sent: bytes, patience: float = PATIENCE) -> bytes:
     """Send bytes; return what comes first of the answer, nothing where the connection is closed.
 
-    Where more is waited for than was sent, it is told that nothing more will come.
+    Where there is none for so many seconds, more may be waited for: it is told that nothing more will come.
     """
     start = time.monotonic()
     with closing(socket.create_connection(("127.0.0.1", port), timeout=SECONDS)) as connection:
         try:
             connection.sendall(sent)
-            if not select([connection], [], [], PATIENCE)[0]:
+            if not select([connection], [], [], patience)[0]:
                 connection.shutdown(socket.SHUT_WR)
             answer = connection.recv(4096)
         except (ConnectionError, BrokenPipeError):

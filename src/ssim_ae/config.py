@@ -63,7 +63,10 @@ class Config(BaseModel):
         "", description="with online_aug False: write the patches here as PNG to look at; empty: don't"
     )
     rotate_angle: float = Field(
-        45.0, ge=-1, le=180, description="largest rotation either way, degrees; < 0: found out from the good images"
+        45.0,
+        ge=-1,
+        le=180,
+        description="largest rotation either way, degrees; < 0: 180 where good parts lie at any, else 5",
     )
     p_rotate: float = Field(0.3, ge=0, le=1, description="share of patches rotated (p_ratate is accepted too)")
     p_horizontal_flip: float = Field(0.3, ge=0, le=1, description="share of patches mirrored left to right")

@@ -81,17 +81,17 @@ def test_the_highest_of_a_few_promises_what_betas_law_says():
     assert (found.low, found.high) == pytest.approx(np.quantile(shares, [0.05, 0.95]), abs=0.005)
 
 
-def test_learned_scores_tell_the_spread_and_not_the_place():
-    """Ten scores and forty of images that were learned from, half as high: the promise is met, and more closely."""
-    gumbel = stats.gumbel_r(0.6, 0.1)
-    drawn = gumbel.rvs(size=(3000, 50), random_state=np.random.default_rng(7))
-    alone, together = (
-        np.array([limit(row[:10], 0.01, learned=row[10 : 10 + count] - 0.3) for row in drawn]) for count in (0, 40)
-    )
-    assert gumbel.sf(together).mean() == pytest.approx(0.01, rel=0.25)
-    assert together.mean() < alone.mean() and together.std() < 0.6 * alone.std()
-    told, without = promise(10, 0.01, learned=40), promise(10, 0.01)
-    assert told.rate == pytest.approx(0.01, rel=1e-3) and told.high < without.high
+def test_learned_scores_tell_the_shape_and_not_the_place():
+    """One in twenty-five is odd. Twenty scores seldom know; of those that were learned from, lower by half, many do."""
+    usual, odd = stats.gumbel_r(0.6, 0.1), stats.gumbel_r(1.5, 0.1)
+    rng = np.random.default_rng(7)
+    scores = np.where(rng.random((500, 220)) < 0.04, odd.rvs((500, 220), rng), usual.rvs((500, 220), rng))
+
+    def met(learned):
+        above = np.array([limit(row[:20], 0.01, learned=row[20 : 20 + learned] - 0.3) for row in scores])
+        return (0.96 * usual.sf(above) + 0.04 * odd.sf(above)).mean()
+
+    assert met(200) < 0.015 < 0.02 < met(0)
 
 
 def test_learned_scores_are_stretched_where_the_others_lie_further_apart():
@@ -107,9 +107,8 @@ def test_learned_scores_that_differ_by_factors_are_moved_by_one():
     assert limit(scores, 0.01, learned=7 * learned, by_factors=True) == pytest.approx(expected)
 
 
-def test_a_few_scores_and_many_learned_ones_keep_the_promise():
-    assert promise(3, 0.01, learned=7).rate == pytest.approx(0.01, rel=1e-3)
-    assert promise(3, 0.01, learned=2).rate > 0.015
+def test_a_few_scores_beside_many_learned_ones_promise_less_and_say_so():
+    assert promise(3, 0.01, learned=200).rate > 0.015
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.2])
@@ -125,16 +124,32 @@ def test_of_many_scores_with_a_heavier_tail_it_is_kept(rate):
     assert np.mean(shares) == pytest.approx(rate, rel=0.3)
 
 
-@pytest.mark.parametrize(("count", "most"), [(5, 0), (10, 1), (42, 2)])
+@pytest.mark.parametrize(("count", "most"), [(10, 1), (42, 2)])
 def test_no_more_scores_exceed_the_limit_than_the_rate_makes_credible(count, most):
     """What is odd about images that were learned from has been learned too: by their scores there are no odd ones."""
     scores = np.r_[np.linspace(0.5, 0.7, count - most - 1), np.linspace(2, 3, most + 1)]
     above = limit(scores, 0.01, learned=np.linspace(0.5, 0.7, 400))
     assert above == pytest.approx(2) and np.sum(scores > above) == most
     assert stats.binom.sf(most, count, 0.01) < 0.05
-    assert most == 0 or stats.binom.sf(most - 1, count, 0.01) >= 0.05
+
+
+def test_a_spoilt_image_or_an_empty_one_moves_the_limit_little_beside_learned_ones():
+    scores, learned = np.random.default_rng(3).gumbel(0.6, 0.1, 20), np.random.default_rng(4).gumbel(0.6, 0.1, 80)
+    expected = limit(scores, 0.01, learned=learned, by_factors=True)
+    for odd in (30, 0):
+        changed = np.r_[odd, scores[1:]]
+        assert limit(changed, 0.01, learned=learned, by_factors=True) < 1.4 * expected
+
+
+@pytest.mark.parametrize(("count", "learned"), [(10, 200), (20, 80), (40, 160)])
+@pytest.mark.parametrize("width", [0.4, 1])
+def test_the_promise_is_kept_whatever_the_learned_scores_spread(count, learned, width):
+    gumbel = stats.gumbel_r(0.6, 0.1)
+    drawn = gumbel.rvs(size=(2000, count + learned), random_state=np.random.default_rng(7))
+    above = [limit(row[:count], 0.01, learned=width * row[count:]) for row in drawn]
+    assert gumbel.sf(above).mean() < 0.0125
 
 
 @pytest.mark.parametrize(("count", "rate"), [(5000, 0.3), (500, 0.01), (20, 0.1)])
 def test_credible_is_what_the_binomial_law_says(count, rate):
-    assert _credible(count, rate) == stats.binom.isf(0.05, count, rate)
+    assert _credible(count, rate) == stats.binom.isf(0.05, count, rate) > 1

@@ -49,15 +49,40 @@ def test_16_bit_gray_keeps_its_bits(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", ["tif", "webp", "png"])
-def test_several_pages_are_refused_and_previews_are_not(tmp_path, suffix):
+def test_several_pages_are_refused(tmp_path, suffix):
     path = tmp_path / f"image.{suffix}"
     first, second = Image.fromarray(GRADIENT).convert("RGB"), Image.fromarray(GRADIENT.T.reshape(40, 60)).convert("RGB")
     first.save(path, save_all=True, append_images=[second], lossless=True)
     with pytest.raises(InputError, match="several pages in one file; save each as an image of its own"):
         read(path)
-    if suffix == "tif":
-        first.save(path, save_all=True, append_images=[second.resize((15, 10))])
-        assert np.array_equal(read(path)[:, :, 0], GRADIENT)
+
+
+def test_previews_beside_an_image_are_passed_over(tmp_path):
+    path = tmp_path / "image.tif"
+    image, preview = Image.fromarray(GRADIENT), Image.fromarray(GRADIENT[:10, :15])
+    image.save(path, save_all=True, append_images=[preview])
+    assert np.array_equal(read(path)[:, :, 0], GRADIENT)
+    for pages in (
+        [preview, image],
+        [image, preview, image],
+        [image, image.rotate(90, expand=True)],
+        [image] + 30 * [preview],
+    ):
+        pages[0].save(path, save_all=True, append_images=pages[1:])
+        with pytest.raises(InputError, match="several pages"):
+            read(path)
+
+
+def test_what_follows_an_image_and_is_none_costs_nothing(tmp_path):
+    path = tmp_path / "image.tif"
+    Image.fromarray(GRADIENT).save(path)
+    data = bytearray(path.read_bytes())
+    start = int.from_bytes(data[4:8], "little")
+    entries = int.from_bytes(data[start : start + 2], "little")
+    end = start + 2 + 12 * entries
+    data[end : end + 4] = (len(data) - 3).to_bytes(4, "little")  # where the next image's description should be
+    path.write_bytes(data)
+    assert np.array_equal(read(path)[:, :, 0], GRADIENT)
 
 
 def test_exif_orientation_is_respected(tmp_path):

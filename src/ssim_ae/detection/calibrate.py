@@ -18,7 +18,7 @@ from ssim_ae.detection.thresholds import estimate, few_images_notes, promised
 from ssim_ae.errors import InputError
 
 FOLDS = 5
-MOST_LEARNED = 200  # images that were learned from: more tell no more about how scores spread
+MOST_LEARNED, MOST_PIXELS = 200, 2**24  # images that were learned from: more tell no more about how scores spread
 GIVEN = "given"  # the estimator, where there was none
 Image = TypeVar("Image")  # a path or a hash
 
@@ -34,16 +34,16 @@ class Calibration(NamedTuple):
 def calibrate(detector: Detector, paths: Sequence[Path], config: Config, learned: Sequence[Path] = ()) -> Calibration:
     """Estimate thresholds as `config` says from the good images at `paths`, without those that cannot be read.
 
-    Of those that were `learned` from, `repair` takes what is usual, and how scores spread: shown damage of another kind
-    each time, it knows them hardly better than others. Where the config gives both thresholds, and nothing else is to
-    be found out, no image is looked at.
+    Of those that were `learned` from, `repair` takes what is usual too, and how scores spread. Where the config gives
+    both thresholds, and nothing else is to be found out, no image is looked at.
     """
     given = Thresholds(config.ssim_threshold, config.l1_threshold)
     if min(given) >= 0 and (config.method == "reference" or not paths):
         return as_given(given)
     maps, known, usual = list(_residuals(detector, paths)), list[Residuals](), None
     if config.method == "repair" and maps:
-        known = list(_residuals(detector, _evenly(learned, MOST_LEARNED)))
+        most = min(MOST_LEARNED, MOST_PIXELS // maps[0].ssim.size)
+        known = list(_residuals(detector, _evenly(learned, most)))
         usual, both = Usual.of(maps + known), cross_fitted(maps + known)
         maps, known = both[: len(maps)], both[len(maps) :]
     if min(given) >= 0:
@@ -58,7 +58,7 @@ def calibrate(detector: Detector, paths: Sequence[Path], config: Config, learned
         "min_area": config.min_area,
         "given": given._asdict(),
         "good_images": len(maps),
-        "learned_images": len(known),
+        "learned_images": len(known) if told and config.threshold == "false_alarm_rate" else 0,
         "promise": told._asdict() if told else None,
         "false_alarms": false_alarms(maps, config, known),
     }

@@ -7,8 +7,8 @@ the more scores there are, for out there the law is only nearly theirs. How much
 the scores are few is drawn: of Gumbel's law, it is the same for all scores.
 
 Images that a network has learned from tell the shape of it all, but what is odd about them has been learned too: their
-scores are moved to the median of the others, and stretched where the others lie further apart. And whatever the law
-says, no more of the others may exceed the limit than the rate makes credible.
+scores are moved to the median of the others, and stretched where the others lie further apart. And no more of the
+others may exceed the limit than the rate makes credible, though always one.
 """
 
 from functools import cache
@@ -24,6 +24,7 @@ FEWEST, ENOUGH = 10, 2_000  # fewer scores do not move the limit further out, bu
 FARTHEST = 1e6  # scales of the law, from its location to a limit
 SURE = 0.9  # of the interval around a promise
 LEAST = 1e-12  # of a score that has a logarithm, and of a spread
+FAR = 5  # times the median distance from the median
 CREDIBLE = 0.05  # the probability of that many scores above the limit, or more
 NONE = np.zeros(0)
 
@@ -46,8 +47,8 @@ def limit(scores: np.ndarray, rate: float, *, learned: np.ndarray = NONE, by_fac
         return float(np.exp(limit(scores, rate, learned=learned)))
     high = _high(len(scores) + len(learned), rate)
     location, scale = (float(number) for number in _fitted(scores, learned, high))
-    highest = np.sort(scores)[::-1]
-    return max(location + scale * _reach(len(scores), len(learned), rate), float(highest[_credible(len(scores), rate)]))
+    by_law = location + scale * _reach(len(scores), len(learned), rate)
+    return max(by_law, float(np.sort(scores)[::-1][_credible(len(scores), rate)])) if len(learned) else by_law
 
 
 def promise(count: int, rate: float, *, learned: int = 0) -> Promise:
@@ -65,8 +66,8 @@ def promise_of_highest(count: int) -> Promise:
 
 
 def _credible(count: int, rate: float) -> int:
-    """Return how many of so many scores may exceed their limit, by the binomial law; fewer than all."""
-    exceeding, fewer = 0, (1 - rate) ** count
+    """Return how many of so many scores may exceed their limit, by the binomial law; at least one, but not all."""
+    exceeding, fewer = min(1, count - 1), (1 - rate) ** count + count * rate * (1 - rate) ** (count - 1)
     while 1 - fewer >= CREDIBLE and exceeding < count - 1:
         exceeding += 1
         ways = lgamma(count + 1) - lgamma(exceeding + 1) - lgamma(count - exceeding + 1)
@@ -76,14 +77,19 @@ def _credible(count: int, rate: float) -> int:
 
 def _high(count: int, rate: float) -> float:
     """Return the upper quantile for so many scores: no further out than the limit."""
-    return min(1 - rate, max(HIGH, 1 - BEYOND / count))
+    return min(1 - rate, max(HIGH, 1 - BEYOND / min(count, ENOUGH)))
 
 
-def _fitted(scores: np.ndarray, learned: np.ndarray, upper: float) -> tuple[np.ndarray, np.ndarray]:
-    """(..., N) and (..., M) -> location and scale (...) of the law with the same two quantiles, LOW and `upper`."""
+def _fitted(
+    scores: np.ndarray, learned: np.ndarray, upper: float, *, narrowest: float = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """(..., N) and (..., M) -> location and scale (...) of the law with the same two quantiles, LOW and `upper`.
+
+    The learned scores are stretched by `narrowest` at least.
+    """
     if learned.shape[-1]:
         (median, spread), (own_median, own_spread) = map(_median_and_spread, (scores, learned))
-        wider = np.maximum(1, spread / np.maximum(own_spread, LEAST))
+        wider = np.maximum(narrowest, spread / np.maximum(own_spread, LEAST))
         scores = np.concatenate([scores, median + wider * (learned - own_median)], axis=-1)
     low, high = np.quantile(scores, [LOW, upper], axis=-1)
     scale = (high - low) / (_quantile(upper) - _quantile(LOW))
@@ -91,9 +97,10 @@ def _fitted(scores: np.ndarray, learned: np.ndarray, upper: float) -> tuple[np.n
 
 
 def _median_and_spread(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(..., N) -> their median and mean distance from it, (..., 1)."""
+    """(..., N) -> their median and mean distance from it, (..., 1), where none counts for more than FAR usual ones."""
     median = np.median(scores, axis=-1, keepdims=True)
-    return median, np.abs(scores - median).mean(axis=-1, keepdims=True)
+    away = np.abs(scores - median)
+    return median, np.minimum(away, FAR * np.median(away, axis=-1, keepdims=True)).mean(axis=-1, keepdims=True)
 
 
 def _quantile(share: float) -> float:
@@ -102,17 +109,20 @@ def _quantile(share: float) -> float:
 
 @cache
 def _drawn(count: int, learned: int, upper: float) -> tuple[np.ndarray, np.ndarray]:
-    """Location and scale fitted to each of many sets of scores of the law with location 0 and scale 1."""
+    """Location and scale fitted to each of many sets of scores of the law with location 0 and scale 1.
+
+    The learned ones are shrunk too: where they are in fact narrower, their stretch is as uncertain either way.
+    """
     sets = min(MOST_DRAWN, DRAWN // (count + learned))
     drawn = np.random.default_rng(0).gumbel(size=(sets, count + learned))
-    return _fitted(drawn[:, :count], drawn[:, count:], upper)
+    return _fitted(drawn[:, :count], drawn[:, count:], upper, narrowest=0)
 
 
 @cache
 def _reach(count: int, learned: int, rate: float) -> float:
     """How many scales from its location the limit lies, for the expected rate."""
     upper = _high(count + learned, rate)
-    drawn = _drawn(min(max(count, FEWEST - learned), ENOUGH), min(learned, ENOUGH), upper)
+    drawn = _drawn(min(max(count, FEWEST), ENOUGH), min(learned, ENOUGH), upper)
     low, high = 0.0, FARTHEST
     while high - low > 1e-6 * high:
         middle = (low + high) / 2

@@ -15,9 +15,9 @@ ESTIMATED = {"ssim_threshold": -1.0, "l1_threshold": -1.0}  # unless they are gi
 
 
 class KnownImages(NamedTuple):
-    """Good images that a detector has not learned from, and some that it has."""
+    """The good images that set a detector's thresholds, and others, that it has learned from."""
 
-    held_out: list[Path]
+    setting: list[Path]
     learned: list[Path]
 
 
@@ -26,8 +26,8 @@ def recalibrate(
 ) -> tuple[Path, Calibration]:
     """Write a new detector file with thresholds estimated anew; return its path and how it went.
 
-    The good images are those in `folder` that it has not learned from, or those held out of its training. The old
-    file stays as it is.
+    The good images are those in `folder` that it has not learned from, or those held out of its training; `repair`
+    looks at those it has learned from too. The old file stays as it is.
     """
     source = detector_path(detector)
     file = read_detector(source)
@@ -55,14 +55,14 @@ def _unseen_images(file: DetectorFile, folder: Path) -> KnownImages:
     hashes = {path: content_hash(path) for path in find_dataset(folder).good}
     unseen, learned = ([path for path in hashes if (hashes[path] in trained) is known] for known in (False, True))
     if learned:
-        note(f"{len(learned)} images do not set thresholds: the detector has learned from them")
+        note(f"learned from {len(learned)} images there: the other {len(unseen)} say where the limit lies")
     if not unseen:
         raise InputError(f"{folder}: the detector has learned from every image there")
     return KnownImages(unseen, learned)
 
 
 def known_images(file: DetectorFile, source: Path) -> KnownImages:
-    """Return the good images held out of a detector's training, and those beside them that it learned from.
+    """Return the good images held out of a detector's training, and those it learned from; without any, as there.
 
     InputError where the former are gone.
     """

@@ -94,15 +94,11 @@ def _limit(
     maps = [anomaly_map(maps, thresholds, method=config.method) for maps in held_out]
     if config.threshold == "max_area":  # the paper's rule (Bergmann et al. 2018, section 4.2)
         return max(float(level_of_area(opened, config.min_area)) for opened in maps) * JUST_ABOVE
-    scores = _scores(maps)
+    scores = np.array([opened.max() for opened in maps], np.float64)
     if config.threshold == "max" or len(scores) == 1:
         return float(scores.max()) * JUST_ABOVE
     if config.threshold == "k_sigma":
         return mean_and_deviations(scores, config.k_sigma)
-    spread = _scores([anomaly_map(maps, thresholds, method=config.method) for maps in learned])
+    spread = np.array([anomaly_map(maps, thresholds, method=config.method).max() for maps in learned], np.float64)
     by_factors = config.method == "repair"  # for its residuals are multiples of what is usual
     return limit(scores, config.false_alarm_rate, learned=spread, by_factors=by_factors) * JUST_ABOVE
-
-
-def _scores(maps: Sequence[np.ndarray]) -> np.ndarray:
-    return np.array([opened.max() for opened in maps], np.float64)

@@ -54,7 +54,7 @@ def export(detector: Path, output: Path | None = None, form: Form | None = None)
         write_air(target, file, batch_size=form.batch_size or 1)
         return Export(target, form)
     known = _known(file, source)
-    images = _compared_on(known.held_out, file)
+    images = _compared_on(known.setting, file)
     trainer = "torch" if find_spec("torch") else "onnxruntime"
     with scratch_folder(target.parent) as scratch:
         written = scratch / target.name
@@ -91,7 +91,7 @@ def _write(target: Path, file: DetectorFile, form: Form, known: KnownImages, ima
     from ssim_ae.export import openvino_files
 
     if form.precision == "int8":
-        if not known.held_out:
+        if not known.setting:
             raise InputError("precision int8: its ranges come from the held-out good images, and these are gone")
         model, file = openvino_files.quantised(file, *known)
     else:

@@ -43,7 +43,7 @@ def quantised(
 ) -> tuple[openvino.Model, DetectorFile]:
     """Return the network in 8 bits, and the detector file with the thresholds that belong to it.
 
-    The ranges of its values come from the held-out good images, the thresholds from the same as before.
+    The ranges of its values come from the held-out good images, and the thresholds are estimated anew.
     """
     import nncf
 

@@ -15,6 +15,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 MAX_PIXELS = 89_478_485  # Pillow's own limit of what is surely no decompression bomb
 MAX_BYTES = 512 * 2**20
 MAX_SIDE = 32_768  # px: resizing a line takes memory by its length
+MAX_PREVIEWS = 16  # in one file
 MAX_SCANS = 100  # of a progressive JPEG, ten times what programs write
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # a TIFF tag, and what Pillow heeds at 8 bits alone
 MACHINE_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE)  # no fault of the image
@@ -53,10 +54,10 @@ def decode(file: BinaryIO, name: str, *, grayscale: bool = False, max_pixels: in
                 raise InputError(f"{name}: {width} x {height} px, a side of more than {MAX_SIDE:,} px")
             if image.format in ("JPEG", "MPO") and _scans(file) > MAX_SCANS:
                 raise InputError(f"{name}: a JPEG of more than {MAX_SCANS} scans, each of which costs a decoding")
-            if image.format not in ("JPEG", "MPO") and _has_another_page(image):
-                raise InputError(f"{name}: several pages in one file; save each as an image of its own")
             array = _array(ImageOps.exif_transpose(image), name, grayscale=grayscale)
             inverted = array.dtype == np.uint16 and getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
+            if image.format not in ("JPEG", "MPO") and _more_than_previews_follow(image):
+                raise InputError(f"{name}: several pages in one file; save each as an image of its own")
             return 65_535 - array if inverted else array
     except InputError:
         raise
@@ -103,16 +104,17 @@ def _array(file: Image.Image, name: str, *, grayscale: bool) -> np.ndarray:
     return array[:, :, None] if grayscale else array
 
 
-def _has_another_page(image: Image.Image) -> bool:
-    """Whether an image as large follows in the same file: a smaller one is a preview."""
-    size = image.size
-    try:
-        image.seek(1)
-    except EOFError:
-        return False
-    another = image.size == size
-    image.seek(0)
-    return another
+def _more_than_previews_follow(image: Image.Image) -> bool:
+    """Whether a page that is not smaller in both sides follows in the same file, or too many to tell."""
+    width, height = image.size
+    for page in range(1, MAX_PREVIEWS + 1):
+        try:
+            image.seek(page)
+        except Exception:  # EOFError at the end, anything where the file goes on as no image does
+            return False
+        if image.width >= width or image.height >= height:
+            return True
+    return True
 
 
 def _scans(file: BinaryIO) -> int:

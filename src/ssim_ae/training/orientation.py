@@ -64,7 +64,7 @@ def _turned(colours: np.ndarray, edges: np.ndarray, eighths: int) -> tuple[np.nd
 def _scaled(layouts: np.ndarray) -> np.ndarray:
     """(N, ...) -> the same, so that they lie about 1 from their mean."""
     spread = np.sqrt(((layouts - layouts.mean(axis=0)) ** 2).sum(axis=(1, 2, 3)).mean())
-    return layouts / max(float(spread), 1e-9)
+    return (layouts - layouts.mean()) / max(float(spread), 1e-9)
 
 
 def _flat(colours: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -8,6 +8,8 @@ import numpy as np
 from ssim_ae.config import Config
 from ssim_ae.training.corruption import Damage, draw_damage
 
+AS_THEY_LIE = 5.0  # degrees that patches are turned by at most, where nothing else is said
+
 
 @dataclass(frozen=True)
 class Picks:
@@ -61,7 +63,8 @@ def draw(config: Config, images: int, count: int, rng: np.random.Generator) -> P
         return Picks(image, np.full((count, 2), room // 2), np.zeros(count), np.zeros((count, 2), bool))
     corner = rng.integers(0, room + 1, size=(count, 2))
     turned = rng.random(count) < config.p_rotate
-    angle = np.deg2rad(rng.uniform(-config.rotate_angle, config.rotate_angle, count)) * turned
+    most = config.rotate_angle if config.rotate_angle >= 0 else AS_THEY_LIE
+    angle = np.deg2rad(rng.uniform(-most, most, count)) * turned
     mirrored = rng.random((count, 2)) < (config.p_vertical_flip, config.p_horizontal_flip)
     return Picks(image, corner, angle, mirrored)
 

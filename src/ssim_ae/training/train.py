@@ -28,13 +28,13 @@ from ssim_ae.training.good_images import GoodImages, load_good_images
 from ssim_ae.training.history import draw_history, write_history
 from ssim_ae.training.loop import Engine, fit
 from ssim_ae.training.orientation import lie_at_any_angle
-from ssim_ae.training.patches import epoch_picks
+from ssim_ae.training.patches import AS_THEY_LIE, epoch_picks
 from ssim_ae.training.schedule import share_done
 from ssim_ae.training.watch import Watch
 
 CONFIG_NAME = "config.yaml"
 SHEET, SHEET_COLUMNS = 64, 8  # patches on the sheet to look at
-ANY_ANGLE, AS_THEY_LIE = 180.0, 5.0  # degrees that patches are turned by at most, where nothing else is said
+ANY_ANGLE = 180.0  # degrees that patches are turned by at most, where good parts lie at any
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _checked(config: Config, *, fresh: bool) -> Config:
 
 def _with_angle(config: Config, images: np.ndarray) -> Config:
     """Find out how far to turn patches, where the config does not say."""
-    if config.rotate_angle >= 0:
+    if config.rotate_angle >= 0 or not (config.do_aug and config.p_rotate):
         return config
     if not lie_at_any_angle(images):
         return config.replace(rotate_angle=AS_THEY_LIE)

@@ -141,6 +141,11 @@ def test_a_spoilt_image_or_an_empty_one_moves_the_limit_little_beside_learned_on
         assert limit(changed, 0.01, learned=learned, by_factors=True) < 1.4 * expected
 
 
+def test_learned_scores_that_are_all_alike_are_not_stretched_without_end():
+    scores, learned = np.random.default_rng(3).gumbel(0.6, 0.1, 20), np.r_[np.full(80, 0.6), np.full(5, 0.7)]
+    assert limit(scores, 0.01, learned=learned, by_factors=True) < 10
+
+
 @pytest.mark.parametrize(("count", "learned"), [(10, 200), (20, 80), (40, 160)])
 @pytest.mark.parametrize("width", [0.4, 1])
 def test_the_promise_is_kept_whatever_the_learned_scores_spread(count, learned, width):

@@ -24,6 +24,7 @@ FEWEST, ENOUGH = 10, 2_000  # fewer scores do not move the limit further out, bu
 FARTHEST = 1e6  # scales of the law, from its location to a limit
 SURE = 0.9  # of the interval around a promise
 LEAST = 1e-12  # of a score that has a logarithm, and of a spread
+WIDEST = 10  # times as far apart as the learned scores, that others are
 FAR = 5  # times the median distance from the median
 CREDIBLE = 0.05  # the probability of that many scores above the limit, or more
 NONE = np.zeros(0)
@@ -85,11 +86,11 @@ def _fitted(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(..., N) and (..., M) -> location and scale (...) of the law with the same two quantiles, LOW and `upper`.
 
-    The learned scores are stretched by `narrowest` at least.
+    The learned scores are stretched by `narrowest` at least, WIDEST at most.
     """
     if learned.shape[-1]:
         (median, spread), (own_median, own_spread) = map(_median_and_spread, (scores, learned))
-        wider = np.maximum(narrowest, spread / np.maximum(own_spread, LEAST))
+        wider = np.clip(spread / np.maximum(own_spread, LEAST), narrowest, WIDEST)
         scores = np.concatenate([scores, median + wider * (learned - own_median)], axis=-1)
     low, high = np.quantile(scores, [LOW, upper], axis=-1)
     scale = (high - low) / (_quantile(upper) - _quantile(LOW))

@@ -99,6 +99,8 @@ def _limit(
         return float(scores.max()) * JUST_ABOVE
     if config.threshold == "k_sigma":
         return mean_and_deviations(scores, config.k_sigma)
-    spread = np.array([anomaly_map(maps, thresholds, method=config.method).max() for maps in learned], np.float64)
+    learned_scores = np.array(
+        [anomaly_map(maps, thresholds, method=config.method).max() for maps in learned], np.float64
+    )
     by_factors = config.method == "repair"  # for its residuals are multiples of what is usual
-    return limit(scores, config.false_alarm_rate, learned=spread, by_factors=by_factors) * JUST_ABOVE
+    return limit(scores, config.false_alarm_rate, learned=learned_scores, by_factors=by_factors) * JUST_ABOVE

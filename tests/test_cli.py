@@ -194,6 +194,15 @@ def test_the_references_commands(script, tiny_run, tiny_config, tmp_path):
     assert (tmp_path / made / "twill-1").is_dir()
 
 
+@pytest.mark.parametrize(("engine", "method"), [("auto", "repair"), ("torch", "repair"), ("mindspore", "reference")])
+def test_without_a_config_the_method_is_the_best_that_the_engine_trains(fabric_folder, monkeypatch, engine, method):
+    asked = []
+    monkeypatch.setattr("ssim_ae.training.train.train", lambda config, **_: asked.append(config) or sys.exit(3))
+    with pytest.raises(SystemExit, match="3"):
+        main(["train", str(fabric_folder), "--engine", engine])
+    assert asked[0].method == method
+
+
 @pytest.mark.parametrize("verb", ["train --engine torch", "predict --runtime torch"])
 def test_a_framework_that_is_not_installed_is_named(capsys, fabric_folder, tiny_run, tmp_path, monkeypatch, verb):
     monkeypatch.chdir(tmp_path)

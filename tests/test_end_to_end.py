@@ -41,7 +41,14 @@ def test_the_demo_finds_the_defects(tmp_path):
 def test_the_parallel_loss_of_gloo_workers_matches(bottle, tmp_path):
     """A hundred steps on real images: two workers stay with one."""
     arguments = ["-m", "ssim_ae", "train", str(bottle), "--im_resize=64", "--crop_size=64", "--z_dim=32", "--flc=8"]
-    arguments += ["--batch_size=16", "--augment_num=400", "--epochs=4", "--precision=fp32", "--run_eval=False"]
+    arguments += [
+        "--method=reference",
+        "--batch_size=16",
+        "--augment_num=400",
+        "--epochs=4",
+        "--precision=fp32",
+        "--run_eval=False",
+    ]
     losses = []
     for workers in (1, 2):
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(workers)]

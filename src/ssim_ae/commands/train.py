@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     if options.resume and (given or options.config_path):
         raise InputError("--resume goes on under the run's own config: no other settings can be given")
     if not options.config_path:
-        given.setdefault("method", "repair")
+        given.setdefault("method", "reference" if given.get("engine") == "mindspore" else "repair")
     config = Config.read(options.config_path, given)
     results = config.train_url or options.runs
     if options.resume:

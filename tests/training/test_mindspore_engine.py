@@ -62,7 +62,8 @@ def test_a_run_goes_on_in_the_other_engine(fabric_folder, tmp_path):
     """What one engine's checkpoint holds, the other takes up: state and position are the same."""
     run("-m", "ssim_ae", "train", fabric_folder, "--runs", tmp_path, *options(augment_num=64, epochs=2))
     weights = read_detector(tmp_path / "twill-1" / "detector.safetensors").weights
-    more = [f"--load_ckpt_path={tmp_path / 'twill-1'}", "--lr=1e-9", *options(augment_num=64, epochs=1, engine="torch")]
+    other = options(augment_num=64, epochs=1, engine="torch", method="reference")
+    more = [f"--load_ckpt_path={tmp_path / 'twill-1'}", "--lr=1e-9", *other]
     run("-m", "ssim_ae", "train", fabric_folder, "--runs", tmp_path, *more)
     after = read_detector(tmp_path / "twill-2" / "detector.safetensors").weights
     assert all(np.allclose(weights[name], after[name], atol=1e-6) for name in weights)

@@ -68,12 +68,12 @@ def promise_of_highest(count: int) -> Promise:
 
 def _credible(count: int, rate: float) -> int:
     """Return how many of so many scores may exceed their limit, by the binomial law; at least one, but not all."""
-    exceeding, fewer = min(1, count - 1), (1 - rate) ** count + count * rate * (1 - rate) ** (count - 1)
+    exceeding, fewer = 0, (1 - rate) ** count
     while 1 - fewer >= CREDIBLE and exceeding < count - 1:
         exceeding += 1
         ways = lgamma(count + 1) - lgamma(exceeding + 1) - lgamma(count - exceeding + 1)
         fewer += exp(ways + exceeding * log(rate) + (count - exceeding) * log1p(-rate))
-    return exceeding
+    return min(max(1, exceeding), count - 1)
 
 
 def _high(count: int, rate: float) -> float:

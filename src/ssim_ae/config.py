@@ -32,6 +32,8 @@ REPAIR = {  # the defaults that method `repair` has of its own; mirrored, a good
     "p_horizontal_flip": 0.0,
     "p_vertical_flip": 0.0,
     "flc": 16,
+    "epochs": 10,
+    "optimizer": "muon",
 }
 
 
@@ -82,8 +84,11 @@ class Config(BaseModel):
     epochs: int = Field(20, ge=1, description="passes over augment_num patches (the reference: 200)")
     minutes: float = Field(0.0, ge=0, description="train for so many minutes in place of `epochs`; 0: epochs")
     batch_size: int = Field(16, ge=1, description="patches a step, over all devices together (the reference: 128)")
+    optimizer: Literal["adamw", "muon"] = Field(
+        "adamw", description="muon: orthogonal steps, in a third of the patches as far; adamw: as the reference"
+    )
     lr: float = Field(2.0e-4, gt=0, le=1, description="learning rate")
-    decay: float = Field(1.0e-5, ge=0, le=1, description="weight decay of AdamW")
+    decay: float = Field(1.0e-5, ge=0, le=1, description="weight decay")
     schedule: Literal["one_cycle", "constant"] = Field(
         "one_cycle",
         description="one_cycle: up to lr_peak times lr and down to nothing; constant: lr, as the reference",

@@ -23,6 +23,8 @@ class MindSporeEngine:
     """Trains the network of `table` on images (N, C, S, S), uint8 or float32 in [0, 1]."""
 
     def __init__(self, config: Config, table: tuple[Layer, ...], stack: np.ndarray, held_out: np.ndarray) -> None:
+        if config.optimizer != "adamw":
+            raise InputError(f"optimizer {config.optimizer}: MindSpore trains with adamw here, PyTorch with both")
         set_device(config.device_target)
         self.rank, self.workers = _join_group(config)
         self.config, self.table, self.stack, self.held_out = config, table, stack, held_out

@@ -17,10 +17,10 @@ from ssim_ae.runtimes.torch_runtime import TorchRuntime, pick_device
 from ssim_ae.training.patches import Picks, pieces_of
 from ssim_ae.training.torch_corruption import corrupted
 from ssim_ae.training.torch_cut import cut
+from ssim_ae.training.torch_muon import Muon
 
 SQUARED = 10.0  # weight of the squared error beside 1 - SSIM, where damage is to be repaired
 LARGEST_GRADIENT = 1.0  # its norm, where damage is to be repaired: one hard batch must not undo what was learned
-ADAM_STATE = ("exp_avg", "exp_avg_sq", "step")
 
 
 class TorchEngine:
@@ -39,10 +39,8 @@ class TorchEngine:
         if self.workers > 1:
             self.trained = nn.parallel.DistributedDataParallel(self.network)
         self.criterion = SSIMLoss(config.crop_size).to(self.device)
-        fused = self.device.type in ("cpu", "cuda")
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=config.lr, weight_decay=config.decay, fused=fused
-        )
+        self.names = {parameter: name for name, parameter in self.network.named_parameters()}
+        self.optimizers = _optimizers(config, self.network, self.device)
         self.dtype = torch.bfloat16 if _use_bf16(config.precision, self.device) else torch.float32
         if self.device.type == "cpu":
             keep_freed_memory()
@@ -56,14 +54,15 @@ class TorchEngine:
         """Take one optimizer step on a batch; return its mean loss, a scalar still on the device."""
         share = len(picks) // self.workers
         part = picks.take(slice(self.rank * share, (self.rank + 1) * share))
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         loss = self._loss(self.trained, self.stack, part)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if picks.damage is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
         loss = loss.detach()
         if self.workers > 1:
             distributed.all_reduce(loss, distributed.ReduceOp.SUM)
@@ -98,37 +97,37 @@ class TorchEngine:
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return a copy of the weights by name."""
-        return {name: value.detach().cpu().numpy().copy() for name, value in self.network.named_parameters()}
+        return {name: value.detach().cpu().numpy().copy() for value, name in self.names.items()}
 
     def load_weights(self, weights: dict[str, np.ndarray], source: str) -> None:
         """Set the weights. InputError names `source` where shapes or names differ."""
         check_weights(self.table, weights, source)
         with torch.no_grad():
-            for name, parameter in self.network.named_parameters():
+            for parameter, name in self.names.items():
                 parameter.copy_(torch.from_numpy(weights[name]))
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return weights and optimizer state: all that the next step depends on."""
+        """Return weights and the optimizers' state: all that the next step depends on."""
         arrays = self.weights()
-        for name, parameter in self.network.named_parameters():
-            for key, value in self.optimizer.state[parameter].items():
-                arrays[f"{name}/{key}"] = value.detach().cpu().numpy().copy()
+        for optimizer in self.optimizers:
+            for parameter in optimizer.param_groups[0]["params"]:
+                for key, value in optimizer.state[parameter].items():
+                    arrays[f"{self.names[parameter]}/{key}"] = value.detach().cpu().numpy().copy()
         return arrays
 
     def load_state(self, arrays: dict[str, np.ndarray], source: str) -> None:
         """Go on from a `state()`."""
         self.load_weights({name: array for name, array in arrays.items() if "/" not in name}, source)
-        self.optimizer.state.clear()
-        for name, parameter in self.network.named_parameters():
-            if f"{name}/step" not in arrays:
-                continue
-            state = {key: torch.from_numpy(arrays[f"{name}/{key}"].copy()) for key in ADAM_STATE}
-            self.optimizer.state[parameter] = {
-                "step": state["step"].to(self.device),
-                # The layout of the parameter, for the fused kernel and for equal sums
-                "exp_avg": torch.empty_like(parameter).copy_(state["exp_avg"]),
-                "exp_avg_sq": torch.empty_like(parameter).copy_(state["exp_avg_sq"]),
-            }
+        for optimizer in self.optimizers:
+            optimizer.state.clear()
+            for parameter in optimizer.param_groups[0]["params"]:
+                before = f"{self.names[parameter]}/"
+                for name in arrays:
+                    if name.startswith(before):
+                        value = torch.from_numpy(arrays[name].copy()).to(self.device)
+                        # The layout of the parameter, for the fused kernel and for equal sums
+                        value = torch.empty_like(parameter).copy_(value) if value.ndim else value
+                        optimizer.state[parameter][name.removeprefix(before)] = value
 
     def close(self) -> None:
         """Leave the group of workers."""
@@ -149,6 +148,17 @@ class TorchEngine:
             return patches
         pieces = cut(stack, pieces_of(picks.damage, stack.shape[-1] - self.crop_size), self.crop_size)
         return corrupted(patches, pieces, picks.damage)
+
+
+def _optimizers(config: Config, network: Autoencoder, device: torch.device) -> list[torch.optim.Optimizer]:
+    """Muon, where asked for, for the weights of all layers but the first and the last; AdamW for the others."""
+    inner = {f"{layer.name}.weight" for layer in network.table[1:-1]} if config.optimizer == "muon" else set()
+    groups: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
+    for name, parameter in network.named_parameters():
+        groups[name in inner].append(parameter)
+    fused = device.type in ("cpu", "cuda")
+    adamw = torch.optim.AdamW(groups[False], lr=config.lr, weight_decay=config.decay, fused=fused)
+    return [adamw, Muon(groups[True], lr=config.lr, weight_decay=config.decay)] if inner else [adamw]
 
 
 def _use_bf16(precision: str, device: torch.device) -> bool:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ssim_ae import Detector
-from ssim_ae.detection.detector_file import FORMAT
+from ssim_ae import Detector, InputError
+from ssim_ae.detection.detector_file import BEFORE, FORMAT
+from ssim_ae.storage import read_tensors, write_tensors
 
 SAVED = Path(__file__).parent / "saved"
 CASES = [
@@ -31,3 +32,12 @@ def test_this_format_is_among_them():
     assert (SAVED / f"format-{FORMAT}" / "scores.json").is_file()
     verdicts = {score > 1 for _, _, scores in CASES for score in scores.values()}
     assert verdicts == {True, False}
+
+
+def test_repair_of_before_is_refused_for_its_residuals_were_others(tmp_path):
+    tensors, metadata = read_tensors(SAVED / f"format-{FORMAT}" / "repair.safetensors", "detector")
+    for written in (BEFORE, FORMAT):
+        write_tensors(tmp_path / f"{written}.safetensors", tensors, metadata | {"format": written})
+    Detector.load(tmp_path / f"{FORMAT}.safetensors")
+    with pytest.raises(InputError, match="repair had other residuals"):
+        Detector.load(tmp_path / f"{BEFORE}.safetensors")

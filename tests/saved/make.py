@@ -1,4 +1,4 @@
-"""Make the saved detector anew, after FORMAT was raised: python tests/saved/make.py (needs every export's framework).
+"""Make the saved detectors anew, after FORMAT was raised: python tests/saved/make.py (needs every export's framework).
 
 Older ones stay: every later version must open them and come to their scores.
 """
@@ -15,7 +15,7 @@ from ssim_ae.export.form import Form
 from ssim_ae.images import fabric
 
 SETTINGS = {"im_resize": 64, "crop_size": 32, "z_dim": 8, "flc": 4, "stride": 16, "augment_num": 512, "epochs": 8}
-FORMS = {
+FORMS = {  # of the method `reference`
     "inspection.onnx": Form(),
     "network.onnx": Form(graph="network", opset=11),
     "half.xml": Form("openvino"),
@@ -25,20 +25,23 @@ FORMS = {
 
 
 def make(folder: Path) -> None:
-    """Write a detector, its exports, three images and the scores they get."""
+    """Write a detector of each method, exports, three images and the scores they get."""
     folder.mkdir()
     with TemporaryDirectory() as scratch, contextlib.chdir(scratch):
         cloth = fabric.make(Path(), classes=["twill"], train=40, good=1, defective=1, size=96, seed=1)[0]
-        run = train(Config(dataset_path=str(cloth), run_eval=False, device_target="CPU", **SETTINGS))
-        file = read_detector(run.detector_path)
-        path = folder / "detector.safetensors"
-        write_detector(path, file._replace(config=file.config.replace(dataset_path=str(cloth))))
+        detector, repair = folder / "detector.safetensors", folder / "repair.safetensors"
+        for path, method in ((detector, "reference"), (repair, "repair")):
+            config = Config(dataset_path=str(cloth), run_eval=False, device_target="CPU", method=method, **SETTINGS)
+            file = read_detector(train(config).detector_path)
+            write_detector(path, file._replace(config=file.config.replace(dataset_path=str(cloth))))
         for name, form in FORMS.items():
-            export(path, folder / name, form)
+            export(detector, folder / name, form)
+        export(repair, folder / "repair.onnx", Form())
         images = {"good.png": "good/000.png", "cut.png": "cut/000.png", "hole.png": "hole/000.png"}
         for name, drawn in images.items():
             (folder / name).write_bytes((cloth / "test" / drawn).read_bytes())
-    scores = {name: score(folder / name, folder) for name in ("detector.safetensors", *FORMS)}
+    names = (detector.name, *FORMS, repair.name, "repair.onnx")
+    scores = {name: score(folder / name, folder) for name in names}
     (folder / "scores.json").write_text(json.dumps(scores, indent=1) + "\n")
 
 

@@ -1,7 +1,7 @@
 """Residuals of a network that repairs, coarse and relative to what they usually are at a place in good images.
 
 A network that sees its input nearly whole reconstructs good parts to the pixel, so a defect is what stands out on a
-coarser scale: SSIM at two sizes, a half and a quarter of a large image. And at edges and highlights good images differ
+coarser scale: SSIM at half the size, or a quarter of a large image. And at edges and highlights good images differ
 more than elsewhere: there it takes more.
 """
 
@@ -26,20 +26,17 @@ LEAST = 1e-6  # of a usual residual
 
 def coarse_residuals(image: np.ndarray, reconstruction: np.ndarray, bg_mask: str = "") -> Residuals:
     """(C, S, S) in [0, 1] both, S a multiple of 4 -> coarse 1 - SSIM and absolute difference, over channels."""
-    inner = slice(EDGE, -EDGE)
+    inner, by = slice(EDGE, -EDGE), coarseness(image.shape[-1])
     repaired = image.copy()
     repaired[:, inner, inner] = reconstruction[:, inner, inner]
-    scaled = [
-        _enlarged(ssim_residual(_averaged(image, by), _averaged(repaired, by)).mean(axis=0), by)
-        for by in scales(image.shape[-1])
-    ]
-    ssim, l1 = gaussian(np.stack([np.mean(scaled, axis=0), np.abs(image - repaired).mean(axis=0)]))
+    coarse = ssim_residual(_averaged(image, by), _averaged(repaired, by)).mean(axis=0)
+    ssim, l1 = gaussian(np.stack([_enlarged(coarse, by), np.abs(image - repaired).mean(axis=0)]))
     return Residuals(ssim, l1, foreground(image, bg_mask))
 
 
-def scales(size: int) -> tuple[int, int]:
+def coarseness(size: int) -> int:
     """Return how many px along each side are averaged before SSIM looks at them."""
-    return (1, 2) if size < LARGE else (2, 4)
+    return 2 if size < LARGE else 4
 
 
 class Usual(NamedTuple):

@@ -38,7 +38,8 @@ KIND = "detector"
 MINDIR_PRODUCER = b"MindSpore"  # written near the start of a MINDIR file
 LARGEST = float(np.finfo(np.float32).max)
 LARGEST_USUAL = 1e6  # far beyond any residual
-FORMAT = 1  # raised when older versions can no longer read what is written
+FORMAT = 2  # raised when older versions can no longer read what is written, or would score otherwise
+BEFORE = 1  # the same for `reference`; the residuals of `repair` were others
 
 
 class DetectorFile(NamedTuple):
@@ -167,8 +168,9 @@ def _with_model(path: Path, metadata: dict[str, Any], runtime: str, weights: Pat
 
 def _checked(path: Path, metadata: dict[str, Any]) -> DetectorFile:
     """Return what the metadata says, without weights."""
-    if metadata.get("format") != FORMAT:
-        raise InputError(f"{path}: format {metadata.get('format')!s:.20}, this version reads format {FORMAT}")
+    written = metadata.get("format")
+    if written not in (BEFORE, FORMAT):
+        raise InputError(f"{path}: format {written!s:.20}, this version reads format {FORMAT}")
     try:
         config = Config(**metadata["config"])
         thresholds = Thresholds(**metadata["thresholds"])
@@ -176,6 +178,10 @@ def _checked(path: Path, metadata: dict[str, Any]) -> DetectorFile:
         usual = _usual(metadata.get("usual"))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: its header is damaged, or from a newer version") from error
+    if written == BEFORE and config.method == "repair":
+        raise InputError(
+            f"{path}: format {BEFORE}, in which repair had other residuals: train anew, or --resume its run"
+        )
     if not all(_is_limit(value) for value in thresholds):
         raise InputError(f"{path}: its thresholds are not numbers >= 0: {str(thresholds._asdict())[:100]}")
     return DetectorFile(config, thresholds, {}, metadata["provenance"], usual)

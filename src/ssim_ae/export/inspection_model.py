@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from onnx import ModelProto, TensorProto, helper
 
-from ssim_ae.detection.coarse_residuals import EDGE, scales
+from ssim_ae.detection.coarse_residuals import EDGE, coarseness
 from ssim_ae.detection.detector_file import DetectorFile, table_of
 from ssim_ae.detection.residuals import (
     BORDER,
@@ -122,14 +122,10 @@ def _coarse_residuals(add: Graph, part: str, reconstruction: str, size: int) -> 
     """(S, S) both: coarse 1 - SSIM and absolute difference."""
     inner = np.zeros((size, size), np.float32)
     inner[EDGE : size - EDGE, EDGE : size - EDGE] = 1
-    difference = add("Mul", add("Sub", reconstruction, part), inner)
-    repaired = add("Add", part, difference)
-    scaled = []
-    for by in scales(size):
-        residual = _ssim_residual(add, _averaged(add, part, by), _averaged(add, repaired, by), size // by)
-        residual = add("Unsqueeze", residual, [0, 1])
-        scaled.append(add("Resize", residual, "", np.array([1, 1, by, by], np.float32), mode="nearest"))
-    ssim = add("Squeeze", add("Mean", *scaled), [0])
+    difference, by = add("Mul", add("Sub", reconstruction, part), inner), coarseness(size)
+    x, y = _averaged(add, part, by), _averaged(add, add("Add", part, difference), by)
+    coarse = add("Unsqueeze", _ssim_residual(add, x, y, size // by), [0, 1])
+    ssim = add("Squeeze", add("Resize", coarse, "", np.array([1, 1, by, by], np.float32), mode="nearest"), [0])
     l1 = add("ReduceMean", add("Abs", difference), [0], keepdims=1)
     both = _gaussian(add, add("Concat", ssim, l1, axis=0), size)
     return add("Gather", both, 0), add("Gather", both, 1)

@@ -41,7 +41,7 @@ class Muon(Optimizer):
 def orthogonal(matrix: Tensor) -> Tensor:
     """(N, M) -> nearly U V^T of its singular value decomposition U S V^T: its singular values are .7-1.2, or 0.
 
-    Newton-Schulz iterations on the smaller of the Gram matrices, which cost a third of those on the matrix itself.
+    Newton-Schulz iterations on the smaller of the Gram matrices, at a third to half the cost of those on the matrix.
     """
     if matrix.shape[0] > matrix.shape[1]:
         return orthogonal(matrix.T).T

@@ -84,7 +84,9 @@ def test_test_images_are_not_used(tiny_run, fabric_folder):
 
 
 @pytest.mark.parametrize("steps", [1, 3, 4, 6])
-@pytest.mark.parametrize("changes", [{"online_aug": False}, {"online_aug": True}, {"method": "repair"}])
+@pytest.mark.parametrize(
+    "changes", [{"online_aug": False}, {"online_aug": True}, {"method": "repair", "optimizer": "muon"}]
+)
 def test_a_resumed_run_ends_like_an_uninterrupted_one(tiny_config, tmp_path, monkeypatch, steps, changes):
     config = tiny_config.replace(**changes)
     whole = train(config, runs=tmp_path / "whole")

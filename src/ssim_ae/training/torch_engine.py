@@ -1,6 +1,7 @@
 """The PyTorch engine: one step on a batch, on CPU, CUDA or Ascend, on one device or several."""
 
 import os
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -97,42 +98,42 @@ class TorchEngine:
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return a copy of the weights by name."""
-        return {name: value.detach().cpu().numpy().copy() for value, name in self.names.items()}
+        return {name: value.detach().cpu().numpy().copy() for name, value in self.network.named_parameters()}
 
     def load_weights(self, weights: dict[str, np.ndarray], source: str) -> None:
         """Set the weights. InputError names `source` where shapes or names differ."""
         check_weights(self.table, weights, source)
         with torch.no_grad():
-            for parameter, name in self.names.items():
+            for name, parameter in self.network.named_parameters():
                 parameter.copy_(torch.from_numpy(weights[name]))
 
     def state(self) -> dict[str, np.ndarray]:
         """Return weights and the optimizers' state: all that the next step depends on."""
         arrays = self.weights()
-        for optimizer in self.optimizers:
-            for parameter in optimizer.param_groups[0]["params"]:
-                for key, value in optimizer.state[parameter].items():
-                    arrays[f"{self.names[parameter]}/{key}"] = value.detach().cpu().numpy().copy()
+        for name, _, state in self._states():
+            arrays |= {f"{name}/{key}": value.detach().cpu().numpy().copy() for key, value in state.items()}
         return arrays
 
     def load_state(self, arrays: dict[str, np.ndarray], source: str) -> None:
         """Go on from a `state()`."""
         self.load_weights({name: array for name, array in arrays.items() if "/" not in name}, source)
-        for optimizer in self.optimizers:
-            optimizer.state.clear()
-            for parameter in optimizer.param_groups[0]["params"]:
-                before = f"{self.names[parameter]}/"
-                for name in arrays:
-                    if name.startswith(before):
-                        value = torch.from_numpy(arrays[name].copy()).to(self.device)
-                        # The layout of the parameter, for the fused kernel and for equal sums
-                        value = torch.empty_like(parameter).copy_(value) if value.ndim else value
-                        optimizer.state[parameter][name.removeprefix(before)] = value
+        for name, parameter, state in self._states():
+            state.clear()
+            for key in [key for key in arrays if key.startswith(f"{name}/")]:
+                value = torch.tensor(arrays[key], device=self.device)
+                # The layout of the parameter, for the fused kernel and for equal sums
+                state[key.removeprefix(f"{name}/")] = torch.empty_like(parameter).copy_(value) if value.ndim else value
 
     def close(self) -> None:
         """Leave the group of workers."""
         if self.workers > 1:
             distributed.destroy_process_group()
+
+    def _states(self) -> Iterator[tuple[str, nn.Parameter, dict[str, Tensor]]]:
+        """Yield each parameter's name, itself, and what its optimizer remembers of it."""
+        for optimizer in self.optimizers:
+            for parameter in optimizer.param_groups[0]["params"]:
+                yield self.names[parameter], parameter, optimizer.state[parameter]
 
     def _loss(self, network: nn.Module, stack: Tensor, picks: Picks) -> Tensor:
         patches = cut(stack, picks, self.crop_size)
@@ -152,13 +153,11 @@ class TorchEngine:
 
 def _optimizers(config: Config, network: Autoencoder, device: torch.device) -> list[torch.optim.Optimizer]:
     """Muon, where asked for, for the weights of all layers but the first and the last; AdamW for the others."""
-    inner = {f"{layer.name}.weight" for layer in network.table[1:-1]} if config.optimizer == "muon" else set()
-    groups: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
-    for name, parameter in network.named_parameters():
-        groups[name in inner].append(parameter)
+    others = dict(network.named_parameters())
+    inner = [others.pop(f"{layer.name}.weight") for layer in network.table[1:-1]] if config.optimizer == "muon" else []
     fused = device.type in ("cpu", "cuda")
-    adamw = torch.optim.AdamW(groups[False], lr=config.lr, weight_decay=config.decay, fused=fused)
-    return [adamw, Muon(groups[True], lr=config.lr, weight_decay=config.decay)] if inner else [adamw]
+    adamw = torch.optim.AdamW(others.values(), lr=config.lr, weight_decay=config.decay, fused=fused)
+    return [adamw, Muon(inner, lr=config.lr, weight_decay=config.decay)] if inner else [adamw]
 
 
 def _use_bf16(precision: str, device: torch.device) -> bool:

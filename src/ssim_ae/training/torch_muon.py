@@ -47,11 +47,17 @@ def orthogonal(matrix: Tensor) -> Tensor:
         return orthogonal(matrix.T).T
     matrix = matrix / (matrix.norm() + TINY)
     gram = matrix @ matrix.T
-    first, third, fifth = QUINTIC
-    product = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    for _ in range(ITERATIONS):
-        factor = torch.addmm(gram, gram, gram, beta=third, alpha=fifth)
-        factor.diagonal().add_(first)
-        product = factor @ product
+    factor = product = _factor(gram)
+    for _ in range(ITERATIONS - 1):
         gram = factor @ gram @ factor
+        factor = _factor(gram)
+        product = factor @ product
     return product @ matrix
+
+
+def _factor(gram: Tensor) -> Tensor:
+    """Return what an iteration multiplies a matrix by, from its Gram matrix."""
+    first, third, fifth = QUINTIC
+    factor = torch.addmm(gram, gram, gram, beta=third, alpha=fifth)
+    factor.diagonal().add_(first)
+    return factor

@@ -60,6 +60,14 @@ def test_one_spoilt_image_moves_the_limit_little(count):
     assert limit(spoilt, 0.01) < 1.15 * limit(scores, 0.01)
 
 
+@pytest.mark.parametrize("by_factors", [False, True])
+def test_of_many_images_three_in_a_hundred_may_be_spoilt(by_factors):
+    scores = 1 + stats.gumbel_r(0, 0.1).rvs(300, random_state=np.random.default_rng(7))
+    spoilt = np.r_[scores[:-8], np.linspace(10, 30, 8)]
+    expected = limit(scores, 0.01, by_factors=by_factors)
+    assert limit(spoilt, 0.01, by_factors=by_factors) < 1.2 * expected
+
+
 def test_the_limit_knows_no_units():
     scores = np.random.default_rng(3).gumbel(0.6, 0.1, 30)
     assert limit(5 * scores + 2, 0.01) == pytest.approx(5 * limit(scores, 0.01) + 2)
@@ -89,7 +97,7 @@ def test_learned_scores_tell_the_shape_and_not_the_place():
 
     def met(learned):
         above = np.array([limit(row[:20], 0.01, learned=row[20 : 20 + learned] - 0.3) for row in scores])
-        return (0.96 * usual.sf(above) + 0.04 * odd.sf(above)).mean()
+        return (0.95 * usual.sf(above) + 0.05 * odd.sf(above)).mean()
 
     assert met(200) < 0.015 < 0.02 < met(0)
 
@@ -107,20 +115,28 @@ def test_learned_scores_that_differ_by_factors_are_moved_by_one():
     assert limit(scores, 0.01, learned=7 * learned, by_factors=True) == pytest.approx(expected)
 
 
+def test_odd_learned_scores_that_differ_by_factors_are_stretched_and_not_raised_to_a_power():
+    """Twice as far apart, ten times the median is nineteen times, and not a hundred."""
+    scores = np.exp(np.random.default_rng(3).gumbel(0, 0.1, 50))
+    usual, odd = np.tile(scores, 4), np.linspace(6, 10, 9)
+    found = limit(scores, 0.01, learned=np.r_[np.sqrt(usual), odd], by_factors=True)
+    assert found == pytest.approx(limit(scores, 0.01, learned=np.r_[usual, 2 * odd - 1], by_factors=True), rel=0.2)
+
+
 def test_a_few_scores_beside_many_learned_ones_promise_less_and_say_so():
     assert promise(3, 0.01, learned=200).rate > 0.015
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.2])
 def test_of_many_scores_with_a_heavier_tail_it_is_kept(rate):
-    """One in twenty-five stands out, as the odd part does: few scores cannot know, two hundred do."""
+    """One in twenty stands out, as the odd part does: few scores cannot know, two hundred do."""
     usual, odd = stats.gumbel_r(0.6, 0.1), stats.gumbel_r(1.5, 0.1)
     rng = np.random.default_rng(7)
     shares = []
     for _ in range(1000):
-        scores = np.where(rng.random(200) < 0.04, odd.rvs(200, random_state=rng), usual.rvs(200, random_state=rng))
+        scores = np.where(rng.random(200) < 0.05, odd.rvs(200, random_state=rng), usual.rvs(200, random_state=rng))
         above = limit(scores, rate)
-        shares.append(0.96 * usual.sf(above) + 0.04 * odd.sf(above))
+        shares.append(0.95 * usual.sf(above) + 0.05 * odd.sf(above))
     assert np.mean(shares) == pytest.approx(rate, rel=0.3)
 
 

@@ -108,6 +108,15 @@ def test_both_residuals_together_keep_the_estimators_word(side_by_side):
     assert limits == pytest.approx((1, 1), rel=1e-3)
 
 
+@pytest.mark.parametrize("threshold", ["false_alarm_rate", "max"])
+def test_where_residuals_add_up_an_absolute_difference_weighs_a_quarter(held_out, threshold):
+    equal = [maps._replace(l1=maps.ssim) for maps in held_out]
+    limits = estimate(equal, Config(method="repair", threshold=threshold))
+    assert limits.l1 == pytest.approx(4 * limits.ssim)
+    highest = estimate(equal, Config(method="repair", threshold=threshold, ssim_threshold=1000.0)).l1
+    assert highest == pytest.approx(limits.ssim / (1 + 1 / 4), rel=1e-3), "alone it has the whole say"
+
+
 @pytest.mark.parametrize("given", ["ssim", "l1"])
 def test_a_given_threshold_does_not_sway_the_other(side_by_side, given):
     limits = estimate(side_by_side, Config(threshold="max", **{f"{given}_threshold": 9}))

@@ -19,6 +19,7 @@ from ssim_ae.errors import InputError
 
 FOLDS = 5
 MOST_LEARNED, MOST_PIXELS = 200, 2**24  # images that were learned from: more tell no more about how scores spread
+MOST_NAMED = 10  # files
 GIVEN = "given"  # the estimator, where there was none
 Image = TypeVar("Image")  # a path or a hash
 
@@ -40,12 +41,14 @@ def calibrate(detector: Detector, paths: Sequence[Path], config: Config, learned
     given = Thresholds(config.ssim_threshold, config.l1_threshold)
     if min(given) >= 0 and (config.method == "reference" or not paths):
         return as_given(given)
-    maps, known, usual = list(_residuals(detector, paths)), list[Residuals](), None
-    if config.method == "repair" and maps:
-        most = min(MOST_LEARNED, MOST_PIXELS // maps[0].ssim.size)
-        known = list(_residuals(detector, _evenly(learned, most)))
-        usual, both = Usual.of(maps + known), cross_fitted(maps + known)
-        maps, known = both[: len(maps)], both[len(maps) :]
+    good, usual = dict(_residuals(detector, paths)), None
+    count = len(good)
+    if config.method == "repair" and good:
+        most = min(MOST_LEARNED, MOST_PIXELS // next(iter(good.values())).ssim.size)
+        good |= _residuals(detector, _evenly(learned, most))
+        usual = Usual.of(good.values())
+        good = dict(zip(good, cross_fitted(list(good.values())), strict=True))
+    maps, known = list(good.values())[:count], list(good.values())[count:]
     if min(given) >= 0:
         return as_given(given, usual)
     thresholds = estimate(maps, config, known)
@@ -64,6 +67,8 @@ def calibrate(detector: Detector, paths: Sequence[Path], config: Config, learned
     }
     for text in few_images_notes(maps, config, len(known)):
         note(text)
+    if told:
+        _note_defective(good, thresholds, config)
     return Calibration(thresholds, usual, origin)
 
 
@@ -79,14 +84,29 @@ def as_given(thresholds: Thresholds, usual: Usual | None = None) -> Calibration:
     return Calibration(thresholds, usual, origin)
 
 
-def _residuals(detector: Detector, paths: Sequence[Path]) -> Iterator[Residuals]:
+def _residuals(detector: Detector, paths: Sequence[Path]) -> Iterator[tuple[Path, Residuals]]:
     with progress("estimating thresholds", len(paths)) as bar:
-        for found in detector.residuals_all(paths):
+        for path, found in zip(paths, detector.residuals_all(paths), strict=True):
             bar.advance()
             if isinstance(found, InputError):
                 note(f"left out: {found}")
             else:
-                yield found
+                yield path, found
+
+
+def _note_defective(good: Mapping[Path, Residuals], thresholds: Thresholds, config: Config) -> None:
+    """Name the good images that would be called defective: perhaps they are."""
+    scores = {path: _score(maps, thresholds, config) for path, maps in good.items()}
+    defective = sorted((path for path in scores if scores[path] > 1), key=lambda path: -scores[path])
+    if defective:
+        named = ", ".join(path.name for path in defective[:MOST_NAMED])
+        more = ", ..." if len(defective) > MOST_NAMED else ""
+        note(f"{len(defective)} of {len(good)} good images would be called defective; are they good? {named}{more}")
+
+
+def _score(maps: Residuals, thresholds: Thresholds, config: Config) -> float:
+    opened = anomaly_map(maps, thresholds, method=config.method, min_area=config.smallest_region)
+    return float(opened.max())
 
 
 def _evenly(paths: Sequence[Path], most: int) -> Sequence[Path]:
@@ -116,8 +136,7 @@ def false_alarms(maps: Sequence[Residuals], config: Config, learned: Sequence[Re
         left_out = set(fold.tolist())
         thresholds = estimate([maps[i] for i in order if i not in left_out], config, learned)
         for index in fold:
-            opened = anomaly_map(maps[index], thresholds, method=config.method, min_area=config.smallest_region)
-            alarms += bool(opened.max() > 1)
+            alarms += _score(maps[index], thresholds, config) > 1
     return alarms / len(maps)
 
 

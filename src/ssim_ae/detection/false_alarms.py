@@ -7,8 +7,9 @@ the more scores there are, for out there the law is only nearly theirs. How much
 the scores are few is drawn: of Gumbel's law, it is the same for all scores.
 
 Images that a network has learned from tell the shape of it all, but what is odd about them has been learned too: their
-scores are moved to the median of the others, and stretched where the others lie further apart. And no more of the
-others may exceed the limit than the rate makes credible, though always one.
+scores are moved to the median of the others, and stretched where the others lie further apart: before logarithms are
+taken, for what was odd all the same is not raised to a power. And no more of the others may exceed the limit than the
+rate makes credible, though always one.
 """
 
 from functools import cache
@@ -18,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 LOW, HIGH = 0.1, 0.9  # the quantiles, where there are few scores ...
-BEYOND = 3  # ... and where there are more, so many lie beyond the upper one
+BEYOND, SPOILT = 3, 0.03  # ... and where there are more: so many lie beyond the upper one, and such a share
 DRAWN, MOST_DRAWN = 2_000_000, 20_000  # scores and sets of scores
 FEWEST, ENOUGH = 10, 2_000  # fewer scores do not move the limit further out, but break the promise; more do not move it
 FARTHEST = 1e6  # scales of the law, from its location to a limit
@@ -43,12 +44,10 @@ def limit(scores: np.ndarray, rate: float, *, learned: np.ndarray = NONE, by_fac
 
     `learned` (M,): scores of images that were learned from. `by_factors`: scores differ by factors, not differences.
     """
-    if by_factors:
-        scores, learned = (np.log(np.maximum(values, LEAST)) for values in (scores, learned))
-        return float(np.exp(limit(scores, rate, learned=learned)))
-    high = _high(len(scores) + len(learned), rate)
-    location, scale = (float(number) for number in _fitted(scores, learned, high))
-    by_law = location + scale * _reach(len(scores), len(learned), rate)
+    pool = _with_learned(scores, learned, by_factors=by_factors) if len(learned) else scores
+    location, scale = _fitted(_logarithms(pool) if by_factors else pool, _high(len(pool), rate))
+    by_law = float(location + scale * _reach(len(scores), len(learned), rate))
+    by_law = exp(by_law) if by_factors else by_law
     return max(by_law, float(np.sort(scores)[::-1][_credible(len(scores), rate)])) if len(learned) else by_law
 
 
@@ -78,23 +77,32 @@ def _credible(count: int, rate: float) -> int:
 
 def _high(count: int, rate: float) -> float:
     """Return the upper quantile for so many scores: no further out than the limit."""
-    return min(1 - rate, max(HIGH, 1 - BEYOND / min(count, ENOUGH)))
+    return min(1 - rate, max(HIGH, 1 - max(BEYOND / count, SPOILT)))
 
 
-def _fitted(
-    scores: np.ndarray, learned: np.ndarray, upper: float, *, narrowest: float = 1
-) -> tuple[np.ndarray, np.ndarray]:
-    """(..., N) and (..., M) -> location and scale (...) of the law with the same two quantiles, LOW and `upper`.
+def _with_learned(
+    scores: np.ndarray, learned: np.ndarray, *, by_factors: bool = False, narrowest: float = 1
+) -> np.ndarray:
+    """(..., N) and (..., M) -> (..., N + M), the learned ones moved to the median of the others, and stretched.
 
-    The learned scores are stretched by `narrowest` at least, WIDEST at most.
+    They are stretched by `narrowest` at least, or `by_factors` as far as they are moved; by WIDEST at most.
     """
-    if learned.shape[-1]:
-        (median, spread), (own_median, own_spread) = map(_median_and_spread, (scores, learned))
-        wider = np.clip(spread / np.maximum(own_spread, LEAST), narrowest, WIDEST)
-        scores = np.concatenate([scores, median + wider * (learned - own_median)], axis=-1)
+    (median, spread), (own_median, own_spread) = map(_median_and_spread, (scores, learned))
+    moved = median / np.maximum(own_median, LEAST) if by_factors else 1
+    wider = moved * np.clip(spread / np.maximum(moved * own_spread, LEAST), narrowest, WIDEST)
+    return np.concatenate([scores, median + wider * (learned - own_median)], axis=-1)
+
+
+def _fitted(scores: np.ndarray, upper: float) -> tuple[np.ndarray, np.ndarray]:
+    """(..., N) -> location and scale (...) of the law with the same two quantiles, LOW and `upper`."""
     low, high = np.quantile(scores, [LOW, upper], axis=-1)
     scale = (high - low) / (_quantile(upper) - _quantile(LOW))
     return low - scale * _quantile(LOW), scale
+
+
+def _logarithms(scores: np.ndarray) -> np.ndarray:
+    logarithms: np.ndarray = np.log(np.maximum(scores, LEAST))
+    return logarithms
 
 
 def _median_and_spread(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -116,7 +124,7 @@ def _drawn(count: int, learned: int, upper: float) -> tuple[np.ndarray, np.ndarr
     """
     sets = min(MOST_DRAWN, DRAWN // (count + learned))
     drawn = np.random.default_rng(0).gumbel(size=(sets, count + learned))
-    return _fitted(drawn[:, :count], drawn[:, count:], upper, narrowest=0)
+    return _fitted(_with_learned(drawn[:, :count], drawn[:, count:], narrowest=0) if learned else drawn, upper)
 
 
 @cache

@@ -15,6 +15,7 @@ from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map, leve
 from ssim_ae.errors import InputError
 
 FEW_WINDOWS, FEW_IMAGES = 10, 20  # fewer are worth a warning
+L1_WEIGHT = 0.25  # of absolute differences where residuals add up: light and highlights are soon a little brighter
 JUST_ABOVE = 1 + 1e-5  # the largest held-out score must not round to more than the limit
 
 
@@ -83,6 +84,8 @@ def _balanced(
     """Estimate both; one that is given takes its residual out of the search for the other."""
     ssim = _limit(held_out, Thresholds(1, inf), config, learned) if given.ssim < 0 else inf
     l1 = _limit(held_out, Thresholds(inf, 1), config, learned) if given.l1 < 0 else inf
+    if config.method == "repair":
+        l1 /= L1_WEIGHT
     together = _limit(held_out, Thresholds(ssim, l1), config, learned)
     return Thresholds(ssim * together, l1 * together)
 

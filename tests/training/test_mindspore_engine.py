@@ -47,6 +47,13 @@ def test_both_engines_stay_together(changes):
     assert found["state"] == 0
 
 
+def test_an_optimizer_it_has_not_is_refused_in_one_line(fabric_folder, tmp_path):
+    asked = ["train", fabric_folder, "--method=reference", "--runs", tmp_path, *options(optimizer="muon")]
+    done = subprocess.run([sys.executable, "-m", "ssim_ae", *map(str, asked)], capture_output=True, text=True)
+    assert done.returncode and done.stderr.strip().endswith("MindSpore trains with adamw here, PyTorch with both")
+    assert "Traceback" not in done.stderr and not list(tmp_path.iterdir())
+
+
 def test_a_detector_opens_in_the_others_runtime(fabric_folder, tmp_path):
     run("-m", "ssim_ae", "train", fabric_folder, "--runs", tmp_path, *options(augment_num=64, epochs=2))
     folder = tmp_path / "twill-1"

@@ -31,6 +31,7 @@ REPAIR = {  # the defaults that method `repair` has of its own; mirrored, a good
     "p_rotate": 0.5,
     "p_horizontal_flip": 0.0,
     "p_vertical_flip": 0.0,
+    "light": 0.08,
     "flc": 16,
     "epochs": 10,
     "optimizer": "muon",
@@ -73,6 +74,7 @@ class Config(BaseModel):
     p_rotate: float = Field(0.3, ge=0, le=1, description="share of patches rotated (p_ratate is accepted too)")
     p_horizontal_flip: float = Field(0.3, ge=0, le=1, description="share of patches mirrored left to right")
     p_vertical_flip: float = Field(0.3, ge=0, le=1, description="share of patches mirrored top to bottom")
+    light: float = Field(0.0, ge=0, le=1, description="how unevenly patches are lit anew, a standard deviation")
 
     # network and training
     method: Literal["reference", "repair"] = Field(

@@ -4,7 +4,7 @@ import torch
 from scipy.ndimage import rotate
 
 from ssim_ae.config import Config
-from ssim_ae.training.patches import Picks, draw, epoch_picks, monitor_picks
+from ssim_ae.training.patches import Picks, draw, epoch_picks, gain, monitor_picks
 from ssim_ae.training.torch_cut import _turned, cut
 
 STILL = {"p_rotate": 0, "p_horizontal_flip": 0, "p_vertical_flip": 0}
@@ -57,6 +57,27 @@ def test_turned_patches_have_no_black_corners(rng):
     assert torch.allclose(patches, torch.tensor(200 / 255), atol=1e-4)
 
 
+def test_patches_are_lit_unevenly_and_smoothly():
+    config = Config(im_resize=64, crop_size=64, augment_num=400, batch_size=1, light=0.1, **STILL)
+    stack = torch.full((3, 3, 64, 64), 0.5)
+    patches = cut(stack, epoch_picks(config, 3, 0), 64).numpy() / 0.5
+    assert np.ptp(patches, axis=1).max() < 1e-6, "colours stay"
+    assert patches[:, 0, 0, 0].std() == pytest.approx(0.1 * np.hypot(1, 0.6), rel=0.1)
+    across = patches[:, 0, 0, 0] - patches[:, 0, -1, -1]
+    assert across.std() == pytest.approx(0.1 * np.sqrt(2), rel=0.1)
+    assert np.abs(np.diff(patches, axis=2)).max() < 0.05
+    bright = cut(torch.full((3, 1, 64, 64), 255, dtype=torch.uint8), epoch_picks(config, 3, 0), 64)
+    assert bright.max() == 1
+
+
+def test_light_falls_on_its_place():
+    light = np.zeros((1, 4, 4), np.float32)
+    light[0, 0, 3] = 0.5
+    lit = gain(light, 31)[0, 0]
+    assert lit[0, -1] == 1.5 == lit.max() and (lit[10:] == 1).all() and (lit[:, :21] == 1).all()
+    assert gain(np.full((1, 4, 4), 0.5, np.float32), 31) == pytest.approx(1.5)
+
+
 def test_rates_and_ranges(rng):
     config = Config(p_rotate=0.3, rotate_angle=45, p_horizontal_flip=0.2, p_vertical_flip=0.7)
     picks = draw(config, 7, 20_000, rng)
@@ -80,9 +101,10 @@ def test_without_augmentation_the_centre_is_taken():
 
 @pytest.mark.parametrize("online", [False, True])
 def test_an_epoch_is_a_function_of_seed_and_number(online):
-    config = Config(augment_num=100, batch_size=10, online_aug=online)
+    config = Config(augment_num=100, batch_size=10, online_aug=online, light=0.1)
     first, again, second = (epoch_picks(config, 5, epoch) for epoch in (0, 0, 1))
-    assert np.array_equal(first.corner, again.corner)
+    assert np.array_equal(first.corner, again.corner) and np.array_equal(first.light, again.light)
+    assert (sorted(first.light[:, 0, 0]) == sorted(second.light[:, 0, 0])) is not online
     assert not np.array_equal(first.corner, second.corner)
     same_patches = sorted(first.corner.tolist()) == sorted(second.corner.tolist())
     assert same_patches is not online
@@ -91,8 +113,9 @@ def test_an_epoch_is_a_function_of_seed_and_number(online):
 
 
 def test_monitored_patches_are_not_augmented():
-    picks = monitor_picks(Config(), 5, 20)
-    assert not picks.angle.any() and not picks.mirrored.any()
+    picks = monitor_picks(Config(light=0.1), 5, 20)
+    assert not picks.angle.any() and not picks.mirrored.any() and picks.light is None
+    assert epoch_picks(Config(im_resize=128, light=0.1, do_aug=False), 5, 0).light is None
 
 
 def test_picks_are_taken_in_order(rng):

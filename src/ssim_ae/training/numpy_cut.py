@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ssim_ae.training.patches import Picks
+from ssim_ae.training.patches import Picks, gain
 
 
 def cut(stack: np.ndarray, picks: Picks, crop_size: int) -> np.ndarray:
@@ -19,7 +19,9 @@ def cut(stack: np.ndarray, picks: Picks, crop_size: int) -> np.ndarray:
         else:
             patch = stack[image, :, y : y + crop_size, x : x + crop_size]
             patches[number] = np.flip(patch, tuple(np.flatnonzero(picks.mirrored[number]) + 1))
-    return patches / np.float32(255) if stack.dtype == np.uint8 else patches
+    if stack.dtype == np.uint8:
+        patches /= np.float32(255)
+    return patches if picks.light is None else np.clip(patches * gain(picks.light, crop_size), 0, 1)
 
 
 def _turned(image: np.ndarray, affine: np.ndarray, crop_size: int) -> np.ndarray:

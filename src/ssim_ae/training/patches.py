@@ -1,4 +1,4 @@
-"""Patches: which part of which image, turned, mirrored and damaged how. Numbers alone: an engine cuts them."""
+"""Patches: which part of which image, turned, mirrored, lit and damaged how. Numbers alone: an engine cuts them."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -8,20 +8,23 @@ import numpy as np
 from ssim_ae.config import Config
 from ssim_ae.training.corruption import Damage, draw_damage
 
+LAMPS, EVENLY = 4, 0.6  # places along each side that are lit by themselves; as far apart as they, whole patches
 AS_THEY_LIE = 5.0  # degrees that patches are turned by at most, where nothing else is said
 
 
 @dataclass(frozen=True)
 class Picks:
     """B patches to cut: which image (B,) int64, the patch's upper left corner there (B, 2) int64 px as (y, x),
-    the angle (B,) by which it is turned about its middle, radians, whether it is mirrored (B, 2) bool as (y, x), and
-    what is then done to it, if anything.
+    the angle (B,) by which it is turned about its middle, radians, whether it is mirrored (B, 2) bool as (y, x), how
+    much more light falls on each of LAMPS x LAMPS places of it (B, LAMPS, LAMPS) float32, as a share, and what is then
+    done to it; the last two, if anything.
     """
 
     image: np.ndarray
     corner: np.ndarray
     angle: np.ndarray
     mirrored: np.ndarray
+    light: np.ndarray | None = None
     damage: Damage | None = None
 
     def __len__(self) -> int:
@@ -29,8 +32,10 @@ class Picks:
 
     def take(self, chosen: slice | np.ndarray) -> Self:
         """Return some of the picks."""
+        light = self.light if self.light is None else self.light[chosen]
         damage = self.damage and self.damage.take(chosen)
-        return type(self)(self.image[chosen], self.corner[chosen], self.angle[chosen], self.mirrored[chosen], damage)
+        each = (self.image[chosen], self.corner[chosen], self.angle[chosen], self.mirrored[chosen])
+        return type(self)(*each, light, damage)
 
     def affine(self, size: int, crop_size: int) -> np.ndarray:
         """(B, 2, 3) float32: from patch coordinates to those of an image of `size` px, both -1 to 1 across px edges."""
@@ -51,6 +56,7 @@ def epoch_picks(config: Config, images: int, epoch: int) -> Picks:
     picks = draw(config, images, config.augment_num, np.random.default_rng([config.seed, 1, drawing]))
     # Where there are more images than patches, the next epoch goes on with those that had none.
     picks = replace(picks, image=(picks.image + drawing * config.augment_num) % images)
+    picks = _lit(picks, config, np.random.default_rng([config.seed, 7, drawing]))
     picks = picks.take(np.random.default_rng([config.seed, 2, epoch]).permutation(config.augment_num))
     return _damaged(picks, config, images, np.random.default_rng([config.seed, 4, epoch]))
 
@@ -69,8 +75,23 @@ def draw(config: Config, images: int, count: int, rng: np.random.Generator) -> P
     return Picks(image, corner, angle, mirrored)
 
 
+def gain(light: np.ndarray, crop_size: int) -> np.ndarray:
+    """Light of `Picks` -> (B, 1, crop_size, crop_size) float32, what the patches are multiplied by."""
+    away = np.linspace(0, LAMPS - 1, crop_size, dtype=np.float32)[:, None] - np.arange(LAMPS, dtype=np.float32)
+    shares = (1 + np.cos(np.float32(np.pi) * np.minimum(1, np.abs(away)))) / 2
+    multiplied: np.ndarray = 1 + shares @ light[:, None] @ shares.T
+    return multiplied
+
+
+def _lit(picks: Picks, config: Config, rng: np.random.Generator) -> Picks:
+    if not (config.light and config.do_aug):
+        return picks
+    each, all_alike = rng.normal(0, config.light, (len(picks), LAMPS, LAMPS)), rng.normal(0, config.light, len(picks))
+    return replace(picks, light=(each + EVENLY * all_alike[:, None, None]).astype(np.float32))
+
+
 def monitor_picks(config: Config, images: int, count: int) -> Picks:
-    """Return `count` patches of the held-out images, the same ones every time, neither turned nor mirrored."""
+    """Return `count` patches of the held-out images, the same every time, not turned, mirrored or lit otherwise."""
     still = config.replace(p_rotate=0, p_horizontal_flip=0, p_vertical_flip=0)
     picks = draw(still, images, count, np.random.default_rng([config.seed, 3]))
     return _damaged(picks, config, images, np.random.default_rng([config.seed, 6]))

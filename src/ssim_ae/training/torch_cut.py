@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ssim_ae.training.patches import Picks
+from ssim_ae.training.patches import Picks, gain
 
 
 def cut(stack: Tensor, picks: Picks, crop_size: int) -> Tensor:
@@ -17,7 +17,11 @@ def cut(stack: Tensor, picks: Picks, crop_size: int) -> Tensor:
     on mirrored, so that they have no black corners.
     """
     patches = _copied(stack, picks, crop_size) if stack.device.type == "cpu" else _turned(stack, picks, crop_size)
-    return patches.div_(255) if stack.dtype == torch.uint8 else patches
+    if stack.dtype == torch.uint8:
+        patches.div_(255)
+    if picks.light is not None:
+        patches.mul_(torch.from_numpy(gain(picks.light, crop_size)).to(patches.device, non_blocking=True)).clamp_(0, 1)
+    return patches
 
 
 def _copied(stack: Tensor, picks: Picks, crop_size: int) -> Tensor:

@@ -139,6 +139,7 @@ def test_repair_has_defaults_of_its_own():
     config = Config(method="repair")
     assert (config.crop_size, config.im_resize, config.flc) == (128, 144, 16)
     assert config.mask_size == config.tile_size == 144 and not config.tiled
+    assert config.optimizer == "muon" and config.light == 0.08
     assert config.online_aug and config.rotate_angle < 0 and not config.p_horizontal_flip + config.p_vertical_flip
     assert Config.read(None, {"method": "repair", "p_rotate": "0.2"}).p_rotate == 0.2
     assert config.replace(epochs=3) == Config(method="repair", epochs=3)

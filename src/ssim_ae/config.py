@@ -37,6 +37,8 @@ REPAIR = {  # the defaults that method `repair` has of its own; mirrored, a good
     "optimizer": "muon",
 }
 
+EARLIER = {"optimizer": "adamw", "light": 0.0}  # keys that files of earlier versions lack, and what those did
+
 
 class Config(BaseModel):
     """All settings of a detector. Immutable; `Config(epochs=5)`, `Config.read(path)` or `config.replace(...)`."""
@@ -74,7 +76,7 @@ class Config(BaseModel):
     p_rotate: float = Field(0.3, ge=0, le=1, description="share of patches rotated (p_ratate is accepted too)")
     p_horizontal_flip: float = Field(0.3, ge=0, le=1, description="share of patches mirrored left to right")
     p_vertical_flip: float = Field(0.3, ge=0, le=1, description="share of patches mirrored top to bottom")
-    light: float = Field(0.0, ge=0, le=1, description="how unevenly patches are lit anew, a standard deviation")
+    light: float = Field(0.0, ge=0, le=1, description="patches are lit unevenly, the deviation of it; 0: as they are")
 
     # network and training
     method: Literal["reference", "repair"] = Field(
@@ -243,13 +245,22 @@ class Config(BaseModel):
         return self.min_area if self.threshold == "max_area" else 1
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str] | None, overrides: Mapping[str, Any] | None = None) -> Self:
-        """Read a YAML file, if any, and set `overrides` over it. InputError names file, key and nearest valid key."""
+    def read(
+        cls,
+        path: str | os.PathLike[str] | None,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        defaults: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Read a YAML file, if any, and set `overrides` over it; of keys that neither has take `defaults`, if any.
+
+        InputError names file, key and nearest valid key.
+        """
         above = _respelt(dict(overrides or {}), COMMAND_LINE)
         for key, value in above.items():
             if isinstance(value, str) and key in cls.model_fields and cls.model_fields[key].annotation == list[int]:
                 above[key] = yaml.safe_load(value)
-        below = _read_yaml(Path(path)) if path else {}
+        below = dict(defaults or {}) | (_read_yaml(Path(path)) if path else {})
         return cls._checked(below | above, str(path or COMMAND_LINE), overridden=above)
 
     def replace(self, **changes: Any) -> Self:

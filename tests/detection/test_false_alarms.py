@@ -61,11 +61,20 @@ def test_one_spoilt_image_moves_the_limit_little(count):
 
 
 @pytest.mark.parametrize("by_factors", [False, True])
-def test_of_many_images_three_in_a_hundred_may_be_spoilt(by_factors):
+def test_of_many_images_nearly_three_in_a_hundred_may_be_spoilt(by_factors):
     scores = 1 + stats.gumbel_r(0, 0.1).rvs(300, random_state=np.random.default_rng(7))
     spoilt = np.r_[scores[:-8], np.linspace(10, 30, 8)]
     expected = limit(scores, 0.01, by_factors=by_factors)
     assert limit(spoilt, 0.01, by_factors=by_factors) < 1.2 * expected
+
+
+def test_odd_images_so_rare_count_as_spoilt_and_exceed_the_limit():
+    usual, odd = stats.gumbel_r(0.6, 0.1), stats.gumbel_r(1.8, 0.1)
+    rng = np.random.default_rng(7)
+    scores = np.where(rng.random((200, 1000)) < 0.025, odd.rvs((200, 1000), rng), usual.rvs((200, 1000), rng))
+    above = np.array([limit(row, 0.01) for row in scores])
+    assert usual.sf(above).mean() < 0.01, "what is promised is promised of the others"
+    assert odd.sf(above).mean() > 0.9
 
 
 def test_the_limit_knows_no_units():
@@ -97,7 +106,7 @@ def test_learned_scores_tell_the_shape_and_not_the_place():
 
     def met(learned):
         above = np.array([limit(row[:20], 0.01, learned=row[20 : 20 + learned] - 0.3) for row in scores])
-        return (0.95 * usual.sf(above) + 0.05 * odd.sf(above)).mean()
+        return (0.96 * usual.sf(above) + 0.04 * odd.sf(above)).mean()
 
     assert met(200) < 0.015 < 0.02 < met(0)
 
@@ -121,6 +130,15 @@ def test_odd_learned_scores_that_differ_by_factors_are_stretched_and_not_raised_
     usual, odd = np.tile(scores, 4), np.linspace(6, 10, 9)
     found = limit(scores, 0.01, learned=np.r_[np.sqrt(usual), odd], by_factors=True)
     assert found == pytest.approx(limit(scores, 0.01, learned=np.r_[usual, 2 * odd - 1], by_factors=True), rel=0.2)
+
+
+@pytest.mark.parametrize("count", [3, 10])
+def test_a_few_scores_far_apart_beside_many_learned_ones_that_are_not(count):
+    """Stretched by far more than they are apart themselves, factors are still factors."""
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        scores, learned = np.exp(0.7 * rng.gumbel(size=count)), np.exp(0.1 * rng.normal(size=100))
+        assert limit(scores, 0.01, learned=learned, by_factors=True) < 1000 * scores.max()
 
 
 def test_a_few_scores_beside_many_learned_ones_promise_less_and_say_so():
@@ -169,6 +187,15 @@ def test_the_promise_is_kept_whatever_the_learned_scores_spread(count, learned, 
     drawn = gumbel.rvs(size=(2000, count + learned), random_state=np.random.default_rng(7))
     above = [limit(row[:count], 0.01, learned=width * row[count:]) for row in drawn]
     assert gumbel.sf(above).mean() < 0.0125
+
+
+@pytest.mark.parametrize(("count", "learned"), [(10, 200), (20, 80), (40, 160)])
+@pytest.mark.parametrize("power", [0.6, 1])
+def test_of_factors_it_is_nearly_kept(count, learned, power):
+    frechet = stats.invweibull(1 / 0.25)
+    drawn = frechet.rvs(size=(2000, count + learned), random_state=np.random.default_rng(7))
+    above = [limit(row[:count], 0.01, learned=row[count:] ** power, by_factors=True) for row in drawn]
+    assert frechet.sf(above).mean() < 0.015
 
 
 @pytest.mark.parametrize(("count", "rate"), [(5000, 0.3), (500, 0.01), (20, 0.1)])

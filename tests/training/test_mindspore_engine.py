@@ -36,7 +36,7 @@ def options(**changes) -> list[str]:
     return [f"--{key}={value}" for key, value in settings.items()]
 
 
-@pytest.mark.parametrize("changes", [{}, {"grayscale": True, "crop_size": 64, "im_resize": 80}])
+@pytest.mark.parametrize("changes", [{}, {"light": 0.1}, {"grayscale": True, "crop_size": 64, "im_resize": 80}])
 def test_both_engines_stay_together(changes):
     found = json.loads(run(Path(__file__).with_name("engine_parity.py"), json.dumps(SETTINGS | changes)))
     assert found["patches"] < 1e-4

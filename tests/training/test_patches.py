@@ -66,8 +66,8 @@ def test_patches_are_lit_unevenly_and_smoothly():
     across = patches[:, 0, 0, 0] - patches[:, 0, -1, -1]
     assert across.std() == pytest.approx(0.1 * np.sqrt(2), rel=0.1)
     assert np.abs(np.diff(patches, axis=2)).max() < 0.05
-    bright = cut(torch.full((3, 1, 64, 64), 255, dtype=torch.uint8), epoch_picks(config, 3, 0), 64)
-    assert bright.max() == 1
+    bright = cut(torch.full((3, 1, 64, 64), 255, dtype=torch.uint8), epoch_picks(config.replace(light=1), 3, 0), 64)
+    assert bright.max() == 1 and bright.min() == 0
 
 
 def test_light_falls_on_its_place():

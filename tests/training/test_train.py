@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from ssim_ae import Config, Detector, InputError, train
+from ssim_ae.config import EARLIER
 from ssim_ae.detection.calibrate import in_words
 from ssim_ae.detection.coarse_residuals import Usual
 from ssim_ae.detection.detector_file import read_detector
@@ -18,7 +19,7 @@ from ssim_ae.detection.recalibrate import recalibrate
 from ssim_ae.export.export import export
 from ssim_ae.images.files import read
 from ssim_ae.images.folders import content_hash, find_dataset
-from ssim_ae.storage import alone_in
+from ssim_ae.storage import alone_in, read_tensors, write_tensors
 from ssim_ae.training import loop
 from ssim_ae.training.checkpoints import CHECKPOINT_NAME
 from ssim_ae.training.good_images import held_out_indices, load_good_images
@@ -85,7 +86,7 @@ def test_test_images_are_not_used(tiny_run, fabric_folder):
 
 @pytest.mark.parametrize("steps", [1, 3, 4, 6])
 @pytest.mark.parametrize(
-    "changes", [{"online_aug": False}, {"online_aug": True}, {"method": "repair", "optimizer": "muon"}]
+    "changes", [{"online_aug": False}, {"online_aug": True}, {"method": "repair", "optimizer": "muon", "light": 0.08}]
 )
 def test_a_resumed_run_ends_like_an_uninterrupted_one(tiny_config, tmp_path, monkeypatch, steps, changes):
     config = tiny_config.replace(**changes)
@@ -215,6 +216,22 @@ def test_what_cannot_be_is_one_line(tiny_config, tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
         train(tiny_config.replace(**changes), runs=tmp_path)
     assert not list(tmp_path.glob("*/detector.safetensors"))
+
+
+def test_a_run_begun_by_an_earlier_version_goes_on_as_it_did(tiny_config, tmp_path, monkeypatch):
+    config = tiny_config.replace(method="repair")
+    whole = train(config, runs=tmp_path / "whole")
+    stop_after(monkeypatch, 3)
+    part = train(config, runs=tmp_path / "part").folder
+    monkeypatch.undo()
+    lines = (part / "config.yaml").read_text().splitlines(keepends=True)
+    (part / "config.yaml").write_text("".join(line for line in lines if not line.startswith(tuple(EARLIER))))
+    tensors, metadata = read_tensors(part / CHECKPOINT_NAME, "checkpoint")
+    for key in EARLIER:
+        del metadata["config"][key]
+    write_tensors(part / CHECKPOINT_NAME, tensors, metadata)
+    resumed = train(config, resume=part)
+    assert resumed.config == config and same(weights(resumed), weights(whole))
 
 
 def test_resuming_under_other_settings_is_refused(tiny_run, tmp_path):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ssim_ae.config import Config
+from ssim_ae.config import EARLIER, Config
 from ssim_ae.detection.coarse_residuals import GRID, Usual
 from ssim_ae.detection.provenance import Provenance
 from ssim_ae.detection.residuals import Thresholds
@@ -172,7 +172,7 @@ def _checked(path: Path, metadata: dict[str, Any]) -> DetectorFile:
     if written not in (BEFORE, FORMAT):
         raise InputError(f"{path}: format {written!s:.20}, this version reads format {FORMAT}")
     try:
-        config = Config(**metadata["config"])
+        config = Config(**EARLIER | metadata["config"])
         thresholds = Thresholds(**metadata["thresholds"])
         Provenance.model_validate(metadata["provenance"])
         usual = _usual(metadata.get("usual"))

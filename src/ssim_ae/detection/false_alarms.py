@@ -2,14 +2,15 @@
 
 A score is the highest of many values, and such maxima follow Gumbel's law (Gumbel 1958, "Statistics of Extremes"), or
 where they differ by factors their logarithms do, which is Fréchet's law. Its two numbers come from two quantiles of the
-scores, so that one spoilt image among the good ones does not move the limit far; the upper of them lies the further out
-the more scores there are, for out there the law is only nearly theirs. How much further out the limit must lie because
-the scores are few is drawn: of Gumbel's law, it is the same for all scores.
+scores, so that a few spoilt images among the good ones do not move the limit far; the upper of them lies the further
+out the more scores there are, for out there the law is only nearly theirs. How much further out the limit must lie
+because the scores are few is drawn: of Gumbel's law, it is the same for all scores.
 
 Images that a network has learned from tell the shape of it all, but what is odd about them has been learned too: their
-scores are moved to the median of the others, and stretched where the others lie further apart: before logarithms are
-taken, for what was odd all the same is not raised to a power. And no more of the others may exceed the limit than the
-rate makes credible, though always one.
+scores are moved to the median of the others, and stretched where the others lie further apart. Factors are stretched as
+they are and not their logarithms, for what is odd although it was learned is not raised to a power where it is new; so
+of them the reach is only nearly what was drawn. And no more of the others may exceed the limit than the rate makes
+credible, though always one.
 """
 
 from functools import cache
@@ -19,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 LOW, HIGH = 0.1, 0.9  # the quantiles, where there are few scores ...
-BEYOND, SPOILT = 3, 0.03  # ... and where there are more: so many lie beyond the upper one, and such a share
+BEYOND, SPOILT = 3, 0.03  # ... and where there are more: so many lie beyond the upper one, or such a share, if more
 DRAWN, MOST_DRAWN = 2_000_000, 20_000  # scores and sets of scores
 FEWEST, ENOUGH = 10, 2_000  # fewer scores do not move the limit further out, but break the promise; more do not move it
 FARTHEST = 1e6  # scales of the law, from its location to a limit
@@ -44,10 +45,13 @@ def limit(scores: np.ndarray, rate: float, *, learned: np.ndarray = NONE, by_fac
 
     `learned` (M,): scores of images that were learned from. `by_factors`: scores differ by factors, not differences.
     """
-    pool = _with_learned(scores, learned, by_factors=by_factors) if len(learned) else scores
-    location, scale = _fitted(_logarithms(pool) if by_factors else pool, _high(len(pool), rate))
-    by_law = float(location + scale * _reach(len(scores), len(learned), rate))
-    by_law = exp(by_law) if by_factors else by_law
+    high, reach = _high(len(scores) + len(learned), rate), _reach(len(scores), len(learned), rate)
+    if by_factors:
+        location, scale = _fitted(np.log(np.maximum(_with_learned_factors(scores, learned), LEAST)), high)
+        by_law = float(np.exp(location + scale * reach))
+    else:
+        location, scale = _fitted(_with_learned(scores, learned), high)
+        by_law = float(location + scale * reach)
     return max(by_law, float(np.sort(scores)[::-1][_credible(len(scores), rate)])) if len(learned) else by_law
 
 
@@ -80,17 +84,28 @@ def _high(count: int, rate: float) -> float:
     return min(1 - rate, max(HIGH, 1 - max(BEYOND / count, SPOILT)))
 
 
-def _with_learned(
-    scores: np.ndarray, learned: np.ndarray, *, by_factors: bool = False, narrowest: float = 1
-) -> np.ndarray:
-    """(..., N) and (..., M) -> (..., N + M), the learned ones moved to the median of the others, and stretched.
+def _with_learned(scores: np.ndarray, learned: np.ndarray, *, narrowest: float = 1) -> np.ndarray:
+    """(..., N) and (..., M) -> (..., N + M), the learned ones moved to the median of the others and stretched.
 
-    They are stretched by `narrowest` at least, or `by_factors` as far as they are moved; by WIDEST at most.
+    They are stretched by `narrowest` at least, WIDEST at most.
     """
+    if not learned.shape[-1]:
+        return scores
     (median, spread), (own_median, own_spread) = map(_median_and_spread, (scores, learned))
-    moved = median / np.maximum(own_median, LEAST) if by_factors else 1
-    wider = moved * np.clip(spread / np.maximum(moved * own_spread, LEAST), narrowest, WIDEST)
+    wider = np.clip(spread / np.maximum(own_spread, LEAST), narrowest, WIDEST)
     return np.concatenate([scores, median + wider * (learned - own_median)], axis=-1)
+
+
+def _with_learned_factors(scores: np.ndarray, learned: np.ndarray) -> np.ndarray:
+    """(N,) and (M,) -> (N + M,), as above: stretched by two, 3 times the median are 5 times, and a third is a fifth."""
+    if not len(learned):
+        return scores
+    (median, spread), (own_median, own_spread) = map(_median_and_spread, (scores, learned))
+    median, own_median = np.maximum(median, LEAST), np.maximum(own_median, LEAST)
+    wider = np.clip(spread / median / np.maximum(own_spread / own_median, LEAST), 1, WIDEST)
+    factors = np.maximum(learned, LEAST) / own_median
+    stretched = 1 + wider * (np.maximum(factors, 1 / factors) - 1)
+    return np.concatenate([scores, median * np.where(factors > 1, stretched, 1 / stretched)])
 
 
 def _fitted(scores: np.ndarray, upper: float) -> tuple[np.ndarray, np.ndarray]:
@@ -98,11 +113,6 @@ def _fitted(scores: np.ndarray, upper: float) -> tuple[np.ndarray, np.ndarray]:
     low, high = np.quantile(scores, [LOW, upper], axis=-1)
     scale = (high - low) / (_quantile(upper) - _quantile(LOW))
     return low - scale * _quantile(LOW), scale
-
-
-def _logarithms(scores: np.ndarray) -> np.ndarray:
-    logarithms: np.ndarray = np.log(np.maximum(scores, LEAST))
-    return logarithms
 
 
 def _median_and_spread(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -124,7 +134,7 @@ def _drawn(count: int, learned: int, upper: float) -> tuple[np.ndarray, np.ndarr
     """
     sets = min(MOST_DRAWN, DRAWN // (count + learned))
     drawn = np.random.default_rng(0).gumbel(size=(sets, count + learned))
-    return _fitted(_with_learned(drawn[:, :count], drawn[:, count:], narrowest=0) if learned else drawn, upper)
+    return _fitted(_with_learned(drawn[:, :count], drawn[:, count:], narrowest=0), upper)
 
 
 @cache

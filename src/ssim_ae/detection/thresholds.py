@@ -1,7 +1,8 @@
 """Thresholds from good images alone.
 
 `percent` is the reference's: a percentile of each residual's pixels. The others look at the opened maps that verdicts
-come from: each residual by itself gets the threshold that the estimator gives it, then both together one factor.
+come from: each residual by itself gets the threshold that the estimator gives it (L1 with `repair` four times that, so
+that it counts for a quarter), then both together one factor.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from ssim_ae.detection.residuals import Residuals, Thresholds, anomaly_map, leve
 from ssim_ae.errors import InputError
 
 FEW_WINDOWS, FEW_IMAGES = 10, 20  # fewer are worth a warning
-L1_WEIGHT = 0.25  # of absolute differences where residuals add up: light and highlights are soon a little brighter
+L1_WEIGHT = 0.25  # of the L1 residual beside SSIM's, with `repair`: a little more light is enough to raise it
 JUST_ABOVE = 1 + 1e-5  # the largest held-out score must not round to more than the limit
 
 

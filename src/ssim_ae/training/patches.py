@@ -8,7 +8,8 @@ import numpy as np
 from ssim_ae.config import Config
 from ssim_ae.training.corruption import Damage, draw_damage
 
-LAMPS, EVENLY = 4, 0.6  # places along each side that are lit by themselves; as far apart as they, whole patches
+LIGHT_GRID = 4  # points along each side that are lit by themselves ...
+COMMON_LIGHT = 0.6  # ... and the deviation of what all have in common, as a multiple of their own
 AS_THEY_LIE = 5.0  # degrees that patches are turned by at most, where nothing else is said
 
 
@@ -16,8 +17,8 @@ AS_THEY_LIE = 5.0  # degrees that patches are turned by at most, where nothing e
 class Picks:
     """B patches to cut: which image (B,) int64, the patch's upper left corner there (B, 2) int64 px as (y, x),
     the angle (B,) by which it is turned about its middle, radians, whether it is mirrored (B, 2) bool as (y, x), how
-    much more light falls on each of LAMPS x LAMPS places of it (B, LAMPS, LAMPS) float32, as a share, and what is then
-    done to it; the last two, if anything.
+    much more `light` falls on each of its points, as a share, (B, LIGHT_GRID, LIGHT_GRID) float32, and what `damage`
+    is then done to it; the last two, if any.
     """
 
     image: np.ndarray
@@ -76,18 +77,21 @@ def draw(config: Config, images: int, count: int, rng: np.random.Generator) -> P
 
 
 def gain(light: np.ndarray, crop_size: int) -> np.ndarray:
-    """Light of `Picks` -> (B, 1, crop_size, crop_size) float32, what the patches are multiplied by."""
-    away = np.linspace(0, LAMPS - 1, crop_size, dtype=np.float32)[:, None] - np.arange(LAMPS, dtype=np.float32)
+    """Light of `Picks` -> (B, 1, crop_size, crop_size) float32 >= 0, what the patches are multiplied by."""
+    points = np.arange(LIGHT_GRID, dtype=np.float32)
+    away = np.linspace(0, LIGHT_GRID - 1, crop_size, dtype=np.float32)[:, None] - points
     shares = (1 + np.cos(np.float32(np.pi) * np.minimum(1, np.abs(away)))) / 2
-    multiplied: np.ndarray = 1 + shares @ light[:, None] @ shares.T
+    multiplied: np.ndarray = np.maximum(1 + shares @ light[:, None] @ shares.T, 0)
     return multiplied
 
 
 def _lit(picks: Picks, config: Config, rng: np.random.Generator) -> Picks:
+    """Draw light that falls unevenly, as the config says."""
     if not (config.light and config.do_aug):
         return picks
-    each, all_alike = rng.normal(0, config.light, (len(picks), LAMPS, LAMPS)), rng.normal(0, config.light, len(picks))
-    return replace(picks, light=(each + EVENLY * all_alike[:, None, None]).astype(np.float32))
+    own = rng.normal(0, config.light, (len(picks), LIGHT_GRID, LIGHT_GRID))
+    common = rng.normal(0, COMMON_LIGHT * config.light, (len(picks), 1, 1))
+    return replace(picks, light=(own + common).astype(np.float32))
 
 
 def monitor_picks(config: Config, images: int, count: int) -> Picks:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ssim_ae.config import Config
+from ssim_ae.config import EARLIER, Config
 from ssim_ae.console import note
 from ssim_ae.detection.calibrate import calibrate, threshold_images
 from ssim_ae.detection.detector import DETECTOR_NAME, Detector, detector_path
@@ -66,7 +66,7 @@ def train(
     Test images are opened to see that they can be, and not used. InputError if something given cannot be used.
     """
     if resume is not None:
-        config = Config.read(Path(resume) / CONFIG_NAME)
+        config = Config.read(Path(resume) / CONFIG_NAME, defaults=EARLIER)
     config = _checked(config, fresh=resume is None)
     dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     good = load_good_images(dataset, config, skip_bad=skip_bad)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -41,14 +41,13 @@ def calibrate(detector: Detector, paths: Sequence[Path], config: Config, learned
     given = Thresholds(config.ssim_threshold, config.l1_threshold)
     if min(given) >= 0 and (config.method == "reference" or not paths):
         return as_given(given)
-    good, usual = dict(_residuals(detector, paths)), None
-    count = len(good)
-    if config.method == "repair" and good:
-        most = min(MOST_LEARNED, MOST_PIXELS // next(iter(good.values())).ssim.size)
-        good |= _residuals(detector, _evenly(learned, most))
-        usual = Usual.of(good.values())
-        good = dict(zip(good, cross_fitted(list(good.values())), strict=True))
-    maps, known = list(good.values())[:count], list(good.values())[count:]
+    names, maps = _residuals(detector, paths)
+    known, usual = list[Residuals](), None
+    if config.method == "repair" and maps:
+        most = min(MOST_LEARNED, MOST_PIXELS // maps[0].ssim.size)
+        known_names, known = _residuals(detector, _evenly(learned, most))
+        names, usual, both = names + known_names, Usual.of(maps + known), cross_fitted(maps + known)
+        maps, known = both[: len(maps)], both[len(maps) :]
     if min(given) >= 0:
         return as_given(given, usual)
     thresholds = estimate(maps, config, known)
@@ -67,8 +66,8 @@ def calibrate(detector: Detector, paths: Sequence[Path], config: Config, learned
     }
     for text in few_images_notes(maps, config, len(known)):
         note(text)
-    if told:
-        _note_defective(good, thresholds, config)
+    if told:  # by other rules so many are defective that their names say nothing
+        _note_defective(names, maps + known, thresholds, config)
     return Calibration(thresholds, usual, origin)
 
 
@@ -84,24 +83,27 @@ def as_given(thresholds: Thresholds, usual: Usual | None = None) -> Calibration:
     return Calibration(thresholds, usual, origin)
 
 
-def _residuals(detector: Detector, paths: Sequence[Path]) -> Iterator[tuple[Path, Residuals]]:
+def _residuals(detector: Detector, paths: Sequence[Path]) -> tuple[list[str], list[Residuals]]:
+    """Return the names of the images that can be read, and their residuals."""
+    names, maps = list[str](), list[Residuals]()
     with progress("estimating thresholds", len(paths)) as bar:
         for path, found in zip(paths, detector.residuals_all(paths), strict=True):
             bar.advance()
             if isinstance(found, InputError):
                 note(f"left out: {found}")
             else:
-                yield path, found
+                names.append(path.name)
+                maps.append(found)
+    return names, maps
 
 
-def _note_defective(good: Mapping[Path, Residuals], thresholds: Thresholds, config: Config) -> None:
-    """Name the good images that would be called defective: perhaps they are."""
-    scores = {path: _score(maps, thresholds, config) for path, maps in good.items()}
-    defective = sorted((path for path in scores if scores[path] > 1), key=lambda path: -scores[path])
+def _note_defective(names: Sequence[str], good: Sequence[Residuals], thresholds: Thresholds, config: Config) -> None:
+    """Name the good images that would be called defective, the farthest from good first: perhaps they are."""
+    scores = [_score(maps, thresholds, config) for maps in good]
+    defective = [name for score, name in sorted(zip(scores, names, strict=True), reverse=True) if score > 1]
     if defective:
-        named = ", ".join(path.name for path in defective[:MOST_NAMED])
-        more = ", ..." if len(defective) > MOST_NAMED else ""
-        note(f"{len(defective)} of {len(good)} good images would be called defective; are they good? {named}{more}")
+        named = ", ".join(defective[:MOST_NAMED]) + (", ..." if len(defective) > MOST_NAMED else "")
+        note(f"{len(defective)} of {len(good)} good images would be called defective; are they good? {named}")
 
 
 def _score(maps: Residuals, thresholds: Thresholds, config: Config) -> float:

@@ -60,23 +60,6 @@ def test_one_spoilt_image_moves_the_limit_little(count):
     assert limit(spoilt, 0.01) < 1.15 * limit(scores, 0.01)
 
 
-@pytest.mark.parametrize("by_factors", [False, True])
-def test_of_many_images_nearly_three_in_a_hundred_may_be_spoilt(by_factors):
-    scores = 1 + stats.gumbel_r(0, 0.1).rvs(300, random_state=np.random.default_rng(7))
-    spoilt = np.r_[scores[:-8], np.linspace(10, 30, 8)]
-    expected = limit(scores, 0.01, by_factors=by_factors)
-    assert limit(spoilt, 0.01, by_factors=by_factors) < 1.2 * expected
-
-
-def test_odd_images_so_rare_count_as_spoilt_and_exceed_the_limit():
-    usual, odd = stats.gumbel_r(0.6, 0.1), stats.gumbel_r(1.8, 0.1)
-    rng = np.random.default_rng(7)
-    scores = np.where(rng.random((200, 1000)) < 0.025, odd.rvs((200, 1000), rng), usual.rvs((200, 1000), rng))
-    above = np.array([limit(row, 0.01) for row in scores])
-    assert usual.sf(above).mean() < 0.01, "what is promised is promised of the others"
-    assert odd.sf(above).mean() > 0.9
-
-
 def test_the_limit_knows_no_units():
     scores = np.random.default_rng(3).gumbel(0.6, 0.1, 30)
     assert limit(5 * scores + 2, 0.01) == pytest.approx(5 * limit(scores, 0.01) + 2)
@@ -147,14 +130,14 @@ def test_a_few_scores_beside_many_learned_ones_promise_less_and_say_so():
 
 @pytest.mark.parametrize("rate", [0.01, 0.2])
 def test_of_many_scores_with_a_heavier_tail_it_is_kept(rate):
-    """One in twenty stands out, as the odd part does: few scores cannot know, two hundred do."""
+    """One in twenty-five stands out, as the odd part does: few scores cannot know, two hundred do."""
     usual, odd = stats.gumbel_r(0.6, 0.1), stats.gumbel_r(1.5, 0.1)
     rng = np.random.default_rng(7)
     shares = []
     for _ in range(1000):
-        scores = np.where(rng.random(200) < 0.05, odd.rvs(200, random_state=rng), usual.rvs(200, random_state=rng))
+        scores = np.where(rng.random(200) < 0.04, odd.rvs(200, random_state=rng), usual.rvs(200, random_state=rng))
         above = limit(scores, rate)
-        shares.append(0.95 * usual.sf(above) + 0.05 * odd.sf(above))
+        shares.append(0.96 * usual.sf(above) + 0.04 * odd.sf(above))
     assert np.mean(shares) == pytest.approx(rate, rel=0.3)
 
 

@@ -2,7 +2,7 @@
 
 A score is the highest of many values, and such maxima follow Gumbel's law (Gumbel 1958, "Statistics of Extremes"), or
 where they differ by factors their logarithms do, which is Fréchet's law. Its two numbers come from two quantiles of the
-scores, so that a few spoilt images among the good ones do not move the limit far; the upper of them lies the further
+scores, so that a spoilt image among the good ones does not move the limit far; the upper of them lies the further
 out the more scores there are, for out there the law is only nearly theirs. How much further out the limit must lie
 because the scores are few is drawn: of Gumbel's law, it is the same for all scores.
 
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 LOW, HIGH = 0.1, 0.9  # the quantiles, where there are few scores ...
-BEYOND, SPOILT = 3, 0.03  # ... and where there are more: so many lie beyond the upper one, or such a share, if more
+BEYOND = 3  # ... and where there are more, so many lie beyond the upper one
 DRAWN, MOST_DRAWN = 2_000_000, 20_000  # scores and sets of scores
 FEWEST, ENOUGH = 10, 2_000  # fewer scores do not move the limit further out, but break the promise; more do not move it
 FARTHEST = 1e6  # scales of the law, from its location to a limit
@@ -81,7 +81,7 @@ def _credible(count: int, rate: float) -> int:
 
 def _high(count: int, rate: float) -> float:
     """Return the upper quantile for so many scores: no further out than the limit."""
-    return min(1 - rate, max(HIGH, 1 - max(BEYOND / count, SPOILT)))
+    return min(1 - rate, max(HIGH, 1 - BEYOND / min(count, ENOUGH)))
 
 
 def _with_learned(scores: np.ndarray, learned: np.ndarray, *, narrowest: float = 1) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 A score is the highest of many values, and such maxima follow Gumbel's law (Gumbel 1958, "Statistics of Extremes"), or
 where they differ by factors their logarithms do, which is Fréchet's law. Its two numbers come from two quantiles of the
-scores, so that a spoilt image among the good ones does not move the limit far; the upper of them lies the further
-out the more scores there are, for out there the law is only nearly theirs. How much further out the limit must lie
-because the scores are few is drawn: of Gumbel's law, it is the same for all scores.
+scores, so that one spoilt image among the good ones does not move the limit far; the upper of them lies the further out
+the more scores there are, for out there the law is only nearly theirs. How much further out the limit must lie because
+the scores are few is drawn: of Gumbel's law, it is the same for all scores.
 
 Images that a network has learned from tell the shape of it all, but what is odd about them has been learned too: their
 scores are moved to the median of the others, and stretched where the others lie further apart. Factors are stretched as

@@ -20,7 +20,7 @@ def cut(stack: Tensor, picks: Picks, crop_size: int) -> Tensor:
     if stack.dtype == torch.uint8:
         patches.div_(255)
     if picks.light is not None:
-        patches.mul_(torch.from_numpy(gain(picks.light, crop_size)).to(patches.device, non_blocking=True)).clamp_(0, 1)
+        patches.mul_(_moved(gain(picks.light, crop_size), patches.device)).clamp_(0, 1)
     return patches
 
 
@@ -49,10 +49,12 @@ def _windows(stack: Tensor, picks: Picks, crop_size: int) -> tuple[Tensor, Picks
 
 
 def _turned(stack: Tensor, picks: Picks, crop_size: int) -> Tensor:
-    def moved(array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(stack.device, non_blocking=True)
-
-    images = stack[moved(picks.image)].float()
+    images = stack[_moved(picks.image, stack.device)].float()
     shape = [len(picks), stack.shape[1], crop_size, crop_size]
-    grid = functional.affine_grid(moved(picks.affine(stack.shape[-1], crop_size)), shape, align_corners=False)
+    affine = _moved(picks.affine(stack.shape[-1], crop_size), stack.device)
+    grid = functional.affine_grid(affine, shape, align_corners=False)
     return functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
+def _moved(array: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(array).to(device, non_blocking=True)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import machine
 from report import table
 from ssim_ae import Config, Detector, evaluate, train
-from ssim_ae.detection.recalibrate import recalibrate
+from ssim_ae.calibration.recalibrate import recalibrate
 from ssim_ae.images.folders import ALL, find_dataset
 from ssim_ae.training.history import read_history
 

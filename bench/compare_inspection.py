@@ -12,9 +12,9 @@ from measure import in_turn, timing
 from peers.case import Case
 from report import Row
 from ssim_ae import Detector
-from ssim_ae.detection.detector import TILE_BATCH
-from ssim_ae.detection.predictions import predict
-from ssim_ae.detection.residuals import BORDER, residuals
+from ssim_ae.detector.detector import TILE_BATCH
+from ssim_ae.detector.predictions import predict
+from ssim_ae.maps.residuals import BORDER, residuals
 from ssim_ae.network.ssim import ssim_residual
 from workload import config_of, copies, drawn_cloth, untrained_detector
 
@@ -27,7 +27,7 @@ import time
 import numpy.typing, torch, PIL.Image, PIL.ImageOps, pydantic.fields, pydantic.main, safetensors.numpy
 import threadpoolctl, yaml
 start = time.perf_counter()
-import ssim_ae.cli, ssim_ae.detection.detector, ssim_ae.detection.predictions
+import ssim_ae.cli, ssim_ae.detector.detector, ssim_ae.detector.predictions
 print(time.perf_counter() - start)
 """
 

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ssim_ae.images import fabric
+from ssim_ae.synthetic import fabric
 
 CLASSES = ("badge", "twill")
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]

@@ -16,11 +16,11 @@ import torch
 
 from report import table
 from ssim_ae import Detector, find_dataset
+from ssim_ae.augmentation.corruption import BLUR, CLOUDS, COLOUR, ELLIPSE, NOTHING, PIECE, TINT, Damage, draw_damage
+from ssim_ae.augmentation.torch_corruption import corrupted
 from ssim_ae.evaluation.metrics import auroc
 from ssim_ae.images.files import read
 from ssim_ae.images.folders import content_hash
-from ssim_ae.training.corruption import BLUR, CLOUDS, COLOUR, ELLIPSE, NOTHING, PIECE, TINT, Damage, draw_damage
-from ssim_ae.training.torch_corruption import corrupted
 
 SIZES = (0.01, 0.02, 0.04, 0.08, 0.16)  # diameters, in sides of the image
 FILLS = {"a piece of another image": PIECE, "a colour": COLOUR, "clouds": CLOUDS, "a tint": TINT, "a blur": BLUR}

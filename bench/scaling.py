@@ -19,8 +19,8 @@ from measure import Timing, figure, timing
 from peers.case import Case
 from report import document, table
 from ssim_ae import Detector
-from ssim_ae.detection.predictions import predict
-from ssim_ae.detection.tiles import starts
+from ssim_ae.detector.predictions import predict
+from ssim_ae.maps.tiles import starts
 from workload import config_of, copies, drawn_cloth, engine_of, recorded_rate, step_of, untrained_detector
 
 HOW = "The median of several repeats after a warm-up, in brackets the least and the most. Peak memory is the process's."

@@ -25,9 +25,9 @@ import numpy as np
 from machine import description
 from measure import figure
 from ssim_ae import Detector
-from ssim_ae.detection.predictions import predict
-from ssim_ae.detection.tiles import starts
+from ssim_ae.detector.predictions import predict
 from ssim_ae.machine import cores, in_parallel
+from ssim_ae.maps.tiles import starts
 
 MIB = 2**20
 CROWD = 200  # clients at once

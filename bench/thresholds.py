@@ -15,11 +15,11 @@ import numpy as np
 
 from report import table
 from ssim_ae import Detector, find_dataset
-from ssim_ae.detection.calibrate import MOST_LEARNED
-from ssim_ae.detection.detector import detector_path
-from ssim_ae.detection.detector_file import read_detector
-from ssim_ae.detection.false_alarms import limit
-from ssim_ae.detection.thresholds import mean_and_deviations
+from ssim_ae.calibration.calibrate import MOST_LEARNED
+from ssim_ae.calibration.false_alarms import limit
+from ssim_ae.calibration.thresholds import mean_and_deviations
+from ssim_ae.detector.detector import detector_path
+from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.images.folders import GOOD, content_hash
 
 DRAWS = 1000

@@ -13,11 +13,11 @@ import torch
 
 from peers.case import Case
 from ssim_ae import Config
-from ssim_ae.detection.detector_file import DetectorFile, table_of, write_detector
-from ssim_ae.detection.residuals import Thresholds
-from ssim_ae.images import fabric
+from ssim_ae.augmentation.patches import epoch_picks
+from ssim_ae.detector.detector_file import DetectorFile, table_of, write_detector
+from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.network.torch_network import Autoencoder
-from ssim_ae.training.patches import epoch_picks
+from ssim_ae.synthetic import fabric
 from ssim_ae.training.torch_engine import TorchEngine
 
 DRAWN = 16  # images in memory that training patches are cut from

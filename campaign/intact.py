@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from ssim_ae import Config
-from ssim_ae.detection.detector_file import read_detector
+from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.images.files import read
 from ssim_ae.storage import PART, read_tensors
 from ssim_ae.training.checkpoints import CHECKPOINT_NAME

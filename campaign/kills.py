@@ -11,7 +11,7 @@ from campaign.child import Outcome, command, killed_at
 from campaign.intact import broken_files, leftovers
 from campaign.products import Products, training
 from campaign.row import Row
-from ssim_ae.detection.detector_file import read_detector
+from ssim_ae.detector.detector_file import read_detector
 
 PROMISE = "Every file is the old one or the new one, whole. What was half written is gone after the next start."
 RESUMED = f"{PROMISE} `--resume` ends bit for bit where the undisturbed run ends."

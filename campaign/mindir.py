@@ -7,7 +7,7 @@ import numpy as np
 from mindspore.train import mind_ir_pb2
 
 from campaign.mutate import mutated
-from ssim_ae.detection.detector_file import json_beside
+from ssim_ae.detector.detector_file import json_beside
 from ssim_ae.storage import SEAL, UNSEALED, file_hash, sealed
 
 OPERATORS = ("Conv2D", "BiasAdd", "Maximum", "MakeTuple", "Load", "Custom", "x")

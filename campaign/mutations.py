@@ -21,7 +21,7 @@ from campaign.mutate import mutated, mutated_json
 from campaign.products import Products
 from campaign.row import Row
 from ssim_ae import Config, Detector, InputError
-from ssim_ae.detection.detector_file import header, json_beside, read_detector, table_of
+from ssim_ae.detector.detector_file import header, json_beside, read_detector, table_of
 from ssim_ae.export.export import export
 from ssim_ae.export.form import Form
 from ssim_ae.images.files import decode

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ssim_ae import Config, Detector, train
-from ssim_ae.images import fabric
+from ssim_ae.synthetic import fabric
 from ssim_ae.training.train import Run
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"

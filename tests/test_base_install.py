@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ssim_ae.detection.detector_file import read_detector
+from ssim_ae.detector.detector_file import read_detector
 
 ROOT = Path(__file__).parents[1]
 BUDGET_MB = 300

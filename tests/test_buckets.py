@@ -666,14 +666,14 @@ def test_a_run_in_a_bucket_goes_on(bucket, line, stored_cloth, tmp_path, monkeyp
 
 def test_results_that_cannot_be_sent_are_kept(bucket, line, stored_cloth, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ssim_ae.places.put", lambda *_: (_ for _ in ()).throw(InputError("s3://b/x: no answer")))
+    monkeypatch.setattr("ssim_ae.locations.put", lambda *_: (_ for _ in ()).throw(InputError("s3://b/x: no answer")))
     assert main(["train", stored_cloth, *SMALL, "--runs", "s3://none/runs", "--device_target=CPU"]) == 2
     kept = re.search(r"s3://b/x: no answer; the results are in (\S+)", capsys.readouterr().err)[1]
     assert (Path(kept) / "detector.safetensors").is_file()
 
 
 def test_a_file_that_cannot_be_sent_is_kept(monkeypatch):
-    monkeypatch.setattr("ssim_ae.places.put", lambda *_: (_ for _ in ()).throw(InputError("s3://b: no answer")))
+    monkeypatch.setattr("ssim_ae.locations.put", lambda *_: (_ for _ in ()).throw(InputError("s3://b: no answer")))
     refusal = pytest.raises(InputError, match="s3://b: no answer; the results are in ")
     with refusal as caught, places.written("s3://b/table.csv") as path:
         path.write_text("kept")
@@ -722,7 +722,7 @@ def test_killed_while_it_brings_files_every_file_is_old_or_new(bucket, tmp_path,
 
 
 def test_of_several_results_none_is_lost_when_the_first_cannot_be_sent(monkeypatch, capsys):
-    monkeypatch.setattr("ssim_ae.places.put", lambda *_: (_ for _ in ()).throw(InputError("s3://b: no answer")))
+    monkeypatch.setattr("ssim_ae.locations.put", lambda *_: (_ for _ in ()).throw(InputError("s3://b: no answer")))
     refusal = pytest.raises(InputError, match="s3://b: no answer; the results are in ")
     with refusal, places.written("s3://b/table.csv") as table, places.written("s3://b/list.json") as document:
         table.write_text("kept")

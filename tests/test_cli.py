@@ -12,7 +12,7 @@ from PIL import Image
 from tests.conftest import TINY
 
 from ssim_ae.cli import VERBS, main
-from ssim_ae.detection.detector_file import read_detector
+from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.images.files import read
 
 ROOT = Path(__file__).parents[1]

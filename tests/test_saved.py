@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ssim_ae import Detector, InputError
-from ssim_ae.detection.detector_file import BEFORE, FORMAT
+from ssim_ae.detector.detector_file import BEFORE, FORMAT
 from ssim_ae.storage import read_tensors, write_tensors
 
 SAVED = Path(__file__).parent / "saved"

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ssim_ae.config import Config as Config
-    from ssim_ae.detection.detector import Detector as Detector
-    from ssim_ae.detection.inspection import Inspection as Inspection
+    from ssim_ae.detector.detector import Detector as Detector
+    from ssim_ae.detector.inspection import Inspection as Inspection
     from ssim_ae.errors import InputError as InputError
     from ssim_ae.evaluation.evaluate import evaluate as evaluate
     from ssim_ae.images.folders import find_dataset as find_dataset
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 # Imported when first asked for: inspection needs no training framework, and `-h` needs nothing.
 _PLACES = {
     "Config": "config",
-    "Detector": "detection.detector",
-    "Inspection": "detection.inspection",
+    "Detector": "detector.detector",
+    "Inspection": "detector.inspection",
     "InputError": "errors",
     "evaluate": "evaluation.evaluate",
     "find_dataset": "images.folders",

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from types import ModuleType
 
-from ssim_ae.arguments import Parser
 from ssim_ae.commands import (
     BROKEN_PIPE,
     INTERRUPTED,
@@ -24,6 +23,7 @@ from ssim_ae.commands import (
     threshold,
     train,
 )
+from ssim_ae.commands.parser import Parser
 from ssim_ae.console import say
 from ssim_ae.errors import InputError
 from ssim_ae.spelling import nearest

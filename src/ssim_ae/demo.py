@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from ssim_ae.config import Config
-from ssim_ae.detection.detector import Detector
-from ssim_ae.evaluation.figures import Evaluation
-from ssim_ae.images import fabric
+from ssim_ae.detector.detector import Detector
+from ssim_ae.evaluation.results import Evaluation
 from ssim_ae.report.report import report
+from ssim_ae.synthetic import fabric
 from ssim_ae.training.train import Run, train
 
 CLASSES = ("twill", "canvas")

@@ -8,8 +8,8 @@ import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
 from ssim_ae import Detector, InputError, evaluate, find_dataset
-from ssim_ae.evaluation.figures import Case, summarise
 from ssim_ae.evaluation.pictures import choose
+from ssim_ae.evaluation.results import Case, summarise
 from ssim_ae.evaluation.table import print_table
 from ssim_ae.images.files import read, read_mask, write_png
 from ssim_ae.images.folders import ALL

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssim_ae.detection.predictions import Prediction
+from ssim_ae.detector.predictions import Prediction
 from ssim_ae.export.export import export
 from ssim_ae.export.form import Form
 

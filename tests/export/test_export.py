@@ -9,14 +9,14 @@ import pytest
 
 from ssim_ae import Detector, InputError, train
 from ssim_ae.cli import main
-from ssim_ae.detection.coarse_residuals import GRID, Usual
-from ssim_ae.detection.detector_file import read_detector, table_of
-from ssim_ae.detection.residuals import Thresholds
+from ssim_ae.detector.detector_file import read_detector, table_of
 from ssim_ae.export import onnx_files
 from ssim_ae.export.export import export
 from ssim_ae.export.form import Form
 from ssim_ae.export.parity import difference, inspect_by, parity
 from ssim_ae.images.files import read
+from ssim_ae.maps.coarse_residuals import GRID, Usual
+from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.network import onnx_network
 from ssim_ae.storage import METADATA_KEY
 

@@ -10,20 +10,20 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from ssim_ae import Config, Detector
-from ssim_ae.detection.coarse_residuals import GRID, Usual
-from ssim_ae.detection.detector_file import DetectorFile, table_of
-from ssim_ae.detection.regions import fill_holes
-from ssim_ae.detection.regions import opening as opening_in_arrays
-from ssim_ae.detection.residuals import LEVEL_STEPS, Thresholds
-from ssim_ae.detection.residuals import level_of_area as level_in_arrays
+from ssim_ae.detector.detector_file import DetectorFile, table_of
 from ssim_ae.export.inspection_model import IMAGE, IR_VERSION, OPSET, THRESHOLDS, inspection_model
-from ssim_ae.export.onnx_graph import Graph
-from ssim_ae.export.region_operators import foreground, level_of_area, opening
-from ssim_ae.images import fabric
 from ssim_ae.images.files import read
+from ssim_ae.maps.coarse_residuals import GRID, Usual
+from ssim_ae.maps.regions import fill_holes
+from ssim_ae.maps.regions import opening as opening_in_arrays
+from ssim_ae.maps.residuals import LEVEL_STEPS, Thresholds
+from ssim_ae.maps.residuals import level_of_area as level_in_arrays
 from ssim_ae.network.architecture import weight_shapes
+from ssim_ae.onnx_operators.graph import Graph
+from ssim_ae.onnx_operators.regions import foreground, level_of_area, opening
 from ssim_ae.runtimes.onnx_runtime import open_session
 from ssim_ae.runtimes.openvino_runtime import EXACT
+from ssim_ae.synthetic import fabric
 
 SMALL = {"im_resize": 64, "crop_size": 32, "z_dim": 8, "flc": 4, "stride": 16}
 OUTPUTS = ["score", "verdict", "anomaly_map", "mask", "reconstruction"]

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import pytest
 
 from ssim_ae import Detector, InputError
-from ssim_ae.detection.detector_file import read_detector
+from ssim_ae.detector.detector_file import read_detector
 
 pytestmark = [
     pytest.mark.long,

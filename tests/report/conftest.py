@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ssim_ae import Detector, find_dataset
-from ssim_ae.evaluation.figures import Evaluation
+from ssim_ae.evaluation.results import Evaluation
 from ssim_ae.report.report import report
 from ssim_ae.training.train import Run
 

@@ -13,8 +13,8 @@ from tests.report.conftest import data_of
 
 from ssim_ae import Detector, evaluate, find_dataset
 from ssim_ae.cli import main
-from ssim_ae.detection.levels import LIMITS
 from ssim_ae.images.folders import ALL
+from ssim_ae.maps.levels import LIMITS
 from ssim_ae.pages.page import page as written
 from ssim_ae.report.report import report
 

@@ -10,14 +10,14 @@ from tests.report.conftest import data_of
 
 from ssim_ae import Config, Detector, find_dataset, train
 from ssim_ae.cli import main
-from ssim_ae.detection.detector_file import read_detector
-from ssim_ae.detection.levels import levels_picture
-from ssim_ae.images import fabric
+from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.images.files import read
 from ssim_ae.images.folders import ALL
+from ssim_ae.maps.levels import levels_picture
 from ssim_ae.pages.page import page
 from ssim_ae.report.plots import plot
 from ssim_ae.report.report import report
+from ssim_ae.synthetic import fabric
 
 
 @pytest.fixture(scope="module")

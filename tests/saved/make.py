@@ -9,10 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ssim_ae import Config, Detector, train
-from ssim_ae.detection.detector_file import FORMAT, read_detector, write_detector
+from ssim_ae.detector.detector_file import FORMAT, read_detector, write_detector
 from ssim_ae.export.export import export
 from ssim_ae.export.form import Form
-from ssim_ae.images import fabric
+from ssim_ae.synthetic import fabric
 
 SETTINGS = {"im_resize": 64, "crop_size": 32, "z_dim": 8, "flc": 4, "stride": 16, "augment_num": 512, "epochs": 8}
 FORMS = {  # of the method `reference`

@@ -8,12 +8,12 @@ from PIL import Image
 from skimage.measure import label, regionprops
 
 from ssim_ae import Detector
-from ssim_ae.detection.levels import levels_picture
-from ssim_ae.detection.predictions import predict
+from ssim_ae.detector.predictions import predict
 from ssim_ae.images import colours
 from ssim_ae.images.files import read
-from ssim_ae.server.answers import Picture
+from ssim_ae.maps.levels import levels_picture
 from ssim_ae.server.inspector import Inspector
+from ssim_ae.server.schemas import Picture
 
 PICTURES = get_args(Picture)
 PNG = {"Content-Type": "image/png"}

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from ssim_ae import InputError
-from ssim_ae.server.answers import Failure
 from ssim_ae.server.client import Client
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.limits import Limits
+from ssim_ae.server.schemas import Failure
 from ssim_ae.server.serve import bound
 
 

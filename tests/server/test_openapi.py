@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ssim_ae.server.app import create_app
+from ssim_ae.server.folder_watcher import Watch
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.uploads import MEDIA_TYPES
-from ssim_ae.server.watch import Watch
 
 PILLOW = {"image/png": "PNG", "image/jpeg": "JPEG", "image/bmp": "BMP", "image/tiff": "TIFF", "image/webp": "WEBP"}
 

@@ -8,9 +8,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
-from ssim_ae.detection.levels import LIMITS
+from ssim_ae.maps.levels import LIMITS
+from ssim_ae.server.folder_watcher import Watch
 from ssim_ae.server.inspector import Inspector
-from ssim_ae.server.watch import Watch
 
 DROP = """([name, data]) => {
     const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));

@@ -6,10 +6,10 @@ import sys
 import numpy as np
 
 from ssim_ae import Config
-from ssim_ae.detection.detector_file import table_of
-from ssim_ae.images import fabric
+from ssim_ae.augmentation.patches import epoch_picks
+from ssim_ae.detector.detector_file import table_of
+from ssim_ae.synthetic import fabric
 from ssim_ae.training.mindspore_engine import MindSporeEngine
-from ssim_ae.training.patches import epoch_picks
 from ssim_ae.training.torch_engine import TorchEngine
 
 STEPS = 20

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ssim_ae import Detector
-from ssim_ae.detection.detector_file import read_detector
+from ssim_ae.detector.detector_file import read_detector
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {"im_resize": 64, "crop_size": 32, "z_dim": 8, "flc": 4, "batch_size": 16, "augment_num": 320, "stride": 16}

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ssim_ae import Config
-from ssim_ae.detection.detector_file import table_of
-from ssim_ae.training.patches import epoch_picks
+from ssim_ae.augmentation.patches import epoch_picks
+from ssim_ae.detector.detector_file import table_of
 from ssim_ae.training.torch_engine import TorchEngine
 from ssim_ae.training.torch_muon import STEP, Muon, orthogonal
 

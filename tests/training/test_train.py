@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 from ssim_ae import Config, Detector, InputError, train
+from ssim_ae.calibration.calibrate import in_words
+from ssim_ae.calibration.recalibrate import recalibrate
 from ssim_ae.config import EARLIER
-from ssim_ae.detection.calibrate import in_words
-from ssim_ae.detection.coarse_residuals import Usual
-from ssim_ae.detection.detector_file import read_detector
-from ssim_ae.detection.recalibrate import recalibrate
+from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.export.export import export
 from ssim_ae.images.files import read
 from ssim_ae.images.folders import content_hash, find_dataset
+from ssim_ae.maps.coarse_residuals import Usual
 from ssim_ae.storage import alone_in, read_tensors, write_tensors
 from ssim_ae.training import loop
 from ssim_ae.training.checkpoints import CHECKPOINT_NAME

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ssim_ae.arguments import Parser
-from ssim_ae.commands.outcome import print_evaluation, print_thresholds
+from ssim_ae.commands.parser import Parser
+from ssim_ae.commands.printing import print_evaluation, print_thresholds
 
 
 def arguments(parser: Parser) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from ssim_ae.arguments import Parser
-from ssim_ae.commands.given import detector_given, keys_given
-from ssim_ae.commands.outcome import report_into
+from ssim_ae.commands.options import detector_given, keys_given
+from ssim_ae.commands.parser import Parser
+from ssim_ae.commands.printing import report_into
 
 EVALUATION_KEYS = (
     *("checkpoint_path", "dataset_path", "img_suffix", "mask_suffix", "save_dir"),
@@ -26,11 +26,11 @@ def arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Do it; return the exit status."""
     from ssim_ae.config import Config
-    from ssim_ae.detection.detector import Detector, detector_path
-    from ssim_ae.detection.detector_file import read_detector
+    from ssim_ae.detector.detector import Detector, detector_path
+    from ssim_ae.detector.detector_file import read_detector
     from ssim_ae.evaluation.evaluate import check_has_test_images
     from ssim_ae.images.folders import find_dataset
-    from ssim_ae.places import local, local_config, results_folder, send_results
+    from ssim_ae.locations import local, local_config, results_folder, send_results
     from ssim_ae.storage import new_folder
 
     asked = Config.read(options.config_path, keys_given(options))

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssim_ae.arguments import Parser
-from ssim_ae.commands.given import detector_given
+from ssim_ae.commands.options import detector_given
+from ssim_ae.commands.parser import Parser
 
 if TYPE_CHECKING:
     from ssim_ae.export.export import Export
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     from ssim_ae.export.export import export
     from ssim_ae.export.form import Form
     from ssim_ae.export.table import print_export
-    from ssim_ae.places import written
+    from ssim_ae.locations import written
 
     keys = ("format", "graph", "precision", "batch_size", "opset", "soc_version")
     form = Form(**{key: getattr(options, key) for key in keys})
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print_accuracies(detector: Path, exported: Export) -> None:
-    from ssim_ae.detection.detector import Detector
+    from ssim_ae.detector.detector import Detector
     from ssim_ae.export.accuracy import accuracies
     from ssim_ae.export.table import print_accuracies
     from ssim_ae.images.folders import find_dataset

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ssim_ae.arguments import Parser
+from ssim_ae.commands.parser import Parser
 from ssim_ae.errors import InputError
 from ssim_ae.spelling import nearest
 
@@ -23,7 +23,7 @@ def arguments(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; return the exit status."""
-    from ssim_ae.images import fabric
+    from ssim_ae.synthetic import fabric
 
     for name in options.classes or ():
         if name not in fabric.CLASSES:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ssim_ae.arguments import Parser
-from ssim_ae.commands.given import keys_given
-from ssim_ae.commands.outcome import print_thresholds
+from ssim_ae.commands.options import keys_given
+from ssim_ae.commands.parser import Parser
+from ssim_ae.commands.printing import print_thresholds
 from ssim_ae.commands.threshold import THRESHOLD_KEYS
 
 
@@ -23,8 +23,8 @@ def arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Do it; return the exit status."""
     from ssim_ae.config import Config
-    from ssim_ae.detection.import_reference import import_reference
-    from ssim_ae.places import local, local_config, written
+    from ssim_ae.locations import local, local_config, written
+    from ssim_ae.model_zoo.import_checkpoint import import_reference
 
     config = local_config(Config.read(options.config_path, keys_given(options)))
     with written(options.output) as output:

@@ -7,8 +7,8 @@ import sys
 from collections import Counter
 from contextlib import ExitStack
 
-from ssim_ae.arguments import Parser
 from ssim_ae.commands import NOK_FOUND, UNUSABLE
+from ssim_ae.commands.parser import Parser
 
 
 def arguments(parser: Parser) -> None:
@@ -25,10 +25,10 @@ def arguments(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; return the exit status."""
-    from ssim_ae.detection.detector import Detector
-    from ssim_ae.detection.predictions import csv_table, json_list, predict
+    from ssim_ae.detector.detector import Detector
+    from ssim_ae.detector.predictions import csv_table, json_list, predict
     from ssim_ae.images.folders import expand
-    from ssim_ae.places import local, written
+    from ssim_ae.locations import local, written
 
     paths = expand([local(place) for place in options.images])
     detector = Detector.load(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ssim_ae.arguments import Parser
-from ssim_ae.commands.outcome import report_into
+from ssim_ae.commands.parser import Parser
+from ssim_ae.commands.printing import report_into
 from ssim_ae.errors import InputError
 
 
@@ -22,9 +22,9 @@ def arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Do it; return the exit status."""
     from ssim_ae.buckets import is_url
-    from ssim_ae.detection.detector import DETECTOR_NAME, Detector, detector_path
+    from ssim_ae.detector.detector import DETECTOR_NAME, Detector, detector_path
     from ssim_ae.images.folders import find_dataset
-    from ssim_ae.places import local, written
+    from ssim_ae.locations import local, written
 
     if options.format not in (None, "png", "svg"):
         raise InputError(f"--format: should be png or svg, not {options.format!r}")

@@ -7,7 +7,7 @@ import os
 from math import inf
 from pathlib import Path
 
-from ssim_ae.arguments import Parser
+from ssim_ae.commands.parser import Parser
 from ssim_ae.errors import InputError
 
 

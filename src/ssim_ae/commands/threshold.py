@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ssim_ae.arguments import Parser
-from ssim_ae.commands.given import keys_given
-from ssim_ae.commands.outcome import print_thresholds
+from ssim_ae.commands.options import keys_given
+from ssim_ae.commands.parser import Parser
+from ssim_ae.commands.printing import print_thresholds
 
 THRESHOLD_KEYS = ("threshold", "false_alarm_rate", "percent", "k_sigma", "min_area", "ssim_threshold", "l1_threshold")
 
@@ -22,8 +22,8 @@ def arguments(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; return the exit status."""
-    from ssim_ae.detection.recalibrate import recalibrate
-    from ssim_ae.places import local, written
+    from ssim_ae.calibration.recalibrate import recalibrate
+    from ssim_ae.locations import local, written
 
     good = Path(local(options.folder)) if options.folder else None
     with written(options.output) as output:

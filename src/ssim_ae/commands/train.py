@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from ssim_ae.arguments import Parser
 from ssim_ae.commands import INTERRUPTED
-from ssim_ae.commands.given import keys_given
-from ssim_ae.commands.outcome import print_thresholds, report_into
+from ssim_ae.commands.options import keys_given
+from ssim_ae.commands.parser import Parser
+from ssim_ae.commands.printing import print_thresholds, report_into
 from ssim_ae.errors import InputError
 
 
@@ -28,8 +28,8 @@ def arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Do it; return the exit status."""
     from ssim_ae.config import Config
-    from ssim_ae.detection.detector import Detector
-    from ssim_ae.places import local, local_config, results_folder, send_back, send_results
+    from ssim_ae.detector.detector import Detector
+    from ssim_ae.locations import local, local_config, results_folder, send_back, send_results
     from ssim_ae.training.train import train
 
     given = keys_given(options)

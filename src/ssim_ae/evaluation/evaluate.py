@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from ssim_ae.console import progress
-from ssim_ae.detection.detector import Detector
-from ssim_ae.detection.inspection import Inspection
-from ssim_ae.detection.predictions import safe_cell
+from ssim_ae.detector.detector import Detector
+from ssim_ae.detector.inspection import Inspection
+from ssim_ae.detector.predictions import safe_cell
 from ssim_ae.errors import InputError
 from ssim_ae.evaluation import pictures
-from ssim_ae.evaluation.figures import Case, Evaluation, Figure, summarise
+from ssim_ae.evaluation.results import Case, Evaluation, Figure, summarise
 from ssim_ae.images.files import read_mask
 from ssim_ae.images.folders import GOOD, Dataset, TestImage, content_hash, find_dataset
 from ssim_ae.storage import write_whole

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ssim_ae.detection.regions import label
+from ssim_ae.maps.regions import label
 
 Floats = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]

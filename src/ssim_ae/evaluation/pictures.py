@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ssim_ae.detection.inspection import Inspection
-from ssim_ae.detection.levels import levels_picture
+from ssim_ae.detector.inspection import Inspection
 from ssim_ae.errors import InputError
-from ssim_ae.evaluation.figures import Case
+from ssim_ae.evaluation.results import Case
 from ssim_ae.images.colours import DETECTED, TRUTH, heatmap, outlined
 from ssim_ae.images.files import read, write_png
+from ssim_ae.maps.levels import levels_picture
 from ssim_ae.storage import write_whole
 
 SHEET_CASES = 24

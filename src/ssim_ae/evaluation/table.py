@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ssim_ae.console import printable
-from ssim_ae.evaluation.figures import Evaluation, Figure
+from ssim_ae.evaluation.results import Evaluation, Figure
 from ssim_ae.images.folders import ALL
 
 HEADINGS = {

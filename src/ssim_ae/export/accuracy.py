@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ssim_ae.detection.detector import TILE_BATCH, Detector
+from ssim_ae.detector.detector import TILE_BATCH, Detector
 from ssim_ae.evaluation.evaluate import evaluate
-from ssim_ae.evaluation.figures import Evaluation
+from ssim_ae.evaluation.results import Evaluation
 from ssim_ae.images.folders import Dataset
 
 REPEATS = 10

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from ssim_ae.detection.detector_file import DetectorFile, write_json_beside
+from ssim_ae.detector.detector_file import DetectorFile, write_json_beside
 from ssim_ae.errors import InputError
 from ssim_ae.network.onnx_network import PATCHES
 

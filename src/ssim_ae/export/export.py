@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ssim_ae.calibration.recalibrate import KnownImages, known_images
 from ssim_ae.console import note
-from ssim_ae.detection.detector import Detector, detector_path
-from ssim_ae.detection.detector_file import DetectorFile, read_detector, weights_in
-from ssim_ae.detection.recalibrate import KnownImages, known_images
+from ssim_ae.detector.detector import Detector, detector_path
+from ssim_ae.detector.detector_file import DetectorFile, read_detector, weights_in
 from ssim_ae.errors import InputError
 from ssim_ae.export.form import SMALLEST_OPSET, Form
 from ssim_ae.export.parity import Inspect, Parity, parity
-from ssim_ae.images import fabric
 from ssim_ae.images.files import read
 from ssim_ae.storage import scratch_folder
+from ssim_ae.synthetic import fabric
 
 INT8_SCORE_TOLERANCE = 0.2  # 1e-7 in an image moves the score by up to .05
 COMPARED = 10  # images compared on, and as many with a defect drawn into them

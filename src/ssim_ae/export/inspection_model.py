@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 from onnx import ModelProto, TensorProto, helper
 
-from ssim_ae.detection.coarse_residuals import EDGE, coarseness
-from ssim_ae.detection.detector_file import DetectorFile, table_of
-from ssim_ae.detection.residuals import (
+from ssim_ae.detector.detector_file import DetectorFile, table_of
+from ssim_ae.images.colours import LUMA_16
+from ssim_ae.images.view import View
+from ssim_ae.maps.coarse_residuals import EDGE, coarseness
+from ssim_ae.maps.residuals import (
     BORDER,
     BORDER_WEIGHT,
     BRIGHTER,
@@ -20,13 +22,11 @@ from ssim_ae.detection.residuals import (
     OPENING_RADIUS,
     SMALLEST_THRESHOLD,
 )
-from ssim_ae.detection.tiles import starts
-from ssim_ae.export.onnx_graph import Graph
-from ssim_ae.export.region_operators import foreground, level_of_area, opening, without_small_regions
-from ssim_ae.images.colours import LUMA_16
-from ssim_ae.images.view import View
+from ssim_ae.maps.tiles import starts
 from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, model_of, network_nodes, weight_tensors
 from ssim_ae.network.ssim import C1, C2, WINDOW, gaussian_matrix, mirrored
+from ssim_ae.onnx_operators.graph import Graph
+from ssim_ae.onnx_operators.regions import foreground, level_of_area, opening, without_small_regions
 
 IMAGE, THRESHOLDS = "image", "thresholds"
 SCORE, VERDICT, ANOMALY_MAP, MASK, RECONSTRUCTION = "score", "verdict", "anomaly_map", "mask", "reconstruction"

@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ssim_ae.detection.detector import Detector
-from ssim_ae.detection.detector_file import DetectorFile, table_of, write_json_beside
+from ssim_ae.detector.detector import Detector
+from ssim_ae.detector.detector_file import DetectorFile, table_of, write_json_beside
 from ssim_ae.errors import InputError
 from ssim_ae.export.parity import Inspect, inspect_by
 from ssim_ae.network.mindspore_network import mindspore, network_cell

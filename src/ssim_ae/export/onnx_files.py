@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ssim_ae.detection.detector import Detector
-from ssim_ae.detection.detector_file import DetectorFile, header, table_of
+from ssim_ae.detector.detector import Detector
+from ssim_ae.detector.detector_file import DetectorFile, header, table_of
 from ssim_ae.export.inspection_model import (
     ANOMALY_MAP,
     IMAGE,

@@ -12,14 +12,14 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ssim_ae.detection.calibrate import calibrate
-from ssim_ae.detection.detector import Detector
-from ssim_ae.detection.detector_file import DetectorFile, header, table_of
-from ssim_ae.detection.tiles import cut_tiles
+from ssim_ae.calibration.calibrate import calibrate
+from ssim_ae.detector.detector import Detector
+from ssim_ae.detector.detector_file import DetectorFile, header, table_of
 from ssim_ae.export.inspection_model import ANOMALY_MAP, IMAGE, RECONSTRUCTION, SCORE, VERDICT, inspection_model
 from ssim_ae.export.parity import Findings, Inspect, inspect_by
 from ssim_ae.images.files import read
 from ssim_ae.images.view import View
+from ssim_ae.maps.tiles import cut_tiles
 from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, network_model
 from ssim_ae.runtimes.openvino_runtime import EXACT, OpenVinoRuntime, openvino, tensors_by_name
 from ssim_ae.storage import METADATA_KEY, SEAL, UNSEALED, file_hash, sealed, write_whole

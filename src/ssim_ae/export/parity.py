@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ssim_ae.detection.detector import Detector
+from ssim_ae.detector.detector import Detector
 from ssim_ae.errors import InputError
 
 RECONSTRUCTION_TOLERANCE = 1e-5  # ten times what float32 costs ...

@@ -9,8 +9,8 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from ssim_ae.detection.levels import LIMITS, STEPS
 from ssim_ae.images.colours import RAMP
+from ssim_ae.maps.levels import LIMITS, STEPS
 
 
 def page(room: str, title: str, data: Mapping[str, Any], scripts: tuple[str, ...]) -> str:

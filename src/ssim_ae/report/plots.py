@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ssim_ae.evaluation.figures import Evaluation
 from ssim_ae.evaluation.metrics import roc
+from ssim_ae.evaluation.results import Evaluation
 from ssim_ae.images.folders import ALL
 from ssim_ae.training.history import draw_history, read_history, save_figure
 

@@ -7,12 +7,12 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from ssim_ae.detection.calibrate import GIVEN, in_words
-from ssim_ae.detection.detector import Detector
-from ssim_ae.detection.detector_file import read_detector
+from ssim_ae.calibration.calibrate import GIVEN, in_words
+from ssim_ae.detector.detector import Detector
+from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.evaluation.evaluate import evaluate, evaluate_images
-from ssim_ae.evaluation.figures import Evaluation, Figure, Figures
 from ssim_ae.evaluation.metrics import roc
+from ssim_ae.evaluation.results import Evaluation, Figure, Figures
 from ssim_ae.images.folders import ALL, GOOD, Dataset, TestImage, content_hash
 from ssim_ae.pages.page import page
 from ssim_ae.storage import write_whole

@@ -14,11 +14,11 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
 from ssim_ae.errors import InputError
+from ssim_ae.server.folder_watcher import Watch
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.limits import BodyLimit, Deadline, Paced
 from ssim_ae.server.metrics import CountRequests
 from ssim_ae.server.routes import RETRY_SECONDS, api, problems, service
-from ssim_ae.server.watch import Watch
 
 
 def create_app(

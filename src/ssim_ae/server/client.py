@@ -13,7 +13,7 @@ from uuid import uuid4
 from pydantic import TypeAdapter, ValidationError
 
 from ssim_ae.errors import InputError
-from ssim_ae.server.answers import Answer, DetectorInfo, Failure, Picture, Problem
+from ssim_ae.server.schemas import Answer, DetectorInfo, Failure, Picture, Problem
 
 CONNECTIONS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
 Result = TypeVar("Result")

@@ -16,16 +16,16 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from ssim_ae.detection.detector import Detector
-from ssim_ae.detection.inspection import Inspection
-from ssim_ae.detection.levels import levels_picture
+from ssim_ae.detector.detector import Detector
+from ssim_ae.detector.inspection import Inspection
 from ssim_ae.errors import InputError
 from ssim_ae.images import colours
 from ssim_ae.images.files import decode, png
 from ssim_ae.machine import cores, once_a_thread, one_blas_thread
-from ssim_ae.server.answers import Answer, Box, DetectorInfo, Milliseconds, Picture
+from ssim_ae.maps.levels import levels_picture
 from ssim_ae.server.limits import Limits
 from ssim_ae.server.metrics import Metrics
+from ssim_ae.server.schemas import Answer, Box, DetectorInfo, Milliseconds, Picture
 
 UNNAMED = "image"  # in an error, where no file name was given
 

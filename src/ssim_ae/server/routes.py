@@ -8,13 +8,13 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 
-from ssim_ae.detection.levels import OCTAVES
 from ssim_ae.errors import InputError
-from ssim_ae.server.answers import Answer, DetectorInfo, Failure, Picture, Problem, Watched
+from ssim_ae.maps.levels import OCTAVES
+from ssim_ae.server.folder_watcher import Watch
 from ssim_ae.server.inspector import Inspector, Place, Question
 from ssim_ae.server.page import page_html
+from ssim_ae.server.schemas import Answer, DetectorInfo, Failure, Picture, Problem, Watched
 from ssim_ae.server.uploads import BATCH_BODY, IMAGE_BODY, Upload, many_images, one_image
-from ssim_ae.server.watch import Watch
 
 RETRY_SECONDS = 1
 MOST_SENSITIVE = 2.0**OCTAVES  # the least is its inverse: as far as the limits of `levels` go

@@ -18,13 +18,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from ssim_ae.console import note
-from ssim_ae.detection.detector import DETECTOR_NAME, Detector
+from ssim_ae.detector.detector import DETECTOR_NAME, Detector
 from ssim_ae.errors import InputError
-from ssim_ae.places import local
+from ssim_ae.locations import local
 from ssim_ae.server.app import create_app
+from ssim_ae.server.folder_watcher import Watch
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.limits import BACKLOG, Limits, PromptProtocol
-from ssim_ae.server.watch import Watch
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")  # what a browser on this machine calls the server
 WAITING = 512  # connections that the system holds until they are accepted

@@ -8,7 +8,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from ssim_ae.server.answers import MAX_BATCH
+from ssim_ae.server.schemas import MAX_BATCH
 
 FORM = "multipart/form-data"
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/bmp", "image/tiff", "image/webp", "application/octet-stream")

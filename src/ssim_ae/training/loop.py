@@ -10,14 +10,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ssim_ae.augmentation.patches import Picks, epoch_picks
 from ssim_ae.config import Config
 from ssim_ae.console import progress, say
 from ssim_ae.runtimes import Runtime
 from ssim_ae.training.checkpoints import Position
+from ssim_ae.training.collapse_monitor import Watch
 from ssim_ae.training.history import Epoch
-from ssim_ae.training.patches import Picks, epoch_picks
 from ssim_ae.training.schedule import learning_rate, share_done
-from ssim_ae.training.watch import Watch
 
 CHECKED_STEPS = 50  # between two looks whether the loss is a number, in all workers at the same step
 SHOWN_SECONDS = 0.5  # between two readings of the loss, which wait for the device

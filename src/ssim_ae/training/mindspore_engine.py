@@ -6,14 +6,14 @@ from math import sqrt
 
 import numpy as np
 
+from ssim_ae.augmentation.numpy_cut import cut
+from ssim_ae.augmentation.patches import Picks
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
 from ssim_ae.network.architecture import Layer, check_weights, weight_shapes
 from ssim_ae.network.mindspore_network import Tensor, mindspore, network_cell
 from ssim_ae.network.mindspore_ssim import SSIMLoss
 from ssim_ae.runtimes.mindspore_runtime import MindSporeRuntime, set_device
-from ssim_ae.training.numpy_cut import cut
-from ssim_ae.training.patches import Picks
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of AdamW, as in PyTorch
 LOSS_SCALE = 1024.0  # the gradient of a mean over many px would be nothing in float16

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 
+from ssim_ae.augmentation.patches import Picks, pieces_of
+from ssim_ae.augmentation.torch_corruption import corrupted
+from ssim_ae.augmentation.torch_cut import cut
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
 from ssim_ae.machine import keep_freed_memory
@@ -15,9 +18,6 @@ from ssim_ae.network.architecture import Layer, check_weights
 from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.network.torch_ssim import SSIMLoss
 from ssim_ae.runtimes.torch_runtime import TorchRuntime, pick_device
-from ssim_ae.training.patches import Picks, pieces_of
-from ssim_ae.training.torch_corruption import corrupted
-from ssim_ae.training.torch_cut import cut
 from ssim_ae.training.torch_muon import Muon
 
 SQUARED = 10.0  # weight of the squared error beside 1 - SSIM, where damage is to be repaired

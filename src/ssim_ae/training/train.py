@@ -12,25 +12,25 @@ from typing import Any
 
 import numpy as np
 
+from ssim_ae.augmentation.orientation import lie_at_any_angle
+from ssim_ae.augmentation.patches import AS_THEY_LIE, epoch_picks
+from ssim_ae.calibration.calibrate import calibrate, threshold_images
 from ssim_ae.config import EARLIER, Config
 from ssim_ae.console import note
-from ssim_ae.detection.calibrate import calibrate, threshold_images
-from ssim_ae.detection.detector import DETECTOR_NAME, Detector, detector_path
-from ssim_ae.detection.detector_file import DetectorFile, read_detector, table_of, versions, weights_in, write_detector
-from ssim_ae.detection.residuals import Thresholds
+from ssim_ae.detector.detector import DETECTOR_NAME, Detector, detector_path
+from ssim_ae.detector.detector_file import DetectorFile, read_detector, table_of, versions, weights_in, write_detector
 from ssim_ae.errors import InputError
 from ssim_ae.images.colours import eight_bit, pixels
 from ssim_ae.images.files import write_png
 from ssim_ae.images.folders import Dataset, content_hash, find_dataset, fingerprint
+from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.storage import alone_in, new_folder, remove_leftovers, write_whole
 from ssim_ae.training.checkpoints import Position, read_checkpoint, write_checkpoint
+from ssim_ae.training.collapse_monitor import Watch
 from ssim_ae.training.good_images import GoodImages, load_good_images
 from ssim_ae.training.history import draw_history, write_history
 from ssim_ae.training.loop import Engine, fit
-from ssim_ae.training.orientation import lie_at_any_angle
-from ssim_ae.training.patches import AS_THEY_LIE, epoch_picks
 from ssim_ae.training.schedule import share_done
-from ssim_ae.training.watch import Watch
 
 CONFIG_NAME = "config.yaml"
 SHEET, SHEET_COLUMNS = 64, 8  # patches on the sheet to look at

@@ -1,0 +1,1 @@
+"""Training patches: cut, rotated, flipped, lit and corrupted."""

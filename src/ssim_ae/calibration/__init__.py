@@ -1,0 +1,1 @@
+"""Thresholds estimated from good images alone."""

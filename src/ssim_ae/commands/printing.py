@@ -1,0 +1,54 @@
+"""What several commands end with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ssim_ae.config import Config
+    from ssim_ae.detector.detector import Detector
+    from ssim_ae.evaluation.results import Evaluation
+    from ssim_ae.images.folders import Dataset
+
+
+def report_into(folder: Path, path: Path, detector: Detector, dataset: Dataset, config: Config) -> Evaluation:
+    """Write the page of the detector at `path` into `folder`, under the thresholds that the config gives; print it."""
+    from ssim_ae.calibration.calibrate import as_given
+    from ssim_ae.report.report import report
+
+    given = {"ssim": config.ssim_threshold, "l1": config.l1_threshold}
+    thresholds = detector.thresholds._replace(**{name: value for name, value in given.items() if value >= 0})
+    if thresholds != detector.thresholds:
+        origin = as_given(thresholds).origin
+        detector.thresholds = thresholds
+        detector.provenance = {**detector.provenance, "thresholds": origin}
+    evaluation = report(path, detector, dataset, folder)
+    print_evaluation(evaluation, dataset, folder, image_level=config.image_level)
+    return evaluation
+
+
+def print_evaluation(evaluation: Evaluation, dataset: Dataset, folder: Path, *, image_level: bool) -> None:
+    """Print figures, notes, where the page is, and the reference's closing line."""
+    from ssim_ae.console import note
+    from ssim_ae.evaluation.table import print_table
+
+    if dataset.test:
+        print_table(evaluation)
+    for text in evaluation.notes:
+        note(text)
+    print(f"report: {folder / 'index.html'}", flush=True)
+    if dataset.test:
+        print(evaluation.reference_line(image_level=image_level), flush=True)
+
+
+def print_thresholds(path: Path) -> None:
+    """Say what the limit of a detector file is, and what it rests on."""
+    from ssim_ae.calibration.calibrate import GIVEN, in_words
+    from ssim_ae.detector.detector_file import read_detector
+
+    file = read_detector(path)
+    origin = file.provenance["thresholds"]
+    print(f"thresholds: ssim {file.thresholds.ssim:.4g}, l1 {file.thresholds.l1:.4g}", end="")
+    print(f" ({GIVEN if origin['estimator'] == GIVEN else in_words(origin)})")
+    print(f"detector: {path}")

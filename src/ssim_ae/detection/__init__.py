@@ -1,1 +1,0 @@
-"""From an image and its reconstruction to a score, a verdict and a mask."""

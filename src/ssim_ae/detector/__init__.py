@@ -1,0 +1,1 @@
+"""The detector, its file, and what it returns for an image."""

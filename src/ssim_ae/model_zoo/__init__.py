@@ -1,0 +1,1 @@
+"""Checkpoints of the MindSpore model zoo's SSIM-AE."""

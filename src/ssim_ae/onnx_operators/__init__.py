@@ -1,0 +1,1 @@
+"""Building blocks of the exported graph: the array functions of `maps` as ONNX operators."""

@@ -1,0 +1,167 @@
+import threading
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ssim_ae import Detector, InputError
+from ssim_ae.detector.detector_file import read_detector
+from ssim_ae.images.files import read
+from ssim_ae.storage import read_tensors, write_tensors
+
+
+@pytest.fixture
+def image(fabric_folder):
+    return read(next((fabric_folder / "test" / "hole").iterdir()))
+
+
+def test_an_inspection_has_the_images_size(detector, image):
+    large = np.asarray(Image.fromarray(image).resize((150, 90)))
+    found = detector.inspect(large)
+    assert found.anomaly_map.shape == found.mask.shape == (90, 150) and found.mask.dtype == bool
+    assert found.heatmap.shape == found.image.shape == (90, 150, 3) and found.heatmap.dtype == np.uint8
+    assert found.reconstruction.shape == found.inspected.shape == (64, 64, 3)
+
+
+def test_score_verdict_and_mask_agree(detector, fabric_folder):
+    verdicts = set()
+    for path in sorted((fabric_folder / "test").rglob("*.png")):
+        found = detector.inspect(path)
+        assert found.score == found.anomaly.max()
+        assert (found.verdict == "nok") == (found.score > 1) == found.mask.any()
+        verdicts.add(found.verdict)
+    assert "nok" in verdicts
+
+
+@pytest.mark.parametrize("stride", [16, 32])  # 9 tiles an image, or 4: then two images fill a batch
+def test_many_at_once_are_what_each_is_alone(detector, fabric_folder, tmp_path, stride):
+    detector = Detector(detector.config.replace(stride=stride), detector.thresholds, detector.runtime)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    paths = sorted((fabric_folder / "test").rglob("*.png"))
+    paths.insert(3, broken)
+    found = list(detector.inspect_all(paths))
+    assert isinstance(found.pop(3), InputError)
+    paths.remove(broken)
+    for path, inspection in zip(paths, found, strict=True):
+        alone = detector.inspect(path)
+        assert np.allclose(inspection.anomaly, alone.anomaly, atol=1e-4)
+        assert inspection.verdict == alone.verdict
+        assert inspection.defect_share == pytest.approx(alone.mask.mean())
+    assert list(detector.inspect_all([])) == []
+
+
+def test_workers_keep_to_one_thread_and_leave_no_trace(tiny_run, fabric_folder):
+    detector = Detector.load(tiny_run.folder, runtime="torch")
+    paths = sorted((fabric_folder / "test").rglob("*.png"))
+    before = torch.get_num_threads()
+    assert set(detector.finish_all(paths, lambda *_: torch.get_num_threads())) == {1}
+    assert torch.get_num_threads() == before
+    later = []
+    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert later == [before]
+
+
+def test_what_is_finished_comes_in_order(detector, fabric_folder):
+    paths = sorted((fabric_folder / "test").rglob("*.png"))
+    names = list(detector.finish_all(paths, lambda path, inspection: (path, inspection.score)))
+    assert [path for path, _ in names] == paths
+    assert next(detector.finish_all(paths[:1], lambda path, _: path)) == paths[0]
+
+
+def test_files_arrays_and_gray_are_the_same(detector, image, tmp_path):
+    path = tmp_path / "image.png"
+    gray = image[:, :, 0]
+    Image.fromarray(gray).save(path)
+    expected = detector.inspect(path).score
+    assert detector.inspect(gray).score == detector.inspect(gray[:, :, None]).score == expected
+    assert detector.inspect(str(path)).score == expected
+
+
+@pytest.mark.parametrize("shape", [(8,), (8, 8, 2), (8, 8, 4), (2, 8, 8, 3)])
+def test_other_arrays_are_refused(detector, shape):
+    with pytest.raises(InputError, match="an image should be"):
+        detector.inspect(np.zeros(shape, np.uint8))
+    with pytest.raises(InputError, match="float64"):
+        detector.inspect(np.zeros((8, 8, 3)))
+
+
+def test_tiles_are_reconstructed_and_averaged(detector, image):
+    part = detector.view.centre(image)
+    whole = detector.reconstruct(part)
+    assert whole.shape == part.shape == (3, 64, 64)
+    corner = detector.runtime.reconstruct(part[None, :, :32, :32])[0]
+    assert np.allclose(whole[:, :16, :16], corner[:, :16, :16], atol=1e-6), "only one tile covers the corner"
+
+
+def test_a_detector_file_holds_everything(tiny_run):
+    file = read_detector(tiny_run.detector_path)
+    assert file.config == tiny_run.config.replace(dataset_path=file.config.dataset_path)
+    assert set(file.provenance) >= {"fingerprint", "held_out_images", "thresholds", "versions", "steps", "finished"}
+    assert file.provenance["thresholds"]["estimator"] == tiny_run.config.threshold
+
+
+@pytest.fixture
+def tampered(tiny_run, tmp_path):
+    """Writes the detector with a change, as this program would."""
+
+    def write(change):
+        tensors, metadata = read_tensors(tiny_run.detector_path, "detector")
+        change(tensors, metadata)
+        path = tmp_path / "tampered.safetensors"
+        write_tensors(path, tensors, metadata)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda weights, _: weights.pop("conv1.bias"), "do not fit the network"),
+        (lambda weights, _: weights.update({"conv1.bias": np.zeros(2, np.float32)}), "do not fit the network"),
+        (lambda weights, _: weights.update({"conv1.bias": weights["conv1.bias"] + np.nan}), "not a finite number"),
+        (lambda _, metadata: metadata.update(format=99), "format 99"),
+        (lambda _, metadata: metadata.pop("thresholds"), "header is damaged, or from a newer version"),
+        (lambda _, metadata: metadata["config"].update(new_key=1), "newer version"),
+        (lambda _, metadata: metadata["thresholds"].update(ssim=-1), "thresholds are not numbers"),
+        (lambda _, metadata: metadata["thresholds"].update(l1="high"), "thresholds are not numbers"),
+        (lambda _, metadata: metadata.update(kind="x"), "not a detector file"),
+    ],
+)
+def test_a_wrong_detector_is_refused_in_one_line(tampered, change, reason):
+    path = tampered(change)
+    with pytest.raises(InputError) as caught:
+        Detector.load(path)
+    assert str(caught.value).startswith(f"{path}: ") and reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_flipped_bit_is_refused(tiny_run, tmp_path, rng):
+    whole = tiny_run.detector_path.read_bytes()
+    path = tmp_path / "flipped.safetensors"
+    for place in rng.integers(0, len(whole), 100):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << rng.integers(8)
+        path.write_bytes(flipped)
+        with pytest.raises(InputError, match=r"flipped\.safetensors: .*damaged|written by another program"):
+            Detector.load(path)
+
+
+def test_every_truncation_is_refused(tiny_run, tmp_path, rng):
+    whole = tiny_run.detector_path.read_bytes()
+    path = tmp_path / "part.safetensors"
+    for length in rng.integers(0, len(whole), 25):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"part\.safetensors: not a detector file, or damaged"):
+            Detector.load(path)
+
+
+def test_a_missing_detector_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        Detector.load(tmp_path / "none.safetensors")
+    with pytest.raises(InputError, match=r"detector\.safetensors: no such file"):
+        Detector.load(tmp_path)

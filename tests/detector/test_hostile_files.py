@@ -1,0 +1,284 @@
+"""Detector files that somebody made to do harm: sealed as ours are, so that only what they say can give them away."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import onnx
+import openvino
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from ssim_ae import Detector, InputError
+from ssim_ae.cli import main
+from ssim_ae.detector.detector_file import header, read_detector
+from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, model_file
+from ssim_ae.storage import METADATA_KEY, SEAL, UNSEALED, file_hash, read_tensors, sealed, write_tensors
+
+MANY = int("9" * 400)
+
+
+class RunsAProgram:
+    """A pickle of it runs a program when it is opened."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("harm-was-done"),)
+
+
+@pytest.fixture
+def tampered(tiny_run, tmp_path, monkeypatch):
+    """Writes the detector with a change, as this program would, and goes to an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(change):
+        tensors, metadata = read_tensors(tiny_run.detector_path, "detector")
+        change(tensors, metadata)
+        path = tmp_path / "tampered.safetensors"
+        write_tensors(path, tensors, metadata)
+        return path
+
+    return write
+
+
+def refused(path: Path) -> str:
+    """Return the one line that a file is refused with."""
+    with pytest.raises(InputError) as caught:
+        Detector.load(path)
+    said = str(caught.value)
+    assert said.startswith(str(path.with_suffix(""))) and "\n" not in said and len(said) < 500, said
+    return said
+
+
+@pytest.mark.parametrize("name", ["detector.safetensors", "detector.onnx", "detector.xml", "detector.ckpt"])
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_is_never_opened(tmp_path, monkeypatch, name, protocol):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / name
+    path.write_bytes(pickle.dumps(RunsAProgram(), protocol))
+    refused(path)
+    assert main(["import", str(path), "--ssim_threshold=1", "--l1_threshold=1"]) == 2
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def tensors_file(entry: dict[str, object], content: bytes = b"", length: int | None = None) -> bytes:
+    text = json.dumps({"conv1.weight": entry}).encode()
+    return (len(text) if length is None else length).to_bytes(8, "little") + text + content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        tensors_file({"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}),
+        tensors_file({"dtype": "F32", "shape": [2**62, 2**62], "data_offsets": [0, 0]}),
+        tensors_file({"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}, bytes(4)),
+        tensors_file({"dtype": "F32", "shape": [1], "data_offsets": [2**63, 2**64 - 1]}, bytes(4)),
+        tensors_file({"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, bytes(4), length=2**63),
+        tensors_file({"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, bytes(4), length=2**64 - 1),
+        tensors_file({"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}, bytes(2)),
+        tensors_file({"dtype": "F8_E4M3", "shape": [1], "data_offsets": [0, 1]}, bytes(1)),
+        (400_008).to_bytes(8, "little") + b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}  ",
+        (400_009).to_bytes(8, "little") + b'{"__metadata__":{"ssim-ae":"' + b"[" * 400_000 + b'"}}',
+    ],
+)
+def test_lying_lengths(tmp_path, content):
+    path = tmp_path / "lying.safetensors"
+    path.write_bytes(content)
+    refused(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda _, metadata: metadata["thresholds"].update(ssim=MANY), "thresholds are not numbers"),
+        (lambda _, metadata: metadata["thresholds"].update(ssim=1e39), "thresholds are not numbers"),
+        (lambda _, metadata: metadata["thresholds"].update(ssim=True), "thresholds are not numbers"),
+        (lambda _, metadata: metadata["thresholds"].update(other=1), "header is damaged"),
+        (lambda _, metadata: metadata.update(usual=[1, 2]), "header is damaged"),
+        (lambda _, metadata: metadata.update(usual="x"), "header is damaged"),
+        (lambda _, metadata: metadata.update(usual={"ssim": [[MANY]], "l1": []}), "header is damaged"),
+        (lambda _, metadata: metadata.update(usual={"ssim": [["x"]], "l1": {}}), "header is damaged"),
+        (lambda _, metadata: metadata["config"].update(flc=MANY), "header is damaged"),
+        (lambda _, metadata: metadata["config"].update(im_resize=4096, stride=1), "header is damaged"),
+        (lambda _, metadata: metadata["config"].update(im_resize=4096, flc=16, method="repair"), "header is damaged"),
+        (lambda _, metadata: metadata.update(config=[["flc", 1]]), "header is damaged"),
+        (lambda _, metadata: metadata.update(provenance=None), "header is damaged"),
+        (lambda _, metadata: metadata["provenance"].update(trained_images=[[]]), "header is damaged"),
+        (lambda _, metadata: metadata["provenance"].update(held_out_images=7), "header is damaged"),
+        (lambda _, metadata: metadata["provenance"].update(thresholds=[1]), "header is damaged"),
+        (lambda _, metadata: metadata["provenance"]["thresholds"].update(promise={"rate": "<b>"}), "header is damaged"),
+        (lambda _, metadata: metadata["provenance"].update(minutes="long"), "header is damaged"),
+        (lambda _, metadata: metadata["provenance"].update(versions=["a"]), "header is damaged"),
+        (lambda weights, _: weights.update({"conv1.bias": weights["conv1.bias"].astype(int)}), "of 32 bits"),
+        (lambda weights, _: weights.update({"conv1.bias": weights["conv1.bias"] * np.float64(1)}), "of 32 bits"),
+        (lambda weights, _: weights.update({"conv1.bias": np.float32("inf") + weights["conv1.bias"]}), "of 32 bits"),
+    ],
+)
+def test_a_header_that_makes_no_sense(tampered, change, reason):
+    assert reason in refused(tampered(change))
+
+
+def test_weights_that_end_in_no_number_give_no_verdict(tampered, fabric_folder, capsys):
+    def enormous(weights, _):
+        weights.update({name: array * np.float32(1e25) for name, array in weights.items()})
+
+    image = next((fabric_folder / "test" / "good").iterdir())
+    assert main(["predict", str(tampered(enormous)), str(image)]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and "no picture" in said.err
+
+
+def test_a_detector_does_not_say_where_results_go(tampered, fabric_folder, tmp_path, capsys):
+    def elsewhere(_, metadata):
+        metadata["config"].update(save_dir=str(tmp_path / "elsewhere"), train_url="s3://somebody/else")
+
+    path = tampered(elsewhere)
+    assert main(["evaluate", str(path), str(fabric_folder)]) == 0
+    assert not (tmp_path / "elsewhere").exists() and (tmp_path / "output").is_dir()
+    assert "sent to" not in capsys.readouterr().err
+
+
+def test_a_detector_does_not_say_what_is_fetched(tampered, capsys):
+    path = tampered(lambda _, metadata: metadata["config"].update(dataset_path="s3://somebody/else"))
+    for command in ("evaluate", "report", "threshold"):
+        assert main([command, str(path)]) == 2
+        assert "somebody/else: no such folder" in capsys.readouterr().err
+
+
+def test_names_are_text_on_the_page(tampered, fabric_folder, tmp_path):
+    script = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
+
+    def scripts(_, metadata):
+        metadata["provenance"].update(device=script, dataset=script, versions={script: script}, imported=script)
+        metadata["provenance"]["thresholds"]["estimator"] = script
+
+    folder = tmp_path / "page"
+    assert main(["report", str(tampered(scripts)), str(fabric_folder), "--output", str(folder)]) == 0
+    page = (folder / "index.html").read_text()
+    assert "alert(1)" in page and script not in page and "<img src=x" not in page
+
+
+# ONNX: weights are read, and nothing else of a graph is ever run
+
+
+@pytest.fixture
+def onnx_of(tiny_run, tmp_path, monkeypatch):
+    """Writes the detector as an ONNX file, its weights changed, with a graph of one operator from nowhere."""
+    monkeypatch.chdir(tmp_path)
+    file = read_detector(tiny_run.detector_path)
+
+    def write(change):
+        tensors = [numpy_helper.from_array(array, name) for name, array in file.weights.items()]
+        change({tensor.name: tensor for tensor in tensors})
+        node = helper.make_node("RunProgram", ["patches"], ["reconstructions"], domain="from.nowhere")
+        model = helper.make_model(helper.make_graph([node], "graph", [], [], tensors))
+        path = tmp_path / "model.onnx"
+        path.write_bytes(model_file(model, {**header(file), SEAL: UNSEALED}))
+        return path
+
+    return write
+
+
+def test_foreign_operators_are_not_run(onnx_of, detector, fabric_folder):
+    image = next((fabric_folder / "test" / "hole").iterdir())
+    loaded = Detector.load(onnx_of(lambda _: None), device_target="CPU")
+    assert loaded.inspect(image).score == pytest.approx(detector.inspect(image).score, abs=1e-4)
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+@pytest.mark.parametrize("linked", [False, True])
+def test_weights_in_other_files_are_not_read(onnx_of, tmp_path, absolute, linked):
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(bytes(2**16))
+    place = secret
+    if linked:
+        place = tmp_path / "link.bin"
+        place.symlink_to(secret)
+
+    def elsewhere(tensors):
+        tensor = tensors["conv1.weight"]
+        onnx.external_data_helper.set_external_data(
+            tensor, str(place) if absolute else f"../{tmp_path.name}/{place.name}"
+        )
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.ClearField("raw_data")
+
+    assert "not a detector file, or damaged" in refused(onnx_of(elsewhere))
+
+
+@pytest.mark.parametrize("kind", [0, 99, TensorProto.STRING, TensorProto.BFLOAT16])
+def test_weights_of_another_kind(onnx_of, kind):
+    refused(onnx_of(lambda tensors: setattr(tensors["conv1.weight"], "data_type", kind)))
+
+
+def test_a_tensor_larger_than_its_file(onnx_of):
+    def enormous(tensors):
+        tensors["conv1.weight"].dims[:] = [2**31, 2**31]
+
+    refused(onnx_of(enormous))
+
+
+# OpenVINO: the graph is run, so it may be no other than a network's
+
+
+@pytest.fixture
+def ir_of(tiny_run, tmp_path):
+    """Writes the detector's header into another model, sealed."""
+
+    def write(model, **changes):
+        file = read_detector(tiny_run.detector_path)
+        path = tmp_path / "model.xml"
+        openvino.save_model(model, path, compress_to_fp16=False)
+        hashes = {"weights_sha256": file_hash(path.with_suffix(".bin").read_bytes()), SEAL: UNSEALED}
+        model.set_rt_info(json.dumps({**header(file), **hashes, **changes}), METADATA_KEY)
+        openvino.save_model(model, path, compress_to_fp16=False)
+        path.write_bytes(sealed(path.read_bytes()))
+        return path
+
+    return write
+
+
+def model_that(makes, *, name=PATCHES):
+    given = openvino.opset13.parameter([-1, 3, 32, 32], np.float32, name)
+    given.output(0).set_names({name})
+    made = makes(given)
+    made.output(0).set_names({RECONSTRUCTIONS})
+    return openvino.Model([made], [given])
+
+
+def kernel(*shape):
+    return openvino.opset13.constant(np.ones(shape, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("makes", "reason"),
+    [
+        (lambda x: openvino.opset13.tile(x, np.array([1, 1, 2**15, 2**15])), "has no Tile"),
+        (lambda x: openvino.opset13.interpolate(x, np.array([2**15] * 2), "nearest", "sizes", axes=[2, 3]), "has no"),
+        (lambda x: openvino.opset13.read_value(x, "a"), "has no ReadValue"),
+        (
+            lambda x: openvino.opset13.convolution(x, kernel(3, 3, 1, 1), [1, 1], [2**14] * 2, [2**14] * 2, [1, 1]),
+            "larger than any network",
+        ),
+        (
+            lambda x: openvino.opset13.convolution(x, kernel(3, 3, 1, 1), [2, 2], [0, 0], [0, 0], [1, 1]),
+            r"makes (3, 16, 16) of patches (3, 32, 32)",
+        ),
+    ],
+)
+def test_a_graph_that_is_no_network(ir_of, makes, reason):
+    assert reason in refused(ir_of(model_that(makes)))
+
+
+def test_a_graph_without_the_names_of_ours(ir_of):
+    given = openvino.opset13.parameter([-1, 3, 32, 32], np.float32, "other")
+    assert "no network of ours" in refused(ir_of(openvino.Model([openvino.opset13.sigmoid(given)], [given])))
+
+
+def test_an_entity_is_not_expanded(tmp_path):
+    path = tmp_path / "bomb.xml"
+    entities = "".join(f'<!ENTITY a{n + 1} "{f"&a{n};" * 10}">' for n in range(12))
+    path.write_text(f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a0 "ha">{entities}]><x>&a12;</x>')
+    refused(path)
+    path.write_text('<?xml version="1.0"?><!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><x>&f;</x>')
+    assert "root:" not in refused(path)

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from skimage.measure import label, regionprops
+
+from ssim_ae.detector.inspection import Inspection
+from ssim_ae.images.view import View
+
+
+def _inspection(anomaly, *, height=300, width=200, im_resize=64, min_area=1):
+    size = len(anomaly)
+    return Inspection(
+        np.zeros((height, width, 3), np.uint8),
+        np.asarray(anomaly, np.float32),
+        np.zeros((3, size, size), np.float32),
+        View(im_resize, size, 8),
+        min_area,
+    )
+
+
+@pytest.fixture
+def anomaly(rng):
+    """Three regions, the second the worst."""
+    anomaly = rng.uniform(0, 0.9, (48, 48)).astype(np.float32)
+    anomaly[3:9, 4:20], anomaly[20:40, 30:33], anomaly[44:48, 0:2] = 2, 3, 1.5
+    return anomaly
+
+
+@pytest.mark.parametrize("limit", [1.0, 1.7])
+@pytest.mark.parametrize("shape", [(300, 200), (48, 64), (20, 31)])
+def test_boxes_are_those_of_the_mask_in_the_image(anomaly, limit, shape):
+    inspection = _inspection(anomaly, height=shape[0], width=shape[1])
+    expected = {
+        (box[1], box[0], box[3] - box[1], box[2] - box[0])
+        for box in (region.bbox for region in regionprops(label(inspection.anomaly_map > limit, connectivity=2)))
+    }
+    assert {tuple(defect[:4]) for defect in inspection.defects(limit)} == expected
+
+
+def test_the_worst_defect_comes_first(anomaly):
+    assert [defect.score for defect in _inspection(anomaly).defects()] == [3, 2, 1.5]
+
+
+def test_without_defects(anomaly):
+    assert _inspection(anomaly).defects(3) == []
+
+
+def test_small_regions_are_no_defects(anomaly):
+    assert [defect.score for defect in _inspection(anomaly, min_area=20).defects()] == [3, 2]
+
+
+def test_a_box_is_never_empty():
+    anomaly = np.zeros((48, 48), np.float32)
+    anomaly[10, 10] = 2
+    (defect,) = _inspection(anomaly, height=5, width=7).defects()
+    assert defect.width == defect.height == 1 and 0 <= defect.x < 7 and 0 <= defect.y < 5

@@ -1,0 +1,148 @@
+"""The drawn data set: repeatable, true to its masks, and not solvable with a fixed template."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from ssim_ae.synthetic import fabric
+
+SEED = 11
+SMALLEST_MASK = 14 * 9
+DETECTOR_OPENING = 9
+NOISE_LEVELS = 2.0
+
+
+@cache
+def clean_picture(name: str) -> np.ndarray:
+    """The picture of a class without a defect, as float (size, size, 3)."""
+    return fabric.draw(name, seed=SEED)[0].astype(float)
+
+
+@cache
+def change_of(name: str, defect: str, *, difficulty: float) -> tuple[np.ndarray, np.ndarray]:
+    """How far a defect changes the picture, in gray levels (size, size), and its mask."""
+    spoiled, mask = fabric.draw(name, seed=SEED, defect=defect, difficulty=difficulty)
+    return np.abs(spoiled - clean_picture(name)).max(axis=-1), mask
+
+
+def opened(mask: np.ndarray, side: int) -> np.ndarray:
+    """What is left of a mask when every part narrower than a square of `side` pixels is taken away."""
+    image = Image.fromarray(np.uint8(255) * mask)
+    return np.asarray(image.filter(ImageFilter.MinFilter(side)).filter(ImageFilter.MaxFilter(side))) > 0
+
+
+def detail(picture: np.ndarray) -> np.ndarray:
+    """What is finer than the lighting in a picture, as float (size, size, 3)."""
+    lighting = Image.fromarray(picture).filter(ImageFilter.GaussianBlur(6))
+    return picture - np.asarray(lighting, float)
+
+
+@pytest.mark.parametrize("name", fabric.CLASSES)
+def test_same_seed_draws_the_same_picture(name: str) -> None:
+    first, first_mask = fabric.draw(name, seed=[3, 4], defect="hole", difficulty=0.4)
+    second, second_mask = fabric.draw(name, seed=[3, 4], defect="hole", difficulty=0.4)
+    assert first.tobytes() == second.tobytes()
+    assert first_mask.tobytes() == second_mask.tobytes()
+
+
+@pytest.mark.parametrize("name", fabric.CLASSES)
+def test_another_seed_draws_another_picture(name: str) -> None:
+    first, second = (fabric.draw(name, seed=seed)[0].astype(float) for seed in (1, 2))
+    assert np.abs(first - second).mean() > 2 * NOISE_LEVELS
+
+
+@pytest.mark.parametrize("size", [128, 256])
+def test_picture_and_mask_have_the_size_asked_for(size: int) -> None:
+    picture, mask = fabric.draw("badge", seed=0, size=size)
+    assert (picture.shape, picture.dtype) == ((size, size, 3), np.uint8)
+    assert (mask.shape, mask.dtype) == ((size, size), np.bool_)
+    assert not mask.any()
+
+
+@pytest.mark.parametrize("difficulty", [0.0, 1.0])
+@pytest.mark.parametrize("defect", fabric.DEFECTS)
+@pytest.mark.parametrize("name", fabric.CLASSES)
+def test_mask_covers_the_change(name: str, defect: str, difficulty: float) -> None:
+    change, mask = change_of(name, defect, difficulty=difficulty)
+    assert change[mask].mean() > 15
+    assert (change[mask] > 12).mean() > 0.5
+    assert change[~mask].mean() < 0.3
+    assert (change[~mask] > 60).sum() < 30
+
+
+@pytest.mark.parametrize("defect", fabric.DEFECTS)
+@pytest.mark.parametrize("name", fabric.CLASSES)
+def test_hardest_defect_is_large_enough_to_be_found(name: str, defect: str) -> None:
+    _, mask = change_of(name, defect, difficulty=1.0)
+    rows, columns = np.nonzero(opened(mask, DETECTOR_OPENING))
+    assert len(rows) >= SMALLEST_MASK
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 >= 14
+
+
+@pytest.mark.parametrize("defect", fabric.DEFECTS)
+def test_hard_defect_is_smaller_than_easy_one(defect: str) -> None:
+    easy, hard = (change_of("canvas", defect, difficulty=level)[1].sum() for level in (0.0, 1.0))
+    assert hard < 0.6 * easy
+
+
+@pytest.mark.parametrize(("name", "missed"), [("twill", 0.8), ("canvas", 0.8), ("badge", 0.15)])
+def test_mean_picture_is_no_template(name: str, missed: float) -> None:
+    details = np.stack([detail(fabric.draw(name, seed=[20, index], size=128)[0]) for index in range(8)])
+    residual = np.abs(details - details.mean(axis=0)).mean()
+    assert residual > 2 * NOISE_LEVELS
+    assert residual > missed * np.abs(details).mean()
+
+
+@pytest.mark.parametrize(("name", "defect"), [("silk", None), ("twill", "moth")])
+def test_unknown_names_are_refused(name: str, defect: str | None) -> None:
+    with pytest.raises(ValueError, match=defect or name):
+        fabric.draw(name, seed=0, defect=defect)
+
+
+def test_layout_is_complete_and_masks_are_paired(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "fabric"
+    made = fabric.make(folder, classes=["canvas", "badge"], train=2, good=1, defective=2, size=64)
+    assert made == [folder / "canvas", folder / "badge"]
+    assert sorted(folder.iterdir()) == sorted(made)
+    expected = {"train/good/000.png", "train/good/001.png", "test/good/000.png"}
+    for defect in fabric.DEFECTS:
+        for index in range(2):
+            expected |= {f"test/{defect}/{index:03}.png", f"ground_truth/{defect}/{index:03}_mask.png"}
+    for root in made:
+        assert {path.relative_to(root).as_posix() for path in root.rglob("*.png")} == expected
+        for path in root.glob("ground_truth/*/*.png"):
+            with Image.open(path) as mask:
+                assert (mask.mode, mask.size) == ("L", (64, 64))
+                assert set(np.unique(np.asarray(mask))) == {0, 255}
+
+
+def test_no_two_pictures_of_a_set_are_alike(tmp_path: Path) -> None:
+    (root,) = fabric.make(tmp_path, classes=["twill"], train=3, good=3, defective=1, size=64)
+    pictures = [path.read_bytes() for path in root.glob("t*/*/*.png")]
+    assert len(set(pictures)) == len(pictures) == 12
+
+
+def test_unknown_class_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="silk"):
+        fabric.make(tmp_path, classes=["twill", "silk"], train=1, good=1, defective=1, size=64)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_class_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "badge").mkdir()
+    with pytest.raises(FileExistsError, match="badge"):
+        fabric.make(tmp_path, train=1, good=1, defective=1, size=64)
+    assert [path.name for path in tmp_path.rglob("*")] == ["badge"]
+
+
+def test_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fabric, "write_defective", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fabric.make(tmp_path, classes=["twill"], train=1, good=1, size=64)
+    assert list(tmp_path.iterdir()) == []

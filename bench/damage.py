@@ -16,7 +16,17 @@ import torch
 
 from report import table
 from ssim_ae import Detector, find_dataset
-from ssim_ae.augmentation.corruption import BLUR, CLOUDS, COLOUR, ELLIPSE, NOTHING, PIECE, TINT, Damage, draw_damage
+from ssim_ae.augmentation.corruption import (
+    BLUR,
+    CLOUDS,
+    COLOUR,
+    ELLIPSE,
+    NOTHING,
+    PIECE,
+    TINT,
+    Corruption,
+    draw_corruption,
+)
 from ssim_ae.augmentation.torch_corruption import corrupted
 from ssim_ae.evaluation.metrics import auroc
 from ssim_ae.images.files import read
@@ -35,9 +45,9 @@ def held_out(detector: Detector) -> np.ndarray:
     return np.stack([read(path, grayscale=gray) for path in good if content_hash(path) not in learned])
 
 
-def spots(images: int, size: float, fill: int) -> Damage:
+def spots(images: int, size: float, fill: int) -> Corruption:
     """Return an ellipse for each image, the same ones in every run."""
-    drawn = draw_damage(images, images, np.random.default_rng(round(1000 * size)))
+    drawn = draw_corruption(images, images, np.random.default_rng(round(1000 * size)))
     kind = np.full_like(drawn.kind, NOTHING)
     kind[:, 0] = ELLIPSE
     return replace(
@@ -53,7 +63,7 @@ def spots(images: int, size: float, fill: int) -> Damage:
     )
 
 
-def damaged(images: np.ndarray, damage: Damage) -> np.ndarray:
+def damaged(images: np.ndarray, damage: Corruption) -> np.ndarray:
     """(N, H, W, C) uint8 -> the same damaged."""
     patches = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
     changed = corrupted(patches, patches[torch.from_numpy(damage.image)], damage)

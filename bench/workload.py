@@ -13,8 +13,8 @@ import torch
 
 from peers.case import Case
 from ssim_ae import Config
-from ssim_ae.augmentation.patches import epoch_picks
-from ssim_ae.detector.detector_file import DetectorFile, table_of, write_detector
+from ssim_ae.augmentation.patches import epoch_patches
+from ssim_ae.detector.detector_file import DetectorFile, layer_table, write_detector
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.synthetic import fabric
@@ -45,12 +45,12 @@ def engine_of(config: Config) -> TorchEngine:
     """Return an engine with noise to train on."""
     shape = (DRAWN, config.channels, config.im_resize, config.im_resize)
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    return TorchEngine(config, table_of(config), images, images[:1])
+    return TorchEngine(config, layer_table(config), images, images[:1])
 
 
 def step_of(engine: TorchEngine, config: Config) -> Callable[[], float]:
     """Return the work of one training step, on the batches of an epoch in turn; it gives the loss."""
-    picks = epoch_picks(config, len(engine.stack), 0)
+    picks = epoch_patches(config, len(engine.stack), 0)
     batches = [picks.take(slice(start, start + config.batch_size)) for start in range(0, len(picks), config.batch_size)]
     epoch = itertools.cycle(batches)
     return lambda: float(engine.step(next(epoch), config.lr))
@@ -59,7 +59,7 @@ def step_of(engine: TorchEngine, config: Config) -> Callable[[], float]:
 def untrained_detector(config: Config, path: Path) -> Path:
     """Write a detector with weights as they start."""
     torch.manual_seed(0)
-    network = Autoencoder(table_of(config))
+    network = Autoencoder(layer_table(config))
     weights = {name: weight.detach().numpy() for name, weight in network.named_parameters()}
     provenance = {"trained_images": [], "thresholds": {"estimator": "none", "good_images": 0}}
     write_detector(path, DetectorFile(config, Thresholds(1, 1), weights, provenance))

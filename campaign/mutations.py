@@ -21,7 +21,7 @@ from campaign.mutate import mutated, mutated_json
 from campaign.products import Products
 from campaign.row import Row
 from ssim_ae import Config, Detector, InputError
-from ssim_ae.detector.detector_file import header, json_beside, read_detector, table_of
+from ssim_ae.detector.detector_file import header, json_beside, layer_table, read_detector
 from ssim_ae.export.export import export
 from ssim_ae.export.form import Form
 from ssim_ae.images.files import decode
@@ -238,7 +238,7 @@ def written_tensors(file: Any, metadata: dict[str, Any]) -> None:
 
 def written_onnx(file: Any, metadata: dict[str, Any]) -> None:
     """Write as our own exports are."""
-    model = network_model(table_of(file.config), file.weights, tile_size=file.config.tile_size)
+    model = network_model(layer_table(file.config), file.weights, tile_size=file.config.tile_size)
     Path("x").write_bytes(model_file(model, {**metadata, SEAL: UNSEALED}))
 
 

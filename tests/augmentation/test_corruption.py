@@ -14,7 +14,7 @@ from ssim_ae.augmentation.corruption import (
     SHIFTED,
     STROKE,
     TINT,
-    draw_damage,
+    draw_corruption,
 )
 from ssim_ae.augmentation.patches import pieces_of
 from ssim_ae.augmentation.torch_corruption import corrupted, opacity
@@ -25,7 +25,7 @@ SIZE = 64
 @pytest.fixture
 def damage(rng):
     """What is done to 200 patches."""
-    return draw_damage(200, 7, rng)
+    return draw_corruption(200, 7, rng)
 
 
 def done(damage, patches=None):
@@ -55,7 +55,7 @@ def test_what_is_not_damaged_has_noise_alone(damage):
 
 
 def test_shapes_lie_where_they_should(rng):
-    damage = draw_damage(300, 1, rng)
+    damage = draw_corruption(300, 1, rng)
     damage.kind[:, 0], damage.kind[:, 1:] = ELLIPSE, NOTHING
     damage.centre[:] = rng.uniform(0.3, 0.7, damage.centre.shape)
     damage.size[:], damage.softness[:] = 0.1, 0.002
@@ -69,7 +69,7 @@ def test_shapes_lie_where_they_should(rng):
 
 
 def test_a_stroke_passes_through_its_joints(rng):
-    damage = draw_damage(100, 1, rng)
+    damage = draw_corruption(100, 1, rng)
     damage.kind[:, 0], damage.kind[:, 1:] = STROKE, NOTHING
     damage.size[:], damage.softness[:], damage.opacity[:] = 0.05, 0.001, 1
     _, mask = done(damage)

@@ -4,7 +4,7 @@ import torch
 
 from ssim_ae import Config
 from ssim_ae.augmentation import numpy_cut, torch_cut
-from ssim_ae.augmentation.patches import epoch_picks
+from ssim_ae.augmentation.patches import epoch_patches
 
 
 @pytest.mark.parametrize("light", [0, 0.3])
@@ -15,7 +15,7 @@ def test_the_same_patches_as_pytorch_cuts(rng, dtype, size, crop_size, light):
     config = Config(batch_size=1, augment_num=60, **settings)
     images = rng.random((5, 3, size, size))
     stack = (images * 255).astype(np.uint8) if dtype == np.uint8 else images.astype(np.float32)
-    picks = epoch_picks(config, 5, 0)
+    picks = epoch_patches(config, 5, 0)
     expected = torch_cut.cut(torch.from_numpy(stack), picks, crop_size).numpy()
     found = numpy_cut.cut(stack, picks, crop_size)
     assert found.dtype == np.float32 and found.shape == (60, 3, crop_size, crop_size)

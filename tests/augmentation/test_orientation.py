@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssim_ae.augmentation.orientation import FEWEST, _layout, _turned, lie_at_any_angle
+from ssim_ae.augmentation.orientation import FEWEST, _layout, _turned, has_any_orientation
 from ssim_ae.images.resize import resize
 from ssim_ae.synthetic import fabric
 
@@ -25,18 +25,18 @@ def turned(images, angle):
 
 
 def test_parts_that_lie_alike_do_not_lie_at_any_angle(badges):
-    assert not lie_at_any_angle(badges)
+    assert not has_any_orientation(badges)
 
 
 def test_parts_turned_by_any_angle_do(badges, rng):
     any_angle = turned(badges, lambda _: rng.uniform(0, 360))
-    assert lie_at_any_angle(any_angle)
-    assert lie_at_any_angle(any_angle.astype(np.float32) / 255)
+    assert has_any_orientation(any_angle)
+    assert has_any_orientation(any_angle.astype(np.float32) / 255)
 
 
 @pytest.mark.parametrize("step", [90, 180])
 def test_parts_turned_by_quarters_or_halves_alone_do_not(badges, step):
-    assert not lie_at_any_angle(turned(badges, lambda n: step * n))
+    assert not has_any_orientation(turned(badges, lambda n: step * n))
 
 
 def test_stripes_do_not(rng):
@@ -44,12 +44,12 @@ def test_stripes_do_not(rng):
     across = np.sin(1.6 * np.arange(64) + rng.uniform(0, 6, (COUNT, 1))) / 4 + 0.5
     light = np.kron(rng.normal(0, 0.1, (COUNT, 1, 4, 4)), np.ones((16, 16)))
     stripes = across[:, None, :, None] + light + rng.normal(0, 0.05, (COUNT, 1, 64, 64))
-    assert not lie_at_any_angle(stripes.astype(np.float32))
+    assert not has_any_orientation(stripes.astype(np.float32))
 
 
 def test_a_few_or_equal_images_do_not_tell(badges, rng):
-    assert not lie_at_any_angle(turned(badges, lambda _: rng.uniform(0, 360))[: FEWEST - 1])
-    assert not lie_at_any_angle(np.full((COUNT, 1, 64, 64), 128, np.uint8))
+    assert not has_any_orientation(turned(badges, lambda _: rng.uniform(0, 360))[: FEWEST - 1])
+    assert not has_any_orientation(np.full((COUNT, 1, 64, 64), 128, np.uint8))
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.ndimage import rotate
 
-from ssim_ae.augmentation.patches import Picks, draw, epoch_picks, gain, monitor_picks
+from ssim_ae.augmentation.patches import PatchBatch, draw, epoch_patches, gain, monitor_patches
 from ssim_ae.augmentation.torch_cut import _turned, cut
 from ssim_ae.config import Config
 
@@ -60,13 +60,13 @@ def test_turned_patches_have_no_black_corners(rng):
 def test_patches_are_lit_unevenly_and_smoothly():
     config = Config(im_resize=64, crop_size=64, augment_num=400, batch_size=1, light=0.1, **STILL)
     stack = torch.full((3, 3, 64, 64), 0.5)
-    patches = cut(stack, epoch_picks(config, 3, 0), 64).numpy() / 0.5
+    patches = cut(stack, epoch_patches(config, 3, 0), 64).numpy() / 0.5
     assert np.ptp(patches, axis=1).max() < 1e-6, "colours stay"
     assert patches[:, 0, 0, 0].std() == pytest.approx(0.1 * np.hypot(1, 0.6), rel=0.1)
     across = patches[:, 0, 0, 0] - patches[:, 0, -1, -1]
     assert across.std() == pytest.approx(0.1 * np.sqrt(2), rel=0.1)
     assert np.abs(np.diff(patches, axis=2)).max() < 0.05
-    bright = cut(torch.full((3, 1, 64, 64), 255, dtype=torch.uint8), epoch_picks(config.replace(light=1), 3, 0), 64)
+    bright = cut(torch.full((3, 1, 64, 64), 255, dtype=torch.uint8), epoch_patches(config.replace(light=1), 3, 0), 64)
     assert bright.max() == 1 and bright.min() == 0
 
 
@@ -102,27 +102,27 @@ def test_without_augmentation_the_centre_is_taken():
 @pytest.mark.parametrize("online", [False, True])
 def test_an_epoch_is_a_function_of_seed_and_number(online):
     config = Config(augment_num=100, batch_size=10, online_aug=online, light=0.1)
-    first, again, second = (epoch_picks(config, 5, epoch) for epoch in (0, 0, 1))
+    first, again, second = (epoch_patches(config, 5, epoch) for epoch in (0, 0, 1))
     assert np.array_equal(first.corner, again.corner) and np.array_equal(first.light, again.light)
     assert (sorted(first.light[:, 0, 0]) == sorted(second.light[:, 0, 0])) is not online
     assert not np.array_equal(first.corner, second.corner)
     same_patches = sorted(first.corner.tolist()) == sorted(second.corner.tolist())
     assert same_patches is not online
-    other = epoch_picks(config.replace(seed=5), 5, 0)
+    other = epoch_patches(config.replace(seed=5), 5, 0)
     assert not np.array_equal(first.corner, other.corner)
 
 
 def test_monitored_patches_are_not_augmented():
-    picks = monitor_picks(Config(light=0.1), 5, 20)
+    picks = monitor_patches(Config(light=0.1), 5, 20)
     assert not picks.angle.any() and not picks.mirrored.any() and picks.light is None
-    assert epoch_picks(Config(im_resize=128, light=0.1, do_aug=False), 5, 0).light is None
+    assert epoch_patches(Config(im_resize=128, light=0.1, do_aug=False), 5, 0).light is None
 
 
 def test_picks_are_taken_in_order(rng):
-    picks = epoch_picks(Config(method="repair", augment_num=10, batch_size=10), 5, 0)
+    picks = epoch_patches(Config(method="repair", augment_num=10, batch_size=10), 5, 0)
     order = rng.permutation(10)
     taken = picks.take(order)
-    assert isinstance(taken, Picks) and len(taken) == len(taken.damage) == 10
+    assert isinstance(taken, PatchBatch) and len(taken) == len(taken.damage) == 10
     before, after = ({**vars(one), **vars(one.damage)} for one in (picks, taken))
     for name in before.keys() - {"damage"}:
         assert np.array_equal(after[name], before[name][order]), name
@@ -130,14 +130,14 @@ def test_picks_are_taken_in_order(rng):
 
 def test_damage_is_a_function_of_seed_and_epoch():
     config = Config(method="repair", augment_num=10, batch_size=10)
-    first, again, next_one = (epoch_picks(config, 5, epoch).damage for epoch in (0, 0, 1))
+    first, again, next_one = (epoch_patches(config, 5, epoch).damage for epoch in (0, 0, 1))
     assert np.array_equal(first.centre, again.centre) and not np.array_equal(first.centre, next_one.centre)
-    assert epoch_picks(config.replace(method="reference"), 5, 0).damage is None
+    assert epoch_patches(config.replace(method="reference"), 5, 0).damage is None
 
 
 def test_more_images_than_patches_are_all_seen_in_time():
     config = Config(augment_num=50, batch_size=10, online_aug=True)
-    seen = {image for epoch in range(4) for image in epoch_picks(config, 130, epoch).image.tolist()}
+    seen = {image for epoch in range(4) for image in epoch_patches(config, 130, epoch).image.tolist()}
     assert seen == set(range(130))
 
 

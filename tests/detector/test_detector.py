@@ -56,7 +56,7 @@ def test_workers_keep_to_one_thread_and_leave_no_trace(tiny_run, fabric_folder):
     detector = Detector.load(tiny_run.folder, runtime="torch")
     paths = sorted((fabric_folder / "test").rglob("*.png"))
     before = torch.get_num_threads()
-    assert set(detector.finish_all(paths, lambda *_: torch.get_num_threads())) == {1}
+    assert set(detector.map_inspections(paths, lambda *_: torch.get_num_threads())) == {1}
     assert torch.get_num_threads() == before
     later = []
     thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
@@ -67,9 +67,9 @@ def test_workers_keep_to_one_thread_and_leave_no_trace(tiny_run, fabric_folder):
 
 def test_what_is_finished_comes_in_order(detector, fabric_folder):
     paths = sorted((fabric_folder / "test").rglob("*.png"))
-    names = list(detector.finish_all(paths, lambda path, inspection: (path, inspection.score)))
+    names = list(detector.map_inspections(paths, lambda path, inspection: (path, inspection.score)))
     assert [path for path, _ in names] == paths
-    assert next(detector.finish_all(paths[:1], lambda path, _: path)) == paths[0]
+    assert next(detector.map_inspections(paths[:1], lambda path, _: path)) == paths[0]
 
 
 def test_files_arrays_and_gray_are_the_same(detector, image, tmp_path):

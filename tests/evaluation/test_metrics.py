@@ -1,4 +1,4 @@
-"""Figures of merit against scipy, scikit-learn and slow direct implementations."""
+"""Metrics of merit against scipy, scikit-learn and slow direct implementations."""
 
 from itertools import pairwise
 from math import isnan

@@ -9,13 +9,13 @@ import pytest
 
 from ssim_ae import Detector, InputError, train
 from ssim_ae.cli import main
-from ssim_ae.detector.detector_file import read_detector, table_of
+from ssim_ae.detector.detector_file import layer_table, read_detector
 from ssim_ae.export import onnx_files
 from ssim_ae.export.export import export
 from ssim_ae.export.form import Form
 from ssim_ae.export.parity import difference, inspect_by, parity
 from ssim_ae.images.files import read
-from ssim_ae.maps.coarse_residuals import GRID, Usual
+from ssim_ae.maps.coarse_residuals import GRID, NormalStatistics
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.network import onnx_network
 from ssim_ae.storage import METADATA_KEY
@@ -63,7 +63,7 @@ def test_a_network_that_repairs(tiny_config, images, tmp_path, form):
 
 
 def test_relative_residuals_are_compared_in_units_of_residuals(detector, images):
-    usual = Usual(*(np.full((GRID, GRID), mean, np.float32) for mean in (0.01, 0.002)))
+    usual = NormalStatistics(*(np.full((GRID, GRID), mean, np.float32) for mean in (0.01, 0.002)))
     relative = Detector(detector.config, Thresholds(20, 30), detector.runtime, usual=usual)
 
     def shifted(image):
@@ -103,7 +103,7 @@ def test_parity_catches_a_changed_weight_and_a_changed_threshold(detector, expor
     shown = [read(path) for path in images]
     file = read_detector(exported["inspection.onnx"].path)
     changed = {name: array.copy() for name, array in file.weights.items()}
-    changed[f"{table_of(file.config)[-1].name}.weight"][0, 0, 0, 0] += 0.02
+    changed[f"{layer_table(file.config)[-1].name}.weight"][0, 0, 0, 0] += 0.02
     stricter = type(file.thresholds)(*(0.999 * limit for limit in file.thresholds))
     for number, other in enumerate((file._replace(weights=changed), file._replace(thresholds=stricter))):
         for write in (

@@ -10,10 +10,10 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from ssim_ae import Config, Detector
-from ssim_ae.detector.detector_file import DetectorFile, table_of
+from ssim_ae.detector.detector_file import DetectorFile, layer_table
 from ssim_ae.export.inspection_model import IMAGE, IR_VERSION, OPSET, THRESHOLDS, inspection_model
 from ssim_ae.images.files import read
-from ssim_ae.maps.coarse_residuals import GRID, Usual
+from ssim_ae.maps.coarse_residuals import GRID, NormalStatistics
 from ssim_ae.maps.regions import fill_holes
 from ssim_ae.maps.regions import opening as opening_in_arrays
 from ssim_ae.maps.residuals import LEVEL_STEPS, Thresholds
@@ -44,9 +44,13 @@ def untrained(**changes) -> DetectorFile:
     """A detector with random weights, whose limit cuts through the middle of what it scores."""
     config = Config(**SMALL | changes)
     rng = np.random.default_rng(3)
-    shapes = weight_shapes(table_of(config))
+    shapes = weight_shapes(layer_table(config))
     weights = {name: rng.normal(0, 0.15, shape).astype(np.float32) for name, shape in shapes.items()}
-    usual = Usual(*rng.uniform(0.1, 1, (2, GRID, GRID)).astype(np.float32)) if config.method == "repair" else None
+    usual = (
+        NormalStatistics(*rng.uniform(0.1, 1, (2, GRID, GRID)).astype(np.float32))
+        if config.method == "repair"
+        else None
+    )
     return DetectorFile(config, Thresholds(0.9, 0.25), weights, {}, usual)
 
 

@@ -4,7 +4,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.measure import block_reduce
 from skimage.metrics import structural_similarity
 
-from ssim_ae.maps.coarse_residuals import EDGE, FOLDS, GRID, Usual, coarse_residuals, cross_fitted, relative
+from ssim_ae.maps.coarse_residuals import EDGE, FOLDS, GRID, NormalStatistics, coarse_residuals, cross_fitted, relative
 from ssim_ae.maps.residuals import Residuals, Thresholds, anomaly_map
 
 SIZE = 64
@@ -57,13 +57,13 @@ def test_usual_is_what_most_good_images_do_not_exceed(rng):
         Residuals(*np.broadcast_to(np.float32(level), (2, SIZE, SIZE)), np.ones((SIZE, SIZE), bool))
         for level in rng.normal(3, 0.5, 500)
     ]
-    assert Usual.of(good).l1 == pytest.approx(np.full((GRID, GRID), 4), rel=0.05)
-    assert Usual.of(good[:1]).l1 == pytest.approx(good[0].l1[:GRID, :GRID])
+    assert NormalStatistics.of(good).l1 == pytest.approx(np.full((GRID, GRID), 4), rel=0.05)
+    assert NormalStatistics.of(good[:1]).l1 == pytest.approx(good[0].l1[:GRID, :GRID])
 
 
 def test_relative_to_what_is_usual_a_place_is_like_another(rng):
     good = good_images(rng, 1)
-    usual = Usual.of(good)
+    usual = NormalStatistics.of(good)
     assert usual.ssim.shape == usual.l1.shape == (GRID, GRID) and usual.ssim.dtype == np.float32
     divisors = usual.divisors(SIZE)
     left, right = divisors[0, :, 8].mean(), divisors[0, :, -8].mean()
@@ -75,14 +75,14 @@ def test_relative_to_what_is_usual_a_place_is_like_another(rng):
 
 def test_where_nothing_is_usual_nothing_is_divided_by_zero():
     nothing = Residuals(*np.zeros((2, SIZE, SIZE), np.float32), np.ones((SIZE, SIZE), bool))
-    assert Usual.of([nothing]).divisors(SIZE).min() > 0
+    assert NormalStatistics.of([nothing]).divisors(SIZE).min() > 0
 
 
 def test_good_images_are_relative_to_others(rng):
     good = good_images(rng, 11)
     spoilt = good[0]._replace(ssim=good[0].ssim + 10)
     fitted = cross_fitted([spoilt, *good[1:]])
-    alone = relative(spoilt, Usual.of([good[i] for i in range(11) if i % FOLDS]).divisors(SIZE))
+    alone = relative(spoilt, NormalStatistics.of([good[i] for i in range(11) if i % FOLDS]).divisors(SIZE))
     assert np.allclose(fitted[0].ssim, alone.ssim, rtol=1e-5), "its own residuals do not excuse it"
     assert len(cross_fitted(good[:1])) == 1 and len(cross_fitted(good[:2])) == 2
 

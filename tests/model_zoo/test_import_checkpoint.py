@@ -10,7 +10,7 @@ from ssim_ae import Config, Detector, InputError
 from ssim_ae.calibration.recalibrate import recalibrate
 from ssim_ae.calibration.thresholds import estimate
 from ssim_ae.cli import main
-from ssim_ae.detector.detector_file import read_detector, table_of
+from ssim_ae.detector.detector_file import layer_table, read_detector
 from ssim_ae.evaluation.evaluate import evaluate
 from ssim_ae.export.export import export
 from ssim_ae.export.form import Form
@@ -58,7 +58,7 @@ def test_it_reconstructs_as_mindspore_does_now(tmp_path, crop_size, channels):
 
 
 def test_other_numbers_and_prefixes_come_to_the_same(tensors):
-    table = table_of(Config(**SHAPE))
+    table = layer_table(Config(**SHAPE))
     weights = reference_weights(tensors, table, "x")
     names = [name for name in tensors if name.startswith(("encoded.", "decoded."))]
     assert len(names) == len(weights) == 36
@@ -93,7 +93,7 @@ def test_a_config_that_does_not_fit_is_told_the_layer(tmp_path, changes, message
 
 
 def test_what_is_not_the_references_network_is_one_line(tensors):
-    table = table_of(Config(**SHAPE))
+    table = layer_table(Config(**SHAPE))
     with pytest.raises(InputError, match="x: no weights of the reference's network"):
         reference_weights({"conv1.weight": tensors["encoded.0.weight"]}, table, "x")
     cut = {name: array for name, array in tensors.items() if not name.startswith("decoded.16")}

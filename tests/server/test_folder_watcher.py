@@ -5,7 +5,7 @@ import time
 import pytest
 
 from ssim_ae import InputError
-from ssim_ae.server.folder_watcher import Watch
+from ssim_ae.server.folder_watcher import FolderWatcher
 
 NEVER = 3600  # of itself: the tests look
 
@@ -29,15 +29,15 @@ def folder(tmp_path, images):
 
 @pytest.fixture
 def watch(folder, inspector):
-    with Watch(folder, inspector, interval=NEVER) as watching:
+    with FolderWatcher(folder, inspector, interval=NEVER) as watching:
         watching.number = 0
         yield watching
 
 
 def test_numbers_go_on_rising_when_a_server_is_started_again(folder, inspector):
-    first = Watch(folder, inspector).number
+    first = FolderWatcher(folder, inspector).number
     time.sleep(0.01)
-    assert Watch(folder, inspector).number > first
+    assert FolderWatcher(folder, inspector).number > first
 
 
 def test_what_comes_in_is_inspected_and_what_was_there_is_not(watch, folder, images, detector):
@@ -56,7 +56,7 @@ def test_what_comes_in_is_inspected_and_what_was_there_is_not(watch, folder, ima
 
 
 def test_it_looks_of_itself(folder, inspector, images):
-    with Watch(folder, inspector, interval=0.02) as watch:
+    with FolderWatcher(folder, inspector, interval=0.02) as watch:
         copied(images[1], folder / "new.png")
         while not watch.after(0):
             time.sleep(0.01)
@@ -150,7 +150,7 @@ def test_a_folder_that_is_away_for_a_while(watch, folder, images):
 
 def test_only_so_many_answers_are_remembered(folder, inspector, images, monkeypatch):
     monkeypatch.setattr("ssim_ae.server.folder_watcher.REMEMBERED", 2)
-    with Watch(folder, inspector, interval=NEVER) as watch:
+    with FolderWatcher(folder, inspector, interval=NEVER) as watch:
         watch.number = 0
         for number in range(3):
             copied(images[1], folder / f"{number}.png")
@@ -162,7 +162,7 @@ def test_only_so_many_answers_are_remembered(folder, inspector, images, monkeypa
 
 def test_a_folder_there_is_not(tmp_path, inspector):
     with pytest.raises(InputError, match="none: no such folder"):
-        Watch(tmp_path / "none", inspector)
+        FolderWatcher(tmp_path / "none", inspector)
 
 
 def test_over_http(watch, folder, inspector, serve, images, detector):

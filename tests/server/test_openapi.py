@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ssim_ae.server.app import create_app
-from ssim_ae.server.folder_watcher import Watch
+from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.uploads import MEDIA_TYPES
 
@@ -39,7 +39,7 @@ schema = schemathesis.openapi.from_asgi("/openapi.json", app)
 def watch(inspector, images, tmp_path_factory):
     """One image came in."""
     folder = tmp_path_factory.mktemp("watched")
-    with Watch(folder, inspector, interval=0.05) as watching:
+    with FolderWatcher(folder, inspector, interval=0.05) as watching:
         shutil.copy(images[0], folder)
         while not watching.after(0):
             time.sleep(0.01)

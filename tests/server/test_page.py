@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
 from ssim_ae.maps.levels import LIMITS
-from ssim_ae.server.folder_watcher import Watch
+from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
 
 DROP = """([name, data]) => {
@@ -143,7 +143,7 @@ def test_by_keyboard_alone(open_page, client, images):
 def test_an_image_of_the_watched_folder_appears(open_page, serve, loaded, images, tmp_path):
     with (
         Inspector({"twill": loaded}) as inspector,
-        Watch(tmp_path, inspector, interval=0.05) as watch,
+        FolderWatcher(tmp_path, inspector, interval=0.05) as watch,
         serve(inspector, watch=watch) as client,
     ):
         page = open_page(client)

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 
 from ssim_ae import Config
-from ssim_ae.augmentation.patches import epoch_picks
-from ssim_ae.detector.detector_file import table_of
+from ssim_ae.augmentation.patches import epoch_patches
+from ssim_ae.detector.detector_file import layer_table
 from ssim_ae.synthetic import fabric
 from ssim_ae.training.mindspore_engine import MindSporeEngine
 from ssim_ae.training.torch_engine import TorchEngine
@@ -23,10 +23,10 @@ def main(config: Config) -> dict[str, float]:
     """Twenty steps from the same weights on the same batches."""
     cloths = [fabric.draw("twill", size=config.im_resize, seed=seed)[0] for seed in range(6)]
     stack = np.stack([np.moveaxis(cloth, 2, 0)[: config.channels] for cloth in cloths])
-    table = table_of(config)
+    table = layer_table(config)
     ours, theirs = (engine(config, table, stack, stack) for engine in (TorchEngine, MindSporeEngine))
     ours.load_weights(theirs.weights(), "MindSpore's")
-    picks = epoch_picks(config, len(stack), 0)
+    picks = epoch_patches(config, len(stack), 0)
     patches = ours.patches(picks.take(slice(0, 64)))
     differences = {
         "patches": float(np.abs(patches - theirs.patches(picks.take(slice(0, 64)))).max()),

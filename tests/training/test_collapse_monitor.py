@@ -6,7 +6,7 @@ import pytest
 from ssim_ae import Config, InputError, train
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.training.checkpoints import Position, read_checkpoint
-from ssim_ae.training.collapse_monitor import SETTLED, Watch
+from ssim_ae.training.collapse_monitor import SETTLED, CollapseMonitor
 from ssim_ae.training.history import read_history
 
 CONFIG = Config(im_resize=32, crop_size=32, grayscale=True)
@@ -44,7 +44,7 @@ def held_out(rng):
 
 
 def test_the_best_weights_are_kept(held_out):
-    watch = Watch(Told(0.5, 0.3, 0.4), CONFIG, held_out)
+    watch = CollapseMonitor(Told(0.5, 0.3, 0.4), CONFIG, held_out)
     assert [watch.look(SETTLED) for _ in range(3)] == [0.5, 0.3, 0.4]
     assert watch.loss == 0.3 and watch.weights["code"] == 2 and watch.slower == 1
 
@@ -52,7 +52,7 @@ def test_the_best_weights_are_kept(held_out):
 @pytest.mark.parametrize("loss", [1.1, float("nan")])
 def test_from_a_loss_that_explodes_it_goes_back_to_where_it_was_best_and_slower(held_out, capsys, loss):
     engine = Told(0.5, loss, 0.4)
-    watch = Watch(engine, CONFIG, held_out)
+    watch = CollapseMonitor(engine, CONFIG, held_out)
     for _ in range(3):
         watch.look(1)
     assert engine.loaded == {"code": 1, "code/step": 0} and watch.slower == 0.25 and watch.loss == 0.4
@@ -61,7 +61,7 @@ def test_from_a_loss_that_explodes_it_goes_back_to_where_it_was_best_and_slower(
 
 def test_a_constant_picture_is_left_behind_once_the_training_has_settled(held_out, capsys):
     engine = Told(0.5, 0.4, contrast=0.09)
-    watch = Watch(engine, CONFIG, held_out)
+    watch = CollapseMonitor(engine, CONFIG, held_out)
     watch.look(SETTLED - 1)
     assert engine.loaded is None
     watch.look(SETTLED)
@@ -70,12 +70,12 @@ def test_a_constant_picture_is_left_behind_once_the_training_has_settled(held_ou
 
 def test_images_that_are_all_alike_may_be_reconstructed_so():
     engine = Told(0.1)
-    Watch(engine, CONFIG, np.full((4, 1, 32, 32), 77, np.uint8)).look(SETTLED)
+    CollapseMonitor(engine, CONFIG, np.full((4, 1, 32, 32), 77, np.uint8)).look(SETTLED)
     assert engine.loaded is None
 
 
 def test_it_gives_up_in_the_end(held_out):
-    watch = Watch(Told(0.5, *[3.0] * 4), CONFIG, held_out)
+    watch = CollapseMonitor(Told(0.5, *[3.0] * 4), CONFIG, held_out)
     with pytest.raises(InputError, match=r"collapsed again .*: lower lr"):
         for _ in range(5):
             watch.look(1)
@@ -83,14 +83,14 @@ def test_it_gives_up_in_the_end(held_out):
 
 
 def test_without_held_out_images_there_is_nothing_to_see():
-    watch = Watch(Told(), CONFIG, np.zeros((0, 1, 1, 1), np.uint8))
+    watch = CollapseMonitor(Told(), CONFIG, np.zeros((0, 1, 1, 1), np.uint8))
     assert watch.look(SETTLED) is None and watch.kept() == {}
 
 
 def test_it_resumes_from_what_a_checkpoint_keeps(held_out):
-    watch = Watch(Told(0.5), CONFIG, held_out)
+    watch = CollapseMonitor(Told(0.5), CONFIG, held_out)
     watch.look(1)
-    resumed = Watch(Told(), CONFIG, held_out)
+    resumed = CollapseMonitor(Told(), CONFIG, held_out)
     resumed.resume(watch.kept() | {"code": np.array(9)}, Position(best_loss=watch.loss, collapses=2))
     assert resumed.weights == watch.weights and resumed.loss == 0.5 and resumed.slower == 1 / 16
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ssim_ae import Config
-from ssim_ae.augmentation.patches import epoch_picks
-from ssim_ae.detector.detector_file import table_of
+from ssim_ae.augmentation.patches import epoch_patches
+from ssim_ae.detector.detector_file import layer_table
 from ssim_ae.training.torch_engine import TorchEngine
 from ssim_ae.training.torch_muon import STEP, Muon, orthogonal
 
@@ -69,9 +69,9 @@ def test_kernels_are_columns_of_the_matrix_in_any_layout():
 @pytest.mark.parametrize("optimizer", STATE)
 def test_the_first_and_last_layer_and_all_biases_are_left_to_adamw(optimizer, rng):
     config = Config(method="repair", im_resize=64, crop_size=32, flc=4, optimizer=optimizer, device_target="CPU")
-    table = table_of(config)
+    table = layer_table(config)
     engine = TorchEngine(config, table, (rng.random((2, 3, 64, 64)) * 255).astype(np.uint8), np.zeros((0, 3, 64, 64)))
-    engine.step(epoch_picks(config, 2, 0).take(slice(0, 16)), 1e-3)
+    engine.step(epoch_patches(config, 2, 0).take(slice(0, 16)), 1e-3)
     kept = [key.split("/") for key in engine.state() if "/" in key]
     for layer in table:
         kinds = {kind: {key for name, key in kept if name == f"{layer.name}.{kind}"} for kind in ("weight", "bias")}

@@ -18,7 +18,7 @@ from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.export.export import export
 from ssim_ae.images.files import read
 from ssim_ae.images.folders import content_hash, find_dataset
-from ssim_ae.maps.coarse_residuals import Usual
+from ssim_ae.maps.coarse_residuals import NormalStatistics
 from ssim_ae.storage import alone_in, read_tensors, write_tensors
 from ssim_ae.training import loop
 from ssim_ae.training.checkpoints import CHECKPOINT_NAME
@@ -132,7 +132,7 @@ def test_thresholds_of_a_network_that_repairs_rest_on_all_good_images(tiny_confi
     assert read_detector(again).thresholds == pytest.approx(trained.thresholds, rel=1e-4)
     assert calibration.origin == origin
     maps = Detector.load(run.folder).residuals_all(sorted(run.dataset.good))
-    assert np.allclose(Usual.of(maps).ssim, trained.usual.ssim, rtol=1e-2), "usual is what all have"
+    assert np.allclose(NormalStatistics.of(maps).ssim, trained.usual.ssim, rtol=1e-2), "usual is what all have"
 
 
 @pytest.mark.parametrize(("turned", "angle"), [(True, 180), (False, 5)])

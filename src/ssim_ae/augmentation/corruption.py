@@ -1,4 +1,4 @@
-"""Damage to good patches, for a network that learns to repair it. Numbers alone: an engine draws them.
+"""Corruption to good patches, for a network that learns to repair it. Numbers alone: an engine draws them.
 
 After Zavrtanik et al. 2021 (DRAEM) and Bauer et al. 2024: shapes at random, filled with what may lie there by mistake.
 """
@@ -26,7 +26,7 @@ NOISE = 8 / 255  # at most, standard deviation
 
 
 @dataclass(frozen=True)
-class Damage:
+class Corruption:
     """What is done to B patches. Lengths and positions are in sides of the patch, positions as (y, x).
 
     Of up to SHAPES shapes: `kind` (B, SHAPES), `centre` (B, SHAPES, 2), `size`, `aspect`, `angle` and `softness`
@@ -69,7 +69,7 @@ class Damage:
         return type(self)(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
-def draw_damage(count: int, images: int, rng: np.random.Generator) -> Damage:
+def draw_corruption(count: int, images: int, rng: np.random.Generator) -> Corruption:
     """Draw what is done to `count` patches; pieces come from `images` images."""
     each = (count, SHAPES)
     present = np.arange(SHAPES) < rng.integers(1, SHAPES + 1, (count, 1))
@@ -79,7 +79,7 @@ def draw_damage(count: int, images: int, rng: np.random.Generator) -> Damage:
     thickness = _between(rng, THINNEST, THICKEST, each)
     size = _between(rng, SMALLEST, LARGEST, each) * np.where(rng.random(each) < LARGE, LARGER, 1)
     heading, distance = rng.uniform(0, 2 * np.pi, count), _between(rng, NEAREST, FARTHEST, (count,))
-    return Damage(
+    return Corruption(
         kind=kind,
         centre=centre,
         size=np.where(kind == STROKE, thickness, size),

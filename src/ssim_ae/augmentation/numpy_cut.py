@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ssim_ae.augmentation.patches import Picks, gain
+from ssim_ae.augmentation.patches import PatchBatch, gain
 
 
-def cut(stack: np.ndarray, picks: Picks, crop_size: int) -> np.ndarray:
+def cut(stack: np.ndarray, picks: PatchBatch, crop_size: int) -> np.ndarray:
     """Cut patches from images: (B, C, crop_size, crop_size) float32 in [0, 1].
 
     `stack` is (N, C, S, S), uint8 or float32 in [0, 1]. Turned patches are bilinear; beyond its border an image goes

@@ -15,7 +15,7 @@ SIDE, RINGS, TURNS = 128, 2, 8  # px; an image is told by what is in each ring a
 LEAST, ON_AVERAGE = 0.25, 0.4  # share of images whose nearest neighbour is a turned one; half, where any angle is good
 
 
-def lie_at_any_angle(images: np.ndarray) -> bool:
+def has_any_orientation(images: np.ndarray) -> bool:
     """(N, C, S, S) uint8, or float32 in [0, 1] -> whether turned by eighths they are as like each other as before."""
     if len(images) < FEWEST:
         return False

@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from ssim_ae.augmentation.corruption import Damage, draw_damage
+from ssim_ae.augmentation.corruption import Corruption, draw_corruption
 from ssim_ae.config import Config
 
 LIGHT_GRID = 4  # points along each side that are lit by themselves ...
@@ -14,7 +14,7 @@ AS_THEY_LIE = 5.0  # degrees that patches are turned by at most, where nothing e
 
 
 @dataclass(frozen=True)
-class Picks:
+class PatchBatch:
     """B patches to cut: which image (B,) int64, the patch's upper left corner there (B, 2) int64 px as (y, x),
     the angle (B,) by which it is turned about its middle, radians, whether it is mirrored (B, 2) bool as (y, x), how
     much more `light` falls on each of its points, as a share, (B, LIGHT_GRID, LIGHT_GRID) float32, and what `damage`
@@ -26,7 +26,7 @@ class Picks:
     angle: np.ndarray
     mirrored: np.ndarray
     light: np.ndarray | None = None
-    damage: Damage | None = None
+    damage: Corruption | None = None
 
     def __len__(self) -> int:
         return len(self.image)
@@ -51,7 +51,7 @@ class Picks:
         return np.moveaxis(np.array(rows, np.float32), 2, 0).copy()
 
 
-def epoch_picks(config: Config, images: int, epoch: int) -> Picks:
+def epoch_patches(config: Config, images: int, epoch: int) -> PatchBatch:
     """Return the `augment_num` patches of an epoch in their order: a function of seed and epoch alone."""
     drawing = epoch if config.online_aug else 0
     picks = draw(config, images, config.augment_num, np.random.default_rng([config.seed, 1, drawing]))
@@ -62,22 +62,22 @@ def epoch_picks(config: Config, images: int, epoch: int) -> Picks:
     return _damaged(picks, config, images, np.random.default_rng([config.seed, 4, epoch]))
 
 
-def draw(config: Config, images: int, count: int, rng: np.random.Generator) -> Picks:
+def draw(config: Config, images: int, count: int, rng: np.random.Generator) -> PatchBatch:
     """Draw `count` patches, as many from each image as from any other."""
     image = np.arange(count) % images
     room = config.im_resize - config.crop_size
     if not config.do_aug:
-        return Picks(image, np.full((count, 2), room // 2), np.zeros(count), np.zeros((count, 2), bool))
+        return PatchBatch(image, np.full((count, 2), room // 2), np.zeros(count), np.zeros((count, 2), bool))
     corner = rng.integers(0, room + 1, size=(count, 2))
     turned = rng.random(count) < config.p_rotate
     most = config.rotate_angle if config.rotate_angle >= 0 else AS_THEY_LIE
     angle = np.deg2rad(rng.uniform(-most, most, count)) * turned
     mirrored = rng.random((count, 2)) < (config.p_vertical_flip, config.p_horizontal_flip)
-    return Picks(image, corner, angle, mirrored)
+    return PatchBatch(image, corner, angle, mirrored)
 
 
 def gain(light: np.ndarray, crop_size: int) -> np.ndarray:
-    """Light of `Picks` -> (B, 1, crop_size, crop_size) float32 >= 0, what the patches are multiplied by."""
+    """Light of `PatchBatch` -> (B, 1, crop_size, crop_size) float32 >= 0, what the patches are multiplied by."""
     points = np.arange(LIGHT_GRID, dtype=np.float32)
     away = np.linspace(0, LIGHT_GRID - 1, crop_size, dtype=np.float32)[:, None] - points
     shares = (1 + np.cos(np.float32(np.pi) * np.minimum(1, np.abs(away)))) / 2
@@ -85,7 +85,7 @@ def gain(light: np.ndarray, crop_size: int) -> np.ndarray:
     return multiplied
 
 
-def _lit(picks: Picks, config: Config, rng: np.random.Generator) -> Picks:
+def _lit(picks: PatchBatch, config: Config, rng: np.random.Generator) -> PatchBatch:
     """Draw light that falls unevenly, as the config says."""
     if not (config.light and config.do_aug):
         return picks
@@ -94,18 +94,20 @@ def _lit(picks: Picks, config: Config, rng: np.random.Generator) -> Picks:
     return replace(picks, light=(own + common).astype(np.float32))
 
 
-def monitor_picks(config: Config, images: int, count: int) -> Picks:
+def monitor_patches(config: Config, images: int, count: int) -> PatchBatch:
     """Return `count` patches of the held-out images, the same every time, not turned, mirrored or lit otherwise."""
     still = config.replace(p_rotate=0, p_horizontal_flip=0, p_vertical_flip=0)
     picks = draw(still, images, count, np.random.default_rng([config.seed, 3]))
     return _damaged(picks, config, images, np.random.default_rng([config.seed, 6]))
 
 
-def pieces_of(damage: Damage, room: int) -> Picks:
+def pieces_of(damage: Corruption, room: int) -> PatchBatch:
     """Return the pieces of images that a damage is filled with, where corners may lie from 0 to `room` px."""
     still = np.zeros(len(damage))
-    return Picks(damage.image, (damage.place * (room + 1)).astype(np.int64), still, np.zeros((len(damage), 2), bool))
+    return PatchBatch(
+        damage.image, (damage.place * (room + 1)).astype(np.int64), still, np.zeros((len(damage), 2), bool)
+    )
 
 
-def _damaged(picks: Picks, config: Config, images: int, rng: np.random.Generator) -> Picks:
-    return replace(picks, damage=draw_damage(len(picks), images, rng)) if config.method == "repair" else picks
+def _damaged(picks: PatchBatch, config: Config, images: int, rng: np.random.Generator) -> PatchBatch:
+    return replace(picks, damage=draw_corruption(len(picks), images, rng)) if config.method == "repair" else picks

@@ -1,4 +1,4 @@
-"""Damage drawn onto patches, in PyTorch, whole batches at once where the patches are."""
+"""Corruption drawn onto patches, in PyTorch, whole batches at once where the patches are."""
 
 import numpy as np
 import torch
@@ -17,21 +17,21 @@ from ssim_ae.augmentation.corruption import (
     SHIFTED,
     STROKE,
     TINT,
-    Damage,
+    Corruption,
 )
 
 FAR = 9.0  # sides of the patch: a shape that is not there
 BARELY = 0.02  # opacity below which a pixel is not touched
 
 
-def corrupted(patches: Tensor, pieces: Tensor, damage: Damage) -> Tensor:
+def corrupted(patches: Tensor, pieces: Tensor, damage: Corruption) -> Tensor:
     """(B, C, S, S) in [0, 1] -> the same damaged; `pieces` of images as large."""
     noise = [_noise(patches[number], damage, number) for number in range(len(damage))]
     opacities = opacity(damage, patches.shape[-1], patches.device)
     return torch.lerp(patches, _fills(patches, pieces, damage), opacities).add_(torch.stack(noise)).clamp_(0, 1)
 
 
-def opacity(damage: Damage, size: int, device: torch.device) -> Tensor:
+def opacity(damage: Corruption, size: int, device: torch.device) -> Tensor:
     """(B, 1, size, size) in [0, 1]: how far the damage covers each pixel. Drawn at half the size, for it is smooth."""
     half = size // 2
     outside = torch.full((damage.kind.size, half, half), FAR, device=device)
@@ -47,7 +47,7 @@ def opacity(damage: Damage, size: int, device: torch.device) -> Tensor:
     return mask * _moved(damage.opacity, device)[:, None, None, None]
 
 
-def _flat(damage: Damage, chosen: np.ndarray, device: torch.device) -> dict[str, Tensor]:
+def _flat(damage: Corruption, chosen: np.ndarray, device: torch.device) -> dict[str, Tensor]:
     """The numbers of the chosen shapes, each with two axes for rows and columns behind."""
     names = ("centre", "size", "aspect", "angle", "radii", "joints")
     shapes = damage.kind.size
@@ -89,38 +89,38 @@ def _from_stroke(shape: dict[str, Tensor], at: Tensor) -> Tensor:
     return nearest.sqrt_() - shape["size"]
 
 
-def _fills(patches: Tensor, pieces: Tensor, damage: Damage) -> Tensor:
+def _fills(patches: Tensor, pieces: Tensor, damage: Corruption) -> Tensor:
     """(B, C, S, S): what the shapes are filled with."""
     fills = [FILLED[fill](patches[number], pieces[number], damage, number) for number, fill in enumerate(damage.fill)]
     return torch.stack(fills)
 
 
-def _piece(patch: Tensor, piece: Tensor, damage: Damage, number: int) -> Tensor:
+def _piece(patch: Tensor, piece: Tensor, damage: Corruption, number: int) -> Tensor:
     return _rolled(torch.rot90(piece, int(damage.turns[number]), (1, 2)), damage.place[number])
 
 
-def _shifted(patch: Tensor, piece: Tensor, damage: Damage, number: int) -> Tensor:
+def _shifted(patch: Tensor, piece: Tensor, damage: Corruption, number: int) -> Tensor:
     return _rolled(patch, damage.shift[number])
 
 
-def _colour(patch: Tensor, piece: Tensor, damage: Damage, number: int) -> Tensor:
+def _colour(patch: Tensor, piece: Tensor, damage: Corruption, number: int) -> Tensor:
     return _moved(damage.colour[number, : len(patch)], patch.device)[:, None, None].expand_as(patch)
 
 
-def _clouds(patch: Tensor, piece: Tensor, damage: Damage, number: int) -> Tensor:
+def _clouds(patch: Tensor, piece: Tensor, damage: Corruption, number: int) -> Tensor:
     generator = torch.Generator().manual_seed(int(damage.seed[number]))
     grains = round(1 / float(damage.grain[number]))
     drawn = torch.rand((1, len(patch), grains, grains), generator=generator).to(patch.device)
     return functional.interpolate(drawn, size=patch.shape[1:], mode="bicubic", align_corners=False)[0].clamp_(0, 1)
 
 
-def _tint(patch: Tensor, piece: Tensor, damage: Damage, number: int) -> Tensor:
+def _tint(patch: Tensor, piece: Tensor, damage: Corruption, number: int) -> Tensor:
     middle = patch.mean(dim=(1, 2), keepdim=True)
     added = _moved(damage.tint[number, : len(patch)], patch.device)[:, None, None]
     return ((patch - middle) * float(damage.contrast[number]) + middle + added).clamp_(0, 1)
 
 
-def _blur(patch: Tensor, piece: Tensor, damage: Damage, number: int) -> Tensor:
+def _blur(patch: Tensor, piece: Tensor, damage: Corruption, number: int) -> Tensor:
     grain = max(1, round(patch.shape[-1] * float(damage.grain[number])))
     coarse = functional.avg_pool2d(patch[None], grain)
     return functional.interpolate(coarse, size=patch.shape[1:], mode="bicubic", align_corners=False)[0].clamp_(0, 1)
@@ -133,7 +133,7 @@ def _rolled(patch: Tensor, by: np.ndarray) -> Tensor:
     return torch.roll(patch, np.rint(by * patch.shape[-1]).astype(int).tolist(), (1, 2))
 
 
-def _noise(patch: Tensor, damage: Damage, number: int) -> Tensor:
+def _noise(patch: Tensor, damage: Corruption, number: int) -> Tensor:
     generator = torch.Generator(patch.device).manual_seed(int(damage.seed[number]))
     return torch.randn(patch.shape, generator=generator, device=patch.device) * float(damage.noise[number])
 

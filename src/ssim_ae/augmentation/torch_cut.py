@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ssim_ae.augmentation.patches import Picks, gain
+from ssim_ae.augmentation.patches import PatchBatch, gain
 
 
-def cut(stack: Tensor, picks: Picks, crop_size: int) -> Tensor:
+def cut(stack: Tensor, picks: PatchBatch, crop_size: int) -> Tensor:
     """Cut patches from images on their device: (B, C, crop_size, crop_size) float32 in [0, 1].
 
     `stack` is (N, C, S, S), uint8 or float32 in [0, 1]. Turned patches are bilinear; beyond its border an image goes
@@ -24,7 +24,7 @@ def cut(stack: Tensor, picks: Picks, crop_size: int) -> Tensor:
     return patches
 
 
-def _copied(stack: Tensor, picks: Picks, crop_size: int) -> Tensor:
+def _copied(stack: Tensor, picks: PatchBatch, crop_size: int) -> Tensor:
     """Copy what is not turned, which is most, and turn the rest."""
     patches = torch.empty(len(picks), stack.shape[1], crop_size, crop_size)
     still = picks.angle == 0
@@ -37,7 +37,7 @@ def _copied(stack: Tensor, picks: Picks, crop_size: int) -> Tensor:
     return patches
 
 
-def _windows(stack: Tensor, picks: Picks, crop_size: int) -> tuple[Tensor, Picks]:
+def _windows(stack: Tensor, picks: PatchBatch, crop_size: int) -> tuple[Tensor, PatchBatch]:
     """Return the part of each image that a patch can reach however it is turned, and the picks within."""
     side = min(stack.shape[-1], ceil(crop_size * sqrt(2)) + 2)
     start = np.clip(picks.corner - (side - crop_size) // 2, 0, stack.shape[-1] - side)
@@ -45,10 +45,10 @@ def _windows(stack: Tensor, picks: Picks, crop_size: int) -> tuple[Tensor, Picks
         stack[image, :, y : y + side, x : x + side]
         for image, (y, x) in zip(picks.image.tolist(), start.tolist(), strict=True)
     ]
-    return torch.stack(windows), Picks(np.arange(len(picks)), picks.corner - start, picks.angle, picks.mirrored)
+    return torch.stack(windows), PatchBatch(np.arange(len(picks)), picks.corner - start, picks.angle, picks.mirrored)
 
 
-def _turned(stack: Tensor, picks: Picks, crop_size: int) -> Tensor:
+def _turned(stack: Tensor, picks: PatchBatch, crop_size: int) -> Tensor:
     images = stack[_moved(picks.image, stack.device)].float()
     shape = [len(picks), stack.shape[1], crop_size, crop_size]
     affine = _moved(picks.affine(stack.shape[-1], crop_size), stack.device)

@@ -14,7 +14,7 @@ from ssim_ae.config import Config
 from ssim_ae.console import note, progress
 from ssim_ae.detector.detector import Detector
 from ssim_ae.errors import InputError
-from ssim_ae.maps.coarse_residuals import Usual, cross_fitted
+from ssim_ae.maps.coarse_residuals import NormalStatistics, cross_fitted
 from ssim_ae.maps.residuals import Residuals, Thresholds, anomaly_map
 
 FOLDS = 5
@@ -28,7 +28,7 @@ class Calibration(NamedTuple):
     """Thresholds, the residuals usual in good images where they are relative to them, and how both came about."""
 
     thresholds: Thresholds
-    usual: Usual | None
+    usual: NormalStatistics | None
     origin: dict[str, Any]
 
 
@@ -40,16 +40,16 @@ def calibrate(detector: Detector, paths: Sequence[Path], config: Config, learned
     """
     given = Thresholds(config.ssim_threshold, config.l1_threshold)
     if min(given) >= 0 and (config.method == "reference" or not paths):
-        return as_given(given)
+        return given_thresholds(given)
     names, maps = _residuals(detector, paths)
     known, usual = list[Residuals](), None
     if config.method == "repair" and maps:
         most = min(MOST_LEARNED, MOST_PIXELS // maps[0].ssim.size)
         known_names, known = _residuals(detector, _evenly(learned, most))
-        names, usual, both = names + known_names, Usual.of(maps + known), cross_fitted(maps + known)
+        names, usual, both = names + known_names, NormalStatistics.of(maps + known), cross_fitted(maps + known)
         maps, known = both[: len(maps)], both[len(maps) :]
     if min(given) >= 0:
-        return as_given(given, usual)
+        return given_thresholds(given, usual)
     thresholds = estimate(maps, config, known)
     told = promised(len(maps), config, len(known))
     origin = {
@@ -71,7 +71,7 @@ def calibrate(detector: Detector, paths: Sequence[Path], config: Config, learned
     return Calibration(thresholds, usual, origin)
 
 
-def as_given(thresholds: Thresholds, usual: Usual | None = None) -> Calibration:
+def given_thresholds(thresholds: Thresholds, usual: NormalStatistics | None = None) -> Calibration:
     """Return thresholds that somebody gave: they rest on no images, and promise nothing."""
     origin = {
         "estimator": GIVEN,

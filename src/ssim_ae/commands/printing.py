@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 def report_into(folder: Path, path: Path, detector: Detector, dataset: Dataset, config: Config) -> Evaluation:
     """Write the page of the detector at `path` into `folder`, under the thresholds that the config gives; print it."""
-    from ssim_ae.calibration.calibrate import as_given
+    from ssim_ae.calibration.calibrate import given_thresholds
     from ssim_ae.report.report import report
 
     given = {"ssim": config.ssim_threshold, "l1": config.l1_threshold}
     thresholds = detector.thresholds._replace(**{name: value for name, value in given.items() if value >= 0})
     if thresholds != detector.thresholds:
-        origin = as_given(thresholds).origin
+        origin = given_thresholds(thresholds).origin
         detector.thresholds = thresholds
         detector.provenance = {**detector.provenance, "thresholds": origin}
     evaluation = report(path, detector, dataset, folder)

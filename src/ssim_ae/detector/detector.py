@@ -11,14 +11,14 @@ from typing import Any, NamedTuple, Self, TypeVar
 import numpy as np
 
 from ssim_ae.config import Config
-from ssim_ae.detector.detector_file import DetectorFile, read_detector, table_of
+from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detector
 from ssim_ae.detector.inspection import Inspection
 from ssim_ae.errors import InputError
 from ssim_ae.images.colours import gray
 from ssim_ae.images.files import read
 from ssim_ae.images.view import View
 from ssim_ae.machine import cores, in_parallel, one_blas_thread
-from ssim_ae.maps.coarse_residuals import Usual, coarse_residuals, relative
+from ssim_ae.maps.coarse_residuals import NormalStatistics, coarse_residuals, relative
 from ssim_ae.maps.residuals import Residuals, Thresholds, anomaly_map, residuals
 from ssim_ae.maps.tiles import cut_tiles, stitch_tiles
 from ssim_ae.runtimes import Runtime
@@ -41,7 +41,7 @@ class Detector:
         runtime: Runtime,
         provenance: dict[str, Any] | None = None,
         *,
-        usual: Usual | None = None,
+        usual: NormalStatistics | None = None,
         threads: int | None = None,
     ) -> None:
         self.config = config
@@ -78,7 +78,7 @@ class Detector:
         if file.model:
             opened = open_model(
                 file.model,
-                table_of(file.config),
+                layer_table(file.config),
                 file.config.patch,
                 name=runtime,
                 device_target=device_target,
@@ -86,7 +86,7 @@ class Detector:
             )
         else:
             opened = open_runtime(
-                table_of(file.config),
+                layer_table(file.config),
                 file.weights,
                 tile_size=file.config.tile_size,
                 name=runtime,
@@ -105,9 +105,9 @@ class Detector:
 
     def inspect_all(self, paths: Sequence[Path]) -> Iterator[Inspection | InputError]:
         """Inspect files in their order, several at once; one that cannot be read gives its error instead."""
-        return self.finish_all(paths, lambda _path, inspection: inspection)
+        return self.map_inspections(paths, lambda _path, inspection: inspection)
 
-    def finish_all(
+    def map_inspections(
         self, paths: Sequence[Path], finish: Callable[[Path, Inspection], Result]
     ) -> Iterator[Result | InputError]:
         """Inspect files as `inspect_all` does; yield what `finish` makes of each, it too working on several at once."""

@@ -16,7 +16,7 @@ import numpy as np
 from ssim_ae.config import EARLIER, Config
 from ssim_ae.detector.provenance import Provenance
 from ssim_ae.errors import InputError
-from ssim_ae.maps.coarse_residuals import GRID, Usual
+from ssim_ae.maps.coarse_residuals import GRID, NormalStatistics
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.network.architecture import Layer, layers, repair_layers, weight_shapes
 from ssim_ae.runtimes import Model
@@ -53,11 +53,11 @@ class DetectorFile(NamedTuple):
     thresholds: Thresholds
     weights: dict[str, np.ndarray]
     provenance: dict[str, Any]
-    usual: Usual | None = None
+    usual: NormalStatistics | None = None
     model: Model | None = None
 
 
-def table_of(config: Config) -> tuple[Layer, ...]:
+def layer_table(config: Config) -> tuple[Layer, ...]:
     """Return the layer table that a config asks for."""
     if config.method == "repair":
         return repair_layers(crop_size=config.crop_size, channels=config.channels, flc=config.flc)
@@ -82,7 +82,7 @@ def header(detector: DetectorFile) -> dict[str, Any]:
     } | ({"usual": _as_lists(detector.usual)} if detector.usual else {})
 
 
-def _as_lists(usual: Usual) -> dict[str, list[list[float]]]:
+def _as_lists(usual: NormalStatistics) -> dict[str, list[list[float]]]:
     return {name: [[float(f"{x:.4g}") for x in row] for row in grid] for name, grid in usual._asdict().items()}
 
 
@@ -110,8 +110,8 @@ def read_detector(path: Path) -> DetectorFile:
         return _read_mindir(path)
     weights, metadata = _read_onnx(path) if _starts_like_onnx(start) else read_tensors(path, KIND)
     file = _checked(path, metadata)
-    named = {name: weights[name] for name in weight_shapes(table_of(file.config)) if name in weights}
-    if {name: array.shape for name, array in named.items()} != weight_shapes(table_of(file.config)):
+    named = {name: weights[name] for name in weight_shapes(layer_table(file.config)) if name in weights}
+    if {name: array.shape for name, array in named.items()} != weight_shapes(layer_table(file.config)):
         raise InputError(f"{path}: its weights do not fit the network that its config asks for")
     if not all(array.dtype == np.float32 and np.isfinite(array).all() for array in named.values()):
         raise InputError(f"{path}: a weight is not a finite number of 32 bits")
@@ -192,14 +192,14 @@ def _is_limit(value: object) -> bool:
     return isinstance(value, float | int) and not isinstance(value, bool) and 0 <= value <= LARGEST
 
 
-def _usual(found: Any) -> Usual | None:
+def _usual(found: Any) -> NormalStatistics | None:
     """Return the usual residuals in a header, if there are any. ValueError where they are none."""
     if found is None:
         return None
-    usual = Usual(*(np.array(found[name], float) for name in Usual._fields))
+    usual = NormalStatistics(*(np.array(found[name], float) for name in NormalStatistics._fields))
     if not all(grid.shape == (GRID, GRID) and (grid >= 0).all() and (grid < LARGEST_USUAL).all() for grid in usual):
         raise ValueError(f"usual residuals should be {GRID} x {GRID} numbers >= 0")
-    return Usual(*(grid.astype(np.float32) for grid in usual))
+    return NormalStatistics(*(grid.astype(np.float32) for grid in usual))
 
 
 def versions() -> dict[str, str]:

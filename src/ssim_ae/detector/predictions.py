@@ -46,7 +46,7 @@ def predict(detector: Detector, paths: Sequence[Path], overlays: Path | None = N
             write_png(overlays / f"{names[path]}_overlay.png", outlined(inspection.heatmap, inspection.mask))
         return Prediction(str(path), inspection.verdict, inspection.score, inspection.defect_share)
 
-    for path, result in zip(paths, detector.finish_all(paths, finish), strict=True):
+    for path, result in zip(paths, detector.map_inspections(paths, finish), strict=True):
         yield Prediction(str(path), "error", error=str(result)) if isinstance(result, InputError) else result
 
 

@@ -21,7 +21,7 @@ from ssim_ae.detector.inspection import Inspection
 from ssim_ae.detector.predictions import safe_cell
 from ssim_ae.errors import InputError
 from ssim_ae.evaluation import pictures
-from ssim_ae.evaluation.results import Case, Evaluation, Figure, summarise
+from ssim_ae.evaluation.results import Case, Estimate, Evaluation, summarise
 from ssim_ae.images.files import read_mask
 from ssim_ae.images.folders import GOOD, Dataset, TestImage, content_hash, find_dataset
 from ssim_ae.storage import write_whole
@@ -70,7 +70,7 @@ def evaluate_images(
 
     cases: list[Case] = []
     with progress("inspecting images", len(by_path)) as bar:
-        for result in detector.finish_all(list(by_path), finish):
+        for result in detector.map_inspections(list(by_path), finish):
             bar.advance()
             if isinstance(result, InputError):
                 notes.append(f"left out: {result}")
@@ -142,7 +142,7 @@ def _csv_rows(evaluation: Evaluation) -> Iterator[list[Any]]:
     yield ["type", "figure", "value", "low_95", "high_95", "good", "defective"]
     for name, row in evaluation.figures.items():
         for key, figure in vars(row).items():
-            if isinstance(figure, Figure):
+            if isinstance(figure, Estimate):
                 numbers = ["" if not isfinite(x) else f"{x:.6f}" for x in (figure.value, figure.low, figure.high)]
                 yield [safe_cell(name), key, *numbers, row.good, row.defective]
 

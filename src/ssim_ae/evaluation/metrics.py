@@ -1,4 +1,4 @@
-"""Figures of merit of anomaly scores and defect masks, and how far they can be trusted."""
+"""Metrics of merit of anomaly scores and defect masks, and how far they can be trusted."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -44,7 +44,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Estimate:
     """A figure of merit in [0, 1] with its 95 % interval; NaN where it cannot be computed."""
 
     value: float
@@ -53,20 +53,20 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Figures:
+class Metrics:
     """All figures of one defect type against the good images. Pixels count as inspected, S x S an image."""
 
     good: int
     defective: int
-    ok: Figure
-    nok: Figure
-    avg: Figure
-    balanced_accuracy: Figure
-    image_auroc: Figure
-    pixel_auroc: Figure
-    au_pro_30: Figure
-    au_pro_05: Figure
-    pixel_f1: Figure
+    ok: Estimate
+    nok: Estimate
+    avg: Estimate
+    balanced_accuracy: Estimate
+    image_auroc: Estimate
+    pixel_auroc: Estimate
+    au_pro_30: Estimate
+    au_pro_05: Estimate
+    pixel_f1: Estimate
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Evaluation:
     """What was found: figures by defect type, `all` last, and the cases behind them."""
 
     dataset: str
-    figures: dict[str, Figures]
+    figures: dict[str, Metrics]
     pixels: PixelRates
     cases: tuple[Case, ...]
     notes: tuple[str, ...]
@@ -102,22 +102,22 @@ def summarise(cases: Sequence[Case], dataset: str, notes: tuple[str, ...] = ()) 
     good = [case for case in cases if not case.defective]
     figures = {}
     for name in types if len(types) > 1 else []:
-        figures[name] = figures_of(good + [case for case in cases if case.image.defect == name])
-    figures[ALL] = figures_of(cases)
+        figures[name] = metrics_of(good + [case for case in cases if case.image.defect == name])
+    figures[ALL] = metrics_of(cases)
     without_mask = sum(case.truth is None for case in cases)
     if without_mask:
         notes += (f"{without_mask} defective images have no ground truth: left out of the pixel figures",)
     return Evaluation(dataset, figures, _pixel_rates(cases), tuple(cases), notes)
 
 
-def figures_of(cases: Sequence[Case]) -> Figures:
+def metrics_of(cases: Sequence[Case]) -> Metrics:
     """Compute the figures of some cases, with intervals: Wilson's for shares, by resampling images for areas."""
     scores = np.array([case.score for case in cases])
     defective = np.array([case.defective for case in cases])
     verdicts = Verdicts.of(scores, defective)
 
-    def share(value: float, right: int, total: int) -> Figure:
-        return Figure(value, *wilson(right, total))
+    def share(value: float, right: int, total: int) -> Estimate:
+        return Estimate(value, *wilson(right, total))
 
     right = verdicts.good_right + verdicts.defective_right
 
@@ -128,30 +128,30 @@ def figures_of(cases: Sequence[Case]) -> Figures:
         return Verdicts.of(scores[indices], defective[indices]).balanced_accuracy
 
     marked = [case for case in cases if case.truth is not None]
-    return Figures(
+    return Metrics(
         good=verdicts.good,
         defective=verdicts.defective,
         ok=share(verdicts.ok, verdicts.good_right, verdicts.good),
         nok=share(verdicts.nok, verdicts.defective_right, verdicts.defective),
         avg=share(verdicts.avg, right, len(cases)),
-        balanced_accuracy=Figure(verdicts.balanced_accuracy, *bootstrap(balanced, defective)),
-        image_auroc=Figure(image_auroc(np.arange(len(cases))), *bootstrap(image_auroc, defective)),
+        balanced_accuracy=Estimate(verdicts.balanced_accuracy, *bootstrap(balanced, defective)),
+        image_auroc=Estimate(image_auroc(np.arange(len(cases))), *bootstrap(image_auroc, defective)),
         **_pixel_figures(marked),
     )
 
 
-def _pixel_figures(cases: Sequence[Case]) -> dict[str, Figure]:
+def _pixel_figures(cases: Sequence[Case]) -> dict[str, Estimate]:
     maps = [case.anomaly for case in cases]
     masks = [case.truth for case in cases if case.truth is not None]
     if not any(mask.any() for mask in masks):
-        return dict.fromkeys(("pixel_auroc", "au_pro_30", "au_pro_05", "pixel_f1"), Figure(nan))
+        return dict.fromkeys(("pixel_auroc", "au_pro_30", "au_pro_05", "pixel_f1"), Estimate(nan))
     defective = np.array([case.defective for case in cases])
     histograms = PixelHistograms.of(maps, masks)
     rates, overlaps = pro_curve(maps, masks)
 
-    def pro(limit: float) -> Figure:
+    def pro(limit: float) -> Estimate:
         interval = bootstrap(lambda images: histograms.au_pro(images, limit=limit), defective)
-        return Figure(area_under(rates, overlaps, limit=limit), *interval)
+        return Estimate(area_under(rates, overlaps, limit=limit), *interval)
 
     found = [anomaly > 1 for anomaly in maps]
     hits = np.array([np.count_nonzero(mask & truth) for mask, truth in zip(found, masks, strict=True)])
@@ -161,10 +161,10 @@ def _pixel_figures(cases: Sequence[Case]) -> dict[str, Figure]:
         return 2 * hits[images].sum() / marked[images].sum() if marked[images].any() else nan
 
     return {
-        "pixel_auroc": Figure(auroc(np.stack(maps), np.stack(masks)), *bootstrap(histograms.auroc, defective)),
+        "pixel_auroc": Estimate(auroc(np.stack(maps), np.stack(masks)), *bootstrap(histograms.auroc, defective)),
         "au_pro_30": pro(PRO_LIMITS[0]),
         "au_pro_05": pro(PRO_LIMITS[1]),
-        "pixel_f1": Figure(pixel_f1(found, masks), *bootstrap(drawn_f1, defective)),
+        "pixel_f1": Estimate(pixel_f1(found, masks), *bootstrap(drawn_f1, defective)),
     }
 
 

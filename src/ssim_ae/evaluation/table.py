@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ssim_ae.console import printable
-from ssim_ae.evaluation.results import Evaluation, Figure
+from ssim_ae.evaluation.results import Estimate, Evaluation
 from ssim_ae.images.folders import ALL
 
 HEADINGS = {
@@ -41,9 +41,9 @@ def print_table(evaluation: Evaluation) -> None:
     Console(width=max(Console().width, 120)).print(table)
 
 
-def _percent(figure: Figure) -> str:
+def _percent(figure: Estimate) -> str:
     return "-" if isnan(figure.value) else f"{100 * figure.value:.1f}"
 
 
-def _interval(figure: Figure) -> str:
+def _interval(figure: Estimate) -> str:
     return "" if isnan(figure.low) else f"{100 * figure.low:.0f}-{100 * figure.high:.0f}"

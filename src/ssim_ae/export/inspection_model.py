@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from onnx import ModelProto, TensorProto, helper
 
-from ssim_ae.detector.detector_file import DetectorFile, table_of
+from ssim_ae.detector.detector_file import DetectorFile, layer_table
 from ssim_ae.images.colours import LUMA_16
 from ssim_ae.images.view import View
 from ssim_ae.maps.coarse_residuals import EDGE, coarseness
@@ -110,7 +110,7 @@ def _reconstruction(add: Graph, part: str, file: DetectorFile, size: int) -> str
     both = add("Gather", add("Gather", part, lines, axis=1), lines, axis=2)
     apart = add("Reshape", both, [channels, n, tile, n, tile])
     add("Reshape", add("Transpose", apart, perm=[1, 3, 0, 2, 4]), [n * n, channels, tile, tile], output=PATCHES)
-    add.nodes.extend(network_nodes(table_of(file.config)))
+    add.nodes.extend(network_nodes(layer_table(file.config)))
     apart = add("Reshape", RECONSTRUCTIONS, [n, n, channels, tile, tile])
     both = add("Reshape", add("Transpose", apart, perm=[2, 0, 3, 1, 4]), [channels, n * tile, n * tile])
     share = (lines == np.arange(size)[:, None]).astype(np.float32)

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from ssim_ae.detector.detector import Detector
-from ssim_ae.detector.detector_file import DetectorFile, table_of, write_json_beside
+from ssim_ae.detector.detector_file import DetectorFile, layer_table, write_json_beside
 from ssim_ae.errors import InputError
 from ssim_ae.export.parity import Inspect, inspect_by
 from ssim_ae.network.mindspore_network import mindspore, network_cell
@@ -44,6 +44,6 @@ def _exported(file: DetectorFile, file_format: str, batch_size: int | None) -> b
     else:
         patches = mindspore.Tensor(shape=[None, *patch], dtype=mindspore.float32)
     with TemporaryDirectory() as folder:
-        cell = network_cell(table_of(config), file.weights)
+        cell = network_cell(layer_table(config), file.weights)
         mindspore.export(cell, patches, file_name=f"{folder}/model", file_format=file_format)
         return next(Path(folder).iterdir()).read_bytes()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ssim_ae.detector.detector import Detector
-from ssim_ae.detector.detector_file import DetectorFile, header, table_of
+from ssim_ae.detector.detector_file import DetectorFile, header, layer_table
 from ssim_ae.export.inspection_model import (
     ANOMALY_MAP,
     IMAGE,
@@ -42,7 +42,7 @@ def write_network(
     path: Path, file: DetectorFile, *, batch_size: int | None = None, opset: int | None = None
 ) -> Inspect:
     """Write the network alone; return what asks the file, and does the rest as the detector does."""
-    table, tile_size = table_of(file.config), file.config.tile_size
+    table, tile_size = layer_table(file.config), file.config.tile_size
     network = network_model(table, file.weights, tile_size=tile_size, batch_size=batch_size, opset=opset or OPSET)
     write_whole(path, model_file(network, {**header(file), SEAL: UNSEALED}))
     return inspect_by(Detector(file.config, file.thresholds, OnnxRuntime(path.read_bytes(), "CPU"), usual=file.usual))

@@ -14,7 +14,7 @@ import numpy as np
 
 from ssim_ae.calibration.calibrate import calibrate
 from ssim_ae.detector.detector import Detector
-from ssim_ae.detector.detector_file import DetectorFile, header, table_of
+from ssim_ae.detector.detector_file import DetectorFile, header, layer_table
 from ssim_ae.export.inspection_model import ANOMALY_MAP, IMAGE, RECONSTRUCTION, SCORE, VERDICT, inspection_model
 from ssim_ae.export.parity import Findings, Inspect, inspect_by
 from ssim_ae.images.files import read
@@ -29,7 +29,9 @@ BIN_HASH = "f" * 64  # stands for the hash of the weights until they are written
 
 def network(file: DetectorFile, precision: str, batch_size: int | None = None) -> openvino.Model:
     """Return the network with weights of `precision` fp32 or fp16."""
-    model = network_model(table_of(file.config), file.weights, tile_size=file.config.tile_size, batch_size=batch_size)
+    model = network_model(
+        layer_table(file.config), file.weights, tile_size=file.config.tile_size, batch_size=batch_size
+    )
     exact = openvino.Core().read_model(model.SerializeToString())
     if precision == "fp32":
         return exact

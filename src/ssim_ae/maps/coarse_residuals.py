@@ -39,7 +39,7 @@ def coarseness(size: int) -> int:
     return 2 if size < LARGE else 4
 
 
-class Usual(NamedTuple):
+class NormalStatistics(NamedTuple):
     """How far the residuals of good images go by place, mean and DEVIATIONS, (GRID, GRID) float32."""
 
     ssim: np.ndarray
@@ -69,7 +69,7 @@ def cross_fitted(good: Sequence[Residuals]) -> list[Residuals]:
     divisors = []
     for fold in range(fold_of.max() + 1):
         others = [maps for maps, own in zip(good, fold_of, strict=True) if own != fold] or good
-        divisors.append(Usual.of(others).divisors(good[0].ssim.shape[0]))
+        divisors.append(NormalStatistics.of(others).divisors(good[0].ssim.shape[0]))
     return [relative(maps, divisors[fold]) for maps, fold in zip(good, fold_of, strict=True)]
 
 

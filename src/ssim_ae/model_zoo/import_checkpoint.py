@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ssim_ae.calibration.calibrate import Calibration, as_given, calibrate, threshold_images
+from ssim_ae.calibration.calibrate import Calibration, calibrate, given_thresholds, threshold_images
 from ssim_ae.config import Config
 from ssim_ae.console import note
 from ssim_ae.detector.detector import Detector
-from ssim_ae.detector.detector_file import DetectorFile, table_of, versions, write_detector
+from ssim_ae.detector.detector_file import DetectorFile, layer_table, versions, write_detector
 from ssim_ae.errors import InputError
 from ssim_ae.images.folders import content_hash, find_dataset
 from ssim_ae.maps.residuals import Thresholds
@@ -32,7 +32,7 @@ def import_reference(checkpoint: Path, config: Config, output: Path | None = Non
     target = output or checkpoint.with_suffix(".safetensors")
     if target.exists():
         raise InputError(f"{target}: exists already; name another file with --output")
-    weights = reference_weights(read_mindspore_checkpoint(checkpoint), table_of(config), str(checkpoint))
+    weights = reference_weights(read_mindspore_checkpoint(checkpoint), layer_table(config), str(checkpoint))
     given = Thresholds(config.ssim_threshold, config.l1_threshold)
     good = _good_images(config, needed=min(given) < 0)
     if config.dataset_path:
@@ -41,7 +41,7 @@ def import_reference(checkpoint: Path, config: Config, output: Path | None = Non
     if min(given) < 0:
         calibration = _estimated(file, good)
     else:
-        calibration = as_given(given)
+        calibration = given_thresholds(given)
         note("the reference's own evaluation has an SSIM of another window: its ssim_threshold fits but roughly here")
     provenance = {
         "imported": checkpoint.name,

@@ -56,7 +56,7 @@ function showRates(rates) {
     "</tbody>";
 }
 
-/** Figures by type: those of verdicts move with the limit, areas under curves do not. */
+/** Metrics by type: those of verdicts move with the limit, areas under curves do not. */
 function showTypes(k) {
   if (!data.defective) return;
   const columns = [["image_auroc", "image AUROC"], ["pixel_auroc", "pixel AUROC"], ["au_pro_30", "AU-PRO .3"], ["au_pro_05", "AU-PRO .05"]];

@@ -12,7 +12,7 @@ from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.evaluation.evaluate import evaluate, evaluate_images
 from ssim_ae.evaluation.metrics import roc
-from ssim_ae.evaluation.results import Evaluation, Figure, Figures
+from ssim_ae.evaluation.results import Estimate, Evaluation, Metrics
 from ssim_ae.images.folders import ALL, GOOD, Dataset, TestImage, content_hash
 from ssim_ae.pages.page import page
 from ssim_ae.storage import write_whole
@@ -81,9 +81,9 @@ def _data(path: Path, detector: Detector, evaluation: Evaluation, shown: str, *,
     }
 
 
-def _figures(row: Figures) -> dict[str, list[float | None]]:
+def _figures(row: Metrics) -> dict[str, list[float | None]]:
     """Value and interval of each, null where there is none."""
-    figures = {key: figure for key, figure in vars(row).items() if isinstance(figure, Figure)}
+    figures = {key: figure for key, figure in vars(row).items() if isinstance(figure, Estimate)}
     return {
         key: [_finite(number) for number in (figure.value, figure.low, figure.high)] for key, figure in figures.items()
     }

@@ -14,7 +14,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
 from ssim_ae.errors import InputError
-from ssim_ae.server.folder_watcher import Watch
+from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.limits import BodyLimit, Deadline, Paced
 from ssim_ae.server.metrics import CountRequests
@@ -24,7 +24,7 @@ from ssim_ae.server.routes import RETRY_SECONDS, api, problems, service
 def create_app(
     inspector: Inspector,
     *,
-    watch: Watch | None = None,
+    watch: FolderWatcher | None = None,
     token: str | None = None,
     hosts: Sequence[str] | None = None,
 ) -> FastAPI:

@@ -13,7 +13,7 @@ from uuid import uuid4
 from pydantic import TypeAdapter, ValidationError
 
 from ssim_ae.errors import InputError
-from ssim_ae.server.schemas import Answer, DetectorInfo, Failure, Picture, Problem
+from ssim_ae.server.schemas import DetectorInfo, Failure, InspectionResponse, Picture, Problem
 
 CONNECTIONS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
 Result = TypeVar("Result")
@@ -36,10 +36,12 @@ class Client:
         detector: str | None = None,
         sensitivity: float = 1.0,
         pictures: Sequence[Picture] = (),
-    ) -> Answer:
+    ) -> InspectionResponse:
         """Inspect one image, a file or its bytes."""
         form = _form("", image) if isinstance(image, bytes) else _form(*_read(Path(image)))
-        return self._asked(TypeAdapter(Answer), f"/v1/inspect?{_query(detector, sensitivity, pictures)}", form)
+        return self._asked(
+            TypeAdapter(InspectionResponse), f"/v1/inspect?{_query(detector, sensitivity, pictures)}", form
+        )
 
     def inspect_many(
         self,
@@ -48,7 +50,7 @@ class Client:
         detector: str | None = None,
         sensitivity: float = 1.0,
         pictures: Sequence[Picture] = (),
-    ) -> Iterator[Answer | Failure]:
+    ) -> Iterator[InspectionResponse | Failure]:
         """Inspect files in their order; one that cannot be inspected gives its error instead."""
         for path in paths:
             try:

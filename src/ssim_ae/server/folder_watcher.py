@@ -11,8 +11,8 @@ from typing import NamedTuple, Self
 
 from ssim_ae.errors import InputError
 from ssim_ae.images.folders import find_images
-from ssim_ae.server.inspector import Inspector, Question
-from ssim_ae.server.schemas import Answer, Failure, Watched
+from ssim_ae.server.inspector import InspectionRequest, Inspector
+from ssim_ae.server.schemas import Failure, InspectionResponse, WatchedImage
 
 INTERVAL = 1.0  # seconds between two looks
 REMEMBERED = 1000  # answers
@@ -30,10 +30,10 @@ class Entry(NamedTuple):
 
     path: Path
     stamp: Stamp
-    watched: Watched
+    watched: WatchedImage
 
 
-class Watch:
+class FolderWatcher:
     """Inspects the images that come into a folder after its `with` block began, until that ends.
 
     A file is taken when it is the same at two looks, and again when it was rewritten. InputError if there is no folder.
@@ -60,7 +60,7 @@ class Watch:
         self.stopping.set()
         self.thread.join()
 
-    def after(self, number: int) -> list[Watched]:
+    def after(self, number: int) -> list[WatchedImage]:
         """Return the answers after a number, the oldest first, as far as they are remembered."""
         with self.lock:
             return [entry.watched for entry in self.entries if entry.watched.number > number]
@@ -98,12 +98,12 @@ class Watch:
         result = self._result(path)
         with self.lock:
             self.number += 1
-            self.entries.append(Entry(path, stamp, Watched(number=self.number, result=result)))
+            self.entries.append(Entry(path, stamp, WatchedImage(number=self.number, result=result)))
 
-    def _result(self, path: Path) -> Answer | Failure:
+    def _result(self, path: Path) -> InspectionResponse | Failure:
         name = os.fsencode(path.name).decode(errors="replace")
         try:
-            return self.inspector.submit(path, Question(self.detector), name).result()
+            return self.inspector.submit(path, InspectionRequest(self.detector), name).result()
         except Exception as error:  # whatever it is, the images after it are looked at
             return Failure(name=name, error=str(error) if isinstance(error, InputError) else f"{name}: {error!r}")
 

@@ -25,12 +25,12 @@ from ssim_ae.machine import cores, once_a_thread, one_blas_thread
 from ssim_ae.maps.levels import levels_picture
 from ssim_ae.server.limits import Limits
 from ssim_ae.server.metrics import Metrics
-from ssim_ae.server.schemas import Answer, Box, DetectorInfo, Milliseconds, Picture
+from ssim_ae.server.schemas import Box, DetectorInfo, InspectionResponse, Milliseconds, Picture
 
 UNNAMED = "image"  # in an error, where no file name was given
 
 
-class Question(NamedTuple):
+class InspectionRequest(NamedTuple):
     """What is asked of an image."""
 
     detector: str
@@ -79,19 +79,19 @@ class Inspector:
         return [_info(name, detector) for name, detector in self.detectors.items()]
 
     @contextmanager
-    def place(self) -> Iterator[Place]:
+    def place(self) -> Iterator[QueueSlot]:
         """Take one of the places. Full if there is none; free again when what was begun in it has ended, too."""
         if not self.free.acquire(blocking=False):
             self.metrics.refused.inc()
             raise Full
         self.metrics.places_taken.inc()
-        place = Place(self)
+        place = QueueSlot(self)
         try:
             yield place
         finally:
             place.job.add_done_callback(lambda _job: self._leave())
 
-    def submit(self, image: bytes | Path, question: Question, name: str = "") -> Future[Answer]:
+    def submit(self, image: bytes | Path, question: InspectionRequest, name: str = "") -> Future[InspectionResponse]:
         """Have a worker inspect an image, a file's bytes or its path. InputError if it is none."""
         return self.pool.submit(self._answer, image, question, name, perf_counter())
 
@@ -99,7 +99,9 @@ class Inspector:
         self.metrics.places_taken.dec()
         self.free.release()
 
-    def _answer(self, image: bytes | Path, question: Question, name: str, submitted: float) -> Answer:
+    def _answer(
+        self, image: bytes | Path, question: InspectionRequest, name: str, submitted: float
+    ) -> InspectionResponse:
         begun = perf_counter()
         try:
             self.begun()
@@ -120,15 +122,15 @@ class Inspector:
         return detector.inspect(pixels)
 
 
-class Place:
+class QueueSlot:
     """Room for one image at a time."""
 
     def __init__(self, inspector: Inspector) -> None:
         self.inspector = inspector
-        self.job: Future[Answer] = Future()
+        self.job: Future[InspectionResponse] = Future()
         self.job.cancel()  # nothing has begun
 
-    async def inspect(self, image: bytes | Path, question: Question, name: str = "") -> Answer:
+    async def inspect(self, image: bytes | Path, question: InspectionRequest, name: str = "") -> InspectionResponse:
         """Wait for the answer. InputError if it is no image."""
         self.job = self.inspector.submit(image, question, name)
         return await asyncio.wrap_future(self.job)
@@ -148,11 +150,11 @@ def _file(path: Path, name: str, max_bytes: int) -> bytes:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from error
 
 
-def _answer(inspection: Inspection, question: Question, name: str) -> Answer:
+def _answer(inspection: Inspection, question: InspectionRequest, name: str) -> InspectionResponse:
     limit = question.limit
     height, width = inspection.pixels.shape[:2]
     mask = inspection.above(float(limit))
-    return Answer(
+    return InspectionResponse(
         detector=question.detector,
         name=name,
         verdict="nok" if inspection.score > limit else "ok",

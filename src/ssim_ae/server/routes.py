@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ssim_ae.errors import InputError
 from ssim_ae.maps.levels import OCTAVES
-from ssim_ae.server.folder_watcher import Watch
-from ssim_ae.server.inspector import Inspector, Place, Question
+from ssim_ae.server.folder_watcher import FolderWatcher
+from ssim_ae.server.inspector import InspectionRequest, Inspector, QueueSlot
 from ssim_ae.server.page import page_html
-from ssim_ae.server.schemas import Answer, DetectorInfo, Failure, Picture, Problem, Watched
+from ssim_ae.server.schemas import DetectorInfo, Failure, InspectionResponse, Picture, Problem, WatchedImage
 from ssim_ae.server.uploads import BATCH_BODY, IMAGE_BODY, Upload, many_images, one_image
 
 RETRY_SECONDS = 1
@@ -47,15 +47,15 @@ async def _inspector(request: Request) -> Inspector:
     return inspector
 
 
-async def _watch(request: Request) -> Watch:
-    watch: Watch | None = request.app.state.watch
+async def _watch(request: Request) -> FolderWatcher:
+    watch: FolderWatcher | None = request.app.state.watch
     if not watch:
         raise HTTPException(404, "no folder is watched")
     return watch
 
 
 Inspecting = Annotated[Inspector, Depends(_inspector)]
-Watching = Annotated[Watch, Depends(_watch)]
+Watching = Annotated[FolderWatcher, Depends(_watch)]
 
 
 class Options(BaseModel):
@@ -72,33 +72,33 @@ class Options(BaseModel):
     )
 
 
-async def _question(inspector: Inspecting, options: Annotated[Options, Query()]) -> Question:
+async def _question(inspector: Inspecting, options: Annotated[Options, Query()]) -> InspectionRequest:
     name = options.detector or inspector.default
     if name not in inspector.detectors:
         raise HTTPException(404, f"no such detector {name!r}; there are: {', '.join(inspector.detectors)}")
-    return Question(name, options.sensitivity, tuple(options.pictures))
+    return InspectionRequest(name, options.sensitivity, tuple(options.pictures))
 
 
-async def _place(inspector: Inspecting) -> AsyncIterator[Place]:
+async def _place(inspector: Inspecting) -> AsyncIterator[QueueSlot]:
     with inspector.place() as place:
         yield place
 
 
-Asked = Annotated[Question, Depends(_question)]
-Placed = Annotated[Place, Depends(_place)]  # after Asked, and before the body is read
+Asked = Annotated[InspectionRequest, Depends(_question)]
+Placed = Annotated[QueueSlot, Depends(_place)]  # after Asked, and before the body is read
 api = APIRouter()
 service = APIRouter()
 
 
 @api.post("/v1/inspect", responses=problems(400, 404, 408, 413, 415, 422, 429, 503), openapi_extra=IMAGE_BODY)
-async def inspect(request: Request, question: Asked, place: Placed) -> Answer:
+async def inspect(request: Request, question: Asked, place: Placed) -> InspectionResponse:
     """Inspect one image: the body, or the file `image` of a form."""
     image = await one_image(request)
     return await place.inspect(image.data, question, image.name)
 
 
 @api.post("/v1/inspect/batch", responses=problems(400, 404, 408, 413, 415, 422, 429, 503), openapi_extra=BATCH_BODY)
-async def inspect_batch(request: Request, question: Asked, place: Placed) -> list[Answer | Failure]:
+async def inspect_batch(request: Request, question: Asked, place: Placed) -> list[InspectionResponse | Failure]:
     """Inspect the files `images` of a form, one after the other; one that is no image gives its error instead."""
     return [await _answer(image, question, place) for image in await many_images(request)]
 
@@ -112,18 +112,18 @@ async def detectors(inspector: Inspecting) -> list[DetectorInfo]:
 @api.get("/v1/watched", responses=problems(404, 422))
 async def watched(
     watch: Watching, after: Annotated[int, Query(ge=0, description="The last number known.")] = 0
-) -> list[Watched]:
+) -> list[WatchedImage]:
     """List the images that came into the watched folder, the last 1000 at most."""
     return watch.after(after)
 
 
 @api.get("/v1/watched/{number}", responses=problems(400, 404, 422, 429, 503))
-async def watched_image(number: Annotated[int, Path(ge=1)], watch: Watching, place: Placed) -> Answer:
+async def watched_image(number: Annotated[int, Path(ge=1)], watch: Watching, place: Placed) -> InspectionResponse:
     """Inspect an image of the watched folder anew, with pictures: inspected, reconstruction, levels."""
     path = watch.path(number)
     if not path:
         raise HTTPException(404, f"{number}: no such image, or it is gone")
-    return await place.inspect(path, Question(watch.detector, pictures=FOLLOWED), path.name)
+    return await place.inspect(path, InspectionRequest(watch.detector, pictures=FOLLOWED), path.name)
 
 
 @service.get("/healthz")
@@ -144,7 +144,7 @@ async def page(request: Request) -> HTMLResponse:
     return HTMLResponse(page_html(watching=request.app.state.watch is not None))
 
 
-async def _answer(image: Upload, question: Question, place: Place) -> Answer | Failure:
+async def _answer(image: Upload, question: InspectionRequest, place: QueueSlot) -> InspectionResponse | Failure:
     try:
         return await place.inspect(image.data, question, image.name)
     except InputError as error:

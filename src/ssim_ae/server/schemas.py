@@ -36,7 +36,7 @@ class Milliseconds(BaseModel):
     inspected: Annotated[float, _says("Decoding, inspecting and drawing the pictures.", 14.8)]
 
 
-class Answer(BaseModel):
+class InspectionResponse(BaseModel):
     """What was found in one image."""
 
     detector: Annotated[str, _says("The detector that inspected it.", "bottle-1")]
@@ -59,11 +59,13 @@ class Failure(BaseModel):
     error: Annotated[str, _says("The reason, in one line.", "018.png: an empty file")]
 
 
-class Watched(BaseModel):
+class WatchedImage(BaseModel):
     """An image that came into the watched folder."""
 
     number: Annotated[int, _says("Rises with every image that comes in.", 1767225600001)]
-    result: Annotated[Answer | Failure, Field(description="What was found in it, or why it could not be inspected.")]
+    result: Annotated[
+        InspectionResponse | Failure, Field(description="What was found in it, or why it could not be inspected.")
+    ]
 
 
 class DetectorInfo(BaseModel):

@@ -22,7 +22,7 @@ from ssim_ae.detector.detector import DETECTOR_NAME, Detector
 from ssim_ae.errors import InputError
 from ssim_ae.locations import local
 from ssim_ae.server.app import create_app
-from ssim_ae.server.folder_watcher import Watch
+from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.limits import BACKLOG, Limits, PromptProtocol
 
@@ -56,7 +56,7 @@ def serve(
     device_target: str = "auto",
     threads: int | None = None,
 ) -> None:
-    """Answer until SIGINT or SIGTERM, then finish what is running. InputError where the server cannot start.
+    """InspectionResponse until SIGINT or SIGTERM, then finish what is running. InputError where the server cannot start.
 
     `watch`: a folder; images that come into it are inspected with the first detector.
     """
@@ -66,7 +66,7 @@ def serve(
         load = partial(Detector.load, runtime=runtime, device_target=device_target, threads=threads)
         loaded = {name: load(path) for name, path in detectors.items()}
         inspector = opened.enter_context(Inspector(loaded, limits=limits, threads=threads))
-        watching = opened.enter_context(Watch(watch, inspector)) if watch else None
+        watching = opened.enter_context(FolderWatcher(watch, inspector)) if watch else None
         private = ip_address(listener.getsockname()[0]).is_loopback
         if not private and not token:
             note("anyone on this network can use the server; with --token only who knows it")

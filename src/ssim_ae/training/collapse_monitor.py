@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ssim_ae.augmentation.numpy_cut import cut
-from ssim_ae.augmentation.patches import monitor_picks
+from ssim_ae.augmentation.patches import monitor_patches
 from ssim_ae.config import Config
 from ssim_ae.console import note
 from ssim_ae.errors import InputError
@@ -29,7 +29,7 @@ SETTLED = 500  # steps before reconstructions should differ ...
 CONSTANT = 0.01  # ... by more than this share of the variance of what they reconstruct
 
 
-class Watch:
+class CollapseMonitor:
     """Looks at a training's held-out loss after every epoch.
 
     `loss` is the lowest so far and `weights` are those that had it; `slower` is what collapses leave of the learning
@@ -38,7 +38,7 @@ class Watch:
 
     def __init__(self, engine: Engine, config: Config, held_out: np.ndarray) -> None:
         self.engine = engine
-        self.picks = monitor_picks(config, len(held_out), MONITORED) if len(held_out) else None
+        self.picks = monitor_patches(config, len(held_out), MONITORED) if len(held_out) else None
         self.looked_at = cut(held_out, self.picks.take(slice(0, LOOKED_AT)), config.crop_size) if self.picks else None
         self.start = engine.state()
         self.loss: float | None = None

@@ -10,12 +10,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ssim_ae.augmentation.patches import Picks, epoch_picks
+from ssim_ae.augmentation.patches import PatchBatch, epoch_patches
 from ssim_ae.config import Config
 from ssim_ae.console import progress, say
 from ssim_ae.runtimes import Runtime
 from ssim_ae.training.checkpoints import Position
-from ssim_ae.training.collapse_monitor import Watch
+from ssim_ae.training.collapse_monitor import CollapseMonitor
 from ssim_ae.training.history import Epoch
 from ssim_ae.training.schedule import learning_rate, share_done
 
@@ -29,10 +29,10 @@ class Engine(Protocol):
     rank: int
 
     def describe(self) -> str: ...
-    def step(self, picks: Picks, rate: float) -> Any: ...
-    def held_out_loss(self, picks: Picks) -> float: ...
+    def step(self, picks: PatchBatch, rate: float) -> Any: ...
+    def held_out_loss(self, picks: PatchBatch) -> float: ...
     def any_worker(self, flag: bool) -> bool: ...
-    def patches(self, picks: Picks) -> np.ndarray: ...
+    def patches(self, picks: PatchBatch) -> np.ndarray: ...
     def runtime(self) -> Runtime: ...
     def weights(self) -> dict[str, np.ndarray]: ...
     def load_weights(self, weights: dict[str, np.ndarray], source: str) -> None: ...
@@ -42,7 +42,12 @@ class Engine(Protocol):
 
 
 def fit(
-    engine: Engine, config: Config, images: int, watch: Watch, start: Position, save: Callable[[Position], None]
+    engine: Engine,
+    config: Config,
+    images: int,
+    watch: CollapseMonitor,
+    start: Position,
+    save: Callable[[Position], None],
 ) -> Position:
     """Train on so many images from `start` until all is done, or until interrupted; return where it ended.
 
@@ -75,7 +80,7 @@ def fit(
         while not engine.any_worker(interrupted.is_set()) and (share := done()) < 1:
             epoch, in_epoch = divmod(step, epoch_steps)
             if in_epoch == 0 or step == start.step:
-                picks = epoch_picks(config, images, epoch)
+                picks = epoch_patches(config, images, epoch)
             batch = picks.take(slice(in_epoch * config.batch_size, (in_epoch + 1) * config.batch_size))
             rate = learning_rate(config, share) * watch.slower
             meter.add(engine.step(batch, rate))

@@ -7,7 +7,7 @@ from math import sqrt
 import numpy as np
 
 from ssim_ae.augmentation.numpy_cut import cut
-from ssim_ae.augmentation.patches import Picks
+from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
 from ssim_ae.network.architecture import Layer, check_weights, weight_shapes
@@ -47,7 +47,7 @@ class MindSporeEngine:
         device = mindspore.get_context("device_target")
         return f"{device} {self.precision}, MindSpore" + (f" x {self.workers}" if self.workers > 1 else "")
 
-    def step(self, picks: Picks, rate: float) -> float:
+    def step(self, picks: PatchBatch, rate: float) -> float:
         """Take one optimizer step on a batch; return its mean loss."""
         share = len(picks) // self.workers
         mine = picks.take(slice(self.rank * share, (self.rank + 1) * share))
@@ -57,7 +57,7 @@ class MindSporeEngine:
         numbers = (rate * root / correction, EPSILON * root, 1 - rate * self.config.decay)
         return float(self.update(patches, *(Tensor(number, mindspore.float32) for number in numbers)).asnumpy())
 
-    def held_out_loss(self, picks: Picks, batch: int = 32) -> float:
+    def held_out_loss(self, picks: PatchBatch, batch: int = 32) -> float:
         """Return the mean loss over patches of the held-out images, in the precision of training."""
         total = 0.0
         for start in range(0, len(picks), batch):
@@ -73,7 +73,7 @@ class MindSporeEngine:
         flags = mindspore.ops.AllReduce(mindspore.ops.ReduceOp.SUM)(Tensor([float(flag)], mindspore.float32))
         return bool(flags.asnumpy()[0])
 
-    def patches(self, picks: Picks) -> np.ndarray:
+    def patches(self, picks: PatchBatch) -> np.ndarray:
         """Return training patches, (B, C, S, S) float32, to look at."""
         return cut(self.stack, picks, self.config.crop_size)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 
-from ssim_ae.augmentation.patches import Picks, pieces_of
+from ssim_ae.augmentation.patches import PatchBatch, pieces_of
 from ssim_ae.augmentation.torch_corruption import corrupted
 from ssim_ae.augmentation.torch_cut import cut
 from ssim_ae.config import Config
@@ -51,7 +51,7 @@ class TorchEngine:
         precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
         return f"{self.device} {precision}" + (f" x {self.workers}" if self.workers > 1 else "")
 
-    def step(self, picks: Picks, rate: float) -> Tensor:
+    def step(self, picks: PatchBatch, rate: float) -> Tensor:
         """Take one optimizer step on a batch; return its mean loss, a scalar still on the device."""
         share = len(picks) // self.workers
         part = picks.take(slice(self.rank * share, (self.rank + 1) * share))
@@ -71,7 +71,7 @@ class TorchEngine:
         return loss
 
     @torch.no_grad()
-    def held_out_loss(self, picks: Picks, batch: int = 32) -> float:
+    def held_out_loss(self, picks: PatchBatch, batch: int = 32) -> float:
         """Return the mean loss over patches of the held-out images, in the precision of training."""
         total = 0.0
         for start in range(0, len(picks), batch):
@@ -87,7 +87,7 @@ class TorchEngine:
         distributed.all_reduce(flags, distributed.ReduceOp.MAX)
         return bool(flags)
 
-    def patches(self, picks: Picks) -> np.ndarray:
+    def patches(self, picks: PatchBatch) -> np.ndarray:
         """Return what the network is shown in training, (B, C, S, S) float32, to look at."""
         patches = cut(self.stack, picks, self.crop_size)
         return self._seen(self.stack, patches, picks).cpu().numpy()
@@ -135,7 +135,7 @@ class TorchEngine:
             for parameter in optimizer.param_groups[0]["params"]:
                 yield self.names[parameter], parameter, optimizer.state[parameter]
 
-    def _loss(self, network: nn.Module, stack: Tensor, picks: Picks) -> Tensor:
+    def _loss(self, network: nn.Module, stack: Tensor, picks: PatchBatch) -> Tensor:
         patches = cut(stack, picks, self.crop_size)
         reconstructions = network(self._seen(stack, patches, picks).to(self.dtype))
         loss: Tensor = self.criterion(reconstructions, patches)
@@ -143,7 +143,7 @@ class TorchEngine:
             loss = loss + SQUARED * functional.mse_loss(reconstructions.float(), patches)
         return loss
 
-    def _seen(self, stack: Tensor, patches: Tensor, picks: Picks) -> Tensor:
+    def _seen(self, stack: Tensor, patches: Tensor, picks: PatchBatch) -> Tensor:
         """Return what the network is shown of patches."""
         if picks.damage is None:
             return patches

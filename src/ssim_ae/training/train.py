@@ -12,13 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from ssim_ae.augmentation.orientation import lie_at_any_angle
-from ssim_ae.augmentation.patches import AS_THEY_LIE, epoch_picks
+from ssim_ae.augmentation.orientation import has_any_orientation
+from ssim_ae.augmentation.patches import AS_THEY_LIE, epoch_patches
 from ssim_ae.calibration.calibrate import calibrate, threshold_images
 from ssim_ae.config import EARLIER, Config
 from ssim_ae.console import note
 from ssim_ae.detector.detector import DETECTOR_NAME, Detector, detector_path
-from ssim_ae.detector.detector_file import DetectorFile, read_detector, table_of, versions, weights_in, write_detector
+from ssim_ae.detector.detector_file import (
+    DetectorFile,
+    layer_table,
+    read_detector,
+    versions,
+    weights_in,
+    write_detector,
+)
 from ssim_ae.errors import InputError
 from ssim_ae.images.colours import eight_bit, pixels
 from ssim_ae.images.files import write_png
@@ -26,7 +33,7 @@ from ssim_ae.images.folders import Dataset, content_hash, find_dataset, fingerpr
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.storage import alone_in, new_folder, remove_leftovers, write_whole
 from ssim_ae.training.checkpoints import Position, read_checkpoint, write_checkpoint
-from ssim_ae.training.collapse_monitor import Watch
+from ssim_ae.training.collapse_monitor import CollapseMonitor
 from ssim_ae.training.good_images import GoodImages, load_good_images
 from ssim_ae.training.history import draw_history, write_history
 from ssim_ae.training.loop import Engine, fit
@@ -71,7 +78,7 @@ def train(
     dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     good = load_good_images(dataset, config, skip_bad=skip_bad)
     config = _with_angle(config, good.stack)
-    engine = _engine(config)(config, table_of(config), good.stack, good.held_out_stack)
+    engine = _engine(config)(config, layer_table(config), good.stack, good.held_out_stack)
     try:
         return _run(engine, config, dataset, good, Path(runs), Path(resume) if resume is not None else None)
     finally:
@@ -102,7 +109,7 @@ def _with_angle(config: Config, images: np.ndarray) -> Config:
     """Find out how far to turn patches, where the config does not say."""
     if config.rotate_angle >= 0 or not (config.do_aug and config.p_rotate):
         return config
-    if not lie_at_any_angle(images):
+    if not has_any_orientation(images):
         return config.replace(rotate_angle=AS_THEY_LIE)
     note("good parts lie at any angle: it learns from them turned by any")
     return config.replace(rotate_angle=ANY_ANGLE)
@@ -137,7 +144,7 @@ def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, run
 
 def _fit(engine: Engine, config: Config, good: GoodImages, images: str, folder: Path, *, resume: bool) -> Position:
     """Train from the start, or the checkpoint in the folder, to the end; the engine then has the best weights."""
-    watch, position = Watch(engine, config, good.held_out_stack), Position()
+    watch, position = CollapseMonitor(engine, config, good.held_out_stack), Position()
     if resume and (checkpoint := read_checkpoint(folder, images, config)):
         engine.load_state(checkpoint[0], str(folder))
         watch.resume(*checkpoint)
@@ -189,7 +196,7 @@ def _prepare(folder: Path, engine: Engine, config: Config, images: int) -> None:
     remove_leftovers(folder)
     if not (folder / CONFIG_NAME).exists():
         write_whole(folder / CONFIG_NAME, config.to_yaml())
-    picks = epoch_picks(config, images, 0)
+    picks = epoch_patches(config, images, 0)
     write_png(folder / "patches.png", _sheet(engine.patches(picks.take(slice(0, SHEET)))))
     if config.aug_dir and not config.online_aug and config.do_aug:
         target = Path(config.aug_dir)

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-SPELLINGS = {"p_ratate": "p_rotate"}  # the reference's misspelt key, still accepted
+SPELLINGS = {"p_ratate": "p_rotate", "decay": "weight_decay"}  # keys of the reference, still accepted
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ssim_ae.augmentation.patches import PatchBatch, gain
+from ssim_ae.augmentation.patches import PatchBatch, illumination_gain
 
 
 def cut(stack: np.ndarray, picks: PatchBatch, crop_size: int) -> np.ndarray:
@@ -18,10 +18,14 @@ def cut(stack: np.ndarray, picks: PatchBatch, crop_size: int) -> np.ndarray:
             patches[number] = _turned(stack[image], affine[number], crop_size)
         else:
             patch = stack[image, :, y : y + crop_size, x : x + crop_size]
-            patches[number] = np.flip(patch, tuple(np.flatnonzero(picks.mirrored[number]) + 1))
+            patches[number] = np.flip(patch, tuple(np.flatnonzero(picks.flipped[number]) + 1))
     if stack.dtype == np.uint8:
         patches /= np.float32(255)
-    return patches if picks.light is None else np.clip(patches * gain(picks.light, crop_size), 0, 1)
+    return (
+        patches
+        if picks.illumination is None
+        else np.clip(patches * illumination_gain(picks.illumination, crop_size), 0, 1)
+    )
 
 
 def _turned(image: np.ndarray, affine: np.ndarray, crop_size: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ssim_ae.augmentation.patches import PatchBatch, gain
+from ssim_ae.augmentation.patches import PatchBatch, illumination_gain
 
 
 def cut(stack: Tensor, picks: PatchBatch, crop_size: int) -> Tensor:
@@ -19,8 +19,8 @@ def cut(stack: Tensor, picks: PatchBatch, crop_size: int) -> Tensor:
     patches = _copied(stack, picks, crop_size) if stack.device.type == "cpu" else _turned(stack, picks, crop_size)
     if stack.dtype == torch.uint8:
         patches.div_(255)
-    if picks.light is not None:
-        patches.mul_(_moved(gain(picks.light, crop_size), patches.device)).clamp_(0, 1)
+    if picks.illumination is not None:
+        patches.mul_(_moved(illumination_gain(picks.illumination, crop_size), patches.device)).clamp_(0, 1)
     return patches
 
 
@@ -31,7 +31,7 @@ def _copied(stack: Tensor, picks: PatchBatch, crop_size: int) -> Tensor:
     for number in np.flatnonzero(still).tolist():
         y, x = picks.corner[number]
         patch = stack[picks.image[number], :, y : y + crop_size, x : x + crop_size]
-        patches[number] = patch.flip((np.flatnonzero(picks.mirrored[number]) + 1).tolist())
+        patches[number] = patch.flip((np.flatnonzero(picks.flipped[number]) + 1).tolist())
     if not still.all():
         patches[torch.from_numpy(~still)] = _turned(*_windows(stack, picks.take(~still), crop_size), crop_size)
     return patches
@@ -45,7 +45,7 @@ def _windows(stack: Tensor, picks: PatchBatch, crop_size: int) -> tuple[Tensor, 
         stack[image, :, y : y + side, x : x + side]
         for image, (y, x) in zip(picks.image.tolist(), start.tolist(), strict=True)
     ]
-    return torch.stack(windows), PatchBatch(np.arange(len(picks)), picks.corner - start, picks.angle, picks.mirrored)
+    return torch.stack(windows), PatchBatch(np.arange(len(picks)), picks.corner - start, picks.angle, picks.flipped)
 
 
 def _turned(stack: Tensor, picks: PatchBatch, crop_size: int) -> Tensor:

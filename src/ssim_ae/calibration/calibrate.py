@@ -1,151 +1,151 @@
-"""Calibrate a detector: thresholds from good images it has not learned from, and what they promise."""
+"""Calibration: thresholds from good images that a detector was not trained on, and the false alarms to expect."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from ssim_ae.calibration.false_alarms import Promise
-from ssim_ae.calibration.thresholds import estimate, few_images_notes, promised
+from ssim_ae.calibration.thresholds import estimate, expected_rate, few_images_warnings, given_thresholds
 from ssim_ae.config import Config
 from ssim_ae.console import note, progress
 from ssim_ae.detector.detector import Detector
+from ssim_ae.detector.provenance import CrossValidation, RateEstimate, ThresholdOrigin
 from ssim_ae.errors import InputError
-from ssim_ae.maps.coarse_residuals import NormalStatistics, cross_fitted
-from ssim_ae.maps.residuals import Residuals, Thresholds, anomaly_map
+from ssim_ae.maps.normalization import NormalStatistics, cross_normalize
+from ssim_ae.maps.residuals import Residuals, Thresholds
+from ssim_ae.methods import method_of
+from ssim_ae.random_streams import Stream, random_stream
 
-FOLDS = 5
-MOST_LEARNED, MOST_PIXELS = 200, 2**24  # images that were learned from: more tell no more about how scores spread
-MOST_NAMED = 10  # files
-GIVEN = "given"  # the estimator, where there was none
-Image = TypeVar("Image")  # a path or a hash
+CROSS_VALIDATION_FOLDS = 5
+MAX_TRAINING_IMAGES = 200  # more images do not change the estimated spread of the scores
+MAX_TRAINING_PIXELS = 2**24  # px of their residual maps together: a bound on memory
+MAX_NAMED_IMAGES = 10
+Image = TypeVar("Image")
 
 
 class Calibration(NamedTuple):
-    """Thresholds, the residuals usual in good images where they are relative to them, and how both came about."""
+    """Thresholds, the normal statistics if the method normalizes residuals, and how both were estimated."""
 
     thresholds: Thresholds
-    usual: NormalStatistics | None
-    origin: dict[str, Any]
+    normal_statistics: NormalStatistics | None
+    origin: ThresholdOrigin
 
 
-def calibrate(detector: Detector, paths: Sequence[Path], config: Config, learned: Sequence[Path] = ()) -> Calibration:
-    """Estimate thresholds as `config` says from the good images at `paths`, without those that cannot be read.
+class _GoodImages(NamedTuple):
+    """Names and residual maps of good images."""
 
-    Of those that were `learned` from, `repair` takes what is usual too, and how scores spread. Where the config gives
-    both thresholds, and nothing else is to be found out, no image is looked at.
+    names: list[str]
+    residuals: list[Residuals]
+
+
+def calibrate(
+    detector: Detector, held_out: Sequence[Path], config: Config, training: Sequence[Path] = ()
+) -> Calibration:
+    """Estimate thresholds from held-out good images with the estimator of `config`; skip files that cannot be read.
+
+    Some methods use `training` images as well, for the normal statistics and for the spread of the scores. No image is
+    read if both thresholds are given and the method does not normalize residuals.
     """
-    given = Thresholds(config.ssim_threshold, config.l1_threshold)
-    if min(given) >= 0 and (config.method == "reference" or not paths):
-        return given_thresholds(given)
-    names, maps = _residuals(detector, paths)
-    known, usual = list[Residuals](), None
-    if config.method == "repair" and maps:
-        most = min(MOST_LEARNED, MOST_PIXELS // maps[0].ssim.size)
-        known_names, known = _residuals(detector, _evenly(learned, most))
-        names, usual, both = names + known_names, NormalStatistics.of(maps + known), cross_fitted(maps + known)
-        maps, known = both[: len(maps)], both[len(maps) :]
-    if min(given) >= 0:
-        return given_thresholds(given, usual)
-    thresholds = estimate(maps, config, known)
-    told = promised(len(maps), config, len(known))
-    origin = {
-        "estimator": config.threshold,
-        "false_alarm_rate": config.false_alarm_rate,
-        "percent": config.percent,
-        "k_sigma": config.k_sigma,
-        "min_area": config.min_area,
-        "given": given._asdict(),
-        "good_images": len(maps),
-        "learned_images": len(known) if told and config.threshold == "false_alarm_rate" else 0,
-        "promise": told._asdict() if told else None,
-        "false_alarms": false_alarms(maps, config, known),
-    }
-    for text in few_images_notes(maps, config, len(known)):
-        note(text)
-    if told:  # by other rules so many are defective that their names say nothing
-        _note_defective(names, maps + known, thresholds, config)
-    return Calibration(thresholds, usual, origin)
+    method, given = method_of(config), given_thresholds(config)
+    if given and not (method.normalizes_residuals and held_out):
+        return Calibration(given, None, ThresholdOrigin())
+    held = _measure(detector, held_out)
+    trained = _GoodImages([], [])
+    if method.calibrates_on_training_images and held.residuals:
+        trained = _measure(detector, _subsample(training, held.residuals[0].ssim.size))
+    statistics = None
+    if method.normalizes_residuals and held.residuals:
+        statistics = NormalStatistics.fit(held.residuals + trained.residuals)
+        held, trained = _cross_normalized(held, trained)
+    if given:
+        return Calibration(given, statistics, ThresholdOrigin())
+    thresholds = estimate(held.residuals, config, trained.residuals)
+    for warning in few_images_warnings(held.residuals, config, len(trained.residuals)):
+        note(warning)
+    origin = _origin(held, trained, config)
+    if origin.expected:  # other estimators reject so many images that their names mean nothing
+        _note_rejected(held, trained, thresholds, config)
+    return Calibration(thresholds, statistics, origin)
 
 
-def given_thresholds(thresholds: Thresholds, usual: NormalStatistics | None = None) -> Calibration:
-    """Return thresholds that somebody gave: they rest on no images, and promise nothing."""
-    origin = {
-        "estimator": GIVEN,
-        "given": thresholds._asdict(),
-        "good_images": 0,
-        "promise": None,
-        "false_alarms": None,
-    }
-    return Calibration(thresholds, usual, origin)
+def cross_validate(
+    held_out: Sequence[Residuals], config: Config, training: Sequence[Residuals] = ()
+) -> CrossValidation | None:
+    """Count the held-out images that are rejected by thresholds estimated without them; None for fewer than 2."""
+    if len(held_out) < 2:
+        return None
+    order = random_stream(config.seed, Stream.CROSS_VALIDATION).permutation(len(held_out))
+    rejected = 0
+    for fold in np.array_split(order, min(CROSS_VALIDATION_FOLDS, len(held_out))):
+        left_out = set(fold.tolist())
+        thresholds = estimate([held_out[i] for i in order if i not in left_out], config, training)
+        rejected += sum(_score(held_out[index], thresholds, config) > 1 for index in fold)
+    return CrossValidation(images=len(held_out), rejected=rejected)
 
 
-def _residuals(detector: Detector, paths: Sequence[Path]) -> tuple[list[str], list[Residuals]]:
-    """Return the names of the images that can be read, and their residuals."""
-    names, maps = list[str](), list[Residuals]()
+def threshold_images(held_out: Sequence[Image], training: Sequence[Image]) -> tuple[Sequence[Image], Sequence[Image]]:
+    """Return the images that set the thresholds, and the other training images.
+
+    They are the held-out images or, if there are none, the last fifth of the training images, as in the reference.
+    """
+    fifth = max(1, len(training) // 5)
+    return (held_out, training) if held_out else (training[-fifth:], training[:-fifth])
+
+
+def _measure(detector: Detector, paths: Sequence[Path]) -> _GoodImages:
+    """Return the residual maps of the images that can be read."""
+    good = _GoodImages([], [])
     with progress("estimating thresholds", len(paths)) as bar:
         for path, found in zip(paths, detector.residuals_all(paths), strict=True):
             bar.advance()
             if isinstance(found, InputError):
-                note(f"left out: {found}")
+                note(f"skipped: {found}")
             else:
-                names.append(path.name)
-                maps.append(found)
-    return names, maps
+                good.names.append(path.name)
+                good.residuals.append(found)
+    return good
 
 
-def _note_defective(names: Sequence[str], good: Sequence[Residuals], thresholds: Thresholds, config: Config) -> None:
-    """Name the good images that would be called defective, the farthest from good first: perhaps they are."""
-    scores = [_score(maps, thresholds, config) for maps in good]
-    defective = [name for score, name in sorted(zip(scores, names, strict=True), reverse=True) if score > 1]
-    if defective:
-        named = ", ".join(defective[:MOST_NAMED]) + (", ..." if len(defective) > MOST_NAMED else "")
-        note(f"{len(defective)} of {len(good)} good images would be called defective; are they good? {named}")
+def _subsample(paths: Sequence[Path], map_pixels: int) -> list[Path]:
+    """Return paths at equal intervals, as many as are of use and fit in memory."""
+    count = min(MAX_TRAINING_IMAGES, MAX_TRAINING_PIXELS // map_pixels, len(paths))
+    return [paths[index] for index in np.linspace(0, len(paths) - 1, count).astype(int)]
 
 
-def _score(maps: Residuals, thresholds: Thresholds, config: Config) -> float:
-    opened = anomaly_map(maps, thresholds, method=config.method, min_area=config.smallest_region)
-    return float(opened.max())
+def _cross_normalized(held: _GoodImages, trained: _GoodImages) -> tuple[_GoodImages, _GoodImages]:
+    """Normalize each image by the statistics of others."""
+    normalized = cross_normalize(held.residuals + trained.residuals)
+    count = len(held.residuals)
+    return held._replace(residuals=normalized[:count]), trained._replace(residuals=normalized[count:])
 
 
-def _evenly(paths: Sequence[Path], most: int) -> Sequence[Path]:
-    return [paths[index] for index in np.linspace(0, len(paths) - 1, min(most, len(paths))).astype(int)]
+def _origin(held: _GoodImages, trained: _GoodImages, config: Config) -> ThresholdOrigin:
+    expected = expected_rate(len(held.residuals), config, len(trained.residuals))
+    settings = ("false_alarm_rate", "percent", "k_sigma", "min_area", "ssim_threshold", "l1_threshold")
+    uses_training = expected is not None and config.threshold == "false_alarm_rate"
+    return ThresholdOrigin(
+        estimator=config.threshold,
+        settings={key: getattr(config, key) for key in settings},
+        held_out_images=len(held.residuals),
+        training_images=len(trained.residuals) if uses_training else 0,
+        expected=RateEstimate(**expected._asdict()) if expected else None,
+        cross_validation=cross_validate(held.residuals, config, trained.residuals),
+    )
 
 
-def in_words(origin: Mapping[str, Any]) -> str:
-    """Say what the limit rests on, of a calibration's `origin`."""
-    words = f"{origin['estimator']} on {origin['good_images']} good images"
-    if learned := origin.get("learned_images"):
-        words += f", and the spread of {learned} it learned from"
-    if told := origin.get("promise"):
-        rate, low, high = (100 * told[name] for name in Promise._fields)
-        words += f", promises {rate:.2g} % false alarms (90 % interval {low:.2g}-{high:.2g} %)"
-    if (alarms := origin["false_alarms"]) is not None:
-        words += f"; cross-validated, {100 * alarms:.1f} % of them are called defective"
-    return words
+def _note_rejected(held: _GoodImages, trained: _GoodImages, thresholds: Thresholds, config: Config) -> None:
+    """Name the good images that are rejected, in falling order of their scores: they may be defective."""
+    names, residuals = held.names + trained.names, held.residuals + trained.residuals
+    scores = [_score(maps, thresholds, config) for maps in residuals]
+    rejected = [name for score, name in sorted(zip(scores, names, strict=True), reverse=True) if score > 1]
+    if rejected:
+        named = ", ".join(rejected[:MAX_NAMED_IMAGES]) + (", ..." if len(rejected) > MAX_NAMED_IMAGES else "")
+        note(f"{len(rejected)} of {len(names)} good images are rejected; check that they have no defect: {named}")
 
 
-def false_alarms(maps: Sequence[Residuals], config: Config, learned: Sequence[Residuals] = ()) -> float | None:
-    """Return the share of good images called defective by thresholds estimated without them; None below 2 images."""
-    if len(maps) < 2:
-        return None
-    order = np.random.default_rng([config.seed, 5]).permutation(len(maps))
-    alarms = 0
-    for fold in np.array_split(order, min(FOLDS, len(maps))):
-        left_out = set(fold.tolist())
-        thresholds = estimate([maps[i] for i in order if i not in left_out], config, learned)
-        for index in fold:
-            alarms += _score(maps[index], thresholds, config) > 1
-    return alarms / len(maps)
-
-
-def threshold_images(held_out: Sequence[Image], trained: Sequence[Image]) -> tuple[Sequence[Image], Sequence[Image]]:
-    """Return the images that set thresholds, and those beside them that were learned from.
-
-    They are the held-out ones; without any the last fifth, as in the reference.
-    """
-    fifth = max(1, len(trained) // 5)
-    return (held_out, trained) if held_out else (trained[-fifth:], trained[:-fifth])
+def _score(residuals: Residuals, thresholds: Thresholds, config: Config) -> float:
+    anomaly = method_of(config).anomaly_map(residuals, thresholds, min_area=config.min_defect_area)
+    return float(anomaly.max())

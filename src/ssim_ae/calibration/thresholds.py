@@ -1,9 +1,11 @@
-"""Thresholds from good images alone.
+"""Estimators of thresholds, from good images alone.
 
-`percent` is the reference's: a percentile of each residual's pixels. The others look at the opened maps that verdicts
-come from: each residual by itself gets the threshold that the estimator gives it (L1 with `repair` four times that, so
-that it counts for a quarter), then both together one factor.
+`percent` is the reference's: a percentile of the pixels of each residual. The others use the anomaly maps: each
+residual by itself gets the threshold that the estimator returns, divided by the weight of the residual; then one common
+factor scales both.
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import inf, sqrt
@@ -13,31 +15,41 @@ import numpy as np
 from ssim_ae.calibration.false_alarms import Promise, limit, promise, promise_of_highest
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
-from ssim_ae.maps.residuals import Residuals, Thresholds, anomaly_map, level_of_area
+from ssim_ae.maps.area import level_of_area
+from ssim_ae.maps.residuals import Residuals, Thresholds
+from ssim_ae.methods import method_of
 
-FEW_WINDOWS, FEW_IMAGES = 10, 20  # fewer are worth a warning
-L1_WEIGHT = 0.25  # of the L1 residual beside SSIM's, with `repair`: a little more light is enough to raise it
-JUST_ABOVE = 1 + 1e-5  # the largest held-out score must not round to more than the limit
+FEW_IMAGES = 20  # with fewer held-out images a warning is printed
+FEW_WINDOWS = 10  # with fewer independent SSIM windows above a percentile a warning is printed
+WINDOW_AREA = 11**2  # px: neighbouring pixels share their SSIM window
+ROUNDING_MARGIN = 1 + 1e-5  # the maximum held-out score must not round to more than the threshold
 
 
-def estimate(held_out: Sequence[Residuals], config: Config, learned: Sequence[Residuals] = ()) -> Thresholds:
-    """Return the thresholds for `config.threshold`; a threshold >= 0 in the config overrides its estimate.
+def given_thresholds(config: Config) -> Thresholds | None:
+    """Return the thresholds that a configuration gives; None unless it gives both."""
+    if config.ssim_threshold is None or config.l1_threshold is None:
+        return None
+    return Thresholds(config.ssim_threshold, config.l1_threshold)
 
-    `learned`: of images that were learned from; `false_alarm_rate` looks at how their scores spread.
-    InputError without held-out images, unless both thresholds are given, and where all is background.
+
+def estimate(held_out: Sequence[Residuals], config: Config, training: Sequence[Residuals] = ()) -> Thresholds:
+    """Return the thresholds of the estimator `config.threshold`; a threshold in the configuration is kept.
+
+    `false_alarm_rate` uses the spread of the scores of `training` images as well. Raises InputError without held-out
+    images, unless both thresholds are given, and if every image is background.
     """
-    given = Thresholds(config.ssim_threshold, config.l1_threshold)
-    if min(given) >= 0:
+    if given := given_thresholds(config):
         return given
     if not held_out:
-        raise InputError("no good images to estimate thresholds from")
+        raise InputError("thresholds: no good images to estimate them from; give --ssim_threshold and --l1_threshold")
     if not any(maps.foreground.any() for maps in held_out):
         raise InputError(f"bg_mask {config.bg_mask}: every good image is all background; leave it empty")
     if config.threshold == "percent":
         estimated = percentiles(held_out, config.percent)
     else:
-        estimated = _balanced(held_out, config, learned, given)
-    return Thresholds(*(fixed if fixed >= 0 else found for fixed, found in zip(given, estimated, strict=True)))
+        estimated = _balanced(held_out, config, training)
+    ssim, l1 = config.ssim_threshold, config.l1_threshold
+    return Thresholds(estimated.ssim if ssim is None else ssim, estimated.l1 if l1 is None else l1)
 
 
 def percentiles(held_out: Sequence[Residuals], percent: float) -> Thresholds:
@@ -49,62 +61,64 @@ def percentiles(held_out: Sequence[Residuals], percent: float) -> Thresholds:
 
 
 def mean_and_deviations(scores: np.ndarray, k_sigma: float) -> float:
-    """Return the mean of (N,) scores + `k_sigma` deviations of one more score around a mean of few; N >= 2."""
+    """Return mean + `k_sigma` standard deviations of one more score, estimated from scores (N,), N >= 2."""
     return float(scores.mean() + k_sigma * scores.std(ddof=1) * sqrt(1 + 1 / len(scores)))
 
 
-def promised(images: int, config: Config, learned: int = 0) -> Promise | None:
-    """Return what an estimate from so many images promises of new good ones, if it promises anything."""
-    if not images or max(config.ssim_threshold, config.l1_threshold) >= 0:
+def expected_rate(held_out: int, config: Config, training: int = 0) -> Promise | None:
+    """Return the false-alarm rate to expect of an estimate from so many images; None if the estimator has none."""
+    if not held_out or config.ssim_threshold is not None or config.l1_threshold is not None:
         return None
-    if config.threshold == "max" or (config.threshold == "false_alarm_rate" and images == 1):
-        return promise_of_highest(images)
+    if config.threshold == "max" or (config.threshold == "false_alarm_rate" and held_out == 1):
+        return promise_of_highest(held_out)
     if config.threshold != "false_alarm_rate":
         return None
-    return promise(images, config.false_alarm_rate, learned=learned)
+    return promise(held_out, config.false_alarm_rate, learned=training)
 
 
-def few_images_notes(held_out: Sequence[Residuals], config: Config, learned: int = 0) -> Iterator[str]:
-    """Yield warnings where the held-out images are too few for what is asked of them."""
-    windows = sum(maps.ssim.size for maps in held_out) / 11**2  # neighbouring px share their SSIM window
+def few_images_warnings(held_out: Sequence[Residuals], config: Config, training: int = 0) -> Iterator[str]:
+    """Yield a warning for each respect in which the held-out images are few for the estimator."""
+    windows = sum(maps.ssim.size for maps in held_out) / WINDOW_AREA
     above = windows * (100 - config.percent) / 100
     if config.threshold == "percent" and above < FEW_WINDOWS:
         yield (
-            f"{len(held_out)} good images are few for the {config.percent:g}th percentile: "
-            f"it rests on about {above:.0f} independent windows; lower percent or hold out more"
+            f"thresholds: {len(held_out)} good images are few for the {config.percent:g}th percentile "
+            f"(about {above:.0f} independent windows above it); lower percent or hold out more images"
         )
     if len(held_out) < FEW_IMAGES:
-        told = promised(len(held_out), config, learned)
-        rates = f": up to {100 * told.high:.1f} % of new good images may be called defective" if told else ""
-        yield f"thresholds rest on {len(held_out)} good images{rates}; more good images make them surer"
+        expected = expected_rate(len(held_out), config, training)
+        rates = f"; up to {100 * expected.high:.1f} % of new good images may be rejected" if expected else ""
+        yield f"thresholds: estimated from only {len(held_out)} good images{rates}; add good images"
 
 
-def _balanced(
-    held_out: Sequence[Residuals], config: Config, learned: Sequence[Residuals], given: Thresholds
-) -> Thresholds:
-    """Estimate both; one that is given takes its residual out of the search for the other."""
-    ssim = _limit(held_out, Thresholds(1, inf), config, learned) if given.ssim < 0 else inf
-    l1 = _limit(held_out, Thresholds(inf, 1), config, learned) if given.l1 < 0 else inf
-    if config.method == "repair":
-        l1 /= L1_WEIGHT
-    together = _limit(held_out, Thresholds(ssim, l1), config, learned)
-    return Thresholds(ssim * together, l1 * together)
+def _balanced(held_out: Sequence[Residuals], config: Config, training: Sequence[Residuals]) -> Thresholds:
+    """Estimate both thresholds; a residual whose threshold is given is left out of the estimate of the other."""
+    ssim = (
+        _estimated_threshold(held_out, Thresholds(1, inf), config, training) if config.ssim_threshold is None else inf
+    )
+    l1 = _estimated_threshold(held_out, Thresholds(inf, 1), config, training) if config.l1_threshold is None else inf
+    l1 /= method_of(config).l1_weight
+    factor = _estimated_threshold(held_out, Thresholds(ssim, l1), config, training)
+    return Thresholds(ssim * factor, l1 * factor)
 
 
-def _limit(
-    held_out: Sequence[Residuals], thresholds: Thresholds, config: Config, learned: Sequence[Residuals]
+def _estimated_threshold(
+    held_out: Sequence[Residuals], thresholds: Thresholds, config: Config, training: Sequence[Residuals]
 ) -> float:
-    """Return the value of the anomaly maps under `thresholds` that the estimator makes the limit."""
-    maps = [anomaly_map(maps, thresholds, method=config.method) for maps in held_out]
+    """Return the estimator's threshold of the anomaly maps under preliminary `thresholds` of the residuals."""
+    method = method_of(config)
+    maps = [method.anomaly_map(residuals, thresholds) for residuals in held_out]
     if config.threshold == "max_area":  # the paper's rule (Bergmann et al. 2018, section 4.2)
-        return max(float(level_of_area(opened, config.min_area)) for opened in maps) * JUST_ABOVE
-    scores = np.array([opened.max() for opened in maps], np.float64)
+        return max(float(level_of_area(anomaly, config.min_area)) for anomaly in maps) * ROUNDING_MARGIN
+    scores = _scores(maps)
     if config.threshold == "max" or len(scores) == 1:
-        return float(scores.max()) * JUST_ABOVE
+        return float(scores.max()) * ROUNDING_MARGIN
     if config.threshold == "k_sigma":
         return mean_and_deviations(scores, config.k_sigma)
-    learned_scores = np.array(
-        [anomaly_map(maps, thresholds, method=config.method).max() for maps in learned], np.float64
-    )
-    by_factors = config.method == "repair"  # for its residuals are multiples of what is usual
-    return limit(scores, config.false_alarm_rate, learned=learned_scores, by_factors=by_factors) * JUST_ABOVE
+    training_scores = _scores([method.anomaly_map(residuals, thresholds) for residuals in training])
+    by_factors = method.score_distribution == "frechet"
+    return limit(scores, config.false_alarm_rate, learned=training_scores, by_factors=by_factors) * ROUNDING_MARGIN
+
+
+def _scores(maps: Sequence[np.ndarray]) -> np.ndarray:
+    return np.array([anomaly.max() for anomaly in maps], np.float64)

@@ -22,14 +22,15 @@ def arguments(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; return the exit status."""
+    from ssim_ae.calibration.thresholds import given_thresholds
     from ssim_ae.config import Config
     from ssim_ae.locations import local, local_config, written
     from ssim_ae.model_zoo.import_checkpoint import import_reference
 
-    config = local_config(Config.read(options.config_path, keys_given(options)))
+    config = local_config(Config.read(options.config_path, {"method": "reference", **keys_given(options)}))
     with written(options.output) as output:
         target = import_reference(Path(local(options.checkpoint)), config, output)
-        if min(config.ssim_threshold, config.l1_threshold) < 0:
+        if given_thresholds(config) is None:
             print_thresholds(target)
         else:
             print(f"detector: {target}")

@@ -14,15 +14,18 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, and whose options may be spelt with - or _."""
 
     def add_config_keys(self, keys: Iterable[str] | None = None) -> None:
-        """Add the config's keys as options: all of them, or some."""
-        from ssim_ae.config import Config, sections
+        """Add settings as options: all of them, or some. The help shows the defaults of every method."""
+        from ssim_ae.config.config import Config, default_of, description, sections
+        from ssim_ae.config.yaml_files import to_edge
+        from ssim_ae.methods import DEFAULT_METHOD
 
         wanted = set(Config.model_fields if keys is None else keys)
         for title, fields in sections():
             group = self.add_argument_group(title)
-            for key, field in fields:
+            for key, _ in fields:
                 if key in wanted:
-                    text = f"{field.description} ({field.get_default(call_default_factory=True)})".replace("%", "%%")
+                    default = to_edge(key, default_of(key, DEFAULT_METHOD))
+                    text = f"{description(key, DEFAULT_METHOD)} [{default}]".replace("%", "%%")
                     group.add_argument(f"--{key}", dest=f"config.{key}", metavar="", help=text)
 
     def add_runtime(self) -> None:

@@ -13,16 +13,15 @@ if TYPE_CHECKING:
 
 
 def report_into(folder: Path, path: Path, detector: Detector, dataset: Dataset, config: Config) -> Evaluation:
-    """Write the page of the detector at `path` into `folder`, under the thresholds that the config gives; print it."""
-    from ssim_ae.calibration.calibrate import given_thresholds
+    """Write and print the report of the detector at `path`, at the thresholds that the configuration gives, if any."""
+    from ssim_ae.detector.provenance import ThresholdOrigin
     from ssim_ae.report.report import report
 
     given = {"ssim": config.ssim_threshold, "l1": config.l1_threshold}
-    thresholds = detector.thresholds._replace(**{name: value for name, value in given.items() if value >= 0})
+    thresholds = detector.thresholds._replace(**{name: value for name, value in given.items() if value is not None})
     if thresholds != detector.thresholds:
-        origin = given_thresholds(thresholds).origin
         detector.thresholds = thresholds
-        detector.provenance = {**detector.provenance, "thresholds": origin}
+        detector.provenance = detector.provenance.model_copy(update={"thresholds": ThresholdOrigin()})
     evaluation = report(path, detector, dataset, folder)
     print_evaluation(evaluation, dataset, folder, image_level=config.image_level)
     return evaluation
@@ -43,12 +42,9 @@ def print_evaluation(evaluation: Evaluation, dataset: Dataset, folder: Path, *, 
 
 
 def print_thresholds(path: Path) -> None:
-    """Say what the limit of a detector file is, and what it rests on."""
-    from ssim_ae.calibration.calibrate import GIVEN, in_words
+    """Print the thresholds of a detector file, and the false alarms to expect."""
     from ssim_ae.detector.detector_file import read_detector
 
     file = read_detector(path)
-    origin = file.provenance["thresholds"]
-    print(f"thresholds: ssim {file.thresholds.ssim:.4g}, l1 {file.thresholds.l1:.4g}", end="")
-    print(f" ({GIVEN if origin['estimator'] == GIVEN else in_words(origin)})")
+    print(f"thresholds: ssim {file.thresholds.ssim:.4g}, l1 {file.thresholds.l1:.4g}. {file.provenance.thresholds}")
     print(f"detector: {path}")

@@ -17,7 +17,7 @@ def arguments(parser: Parser) -> None:
     parser.add_argument(
         "--config_path",
         metavar="YAML",
-        help="settings; those on the command line come on top (without one the method is repair)",
+        help="YAML file with settings; options on the command line override it",
     )
     parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where the run's folder is made (runs)")
     parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run")
@@ -37,15 +37,13 @@ def run(options: argparse.Namespace) -> int:
         given["dataset_path"] = options.folder
     if options.resume and (given or options.config_path):
         raise InputError("--resume goes on under the run's own config: no other settings can be given")
-    if not options.config_path:
-        given.setdefault("method", "reference" if given.get("engine") == "mindspore" else "repair")
     config = Config.read(options.config_path, given)
     results = config.train_url or options.runs
     if options.resume:
         trained = train(config, resume=local(options.resume), skip_bad=options.skip_bad)
     else:
         trained = train(local_config(config), runs=results_folder(results), skip_bad=options.skip_bad)
-    if not trained.writes:
+    if not trained.is_main:
         return 0
     if trained.finished and trained.config.run_eval:
         detector = Detector.load(trained.detector_path, device_target=trained.config.device_target)

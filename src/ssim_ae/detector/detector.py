@@ -1,4 +1,4 @@
-"""The detector: any image in; score, verdict, mask and heatmap out."""
+"""The detector: an image in; score, verdict, mask and heatmap out."""
 
 from __future__ import annotations
 
@@ -6,51 +6,55 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from math import ceil
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 
 from ssim_ae.config import Config
 from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detector
 from ssim_ae.detector.inspection import Inspection
+from ssim_ae.detector.provenance import Provenance
 from ssim_ae.errors import InputError
 from ssim_ae.images.colours import gray
 from ssim_ae.images.files import read
 from ssim_ae.images.view import View
 from ssim_ae.machine import cores, in_parallel, one_blas_thread
-from ssim_ae.maps.coarse_residuals import NormalStatistics, coarse_residuals, relative
-from ssim_ae.maps.residuals import Residuals, Thresholds, anomaly_map, residuals
+from ssim_ae.maps.normalization import NormalStatistics, normalize
+from ssim_ae.maps.residuals import Residuals, Thresholds
 from ssim_ae.maps.tiles import cut_tiles, stitch_tiles
+from ssim_ae.methods import method_of
 from ssim_ae.runtimes import Runtime
 from ssim_ae.runtimes.choose import open_model, open_runtime
 
-LARGEST_VALUE = 1e6  # of a reconstruction, which should be in [0, 1]: no residual of it overflows
-TILE_BATCH = 8  # tiles reconstructed at once: more are hardly faster
+MAX_RECONSTRUCTION = 1e6  # a reconstruction should be in [0, 1]; up to this value no residual overflows
+TILE_BATCH = 8  # tiles reconstructed at once; larger batches are hardly faster
 DETECTOR_NAME = "detector.safetensors"  # in the folder of a run
 Image = np.ndarray | str | os.PathLike[str]
+Source = TypeVar("Source", bound=Image)
 Result = TypeVar("Result")
 
 
 class Detector:
-    """Inspects images with a network, its config and its thresholds."""
+    """Inspects images with a network, its settings and its thresholds."""
 
     def __init__(
         self,
         config: Config,
         thresholds: Thresholds,
         runtime: Runtime,
-        provenance: dict[str, Any] | None = None,
+        provenance: Provenance | None = None,
         *,
-        usual: NormalStatistics | None = None,
+        normal_statistics: NormalStatistics | None = None,
         threads: int | None = None,
     ) -> None:
         self.config = config
+        self.method = method_of(config)
         self.thresholds = thresholds
         self.runtime = runtime
-        self.provenance = provenance or {}
+        self.provenance = provenance or Provenance()
         self.threads = threads or cores()
         self.view = View.of(config)
-        self.divisors = usual.divisors(self.view.size) if usual else None
+        self.residual_scale = normal_statistics.scale(self.view.size) if normal_statistics else None
 
     @classmethod
     def load(
@@ -61,25 +65,26 @@ class Detector:
         device_target: str = "auto",
         threads: int | None = None,
     ) -> Self:
-        """Open a detector file, trained or exported, or the one in a run's folder. InputError if it is none.
+        """Open a detector file, trained or exported, or the one in a run's folder.
 
-        `runtime`: onnxruntime, openvino or torch; auto is the fastest there is. `threads`: at most; None: one a core.
+        `runtime` is onnxruntime, openvino, torch, mindspore or auto (the fastest); `threads` the maximum (None: one per
+        core). Raises InputError, one line, if the file is no detector or cannot be run.
         """
         file = read_detector(detector_path(Path(path)))
-        return cls.of(file, runtime=runtime, device_target=device_target, threads=threads)
+        return cls.from_file(file, runtime=runtime, device_target=device_target, threads=threads)
 
     @classmethod
-    def of(
+    def from_file(
         cls, file: DetectorFile, *, runtime: str = "auto", device_target: str = "auto", threads: int | None = None
     ) -> Self:
-        """Make a detector of a file that has been read."""
+        """Make a detector of the content of a detector file."""
         if threads is not None and threads < 1:
             raise InputError(f"threads: should be at least 1, not {threads}")
         if file.model:
             opened = open_model(
                 file.model,
                 layer_table(file.config),
-                file.config.patch,
+                file.config.input_shape,
                 name=runtime,
                 device_target=device_target,
                 threads=threads,
@@ -93,111 +98,119 @@ class Detector:
                 device_target=device_target,
                 threads=threads,
             )
-        return cls(file.config, file.thresholds, opened, file.provenance, usual=file.usual, threads=threads)
+        return cls(
+            file.config,
+            file.thresholds,
+            opened,
+            file.provenance,
+            normal_statistics=file.normal_statistics,
+            threads=threads,
+        )
 
     def inspect(self, image: Image) -> Inspection:
-        """Inspect a file, or an array (H, W, C) uint8 with C = 1 or 3 in RGB order, or (H, W) gray."""
-        return _or_raise(self._each([image], self._judged)[0])
+        """Inspect an image: a file, or an array (H, W, C) uint8 with C = 1 or 3 in RGB order, or (H, W) gray."""
+        return _or_raise(self._process_group([image], lambda _, view: self._inspection(view))[0])
 
     def residuals(self, image: Image) -> Residuals:
-        """Return the residual maps of an image: what thresholds are estimated from."""
-        return _or_raise(self._each([image], self._compared)[0])
+        """Return the residual maps of an image, from which thresholds are estimated."""
+        return _or_raise(self._process_group([image], lambda _, view: self._residuals(view))[0])
 
     def inspect_all(self, paths: Sequence[Path]) -> Iterator[Inspection | InputError]:
-        """Inspect files in their order, several at once; one that cannot be read gives its error instead."""
-        return self.map_inspections(paths, lambda _path, inspection: inspection)
+        """Inspect files in their order, several at once; yield the error of a file that cannot be read."""
+        return self._process_all(paths, lambda _, view: self._inspection(view))
 
     def map_inspections(
-        self, paths: Sequence[Path], finish: Callable[[Path, Inspection], Result]
+        self, paths: Sequence[Path], function: Callable[[Path, Inspection], Result]
     ) -> Iterator[Result | InputError]:
-        """Inspect files as `inspect_all` does; yield what `finish` makes of each, it too working on several at once."""
-        return self._all(paths, lambda path, seen: finish(path, self._judged(path, seen)))
+        """Yield `function(path, inspection)` for each file as `inspect_all` does, several at once."""
+        return self._process_all(paths, lambda path, view: function(path, self._inspection(view)))
 
     def residuals_all(self, paths: Sequence[Path]) -> Iterator[Residuals | InputError]:
-        """Yield the residual maps of files in their order, or the error of one that cannot be read."""
-        return self._all(paths, self._compared)
+        """Yield the residual maps of files in their order, or the error of a file that cannot be read."""
+        return self._process_all(paths, lambda _, view: self._residuals(view))
 
-    def reconstruct(self, part: np.ndarray) -> np.ndarray:
-        """(C, S, S) float32 in [0, 1] -> its reconstruction, averaged where tiles overlap."""
-        return self._reconstructed([part])[0]
+    def reconstruct(self, view: np.ndarray) -> np.ndarray:
+        """Return the reconstruction of a view (C, S, S) float32 in [0, 1], averaged where tiles overlap."""
+        return self._reconstruct([view])[0]
 
-    def _all(self, paths: Sequence[Path], finish: Callable[[Path, _Seen], Result]) -> Iterator[Result | InputError]:
-        """Groups of images whose tiles fill a batch; as many groups at once as there are cores, a thread each."""
+    def _process_all(
+        self, paths: Sequence[Path], function: Callable[[Path, _Reconstructed], Result]
+    ) -> Iterator[Result | InputError]:
+        """Process groups of images whose tiles fill a batch, one group per core at once."""
         if len(paths) == 1:
-            yield from self._each(paths, finish)
+            yield from self._process_group(paths, function)
             return
         size = max(1, min(TILE_BATCH // self.config.tiles, ceil(len(paths) / self.threads)))
         groups = [paths[start : start + size] for start in range(0, len(paths), size)]
         with self.runtime.workers() as begin:
             for results in in_parallel(
-                lambda group: self._each(group, finish), groups, begin=begin, workers=self.threads
+                lambda group: self._process_group(group, function), groups, begin=begin, workers=self.threads
             ):
                 yield from results
 
-    def _each(self, images: Sequence[Any], finish: Callable[[Any, _Seen], Result]) -> list[Result | InputError]:
-        """Look at all images, reconstruct them together, and finish one after the other."""
+    def _process_group(
+        self, images: Sequence[Source], function: Callable[[Source, _Reconstructed], Result]
+    ) -> list[Result | InputError]:
+        """Read all images, reconstruct them together, then apply `function` to each."""
+        results: dict[int, Result | InputError] = {}
+        pixels: dict[int, np.ndarray] = {}
         with one_blas_thread():
-            read_or_not = [self._pixels_or_error(image) for image in images]
-            arrays = [array for array in read_or_not if not isinstance(array, InputError)]
-            parts = [self.view.centre(array) for array in arrays]
-            seen = map(_Seen, arrays, parts, self._reconstructed(parts))
-            return [
-                array if isinstance(array, InputError) else finish(image, next(seen))
-                for image, array in zip(images, read_or_not, strict=True)
-            ]
+            for index, image in enumerate(images):
+                try:
+                    pixels[index] = self._read(image)
+                except InputError as error:
+                    results[index] = error
+            views = [self.view.centre(array) for array in pixels.values()]
+            for index, view, reconstruction in zip(pixels, views, self._reconstruct(views), strict=True):
+                results[index] = function(images[index], _Reconstructed(pixels[index], view, reconstruction))
+        return [results[index] for index in range(len(images))]
 
-    def _reconstructed(self, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
-        if not parts:
+    def _reconstruct(self, views: Sequence[np.ndarray]) -> list[np.ndarray]:
+        if not views:
             return []
         tile_size, stride = self.config.tile_size, self.config.stride
-        tiles = np.concatenate([cut_tiles(part, tile_size, stride) for part in parts])
+        tiles = np.concatenate([cut_tiles(view, tile_size, stride) for view in views])
         batches = [tiles[start : start + TILE_BATCH] for start in range(0, len(tiles), TILE_BATCH)]
         reconstructions = np.concatenate([self.runtime.reconstruct(batch) for batch in batches])
-        if not np.abs(reconstructions).max() <= LARGEST_VALUE:  # nor where it is no number
-            raise InputError("the network's reconstruction is no picture: this detector cannot be used")
-        return [stitch_tiles(own, self.view.size, stride) for own in np.split(reconstructions, len(parts))]
+        if not np.abs(reconstructions).max() <= MAX_RECONSTRUCTION:  # true for NaN, too
+            raise InputError("detector: the reconstruction is not finite or out of range; train the detector again")
+        return [stitch_tiles(own, self.view.size, stride) for own in np.split(reconstructions, len(views))]
 
-    def _judged(self, _image: Image, seen: _Seen) -> Inspection:
-        maps = self._compared(_image, seen)
-        if self.divisors is not None:
-            maps = relative(maps, self.divisors)
-        min_area = self.config.smallest_region
-        anomaly = anomaly_map(maps, self.thresholds, method=self.config.method, min_area=min_area)
-        return Inspection(seen.pixels, anomaly, seen.reconstruction, self.view, min_area)
+    def _residuals(self, image: _Reconstructed) -> Residuals:
+        return self.method.residuals(image.view, image.reconstruction, self.config.bg_mask)
 
-    def _compared(self, _image: Image, seen: _Seen) -> Residuals:
-        compare = coarse_residuals if self.config.method == "repair" else residuals
-        return compare(seen.part, seen.reconstruction, self.config.bg_mask)
+    def _inspection(self, image: _Reconstructed) -> Inspection:
+        residuals = self._residuals(image)
+        if self.residual_scale is not None:
+            residuals = normalize(residuals, self.residual_scale)
+        min_area = self.config.min_defect_area
+        anomaly = self.method.anomaly_map(residuals, self.thresholds, min_area=min_area)
+        return Inspection(image.pixels, anomaly, image.reconstruction, self.view, min_area)
 
-    def _pixels_or_error(self, image: Image) -> np.ndarray | InputError:
-        try:
-            return self._pixels(image)
-        except InputError as error:
-            return error
-
-    def _pixels(self, image: Image) -> np.ndarray:
+    def _read(self, image: Image) -> np.ndarray:
+        """Return the pixels (H, W, C) of an image, with the channels that the network takes."""
         if not isinstance(image, np.ndarray):
             return read(Path(image), grayscale=self.config.grayscale)
         array = image[:, :, None] if image.ndim == 2 else image
         if array.ndim != 3 or array.shape[2] not in (1, 3) or array.dtype not in (np.uint8, np.uint16):
             raise InputError(
-                f"an image should be (H, W), (H, W, 1) or (H, W, 3) of uint8, not {image.shape} of {image.dtype}"
+                f"image: should be (H, W), (H, W, 1) or (H, W, 3) of uint8, not {image.shape} of {image.dtype}"
             )
         if self.config.grayscale and array.shape[2] == 3:
             return gray(array)
         return np.repeat(array, 3, axis=2) if not self.config.grayscale and array.shape[2] == 1 else array
 
 
-class _Seen(NamedTuple):
-    """An image (H, W, C), the part of it that is inspected and its reconstruction, both (C, S, S) float32 in [0, 1]."""
+class _Reconstructed(NamedTuple):
+    """The pixels of an image (H, W, C), its view and the reconstruction, both (C, S, S) float32 in [0, 1]."""
 
     pixels: np.ndarray
-    part: np.ndarray
+    view: np.ndarray
     reconstruction: np.ndarray
 
 
 def detector_path(path: Path) -> Path:
-    """Return the detector file that a path means: the file itself, or the one in a run's folder."""
+    """Return the detector file that a path names: the file itself, or the one in a run's folder."""
     return path / DETECTOR_NAME if path.is_dir() else path
 
 

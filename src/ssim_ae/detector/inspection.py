@@ -1,4 +1,4 @@
-"""What was found in an image."""
+"""The result of inspecting one image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ssim_ae.maps.regions import label, without_small_regions
 
 
 class Defect(NamedTuple):
-    """The box around a defective region, in px of the image, and the highest value of the anomaly map there."""
+    """The box around a defective region, in pixels of the image, and the maximum of the anomaly map in it."""
 
     x: int
     y: int
@@ -26,10 +26,11 @@ class Defect(NamedTuple):
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found in one image of H x W px, of which S x S px were inspected.
+    """The result of inspecting an image of H x W px, with a view of S x S px.
 
-    `pixels` is the image (H, W, C) uint8 or uint16, `anomaly` the anomaly map, (S, S) float32 with limit 1, and
-    `planes` what the network made of it, (C, S, S) float32. Regions below `min_area` px are no defects.
+    `pixels` is the image (H, W, C) uint8 or uint16, `anomaly` the anomaly map of the view (S, S) float32 with the
+    threshold 1, and `planes` the reconstruction (C, S, S) float32. Regions of fewer than `min_area` px of the view are
+    no defects.
     """
 
     pixels: np.ndarray
@@ -40,70 +41,70 @@ class Inspection:
 
     @property
     def score(self) -> float:
-        """The highest value of the anomaly map: above 1 the image is defective."""
+        """The maximum of the anomaly map; above 1 the image is defective."""
         return float(self.anomaly.max())
 
     @property
     def verdict(self) -> Literal["ok", "nok"]:
-        """nok for a defective image."""
+        """The verdict: nok for a defective image."""
         return "nok" if self.score > 1 else "ok"
 
     @property
     def image(self) -> np.ndarray:
-        """(H, W, 3) uint8."""
+        """The image, (H, W, 3) uint8."""
         return eight_bit(self.pixels, self.view.bit_depth)
 
     @property
     def inspected(self) -> np.ndarray:
-        """(S, S, 3) uint8: the part of the image that was inspected, resized."""
+        """The view: the inspected part of the image, resized, (S, S, 3) uint8."""
         return eight_bit(pixels(self.view.centre(self.pixels)))
 
     @property
     def reconstruction(self) -> np.ndarray:
-        """(S, S, 3) uint8: what the network made of it."""
+        """The reconstruction of the view, (S, S, 3) uint8."""
         return eight_bit(pixels(np.clip(self.planes, 0, 1)))
 
     @cached_property
     def anomaly_map(self) -> np.ndarray:
-        """(H, W) float32, the limit is 1."""
+        """The anomaly map at the size of the image, (H, W) float32; the threshold is 1."""
         return self.view.back(self.anomaly, *self.pixels.shape[:2])
 
     @property
     def mask(self) -> np.ndarray:
-        """(H, W) bool, True where the image is defective."""
+        """The defective pixels of the image, (H, W) bool."""
         return self.anomaly_map > 1
 
     @property
     def levels(self) -> np.ndarray:
-        """(S, S) uint8: how many of `LIMITS` the anomaly map exceeds, to judge the image anew at any of them."""
+        """The number of `LIMITS` that each pixel of the view exceeds, (S, S) uint8, for masks at other thresholds."""
         return levels(self.anomaly, self.min_area)
 
-    def above(self, limit: float) -> np.ndarray:
-        """(S, S) bool: what would be defective if the limit were not 1."""
-        return without_small_regions(self.anomaly > np.float32(limit), self.min_area)
+    def above(self, threshold: float) -> np.ndarray:
+        """Return the defective pixels of the view at another threshold, (S, S) bool."""
+        return without_small_regions(self.anomaly > np.float32(threshold), self.min_area)
 
-    def defects(self, limit: float = 1.0) -> list[Defect]:
-        """Return the connected defective regions, the worst first."""
-        labels, count = label(self.above(limit))
+    def defects(self, threshold: float = 1.0) -> list[Defect]:
+        """Return the connected defective regions, in falling order of their scores."""
+        labels, count = label(self.above(threshold))
         rows, columns = np.nonzero(labels)
-        owner = labels[rows, columns] - 1
-        low, high = np.full((2, count), self.view.size), np.full((2, count), -1)
+        region = labels[rows, columns] - 1
+        first, last = np.full((2, count), self.view.size), np.full((2, count), -1)
         scores = np.zeros(count, np.float32)
         for axis, positions in enumerate((rows, columns)):
-            np.minimum.at(low[axis], owner, positions)
-            np.maximum.at(high[axis], owner, positions)
-        np.maximum.at(scores, owner, self.anomaly[rows, columns])
+            np.minimum.at(first[axis], region, positions)
+            np.maximum.at(last[axis], region, positions)
+        np.maximum.at(scores, region, self.anomaly[rows, columns])
         height, width = self.pixels.shape[:2]
-        boxes = [self.view.box(low[0][i], high[0][i], low[1][i], high[1][i], height, width) for i in range(count)]
+        boxes = [self.view.box(first[0][i], last[0][i], first[1][i], last[1][i], height, width) for i in range(count)]
         found = [Defect(*box, float(score)) for box, score in zip(boxes, scores, strict=True)]
         return sorted(found, key=lambda defect: -defect.score)
 
     @property
     def defect_share(self) -> float:
-        """The share of the image's H x W pixels that is defective."""
+        """The share of the H x W pixels of the image that is defective."""
         return self.view.share(self.anomaly > 1, *self.pixels.shape[:2])
 
     @property
     def heatmap(self) -> np.ndarray:
-        """(H, W, 3) uint8: the anomaly map in colours over the image."""
+        """The anomaly map in colors over the image, (H, W, 3) uint8."""
         return heatmap(self.image, self.anomaly_map)

@@ -1,4 +1,4 @@
-"""Inspect many images: a line each, a table of all, overlays to look at."""
+"""Inspection of many images: one row per image, as a line, CSV or JSON, and overlays."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ssim_ae.images.colours import outlined
 from ssim_ae.images.files import write_png
 from ssim_ae.storage import whole_file
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what begins one
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes such a cell for a formula
 
 
 class Prediction(NamedTuple):
-    """What was found in one file. `defect_share` is the share of its pixels that are defective."""
+    """The result for one file. `defect_share` is the share of its pixels that is defective."""
 
     path: str
     verdict: str  # ok, nok or error
@@ -36,55 +36,55 @@ class Prediction(NamedTuple):
 
 
 def predict(detector: Detector, paths: Sequence[Path], overlays: Path | None = None) -> Iterator[Prediction]:
-    """Inspect the files, one prediction each, in order; with `overlays` write a PNG each into that folder."""
+    """Inspect files; yield their predictions in order. Write an overlay for each into the folder `overlays`, if any."""
     if overlays:
         overlays.mkdir(parents=True, exist_ok=True)
     names = dict(zip(paths, _distinct_names(paths), strict=True)) if overlays else {}
 
-    def finish(path: Path, inspection: Inspection) -> Prediction:
+    def prediction(path: Path, inspection: Inspection) -> Prediction:
         if overlays:
             write_png(overlays / f"{names[path]}_overlay.png", outlined(inspection.heatmap, inspection.mask))
         return Prediction(str(path), inspection.verdict, inspection.score, inspection.defect_share)
 
-    for path, result in zip(paths, detector.map_inspections(paths, finish), strict=True):
+    for path, result in zip(paths, detector.map_inspections(paths, prediction), strict=True):
         yield Prediction(str(path), "error", error=str(result)) if isinstance(result, InputError) else result
 
 
 @contextmanager
 def csv_table(path: Path) -> Iterator[Callable[[Prediction], None]]:
-    """Give what writes a line an image, below a header. The table stands at `path` once it is whole."""
+    """Give a function that writes one row per prediction; the file appears at `path` when it is complete."""
     with whole_file(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Prediction._fields)
 
-        def record(prediction: Prediction) -> None:
+        def write(prediction: Prediction) -> None:
             writer.writerow([safe_cell(cell) for cell in prediction])
 
-        yield record
+        yield write
 
 
 @contextmanager
 def json_list(path: Path) -> Iterator[Callable[[Prediction], None]]:
-    """Give what writes an object an image, a line each. The list stands at `path` once it is whole."""
+    """Give a function that writes one object per prediction; the file appears at `path` when it is complete."""
     with whole_file(path) as file:
-        before = "[\n"
+        separator = "[\n"
 
-        def record(prediction: Prediction) -> None:
-            nonlocal before
-            file.write(before + json.dumps(prediction._asdict()))
-            before = ",\n"
+        def write(prediction: Prediction) -> None:
+            nonlocal separator
+            file.write(separator + json.dumps(prediction._asdict()))
+            separator = ",\n"
 
-        yield record
-        file.write("[]\n" if before == "[\n" else "\n]\n")
+        yield write
+        file.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
 def safe_cell(cell: object) -> object:
-    """Return a cell of a table that no spreadsheet takes for a formula (OWASP, CSV injection)."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+    """Return a table cell that no spreadsheet takes for a formula (OWASP, CSV injection)."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
 
 
 def _distinct_names(paths: Sequence[Path]) -> list[str]:
-    """The stem where it is the only one so far, else with the parents' names before it."""
+    """Return a name for each path: its stem, with the names of its parents in front if the stem is taken."""
     taken: set[str] = set()
     names = []
     for path in paths:

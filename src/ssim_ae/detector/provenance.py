@@ -1,39 +1,128 @@
-"""What a detector remembers of how it was made, and the check of it in a file that a stranger may have written."""
+"""Where a detector comes from: its training and held-out images, its thresholds' origin, versions.
+
+Images are identified by the hash of their content. A detector file may come from anyone, so all of it is validated.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt
 
+from ssim_ae.images.folders import content_hash
 
-class _Checked(BaseModel):
-    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+GIVEN = "given"  # the estimator of thresholds that were set by hand
+VERSIONED_PACKAGES = ("ssim-ae", "numpy", "pillow", "onnxruntime", "openvino", "torch", "mindspore")
 
 
-class PromisedRate(_Checked):
-    """The share of good images that are called defective, and the ends of its 90 % interval."""
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class RateEstimate(_Strict):
+    """An expected false-alarm rate in [0, 1] and the ends of its 90 % interval."""
 
     rate: float
     low: float
     high: float
 
-
-class Origin(_Checked):
-    """Where thresholds come from: the estimator, and what it promises."""
-
-    estimator: str
-    good_images: NonNegativeInt
-    learned_images: NonNegativeInt = 0
-    promise: PromisedRate | None = None
-    false_alarms: FiniteFloat | None = None
+    def __str__(self) -> str:
+        rate, low, high = (100 * value for value in (self.rate, self.low, self.high))
+        return f"{rate:.2g} % (90 % interval {low:.2g}-{high:.2g} %)"
 
 
-class Provenance(_Checked):
-    """Images are remembered by the hash of their content."""
+class CrossValidation(_Strict):
+    """How many of the held-out images are rejected by thresholds that were estimated without them."""
 
-    trained_images: list[str]
-    thresholds: Origin
+    images: NonNegativeInt
+    rejected: NonNegativeInt
+
+
+class ThresholdOrigin(_Strict):
+    """How thresholds were estimated, and the false-alarm rate to expect."""
+
+    estimator: str = GIVEN
+    settings: dict[str, FiniteFloat | None] = {}  # of the estimator, and thresholds that were given
+    held_out_images: NonNegativeInt = 0
+    training_images: NonNegativeInt = 0
+    expected: RateEstimate | None = None
+    cross_validation: CrossValidation | None = None
+
+    def __str__(self) -> str:
+        if self.estimator == GIVEN:
+            return "Thresholds were given."
+        images = f"{self.held_out_images} held-out"
+        if self.training_images:
+            images += f" and {self.training_images} training"
+        if self.expected:
+            text = f"Expected false alarms: {self.expected}, from {images} images."
+        else:
+            text = f"Thresholds by {self.estimator}, from {images} images."
+        if self.cross_validation:
+            text += f" Cross-validation: {self.cross_validation.rejected} of {self.cross_validation.images} rejected."
+        return text
+
+
+class EpochSummary(_Strict):
+    """The last row of the training's history."""
+
+    epoch: int
+    steps: int
+    loss: float
+    held_out_loss: float | None
+    rate: float
+    patches_per_second: float
+    seconds: float
+
+
+class ImageSplit(NamedTuple):
+    """Images by their part in the training of a detector; in each part in the order they were given in."""
+
+    training: list[Path]
+    held_out: list[Path]
+    unseen: list[Path]
+
+
+class Provenance(_Strict):
+    """The record of a detector's training."""
+
+    training_images: list[str] = []
     held_out_images: list[str] = []
+    thresholds: ThresholdOrigin = ThresholdOrigin()
     dataset: str = ""
     fingerprint: str = ""
-    imported: str = ""
+    imported_from: str = ""  # the name of a checkpoint of the reference
     device: str = ""
     minutes: float = 0.0
+    steps: int = 0
+    finished: bool = True
+    last_epoch: EpochSummary | None = None
     versions: dict[str, str] = {}
+
+    def split(self, images: Iterable[Path]) -> ImageSplit:
+        """Return which images the detector was trained on, which were held out, and which it has never seen.
+
+        A file that does not exist is unseen.
+        """
+        training, held_out = set(self.training_images), set(self.held_out_images)
+        split = ImageSplit([], [], [])
+        for path in images:
+            content = content_hash(path) if path.is_file() else ""
+            part = split.held_out if content in held_out else split.training if content in training else split.unseen
+            part.append(path)
+        return split
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the versions of Python and of the installed packages that affect scores."""
+    found = {"python": platform.python_version()}
+    for package in VERSIONED_PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

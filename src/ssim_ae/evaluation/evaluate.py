@@ -23,7 +23,7 @@ from ssim_ae.errors import InputError
 from ssim_ae.evaluation import pictures
 from ssim_ae.evaluation.results import Case, Estimate, Evaluation, summarise
 from ssim_ae.images.files import read_mask
-from ssim_ae.images.folders import GOOD, Dataset, TestImage, content_hash, find_dataset
+from ssim_ae.images.folders import GOOD, Dataset, TestImage, find_dataset
 from ssim_ae.storage import write_whole
 
 MASK_TOLERANCE = 0.02  # by which the proportions of a mask may differ from its image's
@@ -87,11 +87,11 @@ def evaluate_images(
 
 
 def _unseen(test: Sequence[TestImage], detector: Detector) -> tuple[list[TestImage], list[str]]:
-    """Leave out images that the detector was made from, and say so."""
-    seen = {*detector.provenance.get("trained_images", ()), *detector.provenance.get("held_out_images", ())}
-    unseen = [image for image in test if not seen or not image.path.is_file() or content_hash(image.path) not in seen]
-    count = len(test) - len(unseen)
-    return unseen, [f"{count} test images left out: the detector was made from them"] if count else []
+    """Return the test images that had no part in the detector's training, and a note if there are others."""
+    unseen = set(detector.provenance.split([image.path for image in test]).unseen)
+    count = sum(image.path not in unseen for image in test)
+    notes = [f"{count} test images skipped: they are training or held-out images of the detector"] if count else []
+    return [image for image in test if image.path in unseen], notes
 
 
 def _case(image: TestImage, detector: Detector, inspection: Inspection) -> tuple[Case, str]:

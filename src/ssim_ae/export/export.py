@@ -54,12 +54,12 @@ def export(detector: Path, output: Path | None = None, form: Form | None = None)
         write_air(target, file, batch_size=form.batch_size or 1)
         return Export(target, form)
     known = _known(file, source)
-    images = _compared_on(known.setting, file)
+    images = _compared_on(known.held_out, file)
     trainer = "torch" if find_spec("torch") else "onnxruntime"
     with scratch_folder(target.parent) as scratch:
         written = scratch / target.name
         inspect = _write(written, file, form, known, images)
-        found = own = parity(Detector.of(file, runtime=trainer, device_target="CPU"), inspect, images)
+        found = own = parity(Detector.from_file(file, runtime=trainer, device_target="CPU"), inspect, images)
         if form.precision != "fp32":
             own = parity(Detector.load(written, device_target="CPU"), inspect, images)
         if not _agrees(form.precision, found, own):
@@ -91,7 +91,7 @@ def _write(target: Path, file: DetectorFile, form: Form, known: KnownImages, ima
     from ssim_ae.export import openvino_files
 
     if form.precision == "int8":
-        if not known.setting:
+        if not known.held_out:
             raise InputError("precision int8: its ranges come from the held-out good images, and these are gone")
         model, file = openvino_files.quantised(file, *known)
     else:

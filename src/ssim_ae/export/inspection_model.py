@@ -9,29 +9,22 @@ import numpy as np
 from numpy.typing import DTypeLike
 from onnx import ModelProto, TensorProto, helper
 
+from ssim_ae.config import Config
 from ssim_ae.detector.detector_file import DetectorFile, layer_table
 from ssim_ae.images.colours import LUMA_16
 from ssim_ae.images.view import View
-from ssim_ae.maps.coarse_residuals import EDGE, coarseness
-from ssim_ae.maps.residuals import (
-    BORDER,
-    BORDER_WEIGHT,
-    BRIGHTER,
-    DARKER,
-    LEVEL_STEPS,
-    OPENING_RADIUS,
-    SMALLEST_THRESHOLD,
-)
+from ssim_ae.maps.area import BISECTION_STEPS
+from ssim_ae.maps.residuals import BLACK_BACKGROUND, WHITE_BACKGROUND
 from ssim_ae.maps.tiles import starts
+from ssim_ae.methods import method_of
+from ssim_ae.methods.method import MIN_THRESHOLD
 from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, model_of, network_nodes, weight_tensors
-from ssim_ae.network.ssim import C1, C2, WINDOW, gaussian_matrix, mirrored
 from ssim_ae.onnx_operators.graph import Graph
-from ssim_ae.onnx_operators.regions import foreground, level_of_area, opening, without_small_regions
+from ssim_ae.onnx_operators.regions import foreground, level_of_area, without_small_regions
 
 IMAGE, THRESHOLDS = "image", "thresholds"
 SCORE, VERDICT, ANOMALY_MAP, MASK, RECONSTRUCTION = "score", "verdict", "anomaly_map", "mask", "reconstruction"
 OPSET, IR_VERSION = 18, 8  # the first with ScatterElements' maximum
-LINES = 32  # of the Gaussian filter in one product
 SIZE = ["height", "width"]
 
 
@@ -118,85 +111,33 @@ def _reconstruction(add: Graph, part: str, file: DetectorFile, size: int) -> str
     return add("MatMul", add("MatMul", mean, both), add("Transpose", mean, perm=[1, 0]), output=RECONSTRUCTION)
 
 
-def _coarse_residuals(add: Graph, part: str, reconstruction: str, size: int) -> tuple[str, str]:
-    """(S, S) both: coarse 1 - SSIM and absolute difference."""
-    inner = np.zeros((size, size), np.float32)
-    inner[EDGE : size - EDGE, EDGE : size - EDGE] = 1
-    difference, by = add("Mul", add("Sub", reconstruction, part), inner), coarseness(size)
-    x, y = _averaged(add, part, by), _averaged(add, add("Add", part, difference), by)
-    coarse = add("Unsqueeze", _ssim_residual(add, x, y, size // by), [0, 1])
-    ssim = add("Squeeze", add("Resize", coarse, "", np.array([1, 1, by, by], np.float32), mode="nearest"), [0])
-    l1 = add("ReduceMean", add("Abs", difference), [0], keepdims=1)
-    both = _gaussian(add, add("Concat", ssim, l1, axis=0), size)
-    return add("Gather", both, 0), add("Gather", both, 1)
-
-
-def _averaged(add: Graph, planes: str, by: int) -> str:
-    """(C, S, S) -> (C, S / by, S / by)."""
-    batch = add("Unsqueeze", planes, [0])
-    return add("Squeeze", add("AveragePool", batch, kernel_shape=[by, by], strides=[by, by]), [0])
-
-
-def _ssim_residual(add: Graph, x: str, y: str, size: int) -> str:
-    """(S, S): 1 - SSIM, the mean over channels."""
-    middle = add("ReduceMean", x, [1, 2], keepdims=1)
-    about_x, about_y, difference = add("Sub", x, middle), add("Sub", y, middle), add("Sub", y, x)
-    squares = add("Add", add("Mul", about_x, about_x), add("Mul", about_y, about_y))
-    maps = add("Concat", about_x, difference, add("Mul", difference, difference), squares, axis=0)
-    filtered = add.several("Split", _gaussian(add, maps, size), outputs=4, axis=0, num_outputs=4)
-    mean_x, mean_d, squares_d, squares = filtered
-    mean_y, squared_mean_d = add("Add", mean_x, mean_d), add("Mul", mean_d, mean_d)
-    variance_d = add("Sub", squares_d, squared_mean_d)
-    variances = add("Sub", squares, add("Add", add("Mul", mean_x, mean_x), add("Mul", mean_y, mean_y)))
-    mean_x, mean_y = add("Add", mean_x, middle), add("Add", mean_y, middle)
-    mean_squares = add("Add", add("Mul", mean_x, mean_x), add("Mul", mean_y, mean_y))
-    luminance = add("Div", squared_mean_d, add("Add", mean_squares, C1))
-    structure = add("Div", variance_d, add("Add", variances, C2))
-    residual = add("Sub", add("Add", luminance, structure), add("Mul", luminance, structure))
-    return add("ReduceMean", residual, [0], keepdims=0)
-
-
-def _damped(add: Graph, residual: str, size: int) -> str:
-    weights = np.full((size, size), BORDER_WEIGHT, np.float32)
-    weights[BORDER : size - BORDER, BORDER : size - BORDER] = 1
-    return add("Mul", residual, weights)
-
-
-def _gaussian(add: Graph, maps: str, size: int) -> str:
-    """Filter maps (K, S, S) along both axes, mirrored at the border, some lines at a time."""
-    blocks = -(-size // LINES)
-    reads = LINES + WINDOW - 1
-    positions = np.minimum(LINES * np.arange(blocks)[:, None] + np.arange(reads), size + WINDOW - 2)
-    source = mirrored(positions - WINDOW // 2, size)
-    band = gaussian_matrix(reads)
-    rows = add("MatMul", band, add("Gather", maps, source, axis=1))
-    maps = add("Slice", add("Reshape", rows, [0, blocks * LINES, size]), [0], [size], [1])
-    columns = add("MatMul", add("Gather", maps, source, axis=2), np.ascontiguousarray(band.T))
-    return add("Slice", add("Reshape", columns, [0, size, blocks * LINES]), [0], [size], [2])
-
-
-def _anomaly_map(add: Graph, part: str, reconstruction: str, file: DetectorFile) -> str:
-    """(S, S): both residuals, each divided by its threshold, together; background cleared, opened."""
+def _anomaly_map(add: Graph, view: str, reconstruction: str, file: DetectorFile) -> str:
+    """Add the anomaly map (S, S): `Detector`'s residuals, normalization and `Method.anomaly_map` in a graph."""
     config, size = file.config, file.config.mask_size
-    if repairs := config.method == "repair":
-        residuals = _coarse_residuals(add, part, reconstruction, size)
-    else:
-        l1 = add("ReduceMean", add("Abs", add("Sub", part, reconstruction)), [0], keepdims=0)
-        residuals = _damped(add, _ssim_residual(add, part, reconstruction, size), size), l1
-    limits = add("Max", THRESHOLDS, SMALLEST_THRESHOLD)
-    over = [add("Div", residual, add("Gather", limits, index)) for index, residual in enumerate(residuals)]
-    if file.usual:
-        over = [add("Div", *ends) for ends in zip(over, file.usual.divisors(size), strict=True)]
-    worst = add("Max", add("Add", *over), 0.0) if repairs else add("Max", *over, 0.0)
+    method = method_of(config)
+    operators = method.onnx_operators
+    residuals = operators.residual_maps(add, view, reconstruction, size)
+    thresholds = add("Max", THRESHOLDS, MIN_THRESHOLD)
+    ratios = [add("Div", residual, add("Gather", thresholds, index)) for index, residual in enumerate(residuals)]
+    if file.normal_statistics:
+        scale = file.normal_statistics.scale(size)
+        ratios = [add("Div", ratio, plane) for ratio, plane in zip(ratios, scale, strict=True)]
+    combined = add("Max", operators.combine(add, *ratios), 0.0)
     if config.bg_mask:
-        level = _brightness(add, part, config.channels)
-        beyond = add("Greater", level, BRIGHTER) if config.bg_mask == "W" else add("Less", level, DARKER)
-        worst = add("Mul", worst, foreground(add, add("Cast", beyond, to=TensorProto.FLOAT), size))
-    opened = worst if repairs else opening(add, worst, size, radius=OPENING_RADIUS)
-    if config.smallest_region == 1:
-        return opened
-    level = level_of_area(add, opened, size, config.smallest_region, steps=LEVEL_STEPS)
-    return without_small_regions(add, add("Min", opened, level), size, config.smallest_region)
+        combined = add("Mul", combined, _foreground(add, view, config))
+    anomaly = operators.postprocess(add, combined, size)
+    if config.min_defect_area == 1:
+        return anomaly
+    level = level_of_area(add, anomaly, size, config.min_defect_area, steps=BISECTION_STEPS)
+    return without_small_regions(add, add("Min", anomaly, level), size, config.min_defect_area)
+
+
+def _foreground(add: Graph, view: str, config: Config) -> str:
+    """Add the foreground mask (S, S), 1 or 0."""
+    level = _brightness(add, view, config.channels)
+    white = config.bg_mask == "W"
+    background = add("Greater", level, WHITE_BACKGROUND) if white else add("Less", level, BLACK_BACKGROUND)
+    return foreground(add, add("Cast", background, to=TensorProto.FLOAT), config.mask_size)
 
 
 def _brightness(add: Graph, part: str, channels: int) -> str:

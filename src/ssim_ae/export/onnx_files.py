@@ -45,4 +45,11 @@ def write_network(
     table, tile_size = layer_table(file.config), file.config.tile_size
     network = network_model(table, file.weights, tile_size=tile_size, batch_size=batch_size, opset=opset or OPSET)
     write_whole(path, model_file(network, {**header(file), SEAL: UNSEALED}))
-    return inspect_by(Detector(file.config, file.thresholds, OnnxRuntime(path.read_bytes(), "CPU"), usual=file.usual))
+    return inspect_by(
+        Detector(
+            file.config,
+            file.thresholds,
+            OnnxRuntime(path.read_bytes(), "CPU"),
+            normal_statistics=file.normal_statistics,
+        )
+    )

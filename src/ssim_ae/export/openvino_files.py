@@ -64,8 +64,10 @@ def quantised(
         )
     detector = Detector(config, file.thresholds, OpenVinoRuntime(model))
     calibration = calibrate(detector, held_out, config, learned)
-    provenance = file.provenance | {"thresholds": calibration.origin}
-    return model, file._replace(thresholds=calibration.thresholds, usual=calibration.usual, provenance=provenance)
+    provenance = file.provenance.model_copy(update={"thresholds": calibration.origin})
+    return model, file._replace(
+        thresholds=calibration.thresholds, normal_statistics=calibration.normal_statistics, provenance=provenance
+    )
 
 
 def write_inspection(path: Path, file: DetectorFile, model: openvino.Model, images: Sequence[np.ndarray]) -> Inspect:
@@ -85,7 +87,9 @@ def write_inspection(path: Path, file: DetectorFile, model: openvino.Model, imag
 def write_network(path: Path, file: DetectorFile, model: openvino.Model) -> Inspect:
     """Write the network alone; return what asks the file, and does the rest as the detector does."""
     _write(path, model, file)
-    return inspect_by(Detector(file.config, file.thresholds, OpenVinoRuntime(path), usual=file.usual))
+    return inspect_by(
+        Detector(file.config, file.thresholds, OpenVinoRuntime(path), normal_statistics=file.normal_statistics)
+    )
 
 
 def _graft(whole: openvino.Model, network: openvino.Model) -> None:

@@ -109,8 +109,8 @@ def inspect_by(detector: Detector) -> Inspect:
 
 def _highest_limit(detector: Detector) -> float:
     """Return the residual that is allowed where most is."""
-    usual = (1.0, 1.0) if detector.divisors is None else detector.divisors.max(axis=(1, 2))
-    return float(max(np.multiply(detector.thresholds, usual)))
+    scale = (1.0, 1.0) if detector.residual_scale is None else detector.residual_scale.max(axis=(1, 2))
+    return float(max(np.multiply(detector.thresholds, scale)))
 
 
 def _apart(ours: np.ndarray, theirs: np.ndarray) -> float:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ssim_ae.calibration.calibrate import Calibration, calibrate, given_thresholds, threshold_images
+from ssim_ae.calibration.calibrate import Calibration, calibrate, threshold_images
+from ssim_ae.calibration.thresholds import given_thresholds
 from ssim_ae.config import Config
 from ssim_ae.console import note
 from ssim_ae.detector.detector import Detector
-from ssim_ae.detector.detector_file import DetectorFile, layer_table, versions, write_detector
+from ssim_ae.detector.detector_file import DetectorFile, layer_table, write_detector
+from ssim_ae.detector.provenance import Provenance, ThresholdOrigin, installed_versions
 from ssim_ae.errors import InputError
 from ssim_ae.images.folders import content_hash, find_dataset
 from ssim_ae.maps.residuals import Thresholds
@@ -33,24 +35,24 @@ def import_reference(checkpoint: Path, config: Config, output: Path | None = Non
     if target.exists():
         raise InputError(f"{target}: exists already; name another file with --output")
     weights = reference_weights(read_mindspore_checkpoint(checkpoint), layer_table(config), str(checkpoint))
-    given = Thresholds(config.ssim_threshold, config.l1_threshold)
-    good = _good_images(config, needed=min(given) < 0)
+    given = given_thresholds(config)
+    good = _good_images(config, needed=given is None)
     if config.dataset_path:
         config = config.replace(dataset_path=str(Path(config.dataset_path).resolve()))
-    file = DetectorFile(config, given, weights, {})
-    if min(given) < 0:
-        calibration = _estimated(file, good)
+    file = DetectorFile(config, given or Thresholds(1, 1), weights, Provenance())
+    origin = ThresholdOrigin()
+    if given:
+        note("ssim_threshold: the reference evaluates SSIM with another window, so its threshold fits only roughly")
     else:
-        calibration = given_thresholds(given)
-        note("the reference's own evaluation has an SSIM of another window: its ssim_threshold fits but roughly here")
-    provenance = {
-        "imported": checkpoint.name,
-        "trained_images": [content_hash(path) for path in good],  # the reference holds none out
-        "held_out_images": [],
-        "thresholds": calibration.origin,
-        "versions": versions(),
-    }
-    write_detector(target, file._replace(thresholds=calibration.thresholds, provenance=provenance))
+        calibration = _calibrated(file, good)
+        file, origin = file._replace(thresholds=calibration.thresholds), calibration.origin
+    provenance = Provenance(
+        imported_from=checkpoint.name,
+        training_images=[content_hash(path) for path in good],  # the reference holds none out
+        thresholds=origin,
+        versions=installed_versions(),
+    )
+    write_detector(target, file._replace(provenance=provenance))
     return target
 
 
@@ -106,8 +108,8 @@ def _good_images(config: Config, *, needed: bool) -> tuple[Path, ...]:
         return ()
 
 
-def _estimated(file: DetectorFile, good: Sequence[Path]) -> Calibration:
-    detector = Detector.of(file._replace(thresholds=Thresholds(1, 1)))
+def _calibrated(file: DetectorFile, good: Sequence[Path]) -> Calibration:
+    detector = Detector.from_file(file)
     calibration = calibrate(detector, threshold_images([], good)[0], file.config)
-    note("thresholds come from images it learned from (none held out): expect more false alarms on new ones")
+    note("thresholds: estimated from training images (none is held out); expect more false alarms on new images")
     return calibration

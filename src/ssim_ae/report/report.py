@@ -7,13 +7,13 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from ssim_ae.calibration.calibrate import GIVEN, in_words
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import read_detector
+from ssim_ae.detector.provenance import GIVEN
 from ssim_ae.evaluation.evaluate import evaluate, evaluate_images
 from ssim_ae.evaluation.metrics import roc
 from ssim_ae.evaluation.results import Estimate, Evaluation, Metrics
-from ssim_ae.images.folders import ALL, GOOD, Dataset, TestImage, content_hash
+from ssim_ae.images.folders import ALL, GOOD, Dataset, TestImage
 from ssim_ae.pages.page import page
 from ssim_ae.storage import write_whole
 from ssim_ae.training.history import read_history
@@ -38,14 +38,13 @@ def report(path: Path, detector: Detector, dataset: Dataset, folder: Path) -> Ev
 
 
 def _good_images(detector: Detector, dataset: Dataset) -> tuple[list[Path], str]:
-    """Return good images to show a detector on, and what they are."""
-    trained, held_out = (set(detector.provenance.get(key, ())) for key in ("trained_images", "held_out_images"))
-    hashes = {image: content_hash(image) for image in dataset.good}
-    if own := [image for image in dataset.good if hashes[image] in held_out]:
-        return own, "good images held out of its training, which set its limit"
-    if unseen := [image for image in dataset.good if hashes[image] not in trained]:
-        return unseen, "good images that it did not learn from"
-    return list(dataset.good), "good images that it learned from"
+    """Return good images to show, and what they are."""
+    split = detector.provenance.split(dataset.good)
+    if split.held_out:
+        return split.held_out, "held-out good images, which set the threshold"
+    if split.unseen:
+        return split.unseen, "good images that the detector was not trained on"
+    return split.training, "good images that the detector was trained on"
 
 
 def _data(path: Path, detector: Detector, evaluation: Evaluation, shown: str, *, tested: bool) -> dict[str, Any]:
@@ -61,8 +60,8 @@ def _data(path: Path, detector: Detector, evaluation: Evaluation, shown: str, *,
         "tested": tested,
         "defective": whole.defective > 0,
         "thresholds": detector.thresholds._asdict(),
-        "where": _promise(detector),
-        "origin": [*_origin(detector), *evaluation.notes],
+        "where": f"Default threshold: {detector.provenance.thresholds}",
+        "origin": [*_about(detector), *evaluation.notes],
         "figures": {name: _figures(row) for name, row in evaluation.figures.items()},
         "roc": list(zip(wrong.tolist(), right.tolist(), strict=True)) if whole.good and whole.defective else None,
         "history": [
@@ -93,27 +92,23 @@ def _finite(number: float | None) -> float | None:
     return number if number is not None and isfinite(number) else None
 
 
-def _promise(detector: Detector) -> str:
-    """What the detector's own limit rests on."""
-    origin = detector.provenance.get("thresholds", {})
-    if origin.get("estimator", GIVEN) == GIVEN:
-        return "Its own limit was given by hand."
-    return f"Its own limit: {in_words(origin)}."
-
-
-def _origin(detector: Detector) -> list[str]:
-    config, made = detector.config, detector.provenance
-    given = made.get("thresholds", {}).get("estimator", GIVEN) == GIVEN
-    learned = len(made.get("trained_images", []))
+def _about(detector: Detector) -> list[str]:
+    """Describe a detector in a few sentences."""
+    config, provenance = detector.config, detector.provenance
+    given = provenance.thresholds.estimator == GIVEN
+    trained = len(provenance.training_images)
     texts = [
         f"Thresholds: SSIM residual {detector.thresholds.ssim:.4g}, L1 residual {detector.thresholds.l1:.4g}"
-        + (", given by hand." if given else ". No test image had a part in them."),
-        f"Patches of {config.crop_size} px, {'gray' if config.grayscale else 'colour'}, "
-        + (f"a code of {config.z_dim} numbers" if config.method == "reference" else "damaged and repaired")
-        + f"; images resized to {config.im_resize} px."
-        + (f" Learned from {learned} good images" if learned else "")
-        + (f" in {made['minutes']:.1f} minutes on {made['device']}." if "minutes" in made else "." if learned else ""),
-        f"Made of the reference's checkpoint {made['imported']}." if "imported" in made else "",
-        ", ".join(f"{name} {version}" for name, version in made.get("versions", {}).items()),
+        + (", given." if given else ", estimated without test images."),
+        f"Method {config.method}: {detector.method.describe(config)}. Patches of {config.crop_size} px, "
+        f"{'gray' if config.grayscale else 'color'}; images resized to {config.im_resize} px."
+        + (f" Trained on {trained} good images" if trained else "")
+        + (
+            f" in {provenance.minutes:.1f} minutes on {provenance.device}."
+            if provenance.device
+            else "." * bool(trained)
+        ),
+        f"Imported from the reference's checkpoint {provenance.imported_from}." if provenance.imported_from else "",
+        ", ".join(f"{name} {version}" for name, version in provenance.versions.items()),
     ]
     return [text for text in texts if text]

@@ -191,10 +191,10 @@ def _info(name: str, detector: Detector) -> DetectorInfo:
         name=name,
         runtime=type(detector.runtime).__name__,
         thresholds=detector.thresholds._asdict(),
-        dataset=str(detector.provenance.get("dataset", "")),
+        dataset=detector.provenance.dataset,
         size=detector.view.size,
         channels=detector.config.channels,
-        min_area=detector.config.smallest_region,
+        min_area=detector.config.min_defect_area,
     )
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ssim_ae.config import EARLIER, Config
+from ssim_ae.config import Config
 from ssim_ae.errors import InputError
 from ssim_ae.storage import read_tensors, write_tensors
 from ssim_ae.training.history import Epoch
@@ -43,7 +43,7 @@ def read_checkpoint(folder: Path, fingerprint: str, config: Config) -> tuple[dic
         return None
     state, metadata = read_tensors(path, "checkpoint")
     try:
-        written, origin = EARLIER | metadata["config"], metadata["fingerprint"]
+        written, origin = metadata["config"], metadata["fingerprint"]
         history = tuple(Epoch(*row) for row in metadata["history"])
         position = Position(**{name: metadata[name] for name in Position._fields if name in metadata})
     except (KeyError, TypeError, AttributeError) as error:

@@ -54,7 +54,7 @@ class MindSporeEngine:
         patches = Tensor(cut(self.stack, mine, self.config.crop_size))
         self.steps += 1
         correction, root = 1 - BETAS[0] ** self.steps, sqrt(1 - BETAS[1] ** self.steps)
-        numbers = (rate * root / correction, EPSILON * root, 1 - rate * self.config.decay)
+        numbers = (rate * root / correction, EPSILON * root, 1 - rate * self.config.weight_decay)
         return float(self.update(patches, *(Tensor(number, mindspore.float32) for number in numbers)).asnumpy())
 
     def held_out_loss(self, picks: PatchBatch, batch: int = 32) -> float:

@@ -17,7 +17,7 @@ def learning_rate(config: Config, done: float) -> float:
     """Return the rate where a share `done` is done: constant, or one-cycle (Smith & Topin 2019) in cosines."""
     if config.schedule == "constant":
         return config.lr
-    peak = config.lr * config.lr_peak
+    peak = config.lr * config.lr_peak_factor
     if done < WARM_UP:
         return peak * _cosine(START, 1.0, done / WARM_UP)
     return peak * _cosine(1.0, END, (done - WARM_UP) / (1 - WARM_UP))

@@ -1,4 +1,4 @@
-"""From a folder of good images to a detector file in a folder of its own."""
+"""Training: from a folder of good images to a run's folder with a detector file."""
 
 from __future__ import annotations
 
@@ -8,29 +8,23 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ssim_ae.augmentation.orientation import has_any_orientation
-from ssim_ae.augmentation.patches import AS_THEY_LIE, epoch_patches
+from ssim_ae.augmentation.patches import ANY_ROTATION, SMALL_ROTATION, PatchBatch, epoch_patches
 from ssim_ae.calibration.calibrate import calibrate, threshold_images
-from ssim_ae.config import EARLIER, Config
+from ssim_ae.config import Config
 from ssim_ae.console import note
 from ssim_ae.detector.detector import DETECTOR_NAME, Detector, detector_path
-from ssim_ae.detector.detector_file import (
-    DetectorFile,
-    layer_table,
-    read_detector,
-    versions,
-    weights_in,
-    write_detector,
-)
+from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detector, weights_in, write_detector
+from ssim_ae.detector.provenance import EpochSummary, Provenance, installed_versions
 from ssim_ae.errors import InputError
 from ssim_ae.images.colours import eight_bit, pixels
 from ssim_ae.images.files import write_png
 from ssim_ae.images.folders import Dataset, content_hash, find_dataset, fingerprint
 from ssim_ae.maps.residuals import Thresholds
+from ssim_ae.methods import method_of
 from ssim_ae.storage import alone_in, new_folder, remove_leftovers, write_whole
 from ssim_ae.training.checkpoints import Position, read_checkpoint, write_checkpoint
 from ssim_ae.training.collapse_monitor import CollapseMonitor
@@ -40,19 +34,19 @@ from ssim_ae.training.loop import Engine, fit
 from ssim_ae.training.schedule import share_done
 
 CONFIG_NAME = "config.yaml"
-SHEET, SHEET_COLUMNS = 64, 8  # patches on the sheet to look at
-ANY_ANGLE = 180.0  # degrees that patches are turned by at most, where good parts lie at any
+SHEET_PATCHES = 64  # on the sheet of example patches
+SHEET_COLUMNS = 8
 
 
 @dataclass(frozen=True)
 class Run:
-    """A training's folder, its data set and config, and whether it came to its last epoch."""
+    """A run: its folder, data set and settings, and whether the training is complete."""
 
     folder: Path
     dataset: Dataset
     config: Config
     finished: bool
-    writes: bool  # False in all processes but the first of a distributed training
+    is_main: bool  # False in all processes of a distributed training but the first, which writes the files
 
     @property
     def detector_path(self) -> Path:
@@ -69,26 +63,26 @@ def train(
 ) -> Run:
     """Train a detector on the good images of `config.dataset_path`, in a new folder of `runs`.
 
-    With `resume`, a run's folder, that run goes on where its last checkpoint left it, under its own config.
-    Test images are opened to see that they can be, and not used. InputError if something given cannot be used.
+    With `resume`, the folder of a run, continue that run from its last checkpoint with its own settings. Test images
+    are opened to check them, and not used otherwise. Raises InputError if an input cannot be used.
     """
     if resume is not None:
-        config = Config.read(Path(resume) / CONFIG_NAME, defaults=EARLIER)
-    config = _checked(config, fresh=resume is None)
+        config = Config.read(Path(resume) / CONFIG_NAME)
+    config = _with_absolute_path(config, fresh=resume is None)
     dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     good = load_good_images(dataset, config, skip_bad=skip_bad)
-    config = _with_angle(config, good.stack)
-    engine = _engine(config)(config, layer_table(config), good.stack, good.held_out_stack)
+    config = _with_rotation(config, good.stack)
+    engine = _engine_class(config)(config, layer_table(config), good.stack, good.held_out_stack)
     try:
         return _run(engine, config, dataset, good, Path(runs), Path(resume) if resume is not None else None)
     finally:
         engine.close()
 
 
-def _engine(config: Config) -> Callable[..., Engine]:
-    """Return the class of the engine: auto is PyTorch's, where PyTorch or no framework at all is installed."""
-    mindspore_alone = find_spec("mindspore") and not find_spec("torch") and config.method == "reference"
-    if config.engine == "mindspore" or (config.engine == "auto" and mindspore_alone):
+def _engine_class(config: Config) -> Callable[..., Engine]:
+    """Return the class of the engine; `auto` is MindSpore only if it is installed without PyTorch."""
+    only_mindspore = find_spec("mindspore") and not find_spec("torch") and "mindspore" in method_of(config).engines
+    if config.engine == "mindspore" or (config.engine == "auto" and only_mindspore):
         from ssim_ae.training.mindspore_engine import MindSporeEngine
 
         return MindSporeEngine
@@ -97,117 +91,114 @@ def _engine(config: Config) -> Callable[..., Engine]:
     return TorchEngine
 
 
-def _checked(config: Config, *, fresh: bool) -> Config:
+def _with_absolute_path(config: Config, *, fresh: bool) -> Config:
     if not config.dataset_path:
         raise InputError("dataset_path: no folder given; pass a folder of good images")
     if fresh and config.aug_dir and Path(config.aug_dir).exists() and any(Path(config.aug_dir).iterdir()):
-        raise InputError(f"{config.aug_dir}: aug_dir is not empty; nothing in it is overwritten")
+        raise InputError(f"{config.aug_dir}: aug_dir is not empty; name another folder")
     return config.replace(dataset_path=str(Path(config.dataset_path).resolve()))
 
 
-def _with_angle(config: Config, images: np.ndarray) -> Config:
-    """Find out how far to turn patches, where the config does not say."""
-    if config.rotate_angle >= 0 or not (config.do_aug and config.p_rotate):
+def _with_rotation(config: Config, images: np.ndarray) -> Config:
+    """Choose the maximum rotation of patches from the images, if the settings leave it open."""
+    if config.rotate_angle is not None or not (config.do_aug and config.p_rotate):
         return config
     if not has_any_orientation(images):
-        return config.replace(rotate_angle=AS_THEY_LIE)
-    note("good parts lie at any angle: it learns from them turned by any")
-    return config.replace(rotate_angle=ANY_ANGLE)
+        return config.replace(rotate_angle=SMALL_ROTATION)
+    note("good parts have any orientation: patches are rotated by any angle")
+    return config.replace(rotate_angle=ANY_ROTATION)
 
 
 def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, runs: Path, resumed: Path | None) -> Run:
     hashes = {path: content_hash(path) for path in good.trained + good.held_out}
     images = fingerprint(hashes)
-    if copies := len(hashes) - len(set(hashes.values())):
-        note(f"{copies} good images are copies of others: where one is held out, its score promises too much")
+    if duplicates := len(hashes) - len(set(hashes.values())):
+        note(f"{duplicates} good images are duplicates; a held-out duplicate of a training image scores too low")
     if config.load_ckpt_path:
         file = read_detector(detector_path(Path(config.load_ckpt_path)))
         engine.load_weights(weights_in(file), config.load_ckpt_path)
-    writes = engine.rank == 0
+    is_main = engine.rank == 0
     name = config.dataset if config.dataset != "none" else dataset.name
-    folder = resumed or (new_folder(runs, name) if writes else runs)
-    with alone_in(folder) if writes else nullcontext():
+    folder = resumed or (new_folder(runs, name) if is_main else runs)
+    with alone_in(folder) if is_main else nullcontext():
         end = _fit(engine, config, good, images, folder, resume=resumed is not None)
         finished = share_done(config, end.step, end.seconds) >= 1
-        if writes:
-            provenance = _provenance(engine, dataset, end) | {
-                "trained_images": [hashes[path] for path in good.trained],
-                "held_out_images": [hashes[path] for path in good.held_out],
-                "fingerprint": images,
-                "finished": finished,
-            }
+        if is_main:
+            provenance = Provenance(
+                training_images=[hashes[path] for path in good.trained],
+                held_out_images=[hashes[path] for path in good.held_out],
+                fingerprint=images,
+                finished=finished,
+                dataset=dataset.name,
+                steps=end.step,
+                minutes=round(end.seconds / 60, 2),
+                device=engine.describe(),
+                last_epoch=EpochSummary(**end.history[-1]._asdict()) if end.history else None,
+                versions=installed_versions(),
+            )
             _write_calibrated(folder, engine, config, good, provenance)
             if end.history:
                 draw_history(folder / "loss.png", end.history)
-    return Run(folder, dataset, config, finished, writes)
+    return Run(folder, dataset, config, finished, is_main)
 
 
 def _fit(engine: Engine, config: Config, good: GoodImages, images: str, folder: Path, *, resume: bool) -> Position:
-    """Train from the start, or the checkpoint in the folder, to the end; the engine then has the best weights."""
-    watch, position = CollapseMonitor(engine, config, good.held_out_stack), Position()
+    """Train from the start, or the checkpoint in the folder, to the end; then load the best weights."""
+    monitor, position = CollapseMonitor(engine, config, good.held_out_stack), Position()
     if resume and (checkpoint := read_checkpoint(folder, images, config)):
         engine.load_state(checkpoint[0], str(folder))
-        watch.resume(*checkpoint)
+        monitor.resume(*checkpoint)
         position = checkpoint[1]
-    writes = engine.rank == 0
-    if writes:
+    is_main = engine.rank == 0
+    if is_main:
         _prepare(folder, engine, config, len(good.trained))
 
     def save(position: Position) -> None:
-        if writes:
-            write_checkpoint(folder, engine.state() | watch.kept(), position, images, config)
+        if is_main:
+            write_checkpoint(folder, engine.state() | monitor.kept(), position, images, config)
             write_history(folder, position.history)
 
-    end = fit(engine, config, len(good.trained), watch, position, save)
-    watch.check_end()
-    if watch.weights:
-        engine.load_weights(watch.weights, "the best weights")
+    end = fit(engine, config, len(good.trained), monitor, position, save)
+    monitor.check_end()
+    if monitor.weights:
+        engine.load_weights(monitor.weights, "the best weights")
     return end
 
 
-def _write_calibrated(
-    folder: Path, engine: Engine, config: Config, good: GoodImages, provenance: dict[str, Any]
-) -> None:
-    """Write the detector file, with thresholds of what the engine makes of the held-out images."""
+def _write_calibrated(folder: Path, engine: Engine, config: Config, good: GoodImages, provenance: Provenance) -> None:
+    """Write the detector file, with thresholds estimated from the engine's reconstructions of held-out images."""
     detector = Detector(config, Thresholds(1, 1), engine.runtime())
-    held_out, learned = threshold_images(good.held_out, good.trained)
-    calibration = calibrate(detector, held_out, config, learned)
-    provenance = provenance | {"thresholds": calibration.origin}
-    file = DetectorFile(config, calibration.thresholds, engine.weights(), provenance, calibration.usual)
+    held_out, training = threshold_images(good.held_out, good.trained)
+    calibration = calibrate(detector, held_out, config, training)
+    provenance = provenance.model_copy(update={"thresholds": calibration.origin})
+    file = DetectorFile(config, calibration.thresholds, engine.weights(), provenance, calibration.normal_statistics)
     write_detector(folder / DETECTOR_NAME, file)
     if not good.held_out:
-        note("thresholds come from images it learned from (none held out): expect more false alarms on new ones")
-
-
-def _provenance(engine: Engine, dataset: Dataset, end: Position) -> dict[str, Any]:
-    """What a detector remembers of its training, but for its images: these by content, so that none is ever tested."""
-    return {
-        "dataset": dataset.name,
-        "steps": end.step,
-        "minutes": round(end.seconds / 60, 2),
-        "device": engine.describe(),
-        "last_epoch": end.history[-1]._asdict() if end.history else None,
-        "versions": versions(),
-    }
+        note("thresholds: estimated from training images (none is held out); expect more false alarms on new images")
 
 
 def _prepare(folder: Path, engine: Engine, config: Config, images: int) -> None:
-    """Write what a run's folder holds from the start, or what a kill kept from being written."""
+    """Write the files that the folder of a run holds from the start, also after a killed start."""
     remove_leftovers(folder)
     if not (folder / CONFIG_NAME).exists():
         write_whole(folder / CONFIG_NAME, config.to_yaml())
-    picks = epoch_patches(config, images, 0)
-    write_png(folder / "patches.png", _sheet(engine.patches(picks.take(slice(0, SHEET)))))
+    batch = epoch_patches(config, images, 0)
+    write_png(folder / "patches.png", _sheet(engine.patches(batch.take(slice(0, SHEET_PATCHES)))))
     if config.aug_dir and not config.online_aug and config.do_aug:
-        target = Path(config.aug_dir)
-        target.mkdir(parents=True, exist_ok=True)
-        for index in range(len(picks)):
-            path = target / f"{index:05d}.png"
-            if not path.exists():
-                write_png(path, pixels(engine.patches(picks.take(slice(index, index + 1)))[0]))
+        _write_patches(Path(config.aug_dir), engine, batch)
+
+
+def _write_patches(folder: Path, engine: Engine, batch: PatchBatch) -> None:
+    """Write each patch to a PNG file, except those that exist."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(len(batch)):
+        path = folder / f"{index:05d}.png"
+        if not path.exists():
+            write_png(path, pixels(engine.patches(batch.take(slice(index, index + 1)))[0]))
 
 
 def _sheet(patches: np.ndarray) -> np.ndarray:
+    """Return patches (B, C, S, S) side by side in rows, (H, W, 3) uint8."""
     blank = np.ones((-len(patches) % SHEET_COLUMNS, *patches.shape[1:]), np.float32)
     tiles = np.concatenate([patches, blank])
     starts = range(0, len(tiles), SHEET_COLUMNS)

@@ -1,0 +1,371 @@
+"""Config: the settings, typed and validated in one place.
+
+The keys and defaults are those of the reference's YAML files, unless the method has its own defaults; the schedule
+one_cycle reaches the reference's held-out loss in a tenth of its epochs (docs/speed.md).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+
+from ssim_ae.config import yaml_files
+from ssim_ae.console import note
+from ssim_ae.errors import InputError
+from ssim_ae.methods import default_method, get_method, methods
+from ssim_ae.spelling import nearest
+
+COMMAND_LINE = "command line"
+CROP_SIZES = (32, 64, 128, 256, 512)  # px
+MAX_LAYER_VALUES = 2**26  # values of a layer with `flc` channels as large as the network's input
+MAX_TILE_PIXELS = 2**26  # px of all tiles of an image
+
+
+class Config(BaseModel):
+    """All settings of a detector. Immutable: `Config(epochs=5)`, `Config.read(path)` or `config.replace(...)`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
+
+    # data
+    dataset: str = Field("none", description="name of the data set; names the run's folder")
+    dataset_path: str = Field("", description="folder in MVTec AD's layout, or a folder of good images")
+    img_suffix: str = Field("", description="use only images whose names end with this; empty: every image")
+    mask_suffix: str = Field("_mask.png", description="what a ground-truth file's name adds to the stem of its image")
+    grayscale: bool = Field(False, description="convert images to gray")
+    bit_depth: int = Field(
+        16, ge=9, le=16, description="significant bits of 16-bit gray images (12 for a 12-bit camera)"
+    )
+    im_resize: int = Field(256, ge=32, le=4096, description="height and width that images are resized to, px")
+    crop_size: int = Field(128, description="height and width of training patches, px: 32, 64, 128, 256 or 512")
+    bg_mask: Literal["", "W", "B"] = Field(
+        "", description="background to ignore: W brighter than 200, B darker than 50"
+    )
+
+    # augmentation
+    do_aug: bool = Field(True, description="augment; False: the centre of each resized image")
+    online_aug: bool = Field(False, description="True: new patches every epoch; False: the same patches every epoch")
+    augment_num: int = Field(10_000, ge=1, description="patches per epoch")
+    aug_dir: str = Field("", description="with online_aug False: folder to write the patches to as PNG; empty: none")
+    rotate_angle: float | None = Field(
+        45.0,
+        ge=0,
+        le=180,
+        description="maximum rotation in either direction, degrees; -1: 180 for parts in any orientation, else 5",
+    )
+    p_rotate: float = Field(0.3, ge=0, le=1, description="share of patches that are rotated (or p_ratate)")
+    p_horizontal_flip: float = Field(0.3, ge=0, le=1, description="share of patches that are flipped left to right")
+    p_vertical_flip: float = Field(0.3, ge=0, le=1, description="share of patches that are flipped top to bottom")
+    illumination_std: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="standard deviation of the smooth illumination augmentation; 0 disables it",
+    )
+
+    # network and training
+    method: str = Field("", description="how to train and inspect")  # the default depends on the engine
+    z_dim: int = Field(100, ge=1, le=65_536, description="length of the code between encoder and decoder")
+    flc: int = Field(32, ge=1, le=1024, description="channels of the first convolution")
+    epochs: int = Field(20, ge=1, description="passes over augment_num patches")
+    minutes: float = Field(0.0, ge=0, description="training time in minutes, in place of epochs; 0: epochs")
+    batch_size: int = Field(16, ge=1, description="patches per step, on all devices together")
+    optimizer: Literal["adamw", "muon"] = Field("adamw", description="adamw, or muon: orthogonalized updates")
+    lr: float = Field(2.0e-4, gt=0, le=1, description="learning rate")
+    weight_decay: float = Field(1.0e-5, ge=0, le=1, description="weight decay (or decay)")
+    schedule: Literal["one_cycle", "constant"] = Field(
+        "one_cycle", description="one_cycle: from lr up to lr_peak_factor times lr and down to 0; constant: lr"
+    )
+    lr_peak_factor: float = Field(5.0, gt=0, description="maximum learning rate of one_cycle, as a multiple of lr")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="of training; auto: bf16 where PyTorch supports it natively; fp16: MindSpore only"
+    )
+    seed: int = Field(1234, ge=0, description="seed of the initial weights, the patches and the held-out images")
+    checkpoint_seconds: float = Field(30.0, ge=0, description="time between checkpoints")
+    load_ckpt_path: str = Field("", description="detector file whose weights the training starts from")
+    engine: Literal["auto", "torch", "mindspore"] = Field(
+        "auto", description="training framework; auto: torch if installed"
+    )
+    device_target: Literal["auto", "CPU", "GPU", "Ascend"] = Field("auto", description="device to train and inspect on")
+    distribute: bool = Field(False, description="train on several devices; needs torchrun")
+
+    # inspection
+    stride: int = Field(32, ge=1, description="step between tiles, px")
+    holdout: float = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="share of the good images held out to set the thresholds; 0: none, as in the reference",
+    )
+    threshold: Literal["false_alarm_rate", "percent", "max", "k_sigma", "max_area"] = Field(
+        "false_alarm_rate", description="how thresholds are estimated from held-out good images"
+    )
+    false_alarm_rate: float = Field(
+        0.01, gt=0, lt=0.5, description="for false_alarm_rate: expected share of good images that are rejected"
+    )
+    percent: float = Field(98.0, gt=0, le=100, description="for percent: percentile of the residuals")
+    k_sigma: float = Field(3.0, ge=0, description="for k_sigma: standard deviations above the mean score")
+    min_area: int = Field(100, ge=1, description="for max_area: area of the smallest defect, px")
+    ssim_threshold: float | None = Field(
+        None, ge=0, description="SSIM residual above which a pixel is defective; -1: estimated"
+    )
+    l1_threshold: float | None = Field(
+        None, ge=0, description="L1 residual above which a pixel is defective; -1: estimated"
+    )
+
+    # evaluation and output
+    image_level: bool = Field(
+        True, description="last line of an evaluation: True: ok / nok / avg of images; False: of pixels, and AUC"
+    )
+    run_eval: bool = Field(
+        True, description="write a report after training, on the test images or on held-out good images"
+    )
+    checkpoint_path: str = Field("", description="detector file for eval.py")
+    save_dir: str = Field("./output", description="eval.py writes its images to a new folder in this folder")
+
+    # accepted for compatibility: test images never choose a checkpoint
+    start_epoch: int = Field(1, description="accepted, no effect: test images never choose a checkpoint")
+    interval: int = Field(1, description="accepted, no effect (see start_epoch)")
+    eval_epochs: list[int] = Field([], description="accepted, no effect (see start_epoch)")
+
+    # ModelArts and object stores
+    model_arts: bool = Field(False, description="download the data set from data_url first")
+    data_url: str = Field("", description="location of the data set: obs:// or s3://")
+    train_url: str = Field("", description="location that results are uploaded to: obs:// or s3://")
+    checkpoint_url: str = Field("", description="location of the detector for eval.py: obs:// or s3://")
+    cache_ckpt_file: str = Field("", description="accepted, no effect")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_defaults_of_method(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Set what is not given to the method's own defaults; `model_fields_set` keeps what is given."""
+        if not isinstance(values, dict):
+            return handler(values)
+        name = values.get("method") or default_method(str(values.get("engine", "auto")))
+        defaults = get_method(name).defaults if isinstance(name, str) else {}
+        config = handler({**defaults, **values, "method": name})
+        config.__pydantic_fields_set__.intersection_update(values)
+        return config
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _reject_booleans_as_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("should not be True or False")
+        return value
+
+    @field_validator("crop_size")
+    @classmethod
+    def _check_crop_size(cls, value: int) -> int:
+        if value not in CROP_SIZES:
+            raise ValueError(f"should be one of {', '.join(map(str, CROP_SIZES))}")
+        return value
+
+    @model_validator(mode="after")
+    def _check_combination(self) -> Self:
+        method = get_method(self.method)
+        for key in self.model_fields_set & unused_settings(self.method):
+            if getattr(self, key) != default_of(key, self.method):
+                raise ValueError(f"{key} has no effect with method {self.method}; leave it out")
+        if self.im_resize < self.crop_size:
+            raise ValueError(f"im_resize {self.im_resize} is smaller than crop_size {self.crop_size}")
+        if self.stride > self.crop_size:
+            raise ValueError(f"stride {self.stride} is larger than crop_size {self.crop_size}: pixels would be skipped")
+        if self.engine not in ("auto", *method.engines):
+            raise ValueError(f"engine {self.engine} does not support method {self.method}")
+        method.check(self)
+        if self.minutes and self.distribute:
+            raise ValueError("minutes cannot be combined with distribute: the clocks of workers differ; give epochs")
+        if self.batch_size > self.augment_num:
+            raise ValueError(
+                f"batch_size {self.batch_size} is larger than augment_num {self.augment_num}: no full batch"
+            )
+        if self.tile_size**2 * self.flc > MAX_LAYER_VALUES:
+            raise ValueError(f"flc {self.flc} is too large for patches of {self.tile_size} px")
+        if self.tiles * self.tile_size**2 > MAX_TILE_PIXELS:
+            raise ValueError(f"stride {self.stride} cuts an image of {self.im_resize} px into {self.tiles:,} tiles")
+        if not self.do_aug and self._exceeds_patch:
+            raise ValueError(
+                f"do_aug False trains on the centre of each image, but crop_size {self.crop_size} "
+                f"does not cover im_resize {self.im_resize}"
+            )
+        return self
+
+    @property
+    def channels(self) -> int:
+        """Channels of the network's input: 1 for gray, 3 for color."""
+        return 1 if self.grayscale else 3
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps per epoch; an incomplete last batch is dropped."""
+        return self.augment_num // self.batch_size
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training, if no minutes are given."""
+        return self.epochs * self.epoch_steps
+
+    @property
+    def tiled(self) -> bool:
+        """True if an image is inspected in overlapping tiles, False if one input of the network covers the view."""
+        return self._exceeds_patch and not get_method(self.method).inspects_whole_image
+
+    @property
+    def tile_size(self) -> int:
+        """Height and width of the network's input in inspection, px."""
+        return self.im_resize if get_method(self.method).inspects_whole_image else self.crop_size
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the network's input in inspection."""
+        return self.channels, self.tile_size, self.tile_size
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles of an image."""
+        return (1 + -(-(self.mask_size - self.tile_size) // self.stride)) ** 2
+
+    @property
+    def mask_size(self) -> int:
+        """Height and width of the view, the inspected part of a resized image, px (the reference's name)."""
+        return self.im_resize if self.tiled else self.tile_size
+
+    @property
+    def _exceeds_patch(self) -> bool:
+        return self.im_resize - self.crop_size >= self.stride
+
+    @property
+    def min_defect_area(self) -> int:
+        """Area below which a region above the threshold is no defect, px; only max_area has such a bound."""
+        return self.min_area if self.threshold == "max_area" else 1
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str] | None, overrides: Mapping[str, Any] | None = None) -> Self:
+        """Read a YAML file, if any, and set `overrides` from the command line.
+
+        Raises InputError, which names the file, the key and the nearest valid key.
+        """
+        given = yaml_files.from_edge(dict(overrides or {}), COMMAND_LINE)
+        for key, value in given.items():
+            if isinstance(value, str) and key in cls.model_fields and cls.model_fields[key].annotation == list[int]:
+                given[key] = yaml_files.parse_list(value)
+        if not path:
+            return cls._validated(given, COMMAND_LINE, overridden=given)
+        values = yaml_files.with_method(yaml_files.read_yaml(Path(path)), Path(path), given)
+        return cls._validated(_without_unused(values, given, str(path)) | given, str(path), overridden=given)
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some values changed, validated.
+
+        A new `method` brings its own defaults for all that was never set, and drops what it does not use.
+        """
+        values = {"method": self.method} | {key: getattr(self, key) for key in self.model_fields_set}
+        for key in unused_settings(changes.get("method", self.method)):
+            values.pop(key, None)
+        return self._validated(values | changes, "config")
+
+    @classmethod
+    def _validated(cls, values: dict[str, Any], source: str, overridden: Collection[str] = ()) -> Self:
+        def origin(key: str) -> str:
+            return COMMAND_LINE if key in overridden else source
+
+        for key in values:
+            if key not in cls.model_fields:
+                raise InputError(f"{origin(key)}: unknown key {key!r}{nearest(key, cls.model_fields)}")
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            reason = first["msg"].removeprefix("Value error, ")
+            where = f"{key}: {reason}, not {first['input']!r:.100}" if key else reason
+            raise InputError(f"{origin(str(first['loc'][0]) if key else '')}: {where}") from error
+
+    def used_settings(self) -> dict[str, Any]:
+        """Return all settings that have an effect with this method."""
+        unused = unused_settings(self.method)
+        return {key: value for key, value in self.model_dump().items() if key not in unused}
+
+    def to_yaml(self) -> str:
+        """Return the settings as YAML, each with its meaning; those without effect are commented out."""
+        unused = unused_settings(self.method)
+        blocks = []
+        for title, fields in sections():
+            lines = [f"# {title}"]
+            for key, _ in fields:
+                value = yaml_files.yaml_value(yaml_files.to_edge(key, getattr(self, key)))
+                prefix = "# " if key in unused else ""
+                lines.append(f"{prefix}{key}: {value}".ljust(34) + f"  # {description(key, self.method)}")
+            blocks.append("\n".join(lines))
+        return "\n\n".join(blocks) + "\n"
+
+
+SECTIONS = {  # the first key of each section, and the section's title
+    "dataset": "Data",
+    "do_aug": "Augmentation",
+    "method": "Network and training",
+    "stride": "Inspection and thresholds",
+    "image_level": "Evaluation and output",
+    "start_epoch": "Accepted for compatibility with the reference",
+    "model_arts": "ModelArts and object stores",
+}
+
+
+def sections() -> Iterator[tuple[str, list[tuple[str, FieldInfo]]]]:
+    """Yield each section: its title, and its keys with their fields."""
+    fields = list(Config.model_fields.items())
+    starts = [index for index, (key, _) in enumerate(fields) if key in SECTIONS]
+    for start, end in zip(starts, [*starts[1:], len(fields)], strict=True):
+        yield SECTIONS[fields[start][0]], fields[start:end]
+
+
+def default_of(key: str, method: str) -> Any:
+    """Return the default of a setting with a method."""
+    if key == "method":
+        return default_method()
+    return get_method(method).defaults.get(key, Config.model_fields[key].get_default(call_default_factory=True))
+
+
+def unused_settings(method: str) -> frozenset[str]:
+    """Return the settings that have no effect with a method, because only others use them."""
+    of_others = frozenset[str]().union(*(other.own_settings for other in methods()))
+    return of_others - get_method(method).own_settings
+
+
+def description(key: str, method: str) -> str:
+    """Return the meaning of a setting, and how its default differs with the other methods."""
+    text = str(Config.model_fields[key].description)
+    if key == "method":
+        return f"{text}: {'; '.join(f'{known.name}: {known.summary}' for known in methods())}"
+    users = [known.name for known in methods() if key not in unused_settings(known.name)]
+    if len(users) < len(methods()):
+        return f"{text} ({', '.join(users)} only)"
+    own = default_of(key, method)
+    others = {known.name: default_of(key, known.name) for known in methods() if default_of(key, known.name) != own}
+    differing = "; ".join(f"{name}: {yaml_files.to_edge(key, value)}" for name, value in others.items())
+    return f"{text} ({differing})" if differing else text
+
+
+def _without_unused(values: dict[str, Any], given: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Drop the settings of a file that have no effect with its method, with a message."""
+    method = given.get("method") or values.get("method") or default_method(str(given.get("engine", "auto")))
+    if method not in [known.name for known in methods()]:
+        return values  # and validation names the mistake
+    unused = [key for key in values if key in unused_settings(method)]
+    if unused:
+        note(f"{source}: {', '.join(unused)}: no effect with method {method}; ignored")
+    return {key: value for key, value in values.items() if key not in unused}

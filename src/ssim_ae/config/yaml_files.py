@@ -1,0 +1,117 @@
+"""YAML files of settings, with the spellings and conventions of the reference's files.
+
+In a YAML file and on the command line a negative threshold or angle means "automatic"; inside it is None. A file
+without `method` that has keys of the reference's files is a file of the method `reference`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ssim_ae.console import note
+from ssim_ae.errors import InputError, first_line
+from ssim_ae.spelling import SPELLINGS
+
+AUTOMATIC_IF_NEGATIVE = ("rotate_angle", "ssim_threshold", "l1_threshold")
+AUTOMATIC = -1.0
+REFERENCE = "reference"
+REFERENCE_KEYS = frozenset(  # of the configuration files of the MindSpore model zoo's SSIM-AE
+    {
+        *("device_target", "dataset", "dataset_path", "aug_dir", "distribute", "grayscale", "do_aug", "online_aug"),
+        *("augment_num", "im_resize", "crop_size", "rotate_angle", "p_rotate", "p_horizontal_flip", "p_vertical_flip"),
+        *("z_dim", "epochs", "batch_size", "lr", "weight_decay", "flc", "stride", "load_ckpt_path", "image_level"),
+        *("ssim_threshold", "l1_threshold", "percent", "checkpoint_path", "save_dir", "img_suffix", "bg_mask"),
+        *("model_arts", "data_url", "train_url", "checkpoint_url", "cache_ckpt_file", "run_eval"),
+        *("start_epoch", "interval", "eval_epochs"),
+    }
+)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the settings in a YAML file, under the names and values that `Config` uses.
+
+    Raises InputError, which names file and line, if the file cannot be read.
+    """
+    try:
+        # A configuration of the reference has a second document, its help texts.
+        values = next(iter(yaml.load_all(path.read_text(encoding="utf-8"), Loader=_Loader)), None)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or first_line(error)
+        raise InputError(f"{path}: not a YAML file{where}: {reason}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: should be lines of the form 'key: value'")
+    return from_edge(values, str(path))
+
+
+def with_method(values: dict[str, Any], path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the method to the settings of a file that has the reference's keys and names no method."""
+    if "method" in values or "method" in given or REFERENCE_KEYS.isdisjoint(values):
+        return values
+    note(f"{path}: no method is given and the keys are the reference's: method reference; set method to choose")
+    return {"method": REFERENCE, **values}
+
+
+def from_edge(values: Mapping[Any, Any], source: str) -> dict[str, Any]:
+    """Return settings under their right names, with None for what is automatic."""
+    settings: dict[str, Any] = {}
+    for key, value in values.items():
+        name = SPELLINGS.get(key, str(key))
+        if name in settings and settings[name] != value:
+            raise InputError(f"{source}: {name!r} is given twice, under two spellings, with two values; keep one")
+        settings[name] = value
+    for name in AUTOMATIC_IF_NEGATIVE:
+        if _is_negative(settings.get(name)):
+            settings[name] = None
+    return settings
+
+
+def to_edge(key: str, value: Any) -> Any:
+    """Return a value as a YAML file states it."""
+    return AUTOMATIC if value is None and key in AUTOMATIC_IF_NEGATIVE else value
+
+
+def yaml_value(value: Any) -> str:
+    """Return a value in YAML. A string is quoted: 1e5 may be a name."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
+
+
+def parse_list(text: str) -> Any:
+    """Return a list that is given on the command line."""
+    return yaml.safe_load(text)
+
+
+def _is_negative(value: Any) -> bool:
+    try:
+        return float(value) < 0
+    except (TypeError, ValueError):
+        return False
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader that also reads 2e-4 as a number and refuses a key that is given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)

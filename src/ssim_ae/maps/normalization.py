@@ -1,0 +1,54 @@
+"""Per-location normalization: residuals relative to those of good images at the same location.
+
+At edges and highlights good images differ from their reconstructions more than elsewhere. Dividing by the normal
+statistics of a location makes residuals comparable across the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from ssim_ae.images.resize import resize
+from ssim_ae.maps.residuals import Residuals
+
+GRID_SIZE = 32  # locations along each side of an image
+STANDARD_DEVIATIONS = 2  # above the mean, up to which a residual is normal
+CROSS_FITTING_FOLDS = 5
+MIN_SCALE = 1e-6  # smallest residual to divide by
+
+
+class NormalStatistics(NamedTuple):
+    """Mean plus two standard deviations of the residuals of good images, per location: (GRID_SIZE, GRID_SIZE)."""
+
+    ssim: np.ndarray
+    l1: np.ndarray
+
+    @classmethod
+    def fit(cls, good: Iterable[Residuals]) -> Self:
+        """Return the statistics of the residuals of good images."""
+        grids = np.stack([resize(np.stack([maps.ssim, maps.l1]), GRID_SIZE, GRID_SIZE) for maps in good])
+        return cls(*(grids.mean(axis=0) + STANDARD_DEVIATIONS * grids.std(axis=0)))
+
+    def scale(self, size: int) -> np.ndarray:
+        """Return the divisors of the SSIM and L1 residual maps, (2, size, size) float32."""
+        grids = np.stack(self)
+        overall = grids.mean(axis=(1, 2), keepdims=True)
+        return resize(np.maximum(grids + overall, MIN_SCALE), size, size)
+
+
+def normalize(residuals: Residuals, scale: np.ndarray) -> Residuals:
+    """Divide residual maps by a `scale` (2, S, S) from `NormalStatistics.scale`."""
+    return Residuals(residuals.ssim / scale[0], residuals.l1 / scale[1], residuals.foreground)
+
+
+def cross_normalize(good: Sequence[Residuals]) -> list[Residuals]:
+    """Normalize each of the good images by the statistics of the other folds; a single image by its own."""
+    fold_of = np.arange(len(good)) % min(CROSS_FITTING_FOLDS, len(good))
+    scales = []
+    for fold in range(fold_of.max() + 1):
+        others = [maps for maps, own in zip(good, fold_of, strict=True) if own != fold] or good
+        scales.append(NormalStatistics.fit(others).scale(good[0].ssim.shape[0]))
+    return [normalize(maps, scales[fold]) for maps, fold in zip(good, fold_of, strict=True)]

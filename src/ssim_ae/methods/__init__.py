@@ -1,0 +1,56 @@
+"""Methods: how detectors are trained and how they inspect. One file per method, and one for its ONNX operators.
+
+A file of this package that defines `METHOD` is a method; its name is the value of the setting `method`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING
+
+from ssim_ae.errors import InputError
+from ssim_ae.methods.method import Method
+
+if TYPE_CHECKING:
+    from ssim_ae.config import Config
+
+DEFAULT_METHOD = "repair"
+
+
+@cache
+def _registry() -> dict[str, Method]:
+    """Return the methods by name, the default first."""
+    names = [module.name for module in iter_modules(__path__) if not module.name.endswith("_onnx")]
+    modules = [import_module(f"{__name__}.{name}") for name in names]
+    methods = [module.METHOD for module in modules if hasattr(module, "METHOD")]
+    return {method.name: method for method in sorted(methods, key=lambda method: method.name != DEFAULT_METHOD)}
+
+
+def register(method: Method) -> None:
+    """Add a method that is not a file of this package."""
+    _registry()[method.name] = method
+
+
+def methods() -> list[Method]:
+    """Return all methods, the default first."""
+    return list(_registry().values())
+
+
+def get_method(name: str) -> Method:
+    """Return a method by its name. Raises InputError if there is none."""
+    if name not in _registry():
+        raise InputError(f"method: should be one of {', '.join(_registry())}, not {name!r}")
+    return _registry()[name]
+
+
+def method_of(config: Config) -> Method:
+    """Return the method that a configuration names."""
+    return get_method(config.method)
+
+
+def default_method(engine: str = "auto") -> str:
+    """Return the name of the method that is used if none is given: the first that the engine supports."""
+    supported = (method.name for method in methods() if engine == "auto" or engine in method.engines)
+    return next(supported, DEFAULT_METHOD)

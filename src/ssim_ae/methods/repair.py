@@ -1,0 +1,131 @@
+"""The method `repair`: a U-Net that is trained to remove synthetic damage (after Bauer et al. 2024).
+
+A network that sees its input nearly whole reconstructs good parts to the pixel, so a defect is what differs on a
+coarser scale: SSIM is compared at half the size, or at a quarter of a large image.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ssim_ae.augmentation.corruption import Corruption, draw_corruption
+from ssim_ae.methods.method import Loss, Method, ResidualMaps
+from ssim_ae.network.architecture import CODE_SIZE, Layer, halvings
+from ssim_ae.network.ssim import gaussian, ssim_residual
+
+if TYPE_CHECKING:
+    from ssim_ae.config import Config
+
+BORDER = 4  # px along the border that are not compared: a network that pads with zeros reconstructs them badly
+LARGE_IMAGE = 256  # px: SSIM of images of this size or larger is computed at a quarter of the size
+MAX_SKIP_SIZE = 32  # px: a skip connection at a larger size would copy defects pixel by pixel
+MIN_SIZE = 64  # px of the image: at a smaller size too few windows of SSIM are left
+
+
+class RepairMethod(Method):
+    """A U-Net, trained to remove synthetic damage from nearly whole images, that inspects the whole image at once."""
+
+    name = "repair"
+    summary = "a U-Net trained to remove synthetic damage"
+    defaults = {  # noqa: RUF012 (declared as a class variable in Method)
+        "im_resize": 144,
+        "online_aug": True,
+        "rotate_angle": None,
+        "p_rotate": 0.5,
+        "p_horizontal_flip": 0.0,  # flipped, a good part may be a defective one
+        "p_vertical_flip": 0.0,
+        "illumination_std": 0.08,
+        "flc": 16,
+        "epochs": 10,
+        "optimizer": "muon",
+    }
+    loss = Loss(ssim=1.0, squared_error=10.0)
+    max_gradient_norm = 1.0  # a single difficult batch must not undo the training
+    inspects_whole_image = True
+    normalizes_residuals = True
+    calibrates_on_training_images = True
+    score_distribution = "frechet"  # scores of normalized residuals differ by factors
+    l1_weight = 0.25  # a small change of illumination raises the L1 residual
+
+    def layers(self, config: Config) -> tuple[Layer, ...]:
+        """Return the layer table of the network."""
+        return unet_layers(crop_size=config.crop_size, channels=config.channels, flc=config.flc)
+
+    def check(self, config: Config) -> None:
+        """Raise ValueError if the U-Net does not fit the size of the image."""
+        factor = config.crop_size // CODE_SIZE
+        if config.im_resize % factor or config.im_resize < MIN_SIZE:
+            raise ValueError(
+                f"with method {self.name} and crop_size {config.crop_size} im_resize should be a multiple of {factor}, "
+                f"{MIN_SIZE} or more, not {config.im_resize}"
+            )
+
+    def draw_corruption(self, count: int, images: int, rng: np.random.Generator) -> Corruption:
+        """Draw how `count` patches are corrupted, with pieces of `images` images."""
+        return draw_corruption(count, images, rng)
+
+    def residual_maps(self, image: np.ndarray, reconstruction: np.ndarray) -> ResidualMaps:
+        """Return 1 - SSIM of the reduced images, enlarged again, and the absolute difference; both smoothed."""
+        inner = slice(BORDER, -BORDER)
+        factor = reduction(image.shape[-1])
+        compared = image.copy()
+        compared[:, inner, inner] = reconstruction[:, inner, inner]
+        coarse = ssim_residual(_reduce(image, factor), _reduce(compared, factor)).mean(axis=0)
+        ssim, l1 = gaussian(np.stack([_enlarge(coarse, factor), np.abs(image - compared).mean(axis=0)]))
+        return ssim, l1
+
+    def combine(self, ssim: np.ndarray, l1: np.ndarray) -> np.ndarray:
+        """Return the sum of both maps."""
+        return ssim + l1
+
+    def describe(self, config: Config) -> str:
+        """Describe the network in a few words, for a person."""
+        return f"U-Net of {config.flc} channels, trained to remove synthetic damage"
+
+
+METHOD = RepairMethod()
+
+
+def reduction(size: int) -> int:
+    """Return how many pixels along each side are averaged before SSIM is computed, for an image of `size` px."""
+    return 2 if size < LARGE_IMAGE else 4
+
+
+def _reduce(planes: np.ndarray, factor: int) -> np.ndarray:
+    """(C, S, S) -> (C, S / factor, S / factor): the mean of each block of pixels."""
+    channels, size, _ = planes.shape
+    mean: np.ndarray = planes.reshape(channels, size // factor, factor, size // factor, factor).mean(axis=(2, 4))
+    return mean
+
+
+def _enlarge(values: np.ndarray, factor: int) -> np.ndarray:
+    """(S / factor, S / factor) -> (S, S): each value repeated."""
+    return values.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def unet_layers(*, crop_size: int, channels: int, flc: int) -> tuple[Layer, ...]:
+    """Return the layer table of a U-Net (Ronneberger et al. 2015) for patches of `crop_size` = 8 * 2^k px, k >= 2.
+
+    It halves the patch down to 8 x 8 px and doubles it again. Skip connections exist only at small sizes: what can be
+    copied pixel by pixel would never be repaired.
+    """
+    sizes = [crop_size >> number for number in range(1, halvings(crop_size) + 1)]
+    widths = [flc * min(8, max(1, 128 // size)) for size in sizes]
+    inner = widths[-1]
+    table = [
+        Layer(f"down{number}", "conv", in_channels, width, 4, 2, 1)
+        for number, (in_channels, width) in enumerate(zip([channels, *widths], widths, strict=False), 1)
+    ]
+    table += [Layer(f"middle{number}", "conv", inner, inner, 3, 1, 1) for number in (1, 2, 3)]
+    in_channels = inner
+    for number in range(len(sizes), 1, -1):
+        has_skip = CODE_SIZE < sizes[number - 1] <= min(MAX_SKIP_SIZE, crop_size // 4)
+        skip = f"down{number}" if has_skip else ""
+        joined, width = in_channels + has_skip * widths[number - 1], widths[number - 2]
+        table.append(Layer(f"up{number}", "conv_transpose", joined, width, 4, 2, 1, skip=skip))
+        if number < len(sizes):
+            table.append(Layer(f"same{number}", "conv", width, width, 3, 1, 1))
+        in_channels = width
+    return (*table, Layer("up1", "conv_transpose", in_channels, channels, 4, 2, 1, "linear"))

@@ -1,0 +1,42 @@
+"""SSIM and the Gaussian filter as ONNX operators: `network.ssim` in a graph."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ssim_ae.network.ssim import C1, C2, WINDOW, gaussian_matrix, mirrored
+from ssim_ae.onnx_operators.graph import Graph
+
+ROWS_PER_PRODUCT = 32  # of the Gaussian filter in one matrix product
+
+
+def ssim_residual(add: Graph, x: str, y: str, size: int) -> str:
+    """Add 1 - SSIM of x and y, (C, S, S), the mean over channels: (S, S)."""
+    offset = add("ReduceMean", x, [1, 2], keepdims=1)
+    centred_x, centred_y, difference = add("Sub", x, offset), add("Sub", y, offset), add("Sub", y, x)
+    squares = add("Add", add("Mul", centred_x, centred_x), add("Mul", centred_y, centred_y))
+    maps = add("Concat", centred_x, difference, add("Mul", difference, difference), squares, axis=0)
+    filtered = add.several("Split", gaussian(add, maps, size), outputs=4, axis=0, num_outputs=4)
+    mu_x, mu_d, squares_d, squares = filtered
+    mu_y, mu_d_squared = add("Add", mu_x, mu_d), add("Mul", mu_d, mu_d)
+    sigma_d_squared = add("Sub", squares_d, mu_d_squared)
+    sigmas_squared = add("Sub", squares, add("Add", add("Mul", mu_x, mu_x), add("Mul", mu_y, mu_y)))
+    mu_x, mu_y = add("Add", mu_x, offset), add("Add", mu_y, offset)
+    mus_squared = add("Add", add("Mul", mu_x, mu_x), add("Mul", mu_y, mu_y))
+    luminance = add("Div", mu_d_squared, add("Add", mus_squared, C1))
+    structure = add("Div", sigma_d_squared, add("Add", sigmas_squared, C2))
+    residual = add("Sub", add("Add", luminance, structure), add("Mul", luminance, structure))
+    return add("ReduceMean", residual, [0], keepdims=0)
+
+
+def gaussian(add: Graph, maps: str, size: int) -> str:
+    """Add the Gaussian filter of maps (K, S, S), mirrored at the border."""
+    blocks = -(-size // ROWS_PER_PRODUCT)
+    inputs = ROWS_PER_PRODUCT + WINDOW - 1
+    positions = np.minimum(ROWS_PER_PRODUCT * np.arange(blocks)[:, None] + np.arange(inputs), size + WINDOW - 2)
+    source = mirrored(positions - WINDOW // 2, size)
+    band = gaussian_matrix(inputs)
+    rows = add("MatMul", band, add("Gather", maps, source, axis=1))
+    maps = add("Slice", add("Reshape", rows, [0, blocks * ROWS_PER_PRODUCT, size]), [0], [size], [1])
+    columns = add("MatMul", add("Gather", maps, source, axis=2), np.ascontiguousarray(band.T))
+    return add("Slice", add("Reshape", columns, [0, size, blocks * ROWS_PER_PRODUCT]), [0], [size], [2])

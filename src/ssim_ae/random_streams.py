@@ -1,0 +1,27 @@
+"""Random streams: independent random numbers for each purpose, as functions of the seed alone.
+
+Nothing random is stored: the patches of an epoch follow from the seed, the stream and the number of the epoch.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Stream(IntEnum):
+    """The purposes that random numbers serve. A number is never reused: it is part of the seed."""
+
+    PATCHES = 1  # image, position, rotation and flips of the patches of an epoch
+    PATCH_ORDER = 2  # order of the patches of an epoch
+    MONITOR_PATCHES = 3  # patches of the held-out images
+    HELD_OUT_IMAGES = 4  # choice of the held-out images
+    CROSS_VALIDATION = 5  # folds of the held-out images
+    MONITOR_CORRUPTION = 6  # corruption of the monitor patches
+    ILLUMINATION = 7  # illumination of the patches of an epoch
+    CORRUPTION = 4  # corruption of the patches of an epoch
+    INITIAL_WEIGHTS = 4  # of the network, where the framework does not draw them
+
+
+def random_stream(seed: int, stream: Stream, *index: int) -> np.random.Generator:
+    """Return the generator of a stream; `index` is the number of an epoch, for example."""
+    return np.random.default_rng([seed, stream, *index])

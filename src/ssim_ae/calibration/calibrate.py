@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ssim_ae.calibration.false_alarms import Promise
+from ssim_ae.calibration.false_alarms import ExpectedRate
 from ssim_ae.calibration.thresholds import estimate, few_images_notes, promised
 from ssim_ae.config import Config
 from ssim_ae.console import note, progress
@@ -121,7 +121,7 @@ def in_words(origin: Mapping[str, Any]) -> str:
     if learned := origin.get("learned_images"):
         words += f", and the spread of {learned} it learned from"
     if told := origin.get("promise"):
-        rate, low, high = (100 * told[name] for name in Promise._fields)
+        rate, low, high = (100 * told[name] for name in ExpectedRate._fields)
         words += f", promises {rate:.2g} % false alarms (90 % interval {low:.2g}-{high:.2g} %)"
     if (alarms := origin["false_alarms"]) is not None:
         words += f"; cross-validated, {100 * alarms:.1f} % of them are called defective"

@@ -10,7 +10,12 @@ from math import inf, sqrt
 
 import numpy as np
 
-from ssim_ae.calibration.false_alarms import Promise, limit, promise, promise_of_highest
+from ssim_ae.calibration.false_alarms import (
+    ExpectedRate,
+    expected_false_alarm_rate,
+    expected_rate_above_maximum,
+    prediction_limit,
+)
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
 from ssim_ae.maps.residuals import Residuals, Thresholds, anomaly_map, level_of_area
@@ -53,15 +58,15 @@ def mean_and_deviations(scores: np.ndarray, k_sigma: float) -> float:
     return float(scores.mean() + k_sigma * scores.std(ddof=1) * sqrt(1 + 1 / len(scores)))
 
 
-def promised(images: int, config: Config, learned: int = 0) -> Promise | None:
+def promised(images: int, config: Config, learned: int = 0) -> ExpectedRate | None:
     """Return what an estimate from so many images promises of new good ones, if it promises anything."""
     if not images or max(config.ssim_threshold, config.l1_threshold) >= 0:
         return None
     if config.threshold == "max" or (config.threshold == "false_alarm_rate" and images == 1):
-        return promise_of_highest(images)
+        return expected_rate_above_maximum(images)
     if config.threshold != "false_alarm_rate":
         return None
-    return promise(images, config.false_alarm_rate, learned=learned)
+    return expected_false_alarm_rate(images, config.false_alarm_rate, training_count=learned)
 
 
 def few_images_notes(held_out: Sequence[Residuals], config: Config, learned: int = 0) -> Iterator[str]:
@@ -107,4 +112,7 @@ def _limit(
         [anomaly_map(maps, thresholds, method=config.method).max() for maps in learned], np.float64
     )
     by_factors = config.method == "repair"  # for its residuals are multiples of what is usual
-    return limit(scores, config.false_alarm_rate, learned=learned_scores, by_factors=by_factors) * JUST_ABOVE
+    return (
+        prediction_limit(scores, config.false_alarm_rate, training_scores=learned_scores, log_scores=by_factors)
+        * JUST_ABOVE
+    )

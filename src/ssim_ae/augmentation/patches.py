@@ -105,7 +105,10 @@ def pieces_of(damage: Corruption, room: int) -> PatchBatch:
     """Return the pieces of images that a damage is filled with, where corners may lie from 0 to `room` px."""
     still = np.zeros(len(damage))
     return PatchBatch(
-        damage.image, (damage.place * (room + 1)).astype(np.int64), still, np.zeros((len(damage), 2), bool)
+        damage.piece_image,
+        (damage.piece_position * (room + 1)).astype(np.int64),
+        still,
+        np.zeros((len(damage), 2), bool),
     )
 
 

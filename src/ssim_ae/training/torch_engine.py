@@ -9,8 +9,8 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional
 
 from ssim_ae.augmentation.patches import PatchBatch, pieces_of
-from ssim_ae.augmentation.torch_corruption import corrupted
-from ssim_ae.augmentation.torch_cut import cut
+from ssim_ae.augmentation.torch_corruption import apply_corruption
+from ssim_ae.augmentation.torch_cut import cut_patches
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
 from ssim_ae.machine import keep_freed_memory
@@ -89,7 +89,7 @@ class TorchEngine:
 
     def patches(self, picks: PatchBatch) -> np.ndarray:
         """Return what the network is shown in training, (B, C, S, S) float32, to look at."""
-        patches = cut(self.stack, picks, self.crop_size)
+        patches = cut_patches(self.stack, picks, self.crop_size)
         return self._seen(self.stack, patches, picks).cpu().numpy()
 
     def runtime(self) -> TorchRuntime:
@@ -136,7 +136,7 @@ class TorchEngine:
                 yield self.names[parameter], parameter, optimizer.state[parameter]
 
     def _loss(self, network: nn.Module, stack: Tensor, picks: PatchBatch) -> Tensor:
-        patches = cut(stack, picks, self.crop_size)
+        patches = cut_patches(stack, picks, self.crop_size)
         reconstructions = network(self._seen(stack, patches, picks).to(self.dtype))
         loss: Tensor = self.criterion(reconstructions, patches)
         if picks.damage is not None:
@@ -147,8 +147,8 @@ class TorchEngine:
         """Return what the network is shown of patches."""
         if picks.damage is None:
             return patches
-        pieces = cut(stack, pieces_of(picks.damage, stack.shape[-1] - self.crop_size), self.crop_size)
-        return corrupted(patches, pieces, picks.damage)
+        pieces = cut_patches(stack, pieces_of(picks.damage, stack.shape[-1] - self.crop_size), self.crop_size)
+        return apply_corruption(patches, pieces, picks.damage)
 
 
 def _optimizers(config: Config, network: Autoencoder, device: torch.device) -> list[torch.optim.Optimizer]:

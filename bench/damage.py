@@ -16,24 +16,20 @@ import torch
 
 from report import table
 from ssim_ae import Detector, find_dataset
-from ssim_ae.augmentation.corruption import (
-    BLUR,
-    CLOUDS,
-    COLOUR,
-    ELLIPSE,
-    NOTHING,
-    PIECE,
-    TINT,
-    Corruption,
-    draw_corruption,
-)
-from ssim_ae.augmentation.torch_corruption import corrupted
+from ssim_ae.augmentation.corruption import Corruption, Fill, ShapeKind, draw_corruption
+from ssim_ae.augmentation.torch_corruption import apply_corruption
 from ssim_ae.evaluation.metrics import auroc
 from ssim_ae.images.files import read
 from ssim_ae.images.folders import content_hash
 
 SIZES = (0.01, 0.02, 0.04, 0.08, 0.16)  # diameters, in sides of the image
-FILLS = {"a piece of another image": PIECE, "a colour": COLOUR, "clouds": CLOUDS, "a tint": TINT, "a blur": BLUR}
+FILLS = {
+    "a piece of another image": Fill.PIECE,
+    "a colour": Fill.COLOR,
+    "clouds": Fill.SMOOTH_NOISE,
+    "a tint": Fill.TINT,
+    "a blur": Fill.BLUR,
+}
 OPACITY, SOFTNESS = 0.6, 0.002
 
 
@@ -48,25 +44,25 @@ def held_out(detector: Detector) -> np.ndarray:
 def spots(images: int, size: float, fill: int) -> Corruption:
     """Return an ellipse for each image, the same ones in every run."""
     drawn = draw_corruption(images, images, np.random.default_rng(round(1000 * size)))
-    kind = np.full_like(drawn.kind, NOTHING)
-    kind[:, 0] = ELLIPSE
+    kind = np.full_like(drawn.kind, ShapeKind.NONE)
+    kind[:, 0] = ShapeKind.ELLIPSE
     return replace(
         drawn,
         kind=kind,
-        centre=0.25 + drawn.centre / 2,
+        center=0.25 + drawn.center / 2,
         size=np.full_like(drawn.size, size / 2),
         aspect=drawn.aspect.clip(0.5, 2),
         softness=np.full_like(drawn.softness, SOFTNESS),
         fill=np.full(images, fill),
         opacity=np.full(images, OPACITY),
-        noise=np.zeros(images),
+        noise_std=np.zeros(images),
     )
 
 
 def damaged(images: np.ndarray, damage: Corruption) -> np.ndarray:
     """(N, H, W, C) uint8 -> the same damaged."""
     patches = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
-    changed = corrupted(patches, patches[torch.from_numpy(damage.image)], damage)
+    changed = apply_corruption(patches, patches[torch.from_numpy(damage.piece_image)], damage)
     return (changed * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from report import table
 from ssim_ae import Detector, find_dataset
 from ssim_ae.calibration.calibrate import MOST_LEARNED
-from ssim_ae.calibration.false_alarms import limit
+from ssim_ae.calibration.false_alarms import prediction_limit
 from ssim_ae.calibration.thresholds import mean_and_deviations
 from ssim_ae.detector.detector import detector_path
 from ssim_ae.detector.detector_file import read_detector
@@ -42,7 +42,7 @@ def estimators(method: str, learned: np.ndarray) -> dict[str, tuple[Estimator, f
     """Return the limits to be compared, for a detector's method and its learned scores, and the rates they promise."""
 
     def at_rate(rate: float) -> Estimator:
-        return lambda scores: limit(scores, rate, learned=learned, by_factors=method == "repair")
+        return lambda scores: prediction_limit(scores, rate, training_scores=learned, log_scores=method == "repair")
 
     return {
         "false_alarm_rate 1 %": (at_rate(0.01), 0.01),

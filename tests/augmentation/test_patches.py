@@ -4,7 +4,7 @@ import torch
 from scipy.ndimage import rotate
 
 from ssim_ae.augmentation.patches import PatchBatch, draw, epoch_patches, gain, monitor_patches
-from ssim_ae.augmentation.torch_cut import _turned, cut
+from ssim_ae.augmentation.torch_cut import _rotated_patches, cut_patches
 from ssim_ae.config import Config
 
 STILL = {"p_rotate": 0, "p_horizontal_flip": 0, "p_vertical_flip": 0}
@@ -19,7 +19,7 @@ def smooth(size: int, count: int = 3, channels: int = 1) -> torch.Tensor:
 
 def cut_one(stack, config, rng):
     picks = draw(config, len(stack), len(stack), rng)
-    return cut(stack, picks, config.crop_size), picks
+    return cut_patches(stack, picks, config.crop_size), picks
 
 
 def test_unturned_patches_are_exact_copies(rng):
@@ -47,7 +47,7 @@ def test_turning_agrees_with_an_independent_rotation():
     degrees = np.degrees(picks.angle[0])
     assert 1 < abs(degrees) <= 30
     expected = rotate(stack[0, 0].numpy().astype(float), degrees, reshape=False, order=1, mode="reflect") / 255
-    assert np.abs(cut(stack, picks, 128)[0, 0].numpy() - expected).max() < 0.02
+    assert np.abs(cut_patches(stack, picks, 128)[0, 0].numpy() - expected).max() < 0.02
 
 
 def test_turned_patches_have_no_black_corners(rng):
@@ -60,13 +60,15 @@ def test_turned_patches_have_no_black_corners(rng):
 def test_patches_are_lit_unevenly_and_smoothly():
     config = Config(im_resize=64, crop_size=64, augment_num=400, batch_size=1, light=0.1, **STILL)
     stack = torch.full((3, 3, 64, 64), 0.5)
-    patches = cut(stack, epoch_patches(config, 3, 0), 64).numpy() / 0.5
+    patches = cut_patches(stack, epoch_patches(config, 3, 0), 64).numpy() / 0.5
     assert np.ptp(patches, axis=1).max() < 1e-6, "colours stay"
     assert patches[:, 0, 0, 0].std() == pytest.approx(0.1 * np.hypot(1, 0.6), rel=0.1)
     across = patches[:, 0, 0, 0] - patches[:, 0, -1, -1]
     assert across.std() == pytest.approx(0.1 * np.sqrt(2), rel=0.1)
     assert np.abs(np.diff(patches, axis=2)).max() < 0.05
-    bright = cut(torch.full((3, 1, 64, 64), 255, dtype=torch.uint8), epoch_patches(config.replace(light=1), 3, 0), 64)
+    bright = cut_patches(
+        torch.full((3, 1, 64, 64), 255, dtype=torch.uint8), epoch_patches(config.replace(light=1), 3, 0), 64
+    )
     assert bright.max() == 1 and bright.min() == 0
 
 
@@ -95,7 +97,7 @@ def test_every_image_is_used_alike(rng):
 def test_without_augmentation_the_centre_is_taken():
     config = Config(im_resize=266, crop_size=256, do_aug=False)
     stack = smooth(266)
-    patches = cut(stack, draw(config, 3, 3, np.random.default_rng(0)), 256)
+    patches = cut_patches(stack, draw(config, 3, 3, np.random.default_rng(0)), 256)
     assert torch.allclose(patches, stack[:, :, 5:261, 5:261] / 255, atol=1e-4)
 
 
@@ -131,7 +133,7 @@ def test_picks_are_taken_in_order(rng):
 def test_damage_is_a_function_of_seed_and_epoch():
     config = Config(method="repair", augment_num=10, batch_size=10)
     first, again, next_one = (epoch_patches(config, 5, epoch).damage for epoch in (0, 0, 1))
-    assert np.array_equal(first.centre, again.centre) and not np.array_equal(first.centre, next_one.centre)
+    assert np.array_equal(first.center, again.center) and not np.array_equal(first.center, next_one.center)
     assert epoch_patches(config.replace(method="reference"), 5, 0).damage is None
 
 
@@ -145,7 +147,7 @@ def test_float_images_are_cut_like_bytes(rng):
     config = Config(im_resize=96, crop_size=64)
     stack = smooth(96)
     picks = draw(config, 3, 6, rng)
-    assert torch.allclose(cut(stack, picks, 64), cut(stack.float() / 255, picks, 64), atol=1e-5)
+    assert torch.allclose(cut_patches(stack, picks, 64), cut_patches(stack.float() / 255, picks, 64), atol=1e-5)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -154,5 +156,5 @@ def test_cutting_windows_is_cutting_whole_images(rng, channels):
     config = Config(im_resize=96, crop_size=32, p_rotate=0.5, rotate_angle=180)
     stack = smooth(96, channels=channels)
     picks = draw(config, 3, 60, rng)
-    whole = _turned(stack, picks, 32) / 255
-    assert torch.allclose(cut(stack, picks, 32), whole, atol=1e-4)
+    whole = _rotated_patches(stack, picks, 32) / 255
+    assert torch.allclose(cut_patches(stack, picks, 32), whole, atol=1e-4)

@@ -3,7 +3,7 @@ import pytest
 
 from ssim_ae import InputError
 from ssim_ae.calibration.calibrate import false_alarms
-from ssim_ae.calibration.false_alarms import limit, promise_of_highest
+from ssim_ae.calibration.false_alarms import expected_rate_above_maximum, prediction_limit
 from ssim_ae.calibration.thresholds import estimate, few_images_notes, percentiles, promised
 from ssim_ae.config import Config
 from ssim_ae.maps.residuals import Residuals, Thresholds, anomaly_map
@@ -45,7 +45,7 @@ def test_k_sigma_puts_it_at_mean_plus_k_deviations(held_out):
 def test_false_alarm_rate_puts_it_where_new_scores_seldom_are(held_out):
     often, seldom = (scores(held_out, Config(false_alarm_rate=rate)) for rate in (0.2, 0.01))
     assert often.max() > seldom.max() < 1
-    assert limit(seldom, 0.01) == pytest.approx(1, abs=1e-4)
+    assert prediction_limit(seldom, 0.01) == pytest.approx(1, abs=1e-4)
 
 
 def test_images_that_were_learned_from_tell_how_far_scores_spread(held_out, rng):
@@ -64,7 +64,7 @@ def test_images_that_were_learned_from_tell_how_far_scores_spread(held_out, rng)
 def test_of_one_image_the_score_is_the_limit(held_out, threshold):
     config = Config(threshold=threshold)
     assert scores(held_out[:1], config) == pytest.approx(1, abs=1e-4)
-    assert promised(1, config) == (None if threshold == "k_sigma" else promise_of_highest(1))
+    assert promised(1, config) == (None if threshold == "k_sigma" else expected_rate_above_maximum(1))
 
 
 def test_what_is_promised():

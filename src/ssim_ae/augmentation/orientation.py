@@ -1,7 +1,11 @@
-"""Whether good parts lie at any angle, told from their images alone.
+"""Detect from good images alone whether parts can have any orientation.
 
-Where they do, a turn about its middle makes of a good image one that might as well have been taken: its nearest
-neighbour among the others is as near as before. Where they all lie alike, the neighbour is far.
+If parts have any orientation, an image rotated about its center could have been taken as well: the nearest neighbor of
+an image among the rotated images is as close as the nearest one among the images as taken. If all parts have the same
+orientation, the nearest rotated image is farther away.
+
+Images are compared by polar descriptors: mean colors and edge strengths in the cells of a polar grid. A rotation by an
+eighth of a circle shifts the cells by one sector, so no image has to be rotated.
 """
 
 from functools import cache
@@ -10,69 +14,104 @@ import numpy as np
 
 from ssim_ae.images.resize import resize
 
-FEWEST, MOST = 40, 300  # images that are compared
-SIDE, RINGS, TURNS = 128, 2, 8  # px; an image is told by what is in each ring and each eighth about its middle
-LEAST, ON_AVERAGE = 0.25, 0.4  # share of images whose nearest neighbour is a turned one; half, where any angle is good
+MIN_IMAGES = 40  # fewer are too few for the test
+MAX_IMAGES = 300  # images that are compared; more do not change the result noticeably
+SIDE = 128  # px; images are resized to squares of this side
+RINGS = 2  # rings of the polar grid, of equal area
+SECTORS = 8  # sectors of the polar grid, directions of edges and rotations that are tested
+MIN_ROTATED_SHARE = 0.25  # share of images whose nearest neighbor is a rotated one, for every rotation
+MEAN_ROTATED_SHARE = 0.4  # the same on average over the rotations; 0.5 is expected if parts have any orientation
+MIN_SPREAD = 1e-9  # lower bound of a divisor
 
 
 def has_any_orientation(images: np.ndarray) -> bool:
-    """(N, C, S, S) uint8, or float32 in [0, 1] -> whether turned by eighths they are as like each other as before."""
-    if len(images) < FEWEST:
+    """Return whether images (N, C, S, S), uint8 or float32 in [0, 1], show parts in any orientation.
+
+    For each rotation by eighths of a circle, the test counts the images whose nearest neighbor among the rotated images
+    is closer than the one among the images as taken. Fewer than MIN_IMAGES images give False.
+    """
+    if len(images) < MIN_IMAGES:
         return False
-    chosen = np.linspace(0, len(images) - 1, min(MOST, len(images))).astype(int)
-    colours, edges = map(_scaled, map(np.stack, zip(*(_layout(images[index]) for index in chosen), strict=True)))
-    as_taken = _flat(colours, edges)
-    nearest = _nearest(as_taken, as_taken)
-    turned = [_flat(*_turned(colours, edges, eighths)) for eighths in range(1, TURNS)]
-    nearer = [np.mean(_nearest(as_taken, others) < nearest) for others in turned]
-    return bool(min(nearer) >= LEAST and np.mean(nearer) >= ON_AVERAGE)
+    colors, edges = _polar_descriptors(images)
+    as_taken = _concatenate(colors, edges)
+    nearest = _nearest_distances(as_taken, as_taken)
+    shares = []
+    for eighths in range(1, SECTORS):
+        rotated = _concatenate(*_rotate(colors, edges, eighths))
+        shares.append(np.mean(_nearest_distances(as_taken, rotated) < nearest))
+    return bool(min(shares) >= MIN_ROTATED_SHARE and np.mean(shares) >= MEAN_ROTATED_SHARE)
 
 
-def _layout(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(C, S, S) -> by place the mean colour, (C, RINGS, TURNS), and how much edge in each direction, (TURNS, ...)."""
+def _polar_descriptors(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the standardized color and edge descriptors of at most MAX_IMAGES images, evenly spaced."""
+    chosen = np.linspace(0, len(images) - 1, min(MAX_IMAGES, len(images))).astype(int)
+    colors, edges = zip(*(_polar_descriptor(images[index]) for index in chosen), strict=True)
+    return _standardize(np.stack(colors)), _standardize(np.stack(edges))
+
+
+def _polar_descriptor(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return colors (C, RINGS, SECTORS) and edges (SECTORS, RINGS, SECTORS) of an image (C, S, S).
+
+    Colors are the means of the cells. Edges are the roots of the mean gradient magnitudes, one plane a direction.
+    """
     planes = resize(image, SIDE, SIDE)
-    down, along = np.gradient(planes.mean(axis=0))
-    direction = np.arctan2(-down, along) * np.float32(TURNS / (2 * np.pi))  # counter-clockwise
-    away = np.abs(direction % TURNS - np.arange(TURNS, dtype=np.float32)[:, None, None])
-    shares = np.maximum(0, 1 - np.minimum(away, TURNS - away))
-    return _by_place(planes), np.sqrt(_by_place(np.hypot(down, along) * shares))
+    down, right = np.gradient(planes.mean(axis=0))
+    return _cell_means(planes), np.sqrt(_cell_means(np.hypot(down, right) * _direction_weights(down, right)))
 
 
-def _by_place(planes: np.ndarray) -> np.ndarray:
-    """(K, SIDE, SIDE) -> their means in each ring and eighth of the circle, (K, RINGS, TURNS)."""
-    means: np.ndarray = planes.reshape(len(planes), -1) @ _places()
-    return means.reshape(-1, RINGS, TURNS)
+def _direction_weights(down: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return the weights (SECTORS, H, W) of each direction for gradients (H, W), linear between two directions."""
+    direction = np.arctan2(-down, right) * np.float32(SECTORS / (2 * np.pi))  # counter-clockwise, in sectors
+    distance = np.abs(direction % SECTORS - np.arange(SECTORS, dtype=np.float32)[:, None, None])
+    weights: np.ndarray = np.maximum(0, 1 - np.minimum(distance, SECTORS - distance))
+    return weights
+
+
+def _cell_means(planes: np.ndarray) -> np.ndarray:
+    """Return the means (K, RINGS, SECTORS) of planes (K, SIDE, SIDE) in the cells of the polar grid."""
+    means: np.ndarray = planes.reshape(len(planes), -1) @ _cell_weights()
+    return means.reshape(-1, RINGS, SECTORS)
 
 
 @cache
-def _places() -> np.ndarray:
-    """(SIDE * SIDE, RINGS * TURNS): what each px adds to the mean of a place. Rings are of equal area."""
-    at = (2 * np.arange(SIDE) + 1) / SIDE - 1
-    y, x = -at[:, None], at
+def _cell_weights() -> np.ndarray:
+    """Return the weight of each pixel in the mean of each cell, (SIDE * SIDE, RINGS * SECTORS).
+
+    Pixels outside the inscribed circle have no weight.
+    """
+    coordinates = (2 * np.arange(SIDE) + 1) / SIDE - 1
+    y, x = -coordinates[:, None], coordinates
     ring = (RINGS * (y**2 + x**2)).astype(int)
-    eighth = (np.arctan2(y, x) * (TURNS / (2 * np.pi)) % TURNS).astype(int)
-    inside = (ring * TURNS + eighth)[:, :, None] == np.arange(RINGS * TURNS)
-    weights = inside.reshape(-1, RINGS * TURNS).astype(np.float32)
+    sector = (np.arctan2(y, x) * (SECTORS / (2 * np.pi)) % SECTORS).astype(int)
+    inside = (ring * SECTORS + sector)[:, :, None] == np.arange(RINGS * SECTORS)
+    weights = inside.reshape(-1, RINGS * SECTORS).astype(np.float32)
     return weights / weights.sum(axis=0)
 
 
-def _turned(colours: np.ndarray, edges: np.ndarray, eighths: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the layouts (N, K, RINGS, TURNS) of the images turned counter-clockwise."""
-    return np.roll(colours, eighths, axis=3), np.roll(edges, eighths, axis=(1, 3))
+def _rotate(colors: np.ndarray, edges: np.ndarray, eighths: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return descriptors (N, K, RINGS, SECTORS) of the images rotated counter-clockwise by eighths of a circle.
+
+    A rotation also changes the direction of edges, the second axis of `edges`.
+    """
+    return np.roll(colors, eighths, axis=3), np.roll(edges, eighths, axis=(1, 3))
 
 
-def _scaled(layouts: np.ndarray) -> np.ndarray:
-    """(N, ...) -> the same, so that they lie about 1 from their mean."""
-    spread = np.sqrt(((layouts - layouts.mean(axis=0)) ** 2).sum(axis=(1, 2, 3)).mean())
-    return (layouts - layouts.mean()) / max(float(spread), 1e-9)
+def _standardize(descriptors: np.ndarray) -> np.ndarray:
+    """Scale descriptors (N, K, RINGS, SECTORS) to a root mean square distance of 1 from their mean descriptor.
+
+    Colors and edges then have equal weight.
+    """
+    spread = np.sqrt(((descriptors - descriptors.mean(axis=0)) ** 2).sum(axis=(1, 2, 3)).mean())
+    return (descriptors - descriptors.mean()) / max(float(spread), MIN_SPREAD)
 
 
-def _flat(colours: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    return np.concatenate([colours, edges], axis=1).reshape(len(colours), -1)
+def _concatenate(colors: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return both descriptors of each image as one vector, (N, D)."""
+    return np.concatenate([colors, edges], axis=1).reshape(len(colors), -1)
 
 
-def _nearest(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(N, D) twice -> (N,) the squared distance of each to the nearest of the others but its own."""
+def _nearest_distances(images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the squared distance (N,) of each image (N, D) to the nearest of the others (N, D), except its own."""
     squared = (images**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2 * images @ others.T
     np.fill_diagonal(squared, np.inf)
     nearest: np.ndarray = squared.min(axis=1)

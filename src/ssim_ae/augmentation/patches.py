@@ -106,7 +106,7 @@ def illumination_gain(illumination: np.ndarray, crop_size: int) -> np.ndarray:
 
 def corruption_pieces(corruption: Corruption, max_corner: int) -> PatchBatch:
     """Return the patches that a corruption takes its pieces from; corners are at most `max_corner` px."""
-    return _upright(corruption.image, (corruption.place * (max_corner + 1)).astype(np.int64))
+    return _upright(corruption.piece_image, (corruption.piece_position * (max_corner + 1)).astype(np.int64))
 
 
 def _upright(image: np.ndarray, corner: np.ndarray) -> PatchBatch:

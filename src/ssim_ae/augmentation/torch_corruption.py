@@ -1,142 +1,172 @@
-"""Corruption drawn onto patches, in PyTorch, whole batches at once where the patches are."""
+"""Apply corruption to batches of patches in PyTorch, on the device of the patches."""
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ssim_ae.augmentation.corruption import (
-    BLUR,
-    CLOUDS,
-    COLOUR,
-    CORNERS,
-    ELLIPSE,
-    JOINTS,
-    PIECE,
-    POLYGON,
-    SHIFTED,
-    STROKE,
-    TINT,
-    Corruption,
-)
+from ssim_ae.augmentation.corruption import POLYGON_SIDES, STROKE_VERTICES, Corruption, Fill, ShapeKind
 
-FAR = 9.0  # sides of the patch: a shape that is not there
-BARELY = 0.02  # opacity below which a pixel is not touched
+ABSENT_DISTANCE = 9.0  # sides of the patch; signed distance from a shape that is absent
+MIN_COVERAGE = 0.02  # share of a pixel that a shape covers; less counts as none
 
 
-def corrupted(patches: Tensor, pieces: Tensor, damage: Corruption) -> Tensor:
-    """(B, C, S, S) in [0, 1] -> the same damaged; `pieces` of images as large."""
-    noise = [_noise(patches[number], damage, number) for number in range(len(damage))]
-    opacities = opacity(damage, patches.shape[-1], patches.device)
-    return torch.lerp(patches, _fills(patches, pieces, damage), opacities).add_(torch.stack(noise)).clamp_(0, 1)
+def apply_corruption(patches: Tensor, pieces: Tensor, corruption: Corruption) -> Tensor:
+    """Return patches (B, C, S, S) in [0, 1] with `corruption` applied.
+
+    `pieces` (B, C, S, S) are the pieces of other images for the fill PIECE.
+    """
+    noise = [_gaussian_noise(patches[index], corruption, index) for index in range(len(corruption))]
+    opacity = opacity_mask(corruption, patches.shape[-1], patches.device)
+    fills = torch.stack([_fill(patches[index], pieces[index], corruption, index) for index in range(len(corruption))])
+    return torch.lerp(patches, fills, opacity).add_(torch.stack(noise)).clamp_(0, 1)
 
 
-def opacity(damage: Corruption, size: int, device: torch.device) -> Tensor:
-    """(B, 1, size, size) in [0, 1]: how far the damage covers each pixel. Drawn at half the size, for it is smooth."""
+def opacity_mask(corruption: Corruption, size: int, device: torch.device) -> Tensor:
+    """Return the opacity of the fill at each pixel, (B, 1, size, size) in [0, 1].
+
+    The mask is computed at half the size and enlarged, because it is smooth.
+    """
     half = size // 2
-    outside = torch.full((damage.kind.size, half, half), FAR, device=device)
-    at = (torch.arange(half, device=device) + 0.5) / half
-    for kind, distance in ((ELLIPSE, _from_ellipse), (POLYGON, _from_polygon), (STROKE, _from_stroke)):
-        chosen = np.flatnonzero(damage.kind.ravel() == kind)
+    distances = _signed_distances(corruption, half, device).view(*corruption.kind.shape, half, half)
+    softness = _to_device(corruption.softness, device)[:, :, None, None]
+    coverage = torch.sigmoid(-distances / softness).amax(dim=1, keepdim=True)
+    coverage = coverage * (coverage > MIN_COVERAGE)
+    coverage = functional.interpolate(coverage, size=(size, size), mode="bilinear", align_corners=False)
+    return coverage * _to_device(corruption.opacity, device)[:, None, None, None]
+
+
+class _Shapes(NamedTuple):
+    """Parameters of N shapes as in `Corruption`, each with two trailing axes of length 1 for rows and columns."""
+
+    center: Tensor
+    size: Tensor
+    aspect: Tensor
+    angle: Tensor
+    polygon_radii: Tensor
+    stroke_vertices: Tensor
+
+
+def _signed_distances(corruption: Corruption, side: int, device: torch.device) -> Tensor:
+    """Return the signed distances of side x side pixels from the edge of each shape, (B * MAX_SHAPES, side, side).
+
+    They are in sides of the patch and negative inside the shape.
+    """
+    distances = torch.full((corruption.kind.size, side, side), ABSENT_DISTANCE, device=device)
+    coordinates = (torch.arange(side, device=device) + 0.5) / side
+    for kind, signed_distance in SIGNED_DISTANCES.items():
+        chosen = np.flatnonzero(corruption.kind.ravel() == kind)
         if len(chosen):
-            outside[torch.from_numpy(chosen).to(device)] = distance(_flat(damage, chosen, device), at)
-    softness = _moved(damage.softness.ravel(), device)[:, None, None]
-    shapes = torch.sigmoid(-outside / softness).view(*damage.kind.shape, half, half)
-    mask = shapes.amax(dim=1, keepdim=True)
-    mask = functional.interpolate(mask * (mask > BARELY), size=(size, size), mode="bilinear", align_corners=False)
-    return mask * _moved(damage.opacity, device)[:, None, None, None]
+            shapes = _chosen_shapes(corruption, chosen, device)
+            distances[torch.from_numpy(chosen).to(device)] = signed_distance(shapes, coordinates)
+    return distances
 
 
-def _flat(damage: Corruption, chosen: np.ndarray, device: torch.device) -> dict[str, Tensor]:
-    """The numbers of the chosen shapes, each with two axes for rows and columns behind."""
-    names = ("centre", "size", "aspect", "angle", "radii", "joints")
-    shapes = damage.kind.size
-    arrays = {name: getattr(damage, name) for name in names}
-    flat = {name: array.reshape(shapes, *array.shape[2:])[chosen] for name, array in arrays.items()}
-    return {name: _moved(array, device)[..., None, None] for name, array in flat.items()}
+def _chosen_shapes(corruption: Corruption, chosen: np.ndarray, device: torch.device) -> _Shapes:
+    """Return the shapes with the chosen indices in [0, B * MAX_SHAPES)."""
+    arrays = (getattr(corruption, name) for name in _Shapes._fields)
+    flat = (array.reshape(corruption.kind.size, *array.shape[2:])[chosen] for array in arrays)
+    return _Shapes(*(_to_device(array, device)[..., None, None] for array in flat))
 
 
-def _around(shape: dict[str, Tensor], at: Tensor) -> tuple[Tensor, Tensor]:
-    """Coordinates (N, S, S) about the centres, turned and stretched."""
-    y, x = at[:, None] - shape["centre"][:, 0], at - shape["centre"][:, 1]
-    cosine, sine, stretch = shape["angle"].cos(), shape["angle"].sin(), shape["aspect"].sqrt()
+def _shape_coordinates(shapes: _Shapes, coordinates: Tensor) -> tuple[Tensor, Tensor]:
+    """Return y and x (N, S, S) of the pixels in the coordinate systems of the shapes: centered, rotated, scaled."""
+    y, x = coordinates[:, None] - shapes.center[:, 0], coordinates - shapes.center[:, 1]
+    cosine, sine, stretch = shapes.angle.cos(), shapes.angle.sin(), shapes.aspect.sqrt()
     return (cosine * y - sine * x) * stretch, (sine * y + cosine * x) / stretch
 
 
-def _from_ellipse(shape: dict[str, Tensor], at: Tensor) -> Tensor:
-    y, x = _around(shape, at)
-    return torch.hypot(y, x) - shape["size"]
+def _distance_from_ellipse(shapes: _Shapes, coordinates: Tensor) -> Tensor:
+    y, x = _shape_coordinates(shapes, coordinates)
+    return torch.hypot(y, x) - shapes.size
 
 
-def _from_polygon(shape: dict[str, Tensor], at: Tensor) -> Tensor:
-    y, x = _around(shape, at)
-    angles = 2 * np.pi * np.arange(CORNERS) / CORNERS
-    distance = torch.full_like(y, -FAR)
+def _distance_from_polygon(shapes: _Shapes, coordinates: Tensor) -> Tensor:
+    """The polygon is the intersection of half-planes with normals at equal angles."""
+    y, x = _shape_coordinates(shapes, coordinates)
+    angles = 2 * np.pi * np.arange(POLYGON_SIDES) / POLYGON_SIDES
+    distance = torch.full_like(y, -ABSENT_DISTANCE)
     for side, (sine, cosine) in enumerate(zip(np.sin(angles), np.cos(angles), strict=True)):
-        distance = torch.maximum(distance, sine * y + cosine * x - shape["radii"][:, side] * shape["size"])
+        distance = torch.maximum(distance, sine * y + cosine * x - shapes.polygon_radii[:, side] * shapes.size)
     return distance
 
 
-def _from_stroke(shape: dict[str, Tensor], at: Tensor) -> Tensor:
-    joints = shape["joints"]
-    nearest = torch.full((len(joints), len(at), len(at)), FAR, device=at.device)
-    for joint in range(JOINTS - 1):
-        start, along = joints[:, joint], joints[:, joint + 1] - joints[:, joint]
-        y, x = at[:, None] - start[:, 0], at - start[:, 1]
-        share = ((y * along[:, 0] + x * along[:, 1]) / (along**2).sum(dim=1)).clamp_(0, 1)
-        squared = (y - share * along[:, 0]).square_() + (x - share * along[:, 1]).square_()
+def _distance_from_stroke(shapes: _Shapes, coordinates: Tensor) -> Tensor:
+    """The stroke contains all pixels within `size` of one of its line segments."""
+    vertices = shapes.stroke_vertices
+    nearest = torch.full((len(vertices), len(coordinates), len(coordinates)), ABSENT_DISTANCE, device=vertices.device)
+    for index in range(STROKE_VERTICES - 1):
+        start, segment = vertices[:, index], vertices[:, index + 1] - vertices[:, index]
+        y, x = coordinates[:, None] - start[:, 0], coordinates - start[:, 1]
+        along = ((y * segment[:, 0] + x * segment[:, 1]) / (segment**2).sum(dim=1)).clamp_(0, 1)  # share of the segment
+        squared = (y - along * segment[:, 0]).square_() + (x - along * segment[:, 1]).square_()
         nearest = torch.minimum(nearest, squared)
-    return nearest.sqrt_() - shape["size"]
+    return nearest.sqrt_() - shapes.size
 
 
-def _fills(patches: Tensor, pieces: Tensor, damage: Corruption) -> Tensor:
-    """(B, C, S, S): what the shapes are filled with."""
-    fills = [FILLED[fill](patches[number], pieces[number], damage, number) for number, fill in enumerate(damage.fill)]
-    return torch.stack(fills)
+SIGNED_DISTANCES = {
+    ShapeKind.ELLIPSE: _distance_from_ellipse,
+    ShapeKind.POLYGON: _distance_from_polygon,
+    ShapeKind.STROKE: _distance_from_stroke,
+}
 
 
-def _piece(patch: Tensor, piece: Tensor, damage: Corruption, number: int) -> Tensor:
-    return _rolled(torch.rot90(piece, int(damage.turns[number]), (1, 2)), damage.place[number])
+def _fill(patch: Tensor, piece: Tensor, corruption: Corruption, index: int) -> Tensor:
+    """Return the fill of the patch at `index`, (C, S, S), for the whole area of the patch."""
+    match Fill(corruption.fill[index]):
+        case Fill.PIECE:
+            quarter_turns = int(corruption.piece_quarter_turns[index])
+            return _roll(torch.rot90(piece, quarter_turns, (1, 2)), corruption.piece_position[index])
+        case Fill.SHIFTED:
+            return _roll(patch, corruption.shift[index])
+        case Fill.COLOR:
+            return _per_channel(corruption.color[index], patch).expand_as(patch)
+        case Fill.SMOOTH_NOISE:
+            return _smooth_noise(patch, float(corruption.grain[index]), int(corruption.seed[index]))
+        case Fill.TINT:
+            return _tint(patch, float(corruption.contrast[index]), _per_channel(corruption.tint[index], patch))
+        case Fill.BLUR:
+            return _blur(patch, float(corruption.grain[index]))
 
 
-def _shifted(patch: Tensor, piece: Tensor, damage: Corruption, number: int) -> Tensor:
-    return _rolled(patch, damage.shift[number])
+def _smooth_noise(patch: Tensor, grain: float, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    grains = round(1 / grain)
+    noise = torch.rand((1, len(patch), grains, grains), generator=generator).to(patch.device)
+    return _enlarge(noise, patch)
 
 
-def _colour(patch: Tensor, piece: Tensor, damage: Corruption, number: int) -> Tensor:
-    return _moved(damage.colour[number, : len(patch)], patch.device)[:, None, None].expand_as(patch)
+def _tint(patch: Tensor, contrast: float, tint: Tensor) -> Tensor:
+    mean = patch.mean(dim=(1, 2), keepdim=True)
+    return ((patch - mean) * contrast + mean + tint).clamp_(0, 1)
 
 
-def _clouds(patch: Tensor, piece: Tensor, damage: Corruption, number: int) -> Tensor:
-    generator = torch.Generator().manual_seed(int(damage.seed[number]))
-    grains = round(1 / float(damage.grain[number]))
-    drawn = torch.rand((1, len(patch), grains, grains), generator=generator).to(patch.device)
-    return functional.interpolate(drawn, size=patch.shape[1:], mode="bicubic", align_corners=False)[0].clamp_(0, 1)
+def _blur(patch: Tensor, grain: float) -> Tensor:
+    kernel_size = max(1, round(patch.shape[-1] * grain))
+    return _enlarge(functional.avg_pool2d(patch[None], kernel_size), patch)
 
 
-def _tint(patch: Tensor, piece: Tensor, damage: Corruption, number: int) -> Tensor:
-    middle = patch.mean(dim=(1, 2), keepdim=True)
-    added = _moved(damage.tint[number, : len(patch)], patch.device)[:, None, None]
-    return ((patch - middle) * float(damage.contrast[number]) + middle + added).clamp_(0, 1)
-
-
-def _blur(patch: Tensor, piece: Tensor, damage: Corruption, number: int) -> Tensor:
-    grain = max(1, round(patch.shape[-1] * float(damage.grain[number])))
-    coarse = functional.avg_pool2d(patch[None], grain)
+def _enlarge(coarse: Tensor, patch: Tensor) -> Tensor:
+    """Return an image (1, C, s, s) at the size of the patch, (C, S, S), in [0, 1]."""
     return functional.interpolate(coarse, size=patch.shape[1:], mode="bicubic", align_corners=False)[0].clamp_(0, 1)
 
 
-FILLED = {PIECE: _piece, SHIFTED: _shifted, COLOUR: _colour, CLOUDS: _clouds, TINT: _tint, BLUR: _blur}
+def _per_channel(values: np.ndarray, patch: Tensor) -> Tensor:
+    """Return values (3,) for the channels of the patch, (C, 1, 1)."""
+    return _to_device(values[: len(patch)], patch.device)[:, None, None]
 
 
-def _rolled(patch: Tensor, by: np.ndarray) -> Tensor:
-    return torch.roll(patch, np.rint(by * patch.shape[-1]).astype(int).tolist(), (1, 2))
+def _roll(patch: Tensor, shift: np.ndarray) -> Tensor:
+    """Return the patch shifted by (y, x), in sides of the patch, with wrap-around."""
+    return torch.roll(patch, np.rint(shift * patch.shape[-1]).astype(int).tolist(), (1, 2))
 
 
-def _noise(patch: Tensor, damage: Corruption, number: int) -> Tensor:
-    generator = torch.Generator(patch.device).manual_seed(int(damage.seed[number]))
-    return torch.randn(patch.shape, generator=generator, device=patch.device) * float(damage.noise[number])
+def _gaussian_noise(patch: Tensor, corruption: Corruption, index: int) -> Tensor:
+    generator = torch.Generator(patch.device).manual_seed(int(corruption.seed[index]))
+    return torch.randn(patch.shape, generator=generator, device=patch.device) * float(corruption.noise_std[index])
 
 
-def _moved(array: np.ndarray, device: torch.device) -> Tensor:
+def _to_device(array: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(array.astype(np.float32)).to(device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""Cut patches from images, in PyTorch, where the images are."""
+"""Cut patches from images in PyTorch, on the device of the images."""
 
 from math import ceil, sqrt
 
@@ -10,51 +10,56 @@ from torch.nn import functional
 from ssim_ae.augmentation.patches import PatchBatch, illumination_gain
 
 
-def cut(stack: Tensor, picks: PatchBatch, crop_size: int) -> Tensor:
-    """Cut patches from images on their device: (B, C, crop_size, crop_size) float32 in [0, 1].
+def cut_patches(images: Tensor, batch: PatchBatch, crop_size: int) -> Tensor:
+    """Return patches (B, C, crop_size, crop_size), float32 in [0, 1], on the device of the images.
 
-    `stack` is (N, C, S, S), uint8 or float32 in [0, 1]. Turned patches are bilinear; beyond its border an image goes
-    on mirrored, so that they have no black corners.
+    `images` is (N, C, S, S), uint8 or float32 in [0, 1]. Rotated patches are interpolated bilinearly. Images are
+    extended by reflection, so that rotated patches have no black corners.
     """
-    patches = _copied(stack, picks, crop_size) if stack.device.type == "cpu" else _turned(stack, picks, crop_size)
-    if stack.dtype == torch.uint8:
+    if images.device.type == "cpu":
+        patches = _cut_on_cpu(images, batch, crop_size)
+    else:
+        patches = _rotated_patches(images, batch, crop_size)
+    if images.dtype == torch.uint8:
         patches.div_(255)
-    if picks.illumination is not None:
-        patches.mul_(_moved(illumination_gain(picks.illumination, crop_size), patches.device)).clamp_(0, 1)
+    if batch.illumination is not None:
+        patches.mul_(_to_device(illumination_gain(batch.illumination, crop_size), patches.device)).clamp_(0, 1)
     return patches
 
 
-def _copied(stack: Tensor, picks: PatchBatch, crop_size: int) -> Tensor:
-    """Copy what is not turned, which is most, and turn the rest."""
-    patches = torch.empty(len(picks), stack.shape[1], crop_size, crop_size)
-    still = picks.angle == 0
-    for number in np.flatnonzero(still).tolist():
-        y, x = picks.corner[number]
-        patch = stack[picks.image[number], :, y : y + crop_size, x : x + crop_size]
-        patches[number] = patch.flip((np.flatnonzero(picks.flipped[number]) + 1).tolist())
-    if not still.all():
-        patches[torch.from_numpy(~still)] = _turned(*_windows(stack, picks.take(~still), crop_size), crop_size)
+def _cut_on_cpu(images: Tensor, batch: PatchBatch, crop_size: int) -> Tensor:
+    """Copy the patches that are not rotated, usually most of them, and interpolate the others alone."""
+    patches = torch.empty(len(batch), images.shape[1], crop_size, crop_size)
+    upright = batch.angle == 0
+    for index in np.flatnonzero(upright).tolist():
+        y, x = batch.corner[index]
+        patch = images[batch.image[index], :, y : y + crop_size, x : x + crop_size]
+        patches[index] = patch.flip((np.flatnonzero(batch.flipped[index]) + 1).tolist())
+    if not upright.all():
+        windows = _windows(images, batch.take(~upright), crop_size)
+        patches[torch.from_numpy(~upright)] = _rotated_patches(*windows, crop_size)
     return patches
 
 
-def _windows(stack: Tensor, picks: PatchBatch, crop_size: int) -> tuple[Tensor, PatchBatch]:
-    """Return the part of each image that a patch can reach however it is turned, and the picks within."""
-    side = min(stack.shape[-1], ceil(crop_size * sqrt(2)) + 2)
-    start = np.clip(picks.corner - (side - crop_size) // 2, 0, stack.shape[-1] - side)
+def _windows(images: Tensor, batch: PatchBatch, crop_size: int) -> tuple[Tensor, PatchBatch]:
+    """Return the part of the image around each patch that a rotation can reach, and the batch relative to it."""
+    side = min(images.shape[-1], ceil(crop_size * sqrt(2)) + 2)
+    start = np.clip(batch.corner - (side - crop_size) // 2, 0, images.shape[-1] - side)
     windows = [
-        stack[image, :, y : y + side, x : x + side]
-        for image, (y, x) in zip(picks.image.tolist(), start.tolist(), strict=True)
+        images[image, :, y : y + side, x : x + side]
+        for image, (y, x) in zip(batch.image.tolist(), start.tolist(), strict=True)
     ]
-    return torch.stack(windows), PatchBatch(np.arange(len(picks)), picks.corner - start, picks.angle, picks.flipped)
+    return torch.stack(windows), PatchBatch(np.arange(len(batch)), batch.corner - start, batch.angle, batch.flipped)
 
 
-def _turned(stack: Tensor, picks: PatchBatch, crop_size: int) -> Tensor:
-    images = stack[_moved(picks.image, stack.device)].float()
-    shape = [len(picks), stack.shape[1], crop_size, crop_size]
-    affine = _moved(picks.affine(stack.shape[-1], crop_size), stack.device)
+def _rotated_patches(images: Tensor, batch: PatchBatch, crop_size: int) -> Tensor:
+    """Return patches (B, C, crop_size, crop_size) rotated and flipped in one interpolation, in the range of images."""
+    chosen = images[_to_device(batch.image, images.device)].float()
+    shape = [len(batch), images.shape[1], crop_size, crop_size]
+    affine = _to_device(batch.affine(images.shape[-1], crop_size), images.device)
     grid = functional.affine_grid(affine, shape, align_corners=False)
-    return functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    return functional.grid_sample(chosen, grid, padding_mode="reflection", align_corners=False)
 
 
-def _moved(array: np.ndarray, device: torch.device) -> Tensor:
+def _to_device(array: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(array).to(device, non_blocking=True)

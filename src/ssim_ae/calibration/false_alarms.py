@@ -1,16 +1,22 @@
-"""The limit that new good images exceed at a stated rate, from the scores of a few.
+"""Estimate the score that new good images exceed at a given rate, from the scores of a few good images.
 
-A score is the highest of many values, and such maxima follow Gumbel's law (Gumbel 1958, "Statistics of Extremes"), or
-where they differ by factors their logarithms do, which is Fréchet's law. Its two numbers come from two quantiles of the
-scores, so that one spoilt image among the good ones does not move the limit far; the upper of them lies the further out
-the more scores there are, for out there the law is only nearly theirs. How much further out the limit must lie because
-the scores are few is drawn: of Gumbel's law, it is the same for all scores.
+Model: a score is the maximum of many values, so scores follow a Gumbel distribution (Gumbel 1958, "Statistics of
+Extremes"). Scores that differ by factors follow a Fréchet distribution: their logarithms follow a Gumbel distribution.
 
-Images that a network has learned from tell the shape of it all, but what is odd about them has been learned too: their
-scores are moved to the median of the others, and stretched where the others lie further apart. Factors are stretched as
-they are and not their logarithms, for what is odd although it was learned is not raised to a power where it is new; so
-of them the reach is only nearly what was drawn. And no more of the others may exceed the limit than the rate makes
-credible, though always one.
+Fit: location and scale are computed from two quantiles of the scores, so one outlier has little influence. Real scores
+follow the model only approximately, so the upper quantile moves into the tail as the number of scores grows.
+
+Few scores: the limit is a prediction limit (Hahn and Meeker 1991, "Statistical Intervals"). It is `k` scales above the
+fitted location. `k` is chosen such that the probability that a new score exceeds the limit, averaged over all sets of
+scores, is the requested rate. It depends on the numbers of scores and the rate alone and is computed by simulation.
+
+Training images: their scores contribute to the shape of the distribution. The network has fitted these images, so their
+scores are lower and less spread; they are moved to the median of the held-out scores and stretched to their spread.
+Scores that differ by factors are stretched as factors, not as powers: an image that stands out by a factor of 10 at
+twice the spread would stand out by 19, not by 100. The simulated `k` is therefore only approximate for them.
+
+With training images, the limit is also at least an order statistic of the held-out scores: no more of them may exceed
+it than a binomial test accepts at the requested rate, though one always may.
 """
 
 from functools import cache
@@ -19,140 +25,188 @@ from typing import NamedTuple
 
 import numpy as np
 
-LOW, HIGH = 0.1, 0.9  # the quantiles, where there are few scores ...
-BEYOND = 3  # ... and where there are more, so many lie beyond the upper one
-DRAWN, MOST_DRAWN = 2_000_000, 20_000  # scores and sets of scores
-FEWEST, ENOUGH = 10, 2_000  # fewer scores do not move the limit further out, but break the promise; more do not move it
-FARTHEST = 1e6  # scales of the law, from its location to a limit
-SURE = 0.9  # of the interval around a promise
-LEAST = 1e-12  # of a score that has a logarithm, and of a spread
-WIDEST = 10  # times as far apart as the learned scores, that others are
-FAR = 5  # times the median distance from the median
-CREDIBLE = 0.05  # the probability of that many scores above the limit, or more
-NONE = np.zeros(0)
+LOWER_QUANTILE = 0.1  # probability of the lower of the two quantiles that fix the distribution
+MIN_TAIL_QUANTILE = 0.9  # probability of the upper one, for few scores
+SCORES_ABOVE_TAIL_QUANTILE = 3  # number of scores above the upper one, for many scores
+MIN_SIMULATED_COUNT = 10  # scores; fewer do not raise the limit further, the expected rate exceeds the requested one
+MAX_SIMULATED_COUNT = 2_000  # scores; more do not change the limit noticeably
+SIMULATED_SCORES = 2_000_000  # in all sets of one simulation; limits its memory
+MAX_SIMULATED_SETS = 20_000  # sets of scores in one simulation
+MAX_SCALES_TO_LIMIT = 1e6  # upper end of the bisection, in scales of the distribution
+BISECTION_TOLERANCE = 1e-6  # relative width at which the bisection ends
+INTERVAL_COVERAGE = 0.9  # probability of the interval of the expected rate
+SIGNIFICANCE = 0.05  # of the binomial test
+MAX_STRETCH = 10.0  # factor by which training scores are stretched at most
+OUTLIER_DISTANCE = 5.0  # median distances from the median; larger distances are clipped to it
+MIN_DIVISOR = 1e-12  # lower bound of scores and spreads before a logarithm or a division
+NO_SCORES = np.zeros(0)
 
 
-class Promise(NamedTuple):
-    """The expected share of new good images above a limit, and the 90 % interval around it."""
+class ExpectedRate(NamedTuple):
+    """Expected false-alarm rate of a limit, and the bounds of its 90 % interval; shares in [0, 1]."""
 
     rate: float
     low: float
     high: float
 
 
-def limit(scores: np.ndarray, rate: float, *, learned: np.ndarray = NONE, by_factors: bool = False) -> float:
-    """Return the limit that one more score after (N,) exceeds with the probability `rate`, or `promise`; N >= 2.
+def prediction_limit(
+    scores: np.ndarray, rate: float, *, training_scores: np.ndarray = NO_SCORES, log_scores: bool = False
+) -> float:
+    """Return the value that the score of a new good image exceeds with probability `rate`.
 
-    `learned` (M,): scores of images that were learned from. `by_factors`: scores differ by factors, not differences.
+    `scores` (N,) of held-out images, N >= 2; `training_scores` (M,) of images that the network was trained on.
+    `log_scores`: the logarithms of the scores follow the Gumbel distribution, not the scores themselves.
+    Few scores make the probability larger than `rate`: see `expected_false_alarm_rate`.
     """
-    high, reach = _high(len(scores) + len(learned), rate), _reach(len(scores), len(learned), rate)
-    if by_factors:
-        location, scale = _fitted(np.log(np.maximum(_with_learned_factors(scores, learned), LEAST)), high)
-        by_law = float(np.exp(location + scale * reach))
-    else:
-        location, scale = _fitted(_with_learned(scores, learned), high)
-        by_law = float(location + scale * reach)
-    return max(by_law, float(np.sort(scores)[::-1][_credible(len(scores), rate)])) if len(learned) else by_law
+    pooled = pool_scores(scores, training_scores, as_factors=log_scores)
+    if log_scores:
+        pooled = np.log(np.maximum(pooled, MIN_DIVISOR))
+    location, scale = fit_gumbel(pooled, _tail_quantile(len(pooled), rate))
+    fitted = location + scale * _scales_to_limit(len(scores), len(training_scores), rate)
+    limit = float(np.exp(fitted) if log_scores else fitted)
+    if not len(training_scores):
+        return limit
+    descending = np.sort(scores)[::-1]
+    return max(limit, float(descending[_max_exceedances(len(scores), rate)]))
 
 
-def promise(count: int, rate: float, *, learned: int = 0) -> Promise:
-    """Return what `limit` from `count` scores, and so many `learned` ones, promises."""
-    drawn = _drawn(min(count, ENOUGH), min(learned, ENOUGH), _high(count + learned, rate))
-    shares = _exceeded(*drawn, _reach(count, learned, rate))
-    low, high = np.quantile(shares, [(1 - SURE) / 2, (1 + SURE) / 2])
-    return Promise(float(shares.mean()), float(low), float(high))
+def expected_false_alarm_rate(count: int, rate: float, *, training_count: int = 0) -> ExpectedRate:
+    """Return the false-alarm rate to expect of `prediction_limit` from the given numbers of scores."""
+    fits = _simulated_fits(
+        min(count, MAX_SIMULATED_COUNT),
+        min(training_count, MAX_SIMULATED_COUNT),
+        _tail_quantile(count + training_count, rate),
+    )
+    rates = _exceedance_probability(*fits, _scales_to_limit(count, training_count, rate))
+    low, high = np.quantile(rates, _interval_probabilities())
+    return ExpectedRate(float(rates.mean()), float(low), float(high))
 
 
-def promise_of_highest(count: int) -> Promise:
-    """Return what the highest of `count` scores promises as the limit, whatever their law: it is Beta's (1, count)."""
-    low, high = (1 - (1 - share) ** (1 / count) for share in ((1 - SURE) / 2, (1 + SURE) / 2))
-    return Promise(1 / (count + 1), low, high)
+def expected_rate_above_maximum(count: int) -> ExpectedRate:
+    """Return the false-alarm rate to expect if the limit is the maximum of `count` scores.
 
-
-def _credible(count: int, rate: float) -> int:
-    """Return how many of so many scores may exceed their limit, by the binomial law; at least one, but not all."""
-    exceeding, fewer = 0, (1 - rate) ** count
-    while 1 - fewer >= CREDIBLE and exceeding < count - 1:
-        exceeding += 1
-        ways = lgamma(count + 1) - lgamma(exceeding + 1) - lgamma(count - exceeding + 1)
-        fewer += exp(ways + exceeding * log(rate) + (count - exceeding) * log1p(-rate))
-    return min(max(1, exceeding), count - 1)
-
-
-def _high(count: int, rate: float) -> float:
-    """Return the upper quantile for so many scores: no further out than the limit."""
-    return min(1 - rate, max(HIGH, 1 - BEYOND / min(count, ENOUGH)))
-
-
-def _with_learned(scores: np.ndarray, learned: np.ndarray, *, narrowest: float = 1) -> np.ndarray:
-    """(..., N) and (..., M) -> (..., N + M), the learned ones moved to the median of the others and stretched.
-
-    They are stretched by `narrowest` at least, WIDEST at most.
+    Whatever the distribution of the scores, the rate follows a Beta(1, count) distribution.
     """
-    if not learned.shape[-1]:
+    low, high = (1 - (1 - probability) ** (1 / count) for probability in _interval_probabilities())
+    return ExpectedRate(1 / (count + 1), low, high)
+
+
+def pool_scores(scores: np.ndarray, training_scores: np.ndarray, *, as_factors: bool) -> np.ndarray:
+    """Return held-out scores (N,) and rescaled training scores (M,) as one array (N + M,)."""
+    if not len(training_scores):
         return scores
-    (median, spread), (own_median, own_spread) = map(_median_and_spread, (scores, learned))
-    wider = np.clip(spread / np.maximum(own_spread, LEAST), narrowest, WIDEST)
-    return np.concatenate([scores, median + wider * (learned - own_median)], axis=-1)
+    match = match_variance_of_factors if as_factors else match_variance
+    return np.concatenate([scores, match(training_scores, scores)])
 
 
-def _with_learned_factors(scores: np.ndarray, learned: np.ndarray) -> np.ndarray:
-    """(N,) and (M,) -> (N + M,), as above: stretched by two, 3 times the median are 5 times, and a third is a fifth."""
-    if not len(learned):
-        return scores
-    (median, spread), (own_median, own_spread) = map(_median_and_spread, (scores, learned))
-    median, own_median = np.maximum(median, LEAST), np.maximum(own_median, LEAST)
-    wider = np.clip(spread / median / np.maximum(own_spread / own_median, LEAST), 1, WIDEST)
-    factors = np.maximum(learned, LEAST) / own_median
-    stretched = 1 + wider * (np.maximum(factors, 1 / factors) - 1)
-    return np.concatenate([scores, median * np.where(factors > 1, stretched, 1 / stretched)])
+def match_variance(training_scores: np.ndarray, scores: np.ndarray, *, min_stretch: float = 1) -> np.ndarray:
+    """Return training scores (..., M) moved to the median of `scores` (..., N) and stretched to their spread.
+
+    The stretch is at least `min_stretch` and at most MAX_STRETCH.
+    """
+    median, spread = _median_and_spread(scores)
+    training_median, training_spread = _median_and_spread(training_scores)
+    stretch = np.clip(spread / np.maximum(training_spread, MIN_DIVISOR), min_stretch, MAX_STRETCH)
+    matched: np.ndarray = median + stretch * (training_scores - training_median)
+    return matched
 
 
-def _fitted(scores: np.ndarray, upper: float) -> tuple[np.ndarray, np.ndarray]:
-    """(..., N) -> location and scale (...) of the law with the same two quantiles, LOW and `upper`."""
-    low, high = np.quantile(scores, [LOW, upper], axis=-1)
-    scale = (high - low) / (_quantile(upper) - _quantile(LOW))
-    return low - scale * _quantile(LOW), scale
+def match_variance_of_factors(training_scores: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return training scores (M,) as `match_variance` does, with distances from the median measured as factors.
+
+    Stretched by 2, a score of 3 times the median becomes 5 times, and a third of the median becomes a fifth.
+    """
+    median, spread = _median_and_spread(scores)
+    training_median, training_spread = _median_and_spread(training_scores)
+    median, training_median = np.maximum(median, MIN_DIVISOR), np.maximum(training_median, MIN_DIVISOR)
+    relative_spread = np.maximum(training_spread / training_median, MIN_DIVISOR)
+    stretch = np.clip(spread / median / relative_spread, 1, MAX_STRETCH)
+    factors = np.maximum(training_scores, MIN_DIVISOR) / training_median
+    stretched = 1 + stretch * (np.maximum(factors, 1 / factors) - 1)
+    matched: np.ndarray = median * np.where(factors > 1, stretched, 1 / stretched)
+    return matched
+
+
+def fit_gumbel(scores: np.ndarray, tail_quantile: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return location and scale (...) of the Gumbel distributions with the same two quantiles as scores (..., N).
+
+    The quantiles are those at the probabilities LOWER_QUANTILE and `tail_quantile`.
+    """
+    low, high = np.quantile(scores, [LOWER_QUANTILE, tail_quantile], axis=-1)
+    standard_low, standard_high = _standard_gumbel_quantile(LOWER_QUANTILE), _standard_gumbel_quantile(tail_quantile)
+    scale = (high - low) / (standard_high - standard_low)
+    return low - scale * standard_low, scale
 
 
 def _median_and_spread(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(..., N) -> their median and mean distance from it, (..., 1), where none counts for more than FAR usual ones."""
+    """Return median and mean absolute distance from it, both (..., 1), of scores (..., N), with outliers clipped."""
     median = np.median(scores, axis=-1, keepdims=True)
-    away = np.abs(scores - median)
-    return median, np.minimum(away, FAR * np.median(away, axis=-1, keepdims=True)).mean(axis=-1, keepdims=True)
+    distances = np.abs(scores - median)
+    largest = OUTLIER_DISTANCE * np.median(distances, axis=-1, keepdims=True)
+    return median, np.minimum(distances, largest).mean(axis=-1, keepdims=True)
 
 
-def _quantile(share: float) -> float:
-    return float(-np.log(-np.log(share)))
+def _tail_quantile(count: int, rate: float) -> float:
+    """Return the probability of the tail quantile for `count` scores: at most that of the limit itself."""
+    many = 1 - SCORES_ABOVE_TAIL_QUANTILE / min(count, MAX_SIMULATED_COUNT)
+    return min(1 - rate, max(MIN_TAIL_QUANTILE, many))
+
+
+def _standard_gumbel_quantile(probability: float) -> float:
+    return float(-np.log(-np.log(probability)))
+
+
+def _exceedance_probability(locations: np.ndarray, scales: np.ndarray, scales_to_limit: float) -> np.ndarray:
+    """Return the probability that a standard Gumbel variable exceeds the limit of each fit."""
+    probabilities: np.ndarray = -np.expm1(-np.exp(-(locations + scales * scales_to_limit)))
+    return probabilities
 
 
 @cache
-def _drawn(count: int, learned: int, upper: float) -> tuple[np.ndarray, np.ndarray]:
-    """Location and scale fitted to each of many sets of scores of the law with location 0 and scale 1.
+def _simulated_fits(count: int, training_count: int, tail_quantile: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return locations and scales fitted to many sets of scores from the standard Gumbel distribution.
 
-    The learned ones are shrunk too: where they are in fact narrower, their stretch is as uncertain either way.
+    Simulated training scores are also shrunk: the spread of real ones is smaller, so that the stretch that is
+    estimated for them errs in both directions.
     """
-    sets = min(MOST_DRAWN, DRAWN // (count + learned))
-    drawn = np.random.default_rng(0).gumbel(size=(sets, count + learned))
-    return _fitted(_with_learned(drawn[:, :count], drawn[:, count:], narrowest=0), upper)
+    sets = min(MAX_SIMULATED_SETS, SIMULATED_SCORES // (count + training_count))
+    scores = np.random.default_rng(0).gumbel(size=(sets, count + training_count))
+    if training_count:
+        scores[:, count:] = match_variance(scores[:, count:], scores[:, :count], min_stretch=0)
+    return fit_gumbel(scores, tail_quantile)
 
 
 @cache
-def _reach(count: int, learned: int, rate: float) -> float:
-    """How many scales from its location the limit lies, for the expected rate."""
-    upper = _high(count + learned, rate)
-    drawn = _drawn(min(max(count, FEWEST), ENOUGH), min(learned, ENOUGH), upper)
-    low, high = 0.0, FARTHEST
-    while high - low > 1e-6 * high:
+def _scales_to_limit(count: int, training_count: int, rate: float) -> float:
+    """Return the distance from location to limit, in scales, at which the mean exceedance probability is `rate`."""
+    fits = _simulated_fits(
+        min(max(count, MIN_SIMULATED_COUNT), MAX_SIMULATED_COUNT),
+        min(training_count, MAX_SIMULATED_COUNT),
+        _tail_quantile(count + training_count, rate),
+    )
+    low, high = 0.0, MAX_SCALES_TO_LIMIT
+    while high - low > BISECTION_TOLERANCE * high:
         middle = (low + high) / 2
-        if _exceeded(*drawn, middle).mean() > rate:
+        if _exceedance_probability(*fits, middle).mean() > rate:
             low = middle
         else:
             high = middle
     return high
 
 
-def _exceeded(locations: np.ndarray, scales: np.ndarray, reach: float) -> np.ndarray:
-    """The share of all scores that exceeds the limit set by each set of scores."""
-    shares: np.ndarray = -np.expm1(-np.exp(-(locations + scales * reach)))
-    return shares
+def _max_exceedances(count: int, rate: float) -> int:
+    """Return how many of `count` scores may exceed the limit for a binomial test to accept `rate`.
+
+    At least one and fewer than all may, whatever the test says.
+    """
+    exceedances, cumulative = 0, (1 - rate) ** count
+    while 1 - cumulative >= SIGNIFICANCE and exceedances < count - 1:
+        exceedances += 1
+        log_combinations = lgamma(count + 1) - lgamma(exceedances + 1) - lgamma(count - exceedances + 1)
+        cumulative += exp(log_combinations + exceedances * log(rate) + (count - exceedances) * log1p(-rate))
+    return min(max(1, exceedances), count - 1)
+
+
+def _interval_probabilities() -> tuple[float, float]:
+    return (1 - INTERVAL_COVERAGE) / 2, (1 + INTERVAL_COVERAGE) / 2

@@ -12,7 +12,12 @@ from math import inf, sqrt
 
 import numpy as np
 
-from ssim_ae.calibration.false_alarms import Promise, limit, promise, promise_of_highest
+from ssim_ae.calibration.false_alarms import (
+    ExpectedRate,
+    expected_false_alarm_rate,
+    expected_rate_above_maximum,
+    prediction_limit,
+)
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
 from ssim_ae.maps.area import level_of_area
@@ -65,15 +70,15 @@ def mean_and_deviations(scores: np.ndarray, k_sigma: float) -> float:
     return float(scores.mean() + k_sigma * scores.std(ddof=1) * sqrt(1 + 1 / len(scores)))
 
 
-def expected_rate(held_out: int, config: Config, training: int = 0) -> Promise | None:
+def expected_rate(held_out: int, config: Config, training: int = 0) -> ExpectedRate | None:
     """Return the false-alarm rate to expect of an estimate from so many images; None if the estimator has none."""
     if not held_out or config.ssim_threshold is not None or config.l1_threshold is not None:
         return None
     if config.threshold == "max" or (config.threshold == "false_alarm_rate" and held_out == 1):
-        return promise_of_highest(held_out)
+        return expected_rate_above_maximum(held_out)
     if config.threshold != "false_alarm_rate":
         return None
-    return promise(held_out, config.false_alarm_rate, learned=training)
+    return expected_false_alarm_rate(held_out, config.false_alarm_rate, training_count=training)
 
 
 def few_images_warnings(held_out: Sequence[Residuals], config: Config, training: int = 0) -> Iterator[str]:
@@ -116,8 +121,9 @@ def _estimated_threshold(
     if config.threshold == "k_sigma":
         return mean_and_deviations(scores, config.k_sigma)
     training_scores = _scores([method.anomaly_map(residuals, thresholds) for residuals in training])
-    by_factors = method.score_distribution == "frechet"
-    return limit(scores, config.false_alarm_rate, learned=training_scores, by_factors=by_factors) * ROUNDING_MARGIN
+    log_scores = method.score_distribution == "frechet"
+    limit = prediction_limit(scores, config.false_alarm_rate, training_scores=training_scores, log_scores=log_scores)
+    return limit * ROUNDING_MARGIN
 
 
 def _scores(maps: Sequence[np.ndarray]) -> np.ndarray:

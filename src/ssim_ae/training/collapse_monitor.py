@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ssim_ae.augmentation.numpy_cut import cut
+from ssim_ae.augmentation.numpy_cut import cut_patches
 from ssim_ae.augmentation.patches import monitor_patches
 from ssim_ae.config import Config
 from ssim_ae.console import note
@@ -39,7 +39,9 @@ class CollapseMonitor:
     def __init__(self, engine: Engine, config: Config, held_out: np.ndarray) -> None:
         self.engine = engine
         self.picks = monitor_patches(config, len(held_out), MONITORED) if len(held_out) else None
-        self.looked_at = cut(held_out, self.picks.take(slice(0, LOOKED_AT)), config.crop_size) if self.picks else None
+        self.looked_at = (
+            cut_patches(held_out, self.picks.take(slice(0, LOOKED_AT)), config.crop_size) if self.picks else None
+        )
         self.start = engine.state()
         self.loss: float | None = None
         self.weights: Arrays = {}

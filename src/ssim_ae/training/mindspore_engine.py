@@ -6,7 +6,7 @@ from math import sqrt
 
 import numpy as np
 
-from ssim_ae.augmentation.numpy_cut import cut
+from ssim_ae.augmentation.numpy_cut import cut_patches
 from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
@@ -51,7 +51,7 @@ class MindSporeEngine:
         """Take one optimizer step on a batch; return its mean loss."""
         share = len(picks) // self.workers
         mine = picks.take(slice(self.rank * share, (self.rank + 1) * share))
-        patches = Tensor(cut(self.stack, mine, self.config.crop_size))
+        patches = Tensor(cut_patches(self.stack, mine, self.config.crop_size))
         self.steps += 1
         correction, root = 1 - BETAS[0] ** self.steps, sqrt(1 - BETAS[1] ** self.steps)
         numbers = (rate * root / correction, EPSILON * root, 1 - rate * self.config.weight_decay)
@@ -62,7 +62,7 @@ class MindSporeEngine:
         total = 0.0
         for start in range(0, len(picks), batch):
             part = picks.take(slice(start, start + batch))
-            patches = Tensor(cut(self.held_out, part, self.config.crop_size))
+            patches = Tensor(cut_patches(self.held_out, part, self.config.crop_size))
             total += float(self.loss(patches).asnumpy()) * len(part)
         return total / len(picks)
 
@@ -75,7 +75,7 @@ class MindSporeEngine:
 
     def patches(self, picks: PatchBatch) -> np.ndarray:
         """Return training patches, (B, C, S, S) float32, to look at."""
-        return cut(self.stack, picks, self.config.crop_size)
+        return cut_patches(self.stack, picks, self.config.crop_size)
 
     def runtime(self) -> MindSporeRuntime:
         """Return a runtime that reconstructs with the weights as they are now."""

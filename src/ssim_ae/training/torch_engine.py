@@ -9,8 +9,8 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional
 
 from ssim_ae.augmentation.patches import PatchBatch, corruption_pieces
-from ssim_ae.augmentation.torch_corruption import corrupted
-from ssim_ae.augmentation.torch_cut import cut
+from ssim_ae.augmentation.torch_corruption import apply_corruption
+from ssim_ae.augmentation.torch_cut import cut_patches
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
 from ssim_ae.machine import keep_freed_memory
@@ -90,7 +90,7 @@ class TorchEngine:
 
     def patches(self, batch: PatchBatch) -> np.ndarray:
         """Return the network's inputs in training, (B, C, S, S) float32, to look at."""
-        patches = cut(self.images, batch, self.crop_size)
+        patches = cut_patches(self.images, batch, self.crop_size)
         return self._inputs(self.images, patches, batch).cpu().numpy()
 
     def runtime(self) -> TorchRuntime:
@@ -137,7 +137,7 @@ class TorchEngine:
                 yield self.names[parameter], parameter, optimizer.state[parameter]
 
     def _loss(self, network: nn.Module, images: Tensor, batch: PatchBatch) -> Tensor:
-        patches = cut(images, batch, self.crop_size)
+        patches = cut_patches(images, batch, self.crop_size)
         reconstructions = network(self._inputs(images, patches, batch).to(self.dtype))
         weights = self.method.loss
         loss = patches.new_zeros(())
@@ -152,8 +152,8 @@ class TorchEngine:
         if batch.corruption is None:
             return patches
         max_corner = images.shape[-1] - self.crop_size
-        pieces = cut(images, corruption_pieces(batch.corruption, max_corner), self.crop_size)
-        return corrupted(patches, pieces, batch.corruption)
+        pieces = cut_patches(images, corruption_pieces(batch.corruption, max_corner), self.crop_size)
+        return apply_corruption(patches, pieces, batch.corruption)
 
 
 def _optimizers(config: Config, network: Autoencoder, device: torch.device) -> list[torch.optim.Optimizer]:

@@ -18,6 +18,7 @@ from ssim_ae.training.train import Run
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 TINY = {
+    "method": "reference",
     "im_resize": 64,
     "crop_size": 32,
     "z_dim": 8,

@@ -2,9 +2,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
-from ssim_ae.config import Config, sections
+from ssim_ae.config import Config
+from ssim_ae.config.config import default_of, description, sections, unused_settings
 from ssim_ae.errors import InputError
+from ssim_ae.methods import DEFAULT_METHOD, methods
 
 CONFIGS = Path(__file__).parents[1] / "config"
 
@@ -22,8 +25,11 @@ rotate_angle: 45.
 p_ratate: 0.25
 z_dim: 500
 lr: 2.0e-4
+decay: 1.0e-4
 img_suffix: ".png"
 percent: 98.
+ssim_threshold: -1.0
+l1_threshold: -1.0
 eval_epochs: [1, 100, 150]
 save_dir: "./capsule_output"
 
@@ -39,34 +45,44 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def test_a_reference_config_works_unchanged(tmp_path):
-    config = Config.read(written(tmp_path, REFERENCE))
+def test_a_config_of_the_reference_works_unchanged(tmp_path, capsys):
+    path = written(tmp_path, REFERENCE)
+    config = Config.read(path)
+    assert config.method == "reference"
     assert (config.dataset, config.p_rotate, config.lr, config.im_resize) == ("capsule", 0.25, 2e-4, 266)
+    assert (config.weight_decay, config.ssim_threshold, config.l1_threshold) == (1e-4, None, None)
     assert not config.tiled and config.mask_size == 256
+    notes = capsys.readouterr().err.splitlines()
+    assert len(notes) == 1 and notes[0].startswith(f"note: {path}: no method is given") and "reference" in notes[0]
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_config_file_is_valid(path):
     config = Config.read(path)
     assert path.stem == ("default_config" if config.dataset == "none" else f"{config.dataset}_config")
+    assert config.method == (DEFAULT_METHOD if config.dataset == "none" else "reference")
 
 
 def test_there_is_a_config_for_every_class():
     assert len(list(CONFIGS.glob("*.yaml"))) == 1 + 15 + 2
 
 
-def test_the_default_config_file_holds_every_key_with_its_default():
+def test_the_default_config_file_lists_every_setting_with_its_default():
     path = CONFIGS / "default_config.yaml"
+    text = path.read_text()
     assert Config.read(path) == Config()
-    assert path.read_text().endswith(Config().to_yaml())
+    assert text.endswith(Config().to_yaml())
+    assert all(f"{key}: " in text for key in Config.model_fields)
 
 
-def test_sections_hold_every_key_once():
+def test_sections_list_every_setting_once():
     assert [key for _, fields in sections() for key, _ in fields] == list(Config.model_fields)
 
 
-def test_what_is_written_is_read_again(tmp_path):
-    config = Config(epochs=3, lr=1e-5, dataset="1e5", dataset_path="a b: c #ü", percent=99.95, eval_epochs=[1, 2])
+@pytest.mark.parametrize("method", ["repair", "reference"])
+def test_a_written_config_is_read_again(tmp_path, method):
+    given = {"epochs": 3, "lr": 1e-5, "dataset": "1e5", "dataset_path": "a b: c #ü", "percent": 99.95}
+    config = Config(method=method, eval_epochs=[1, 2], ssim_threshold=0.5, rotate_angle=None, **given)
     assert Config.read(written(tmp_path, config.to_yaml())) == config
 
 
@@ -82,7 +98,7 @@ def test_what_is_written_is_read_again(tmp_path):
         ("im_resize: 64", "im_resize 64 is smaller than crop_size 128"),
         ("stride: 200", "stride 200 is larger than crop_size 128"),
         ("augment_num: 10", "batch_size 16 is larger than augment_num 10"),
-        ("do_aug: False", "do_aug False trains on the images' centres"),
+        ("do_aug: False", "do_aug False trains on the centre of each image"),
         ("p_ratate: 0.1\np_rotate: 0.2", "'p_rotate' is given twice"),
         ("epochs: 1\nepochs: 2", "key 'epochs' is given twice"),
         ("device_target: TPU", "device_target: Input should be 'auto', 'CPU', 'GPU' or 'Ascend', not 'TPU'"),
@@ -91,6 +107,9 @@ def test_what_is_written_is_read_again(tmp_path):
         ("- a\n- b", "should be lines of the form 'key: value'"),
         ("a: [1", "not a YAML file in line "),
         ("holdout: 1", "holdout: "),
+        ("method: repiar", "method: should be one of repair, reference, not 'repiar'"),
+        ("method: 5", "method: "),
+        ("method: repair\nengine: mindspore", "engine mindspore does not support method repair"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_file_and_key(tmp_path, text, expected):
@@ -106,20 +125,20 @@ def test_a_missing_file_is_one_line(tmp_path):
         Config.read(tmp_path / "none.yaml")
 
 
-def test_the_command_line_comes_on_top(tmp_path):
+def test_the_command_line_overrides_the_file(tmp_path):
     path = written(tmp_path, "epochs: 5\nlr: 1e-4")
     config = Config.read(path, {"epochs": "7", "grayscale": "True", "p_ratate": "0"})
     assert (config.epochs, config.lr, config.grayscale, config.p_rotate) == (7, 1e-4, True, 0)
 
 
-def test_a_mistake_on_the_command_line_is_said_to_be_there(tmp_path):
+def test_a_mistake_on_the_command_line_is_attributed_to_it(tmp_path):
     path = written(tmp_path, "epochs: 5")
     for overrides, message in (({"epochs": "x"}, "command line: epochs: "), ({"epoch": "5"}, "command line: unknown")):
         with pytest.raises(InputError, match=message):
             Config.read(path, overrides)
 
 
-def test_a_list_is_an_option_too():
+def test_a_list_can_be_given_as_an_option():
     assert Config.read(None, {"eval_epochs": "[1, 20]"}).eval_epochs == [1, 20]
 
 
@@ -129,34 +148,84 @@ def test_numbers_in_exponent_form_without_a_dot_are_numbers(tmp_path):
 
 
 @pytest.mark.parametrize(("im_resize", "crop", "tiled"), [(266, 256, False), (256, 128, True), (128, 128, False)])
-def test_tiles_where_the_crop_leaves_a_stride_or_more(im_resize, crop, tiled):
-    config = Config(im_resize=im_resize, crop_size=crop)
+def test_tiles_if_the_crop_leaves_a_stride_or_more(im_resize, crop, tiled):
+    config = Config(method="reference", im_resize=im_resize, crop_size=crop)
     assert config.tiled is tiled
     assert config.mask_size == (im_resize if tiled else crop)
 
 
-def test_repair_has_defaults_of_its_own():
-    config = Config(method="repair")
-    assert (config.crop_size, config.im_resize, config.flc) == (128, 144, 16)
+def test_one_method_is_the_default_everywhere(tmp_path):
+    assert Config().method == Config.read(None, {}).method == DEFAULT_METHOD == methods()[0].name == "repair"
+    assert Config(dataset_path="photos") == Config(dataset_path="photos", method="repair")
+    assert Config.read(written(tmp_path, "minutes: 5")).method == "repair", "no key of the reference's files"
+
+
+def test_defaults_are_those_of_the_method():
+    config = Config()
+    assert (config.crop_size, config.im_resize, config.flc, config.epochs) == (128, 144, 16, 10)
     assert config.mask_size == config.tile_size == 144 and not config.tiled
-    assert config.optimizer == "muon" and config.light == 0.08
-    assert config.online_aug and config.rotate_angle < 0 and not config.p_horizontal_flip + config.p_vertical_flip
+    assert config.optimizer == "muon" and config.illumination_std == 0.08
+    assert config.online_aug and config.rotate_angle is None
+    assert not config.p_horizontal_flip + config.p_vertical_flip
+    reference = Config(method="reference")
+    assert (reference.im_resize, reference.epochs, reference.flc, reference.optimizer) == (256, 20, 32, "adamw")
     assert Config.read(None, {"method": "repair", "p_rotate": "0.2"}).p_rotate == 0.2
-    assert config.replace(epochs=3) == Config(method="repair", epochs=3)
-    assert Config(**config.model_dump()) == config
+    assert Config(engine="mindspore").method == "reference", "the only method that the engine supports"
+
+
+def test_a_new_method_brings_its_defaults():
+    assert Config().replace(method="reference") == Config(method="reference")
+    assert Config(method="reference").replace(method="repair") == Config()
+    changed = Config(epochs=3, im_resize=288).replace(method="reference")
+    assert changed == Config(method="reference", epochs=3, im_resize=288), "what was set is kept"
+    assert Config(method="reference", z_dim=500).replace(method="repair") == Config(), "and what it does not use dropped"
+
+
+def test_replace_keeps_track_of_what_is_set():
+    config = Config(epochs=3)
+    assert config.model_fields_set == {"epochs"}
+    assert config.replace(seed=1).model_fields_set == {"method", "epochs", "seed"}
+    assert Config(**config.model_dump()) == Config(**config.used_settings()) == config
+
+
+def test_settings_of_another_method_are_refused_or_named(tmp_path, capsys):
+    assert unused_settings("repair") == {"z_dim", "stride"} and unused_settings("reference") == frozenset()
+    assert "z_dim" not in Config().used_settings() and "z_dim" in Config(method="reference").used_settings()
+    with pytest.raises(ValidationError, match="z_dim has no effect with method repair"):
+        Config(z_dim=500)
+    with pytest.raises(InputError, match="command line: z_dim has no effect with method repair; leave it out"):
+        Config.read(None, {"z_dim": "500"})
+    path = written(tmp_path, "z_dim: 500\nstride: 16\nepochs: 3")
+    assert Config.read(path, {"method": "repair"}) == Config(epochs=3)
+    assert f"note: {path}: z_dim, stride: no effect with method repair; ignored" in capsys.readouterr().err
+    assert Config.read(path).z_dim == 500
+
+
+def test_negative_means_automatic_in_files_and_on_the_command_line_alone(tmp_path):
+    path = written(tmp_path, "ssim_threshold: -1\nl1_threshold: 0.2\nrotate_angle: -1.0")
+    config = Config.read(path, {"l1_threshold": "-1"})
+    assert (config.ssim_threshold, config.l1_threshold, config.rotate_angle) == (None, None, None)
+    assert "ssim_threshold: -1.0" in config.to_yaml()
+    with pytest.raises(ValidationError, match="ssim_threshold"):
+        Config(ssim_threshold=-1)
+
+
+def test_descriptions_give_the_defaults_of_the_other_methods():
+    assert description("im_resize", "repair").endswith("px (reference: 256)")
+    assert description("z_dim", "repair").endswith("(reference only)")
+    assert description("lr", "repair") == "learning rate"
+    assert description("method", "repair").count(":") >= 3
+    assert default_of("rotate_angle", "reference") == 45
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"method": "repair", "crop_size": 32, "im_resize": 32}, "64 or more, not 32"),
-        (
-            {"method": "repair", "im_resize": 392},
-            "crop_size 128 im_resize should be a multiple of 16, 64 or more, not 392",
-        ),
-        ({"minutes": 5, "distribute": True}, "workers' clocks differ"),
+        ({"crop_size": 32, "im_resize": 32}, "64 or more, not 32"),
+        ({"im_resize": 392}, "crop_size 128 im_resize should be a multiple of 16, 64 or more, not 392"),
+        ({"minutes": 5, "distribute": True}, "the clocks of workers differ"),
     ],
 )
-def test_what_repair_and_minutes_cannot_do(values, message):
+def test_impossible_combinations(values, message):
     with pytest.raises(InputError, match=message):
         Config.read(None, values)

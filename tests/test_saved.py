@@ -1,4 +1,4 @@
-"""Detectors saved by this version and those before it: later ones must open them and come to the same scores."""
+"""Detectors saved in this format and in earlier ones: every later version must open them and return the same scores."""
 
 import json
 from importlib.util import find_spec
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ssim_ae import Detector, InputError
-from ssim_ae.detector.detector_file import BEFORE, FORMAT
+from ssim_ae.detector.detector_file import FORMAT
 from ssim_ae.storage import read_tensors, write_tensors
 
 SAVED = Path(__file__).parent / "saved"
@@ -20,7 +20,7 @@ TOLERANCES = {"eight_bits.xml": 0.05}  # of a score: CPUs multiply 8 bits in dif
 
 
 @pytest.mark.parametrize(("folder", "name", "scores"), CASES, ids=[f"{folder}-{name}" for folder, name, _ in CASES])
-def test_a_saved_detector_opens_and_says_the_same(folder, name, scores):
+def test_a_saved_detector_opens_and_returns_the_same_scores(folder, name, scores):
     if name.endswith(".mindir") and not find_spec("mindspore"):
         pytest.skip("MindSpore is not installed")
     detector = Detector.load(SAVED / folder / name, device_target="CPU")
@@ -28,16 +28,16 @@ def test_a_saved_detector_opens_and_says_the_same(folder, name, scores):
         assert detector.inspect(SAVED / folder / image).score == pytest.approx(score, abs=TOLERANCES.get(name, 1e-3))
 
 
-def test_this_format_is_among_them():
+def test_the_current_format_is_among_them():
     assert (SAVED / f"format-{FORMAT}" / "scores.json").is_file()
     verdicts = {score > 1 for _, _, scores in CASES for score in scores.values()}
     assert verdicts == {True, False}
 
 
-def test_repair_of_before_is_refused_for_its_residuals_were_others(tmp_path):
+def test_another_format_is_refused(tmp_path):
     tensors, metadata = read_tensors(SAVED / f"format-{FORMAT}" / "repair.safetensors", "detector")
-    for written in (BEFORE, FORMAT):
-        write_tensors(tmp_path / f"{written}.safetensors", tensors, metadata | {"format": written})
+    for format_ in (FORMAT, FORMAT + 1):
+        write_tensors(tmp_path / f"{format_}.safetensors", tensors, metadata | {"format": format_})
     Detector.load(tmp_path / f"{FORMAT}.safetensors")
-    with pytest.raises(InputError, match="repair had other residuals"):
-        Detector.load(tmp_path / f"{BEFORE}.safetensors")
+    with pytest.raises(InputError, match=f"format {FORMAT + 1} is not supported; this version reads {FORMAT}"):
+        Detector.load(tmp_path / f"{FORMAT + 1}.safetensors")

@@ -1,6 +1,6 @@
-"""Make the saved detectors anew, after FORMAT was raised: python tests/saved/make.py (needs every export's framework).
+"""Make the saved detectors of the current format: python tests/saved/make.py (needs the frameworks of all exports).
 
-Older ones stay: every later version must open them and come to their scores.
+Run it when FORMAT is raised. Detectors of older formats stay: every later version must open them and return their scores.
 """
 
 import contextlib
@@ -14,33 +14,34 @@ from ssim_ae.export.export import export
 from ssim_ae.export.form import Form
 from ssim_ae.synthetic import fabric
 
-SETTINGS = {"im_resize": 64, "crop_size": 32, "z_dim": 8, "flc": 4, "stride": 16, "augment_num": 512, "epochs": 8}
-FORMS = {  # of the method `reference`
+SETTINGS = {"im_resize": 64, "crop_size": 32, "flc": 4, "augment_num": 512, "epochs": 8, "run_eval": False}
+METHODS = {"reference": {"z_dim": 8, "stride": 16}, "repair": {}}
+EXPORTS = {  # of the method `reference`
     "inspection.onnx": Form(),
     "network.onnx": Form(graph="network", opset=11),
     "half.xml": Form("openvino"),
     "eight_bits.xml": Form("openvino", precision="int8"),
     "network.mindir": Form("mindir"),
 }
+IMAGES = {"good.png": "good/000.png", "cut.png": "cut/000.png", "hole.png": "hole/000.png"}
 
 
 def make(folder: Path) -> None:
-    """Write a detector of each method, exports, three images and the scores they get."""
+    """Write a detector of each method, its exports, three images and their scores."""
     folder.mkdir()
     with TemporaryDirectory() as scratch, contextlib.chdir(scratch):
         cloth = fabric.make(Path(), classes=["twill"], train=40, good=1, defective=1, size=96, seed=1)[0]
-        detector, repair = folder / "detector.safetensors", folder / "repair.safetensors"
-        for path, method in ((detector, "reference"), (repair, "repair")):
-            config = Config(dataset_path=str(cloth), run_eval=False, device_target="CPU", method=method, **SETTINGS)
+        for method, settings in METHODS.items():
+            config = Config(method=method, dataset_path=str(cloth), device_target="CPU", **SETTINGS, **settings)
             file = read_detector(train(config).detector_path)
+            path = folder / f"{method}.safetensors"
             write_detector(path, file._replace(config=file.config.replace(dataset_path=str(cloth))))
-        for name, form in FORMS.items():
-            export(detector, folder / name, form)
-        export(repair, folder / "repair.onnx", Form())
-        images = {"good.png": "good/000.png", "cut.png": "cut/000.png", "hole.png": "hole/000.png"}
-        for name, drawn in images.items():
+        for name, form in EXPORTS.items():
+            export(folder / "reference.safetensors", folder / name, form)
+        export(folder / "repair.safetensors", folder / "repair.onnx", Form())
+        for name, drawn in IMAGES.items():
             (folder / name).write_bytes((cloth / "test" / drawn).read_bytes())
-    names = (detector.name, *FORMS, repair.name, "repair.onnx")
+    names = (*(f"{method}.safetensors" for method in METHODS), *EXPORTS, "repair.onnx")
     scores = {name: score(folder / name, folder) for name in names}
     (folder / "scores.json").write_text(json.dumps(scores, indent=1) + "\n")
 

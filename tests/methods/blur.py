@@ -1,0 +1,34 @@
+"""A toy method: the reconstruction is a blur, a convolution that is trained to remove noise."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ssim_ae.augmentation.corruption import ShapeKind, draw_corruption
+from ssim_ae.methods.method import Loss, Method
+from ssim_ae.network.architecture import Layer
+
+
+class BlurMethod(Method):
+    name = "blur"
+    summary = "a blur"
+    defaults = {"im_resize": 64, "crop_size": 32, "epochs": 2, "augment_num": 64, "rotate_angle": 0.0}  # noqa: RUF012
+    loss = Loss(ssim=0.0, squared_error=1.0)
+    inspects_whole_image = True
+
+    def layers(self, config):
+        return (Layer("blur", "conv", config.channels, config.channels, 5, 1, 2, "linear"),)
+
+    def draw_corruption(self, count, images, rng):
+        corruption = draw_corruption(count, images, rng)
+        return replace(corruption, kind=np.full_like(corruption.kind, ShapeKind.NONE), noise_std=np.full(count, 0.2))
+
+    def residual_maps(self, image, reconstruction):
+        difference = np.abs(image - reconstruction)
+        return difference.max(axis=0), difference.mean(axis=0)
+
+    def combine(self, ssim, l1):
+        return np.maximum(ssim, l1)
+
+    def describe(self, config):
+        return "one convolution, trained to remove noise"

@@ -13,7 +13,7 @@ import torch
 
 from peers.case import Case
 from ssim_ae import Config
-from ssim_ae.augmentation.patches import epoch_patches
+from ssim_ae.training.patch_sampling import epoch_patches
 from ssim_ae.detector.detector_file import DetectorFile, layer_table, write_detector
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.network.torch_network import Autoencoder

@@ -4,7 +4,7 @@ import torch
 
 from ssim_ae import Config
 from ssim_ae.augmentation import numpy_cut, torch_cut
-from ssim_ae.augmentation.patches import epoch_patches
+from ssim_ae.training.patch_sampling import epoch_patches
 
 
 @pytest.mark.parametrize("light", [0, 0.3])

@@ -3,7 +3,8 @@ import pytest
 import torch
 from scipy.ndimage import rotate
 
-from ssim_ae.augmentation.patches import PatchBatch, draw, epoch_patches, gain, monitor_patches
+from ssim_ae.augmentation.patches import PatchBatch, gain
+from ssim_ae.training.patch_sampling import draw, epoch_patches, monitor_patches
 from ssim_ae.augmentation.torch_cut import _rotated_patches, cut_patches
 from ssim_ae.config import Config
 

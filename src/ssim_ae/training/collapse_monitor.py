@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ssim_ae.augmentation.numpy_cut import cut_patches
-from ssim_ae.augmentation.patches import monitor_patches
 from ssim_ae.config import Config
 from ssim_ae.console import note
 from ssim_ae.errors import InputError
 from ssim_ae.training.checkpoints import Position
+from ssim_ae.training.patch_sampling import monitor_patches
 
 if TYPE_CHECKING:
     from ssim_ae.training.loop import Engine

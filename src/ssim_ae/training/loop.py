@@ -10,13 +10,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ssim_ae.augmentation.patches import PatchBatch, epoch_patches
+from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.config import Config
 from ssim_ae.console import progress, say
 from ssim_ae.runtimes import Runtime
 from ssim_ae.training.checkpoints import Position
 from ssim_ae.training.collapse_monitor import CollapseMonitor
 from ssim_ae.training.history import Epoch
+from ssim_ae.training.patch_sampling import epoch_patches
 from ssim_ae.training.schedule import learning_rate, share_done
 
 CHECKED_STEPS = 50  # between two looks whether the loss is a number, in all workers at the same step

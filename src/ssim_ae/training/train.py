@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ssim_ae.augmentation.orientation import has_any_orientation
-from ssim_ae.augmentation.patches import ANY_ROTATION, SMALL_ROTATION, PatchBatch, epoch_patches
+from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.calibration.calibrate import calibrate, threshold_images
 from ssim_ae.config import Config
 from ssim_ae.console import note
@@ -31,6 +31,7 @@ from ssim_ae.training.collapse_monitor import CollapseMonitor
 from ssim_ae.training.good_images import GoodImages, load_good_images
 from ssim_ae.training.history import draw_history, write_history
 from ssim_ae.training.loop import Engine, fit
+from ssim_ae.training.patch_sampling import ANY_ROTATION, SMALL_ROTATION, epoch_patches
 from ssim_ae.training.schedule import share_done
 
 CONFIG_NAME = "config.yaml"

@@ -22,7 +22,7 @@ from ssim_ae.network.architecture import weight_shapes
 from ssim_ae.onnx_operators.graph import Graph
 from ssim_ae.onnx_operators.regions import foreground, level_of_area, opening
 from ssim_ae.runtimes.onnx_runtime import open_session
-from ssim_ae.runtimes.openvino_runtime import EXACT
+from ssim_ae.runtimes.openvino_runtime import FLOAT32_INFERENCE
 from ssim_ae.synthetic import fabric
 
 SMALL = {"im_resize": 64, "crop_size": 32, "z_dim": 8, "flc": 4, "stride": 16}
@@ -58,7 +58,7 @@ def compare(file: DetectorFile, images: list[np.ndarray], runtime: str = "onnxru
     detector = Detector.of(file, device_target="CPU")
     model = inspection_model(file, pixels=images[0].dtype).SerializeToString()
     if runtime == "openvino":
-        compiled = openvino.Core().compile_model(openvino.Core().read_model(model), "CPU", EXACT)
+        compiled = openvino.Core().compile_model(openvino.Core().read_model(model), "CPU", FLOAT32_INFERENCE)
     else:
         session = open_session(model, "CPU")
     for image in images:

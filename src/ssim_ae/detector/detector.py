@@ -21,8 +21,8 @@ from ssim_ae.machine import cores, in_parallel, one_blas_thread
 from ssim_ae.maps.coarse_residuals import NormalStatistics, coarse_residuals, relative
 from ssim_ae.maps.residuals import Residuals, Thresholds, anomaly_map, residuals
 from ssim_ae.maps.tiles import cut_tiles, stitch_tiles
-from ssim_ae.runtimes import Runtime
 from ssim_ae.runtimes.choose import open_model, open_runtime
+from ssim_ae.runtimes.runtime import Runtime
 
 LARGEST_VALUE = 1e6  # of a reconstruction, which should be in [0, 1]: no residual of it overflows
 TILE_BATCH = 8  # tiles reconstructed at once: more are hardly faster
@@ -128,9 +128,9 @@ class Detector:
             return
         size = max(1, min(TILE_BATCH // self.config.tiles, ceil(len(paths) / self.threads)))
         groups = [paths[start : start + size] for start in range(0, len(paths), size)]
-        with self.runtime.workers() as begin:
+        with self.runtime.concurrent() as initialize_thread:
             for results in in_parallel(
-                lambda group: self._each(group, finish), groups, begin=begin, workers=self.threads
+                lambda group: self._each(group, finish), groups, begin=initialize_thread, workers=self.threads
             ):
                 yield from results
 

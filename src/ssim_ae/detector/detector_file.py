@@ -19,7 +19,7 @@ from ssim_ae.errors import InputError
 from ssim_ae.maps.coarse_residuals import GRID, NormalStatistics
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.network.architecture import Layer, layers, repair_layers, weight_shapes
-from ssim_ae.runtimes import Model
+from ssim_ae.runtimes.runtime import Model
 from ssim_ae.storage import (
     METADATA_KEY,
     SEAL,

@@ -23,8 +23,8 @@ from ssim_ae.maps.residuals import (
     SMALLEST_THRESHOLD,
 )
 from ssim_ae.maps.tiles import starts
-from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, model_of, network_nodes, weight_tensors
-from ssim_ae.network.ssim import C1, C2, WINDOW, gaussian_matrix, mirrored
+from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, checked_model, network_nodes, weight_tensors
+from ssim_ae.network.ssim import C1, C2, WINDOW, gaussian_matrix, reflect_indices
 from ssim_ae.onnx_operators.graph import Graph
 from ssim_ae.onnx_operators.regions import foreground, level_of_area, opening, without_small_regions
 
@@ -72,7 +72,7 @@ def inspection_model(file: DetectorFile, *, pixels: DTypeLike = np.uint8) -> Mod
         ],
         [*add.tensors, *weight_tensors(file.weights), thresholds],
     )
-    return model_of(graph, OPSET, IR_VERSION)
+    return checked_model(graph, OPSET, IR_VERSION)
 
 
 def _centre(add: Graph, height: str, width: str, view: View, white: int, *, grayscale: bool) -> str:
@@ -167,7 +167,7 @@ def _gaussian(add: Graph, maps: str, size: int) -> str:
     blocks = -(-size // LINES)
     reads = LINES + WINDOW - 1
     positions = np.minimum(LINES * np.arange(blocks)[:, None] + np.arange(reads), size + WINDOW - 2)
-    source = mirrored(positions - WINDOW // 2, size)
+    source = reflect_indices(positions - WINDOW // 2, size)
     band = gaussian_matrix(reads)
     rows = add("MatMul", band, add("Gather", maps, source, axis=1))
     maps = add("Slice", add("Reshape", rows, [0, blocks * LINES, size]), [0], [size], [1])

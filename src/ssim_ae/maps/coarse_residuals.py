@@ -14,7 +14,7 @@ import numpy as np
 
 from ssim_ae.images.resize import resize
 from ssim_ae.maps.residuals import Residuals, foreground
-from ssim_ae.network.ssim import gaussian, ssim_residual
+from ssim_ae.network.ssim import gaussian_filter, ssim_residual
 
 EDGE = 4  # px along the border, where a network that pads with zeros reconstructs badly: taken as good
 LARGE = 256  # px: an image of this size, or larger, is looked at more coarsely
@@ -30,7 +30,7 @@ def coarse_residuals(image: np.ndarray, reconstruction: np.ndarray, bg_mask: str
     repaired = image.copy()
     repaired[:, inner, inner] = reconstruction[:, inner, inner]
     coarse = ssim_residual(_averaged(image, by), _averaged(repaired, by)).mean(axis=0)
-    ssim, l1 = gaussian(np.stack([_enlarged(coarse, by), np.abs(image - repaired).mean(axis=0)]))
+    ssim, l1 = gaussian_filter(np.stack([_enlarged(coarse, by), np.abs(image - repaired).mean(axis=0)]))
     return Residuals(ssim, l1, foreground(image, bg_mask))
 
 

@@ -49,7 +49,7 @@ def against_own_network(case: Case, repeats: int) -> Row:
     """Return our whole step against forward and backward of our network with a mean-square loss."""
     config = config_of(case)
     engine = engine_of(config)
-    network = Autoencoder(case.table).placed(CPU)
+    network = Autoencoder(case.table).to_device(CPU)
     patches = torch.from_numpy(case.pair()[0]).contiguous(memory_format=torch.channels_last)
     inputs = patches.to(engine.dtype)
 

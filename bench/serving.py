@@ -78,8 +78,10 @@ def network_rate(detector: Detector, images: int) -> float:
     tiles = len(starts(detector.view.size, config.crop_size, config.stride)) ** 2
     shape = (tiles, config.channels, config.crop_size, config.crop_size)
     patches = np.random.default_rng(0).random(shape, np.float32)
-    with detector.runtime.workers() as begin:
-        run = in_parallel(lambda _: detector.runtime.reconstruct(patches), range(images), begin=begin, workers=cores())
+    with detector.runtime.concurrent() as initialize_thread:
+        run = in_parallel(
+            lambda _: detector.runtime.reconstruct(patches), range(images), begin=initialize_thread, workers=cores()
+        )
         next(run)
         start = time.perf_counter()
         count = sum(1 for _ in run)

@@ -25,7 +25,7 @@ from ssim_ae.detector.detector_file import header, json_beside, layer_table, rea
 from ssim_ae.export.export import export
 from ssim_ae.export.form import Form
 from ssim_ae.images.files import decode
-from ssim_ae.network.onnx_network import model_file, network_model
+from ssim_ae.network.onnx_network import model_bytes, network_model
 from ssim_ae.storage import METADATA_KEY, SEAL, UNSEALED, sealed, write_tensors
 from ssim_ae.training.checkpoints import read_checkpoint
 from ssim_ae.training.history import HISTORY_NAME, read_history
@@ -239,7 +239,7 @@ def written_tensors(file: Any, metadata: dict[str, Any]) -> None:
 def written_onnx(file: Any, metadata: dict[str, Any]) -> None:
     """Write as our own exports are."""
     model = network_model(layer_table(file.config), file.weights, tile_size=file.config.tile_size)
-    Path("x").write_bytes(model_file(model, {**metadata, SEAL: UNSEALED}))
+    Path("x").write_bytes(model_bytes(model, {**metadata, SEAL: UNSEALED}))
 
 
 def regrafted(description: Path) -> Attempt:

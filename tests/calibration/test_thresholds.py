@@ -21,7 +21,7 @@ def held_out(rng):
 
 def scores(held_out, config):
     limits = estimate(held_out, config)
-    return np.array([anomaly_map(maps, limits, min_area=config.smallest_region).max() for maps in held_out])
+    return np.array([anomaly_map(maps, limits, min_area=config.min_defect_area).max() for maps in held_out])
 
 
 def test_percent_is_the_references(held_out):

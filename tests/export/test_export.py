@@ -15,7 +15,7 @@ from ssim_ae.export.export import export
 from ssim_ae.export.form import Form
 from ssim_ae.export.parity import difference, inspect_by, parity
 from ssim_ae.images.files import read
-from ssim_ae.maps.coarse_residuals import GRID, NormalStatistics
+from ssim_ae.maps.normalization import GRID, NormalStatistics
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.network import onnx_network
 from ssim_ae.storage import METADATA_KEY

@@ -13,7 +13,7 @@ from ssim_ae import Config, Detector
 from ssim_ae.detector.detector_file import DetectorFile, layer_table
 from ssim_ae.export.inspection_model import IMAGE, IR_VERSION, OPSET, THRESHOLDS, inspection_model
 from ssim_ae.images.files import read
-from ssim_ae.maps.coarse_residuals import GRID, NormalStatistics
+from ssim_ae.maps.normalization import GRID, NormalStatistics
 from ssim_ae.maps.regions import fill_holes
 from ssim_ae.maps.regions import opening as opening_in_arrays
 from ssim_ae.maps.residuals import LEVEL_STEPS, Thresholds
@@ -22,7 +22,7 @@ from ssim_ae.network.architecture import weight_shapes
 from ssim_ae.onnx_operators.graph import Graph
 from ssim_ae.onnx_operators.regions import foreground, level_of_area, opening
 from ssim_ae.runtimes.onnx_runtime import open_session
-from ssim_ae.runtimes.openvino_runtime import EXACT
+from ssim_ae.runtimes.openvino_runtime import FLOAT32_INFERENCE
 from ssim_ae.synthetic import fabric
 
 SMALL = {"im_resize": 64, "crop_size": 32, "z_dim": 8, "flc": 4, "stride": 16}
@@ -55,10 +55,10 @@ def untrained(**changes) -> DetectorFile:
 
 
 def compare(file: DetectorFile, images: list[np.ndarray], runtime: str = "onnxruntime") -> None:
-    detector = Detector.of(file, device_target="CPU")
+    detector = Detector.from_file(file, device_target="CPU")
     model = inspection_model(file, pixels=images[0].dtype).SerializeToString()
     if runtime == "openvino":
-        compiled = openvino.Core().compile_model(openvino.Core().read_model(model), "CPU", EXACT)
+        compiled = openvino.Core().compile_model(openvino.Core().read_model(model), "CPU", FLOAT32_INFERENCE)
     else:
         session = open_session(model, "CPU")
     for image in images:
@@ -115,7 +115,7 @@ def test_gray_colour_and_alpha(grayscale):
         if mode == "RGBA":
             pixels = pixels.copy()
             pixels[:, :, 3] = np.arange(256)
-        expected = Detector.of(file).inspect(pixels[:, :, :3]).score
+        expected = Detector.from_file(file).inspect(pixels[:, :, :3]).score
         assert float(session.run(["score"], {IMAGE: pixels})[0]) == pytest.approx(expected, abs=2e-4)
 
 
@@ -133,7 +133,7 @@ def test_thresholds_may_be_given():
     assert [one.name for one in session.get_inputs()] == [IMAGE]
     for limits in (Thresholds(0.5, 0.2), Thresholds(2.0, 3.0), Thresholds(0, 0)):
         given = {IMAGE: image, THRESHOLDS: np.array(limits, np.float32)}
-        expected = Detector.of(file._replace(thresholds=limits)).inspect(image).score
+        expected = Detector.from_file(file._replace(thresholds=limits)).inspect(image).score
         assert float(session.run(["score"], given)[0]) == pytest.approx(expected, rel=3e-4)
 
 

@@ -4,7 +4,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.measure import block_reduce
 from skimage.metrics import structural_similarity
 
-from ssim_ae.maps.coarse_residuals import EDGE, FOLDS, GRID, NormalStatistics, coarse_residuals, cross_fitted, relative
+from ssim_ae.maps.normalization import EDGE, FOLDS, GRID, NormalStatistics, coarse_residuals, cross_fitted, relative
 from ssim_ae.maps.residuals import Residuals, Thresholds, anomaly_map
 
 SIZE = 64

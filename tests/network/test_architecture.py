@@ -37,7 +37,7 @@ def table(crop_size=128, channels=1, z_dim=100, flc=32):
     return layers(crop_size=crop_size, channels=channels, z_dim=z_dim, flc=flc)
 
 
-def test_the_table_is_the_papers_and_the_documents():
+def test_the_table_is_that_of_the_paper_and_the_documentation():
     assert describe(table(), 128) == PAPER.strip()
     document = Path(__file__).parents[2] / "docs" / "architecture.md"
     assert PAPER.strip() in document.read_text()
@@ -47,7 +47,7 @@ def test_the_table_is_the_papers_and_the_documents():
     ("options", "parameters"),
     [({}, 1_048_549), ({"crop_size": 256, "channels": 3, "z_dim": 500}, 2_722_231)],
 )
-def test_as_many_parameters_as_the_reference(options, parameters):
+def test_parameter_counts_equal_those_of_the_reference(options, parameters):
     shapes = weight_shapes(table(**options))
     assert sum(map(prod, shapes.values())) == parameters
     network = Autoencoder(table(**options))
@@ -56,7 +56,7 @@ def test_as_many_parameters_as_the_reference(options, parameters):
 
 @pytest.mark.parametrize("crop_size", CROP_SIZES)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_patches_come_back_in_their_shape_and_range(crop_size, channels):
+def test_reconstructions_have_the_shape_and_range_of_the_patches(crop_size, channels):
     network = Autoencoder(table(crop_size, channels, z_dim=5, flc=2))
     with torch.no_grad():
         reconstruction = network(torch.rand(2, channels, crop_size, crop_size))
@@ -66,34 +66,34 @@ def test_patches_come_back_in_their_shape_and_range(crop_size, channels):
 
 @pytest.mark.parametrize("crop_size", CROP_SIZES)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_network_that_repairs_gives_patches_back_in_their_shape(crop_size, channels):
-    repairing = repair_layers(crop_size=crop_size, channels=channels, flc=2)
-    network = Autoencoder(repairing)
+def test_reconstructions_of_the_method_repair_have_the_shape_of_the_patches(crop_size, channels):
+    repair_table = repair_layers(crop_size=crop_size, channels=channels, flc=2)
+    network = Autoencoder(repair_table)
     with torch.no_grad():
         assert network(torch.rand(2, channels, crop_size, crop_size)).shape == (2, channels, crop_size, crop_size)
-    skips = [layer.skip for layer in repairing if layer.skip]
+    skips = [layer.skip for layer in repair_table if layer.skip]
     assert (
         skips
         == {32: [], 64: ["down2"], 128: ["down3", "down2"], 256: ["down4", "down3"], 512: ["down5", "down4"]}[crop_size]
     )
-    assert repairing[-1].activation == "linear"
+    assert repair_table[-1].activation == "linear"
 
 
 @pytest.mark.parametrize("crop_size", [8, 16, 48, 100])
-def test_other_sizes_are_refused(crop_size):
+def test_other_sizes_are_an_error(crop_size):
     with pytest.raises(ValueError, match="8 \\* 2\\^k"):
         table(crop_size)
     with pytest.raises(ValueError, match="8 \\* 2\\^k"):
         repair_layers(crop_size=crop_size, channels=1, flc=2)
 
 
-def test_activations():
+def test_the_code_layer_is_linear_and_the_output_a_sigmoid():
     activations = {layer.name: layer.activation for layer in table()}
     assert activations.pop("conv9") == "linear" and activations.pop("conv_trans5") == "sigmoid"
     assert set(activations.values()) == {"leaky_relu"}
 
 
-def test_weights_are_xavier_uniform_and_biases_zero():
+def test_initial_weights_are_xavier_uniform_and_biases_zero():
     torch.manual_seed(0)
     network = Autoencoder(table())
     weight = network.get_parameter("conv5.weight")

@@ -18,33 +18,33 @@ def image(fabric_folder):
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("threads", [1, 2, None])
-def test_every_runtime_says_the_same(tiny_run, detector, image, fabric_folder, runtime, threads):
+def test_every_runtime_returns_the_same_scores(tiny_run, detector, image, fabric_folder, runtime, threads):
     loaded = Detector.load(tiny_run.folder, runtime=runtime, device_target="CPU", threads=threads)
     assert type(loaded.runtime).__module__ == f"ssim_ae.runtimes.{runtime.removesuffix('runtime')}_runtime"
     assert np.abs(loaded.inspect(image).planes - detector.inspect(image).planes).max() < 1e-5
     paths = sorted((fabric_folder / "test").rglob("*.png")) * 3
-    scores = [found.score for found in loaded.inspect_all(paths)]
+    scores = [inspection.score for inspection in loaded.inspect_all(paths)]
     assert scores == pytest.approx([detector.inspect(path).score for path in paths], abs=1e-3)
 
 
-def test_auto_needs_no_training_framework(detector):
+def test_auto_selects_onnx_runtime_on_a_cpu(detector):
     assert type(detector.runtime).__name__ == "OnnxRuntime"
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("target", ["GPU", "Ascend", "TPU"])
-def test_a_device_that_is_not_here_is_one_line(tiny_run, target, runtime):
+def test_a_missing_device_is_an_input_error(tiny_run, target, runtime):
     with pytest.raises(InputError, match=f"device_target.*{target}"):
         Detector.load(tiny_run.folder, runtime=runtime, device_target=target)
 
 
 @pytest.mark.parametrize("target", ["GPU", "Ascend"])
-def test_auto_names_a_device_that_is_not_here(tiny_run, target):
+def test_auto_names_the_missing_device(tiny_run, target):
     with pytest.raises(InputError, match=f"device_target {target}"):
         Detector.load(tiny_run.folder, device_target=target)
 
 
-def test_the_command(tiny_run, image, capsys):
+def test_runtime_and_threads_are_command_line_options(tiny_run, image, capsys):
     for runtime in RUNTIMES:
         assert main(["predict", str(tiny_run.folder), str(image), "--runtime", runtime, "--threads", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -55,7 +55,7 @@ def test_the_command(tiny_run, image, capsys):
     assert "threads: should be at least 1" in capsys.readouterr().err
 
 
-def test_nobody_is_told_of_an_inspection(tiny_run, tmp_path, fabric_folder):
+def test_no_runtime_writes_telemetry_files(tiny_run, tmp_path, fabric_folder):
     image = next((fabric_folder / "test" / "good").iterdir())
     program = [sys.executable, "-m", "ssim_ae", "predict", str(tiny_run.folder), str(image), "--runtime"]
     environment = {name: value for name, value in os.environ.items() if name != "CI"}
@@ -63,7 +63,7 @@ def test_nobody_is_told_of_an_inspection(tiny_run, tmp_path, fabric_folder):
     for runtime in ("openvino", "onnxruntime"):
         home.mkdir(exist_ok=True)
         temporary.mkdir(exist_ok=True)
-        places = {"HOME": str(home), "TMPDIR": str(temporary)}
-        done = subprocess.run([*program, runtime], env=environment | places, capture_output=True, text=True)
+        folders = {"HOME": str(home), "TMPDIR": str(temporary)}
+        done = subprocess.run([*program, runtime], env=environment | folders, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        assert not [*home.iterdir(), *temporary.iterdir()], "a library left something"
+        assert not [*home.iterdir(), *temporary.iterdir()], "a library left files"

@@ -18,7 +18,7 @@ from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.export.export import export
 from ssim_ae.images.files import read
 from ssim_ae.images.folders import content_hash, find_dataset
-from ssim_ae.maps.coarse_residuals import NormalStatistics
+from ssim_ae.maps.normalization import NormalStatistics
 from ssim_ae.storage import alone_in, read_tensors, write_tensors
 from ssim_ae.training import loop
 from ssim_ae.training.checkpoints import CHECKPOINT_NAME

@@ -23,8 +23,8 @@ from ssim_ae.maps.normalization import NormalStatistics, normalize
 from ssim_ae.maps.residuals import Residuals, Thresholds
 from ssim_ae.maps.tiles import cut_tiles, stitch_tiles
 from ssim_ae.methods import method_of
-from ssim_ae.runtimes import Runtime
 from ssim_ae.runtimes.choose import open_model, open_runtime
+from ssim_ae.runtimes.runtime import Runtime
 
 MAX_RECONSTRUCTION = 1e6  # a reconstruction should be in [0, 1]; up to this value no residual overflows
 TILE_BATCH = 8  # tiles reconstructed at once; larger batches are hardly faster
@@ -142,9 +142,12 @@ class Detector:
             return
         size = max(1, min(TILE_BATCH // self.config.tiles, ceil(len(paths) / self.threads)))
         groups = [paths[start : start + size] for start in range(0, len(paths), size)]
-        with self.runtime.workers() as begin:
+        with self.runtime.concurrent() as initialize_thread:
             for results in in_parallel(
-                lambda group: self._process_group(group, function), groups, begin=begin, workers=self.threads
+                lambda group: self._process_group(group, function),
+                groups,
+                begin=initialize_thread,
+                workers=self.threads,
             ):
                 yield from results
 

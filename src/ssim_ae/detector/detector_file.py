@@ -18,7 +18,7 @@ from ssim_ae.maps.normalization import GRID_SIZE, NormalStatistics
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.methods import method_of
 from ssim_ae.network.architecture import Layer, weight_shapes
-from ssim_ae.runtimes import Model
+from ssim_ae.runtimes.runtime import Model
 from ssim_ae.storage import (
     METADATA_KEY,
     SEAL,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ssim_ae.errors import InputError
-from ssim_ae.runtimes import LARGEST_BATCH
+from ssim_ae.runtimes.runtime import MAX_BATCH_SIZE
 
 OPSETS = (11, 12, 13)  # of the network alone, for small devices
 SMALLEST_OPSET = 11
@@ -52,8 +52,8 @@ class Form:
         for key, allowed in (("graph", self.kind.graphs), ("precision", self.kind.precisions)):
             object.__setattr__(self, key, getattr(self, key) or allowed[0])
             _one_of(f"{key} of {self.format}", getattr(self, key), allowed)
-        if self.batch_size is not None and not 1 <= self.batch_size <= LARGEST_BATCH:
-            raise InputError(f"batch_size: should be 1 to {LARGEST_BATCH}, not {self.batch_size}")
+        if self.batch_size is not None and not 1 <= self.batch_size <= MAX_BATCH_SIZE:
+            raise InputError(f"batch_size: should be 1 to {MAX_BATCH_SIZE}, not {self.batch_size}")
         if self.opset is not None:
             _one_of("opset", self.opset, OPSETS)
         if self.graph == "inspection" and (self.batch_size or self.opset):

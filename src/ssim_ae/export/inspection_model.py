@@ -18,7 +18,7 @@ from ssim_ae.maps.residuals import BLACK_BACKGROUND, WHITE_BACKGROUND
 from ssim_ae.maps.tiles import starts
 from ssim_ae.methods import method_of
 from ssim_ae.methods.method import MIN_THRESHOLD
-from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, model_of, network_nodes, weight_tensors
+from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, checked_model, network_nodes, weight_tensors
 from ssim_ae.onnx_operators.graph import Graph
 from ssim_ae.onnx_operators.regions import foreground, level_of_area, without_small_regions
 
@@ -65,7 +65,7 @@ def inspection_model(file: DetectorFile, *, pixels: DTypeLike = np.uint8) -> Mod
         ],
         [*add.tensors, *weight_tensors(file.weights), thresholds],
     )
-    return model_of(graph, OPSET, IR_VERSION)
+    return checked_model(graph, OPSET, IR_VERSION)
 
 
 def _centre(add: Graph, height: str, width: str, view: View, white: int, *, grayscale: bool) -> str:

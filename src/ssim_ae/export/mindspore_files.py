@@ -11,7 +11,8 @@ from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import DetectorFile, layer_table, write_json_beside
 from ssim_ae.errors import InputError
 from ssim_ae.export.parity import Inspect, inspect_by
-from ssim_ae.network.mindspore_network import mindspore, network_cell
+from ssim_ae.frameworks import import_mindspore
+from ssim_ae.network.mindspore_network import network_cell
 from ssim_ae.runtimes.mindspore_runtime import MindSporeRuntime, set_device
 from ssim_ae.storage import write_whole
 
@@ -22,7 +23,7 @@ def write_mindir(path: Path, file: DetectorFile, *, batch_size: int | None = Non
     write_whole(path, _exported(file, "MINDIR", batch_size))
     write_json_beside(path, file, batch_size)
     detector = Detector.load(path, device_target="CPU")
-    detector.runtime = MindSporeRuntime.of_graph(path, batch_size)  # what others will run; loading builds it anew
+    detector.runtime = MindSporeRuntime.from_graph(path, batch_size)  # what others will run; loading builds it anew
     return inspect_by(detector)
 
 
@@ -37,6 +38,7 @@ def write_air(path: Path, file: DetectorFile, *, batch_size: int) -> None:
 
 
 def _exported(file: DetectorFile, file_format: str, batch_size: int | None) -> bytes:
+    mindspore = import_mindspore()
     config = file.config
     patch = (config.channels, config.tile_size, config.tile_size)
     if batch_size:

@@ -18,7 +18,7 @@ from ssim_ae.export.inspection_model import (
     inspection_model,
 )
 from ssim_ae.export.parity import Findings, Inspect, inspect_by
-from ssim_ae.network.onnx_network import OPSET, model_file, network_model
+from ssim_ae.network.onnx_network import OPSET, model_bytes, network_model
 from ssim_ae.runtimes.onnx_runtime import OnnxRuntime, open_session
 from ssim_ae.storage import SEAL, UNSEALED, write_whole
 
@@ -27,7 +27,7 @@ OUTPUTS = (RECONSTRUCTION, ANOMALY_MAP, SCORE, VERDICT)
 
 def write_inspection(path: Path, file: DetectorFile, images: Sequence[np.ndarray]) -> Inspect:
     """Write the whole inspection; return what asks the file."""
-    model = model_file(inspection_model(file, pixels=images[0].dtype), {**header(file), SEAL: UNSEALED})
+    model = model_bytes(inspection_model(file, pixels=images[0].dtype), {**header(file), SEAL: UNSEALED})
     write_whole(path, model)
     session = open_session(path.read_bytes(), "CPU")
 
@@ -44,7 +44,7 @@ def write_network(
     """Write the network alone; return what asks the file, and does the rest as the detector does."""
     table, tile_size = layer_table(file.config), file.config.tile_size
     network = network_model(table, file.weights, tile_size=tile_size, batch_size=batch_size, opset=opset or OPSET)
-    write_whole(path, model_file(network, {**header(file), SEAL: UNSEALED}))
+    write_whole(path, model_bytes(network, {**header(file), SEAL: UNSEALED}))
     return inspect_by(
         Detector(
             file.config,

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,18 +18,23 @@ from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import DetectorFile, header, layer_table
 from ssim_ae.export.inspection_model import ANOMALY_MAP, IMAGE, RECONSTRUCTION, SCORE, VERDICT, inspection_model
 from ssim_ae.export.parity import Findings, Inspect, inspect_by
+from ssim_ae.frameworks import import_openvino
 from ssim_ae.images.files import read
 from ssim_ae.images.view import View
 from ssim_ae.maps.tiles import cut_tiles
 from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, network_model
-from ssim_ae.runtimes.openvino_runtime import EXACT, OpenVinoRuntime, openvino, tensors_by_name
+from ssim_ae.runtimes.openvino_runtime import FLOAT32_INFERENCE, OpenVinoRuntime, tensors_by_name
 from ssim_ae.storage import METADATA_KEY, SEAL, UNSEALED, file_hash, sealed, write_whole
+
+if TYPE_CHECKING:
+    import openvino
 
 BIN_HASH = "f" * 64  # stands for the hash of the weights until they are written
 
 
 def network(file: DetectorFile, precision: str, batch_size: int | None = None) -> openvino.Model:
     """Return the network with weights of `precision` fp32 or fp16."""
+    openvino = import_openvino()
     model = network_model(
         layer_table(file.config), file.weights, tile_size=file.config.tile_size, batch_size=batch_size
     )
@@ -47,6 +53,7 @@ def quantised(
 
     The ranges of its values come from the held-out good images, and the thresholds are estimated anew.
     """
+    import_openvino()
     import nncf
 
     nncf.set_log_level(logging.ERROR)
@@ -72,10 +79,11 @@ def quantised(
 
 def write_inspection(path: Path, file: DetectorFile, model: openvino.Model, images: Sequence[np.ndarray]) -> Inspect:
     """Write the whole inspection with `model` as its network; return what asks the file."""
+    openvino = import_openvino()
     whole = openvino.Core().read_model(inspection_model(file, pixels=images[0].dtype).SerializeToString())
     _graft(whole, model)
     _write(path, whole, file)
-    compiled = openvino.Core().compile_model(path, "CPU", EXACT)
+    compiled = openvino.Core().compile_model(path, "CPU", FLOAT32_INFERENCE)
 
     def inspect(image: np.ndarray) -> Findings:
         found = compiled({IMAGE: image})
@@ -108,7 +116,7 @@ def _write(path: Path, model: openvino.Model, file: DetectorFile) -> None:
     model.set_rt_info(json.dumps(metadata, allow_nan=False), METADATA_KEY)
     with TemporaryDirectory() as folder:
         written = Path(folder) / "model.xml"
-        openvino.save_model(model, written, compress_to_fp16=False)
+        import_openvino().save_model(model, written, compress_to_fp16=False)
         description, weights = written.read_bytes(), written.with_suffix(".bin").read_bytes()
     description = description.replace(BIN_HASH.encode(), file_hash(weights).encode(), 1)
     write_whole(path.with_suffix(".bin"), weights)

@@ -13,7 +13,7 @@ import numpy as np
 from ssim_ae.augmentation.corruption import Corruption, draw_corruption
 from ssim_ae.methods.method import Loss, Method, ResidualMaps
 from ssim_ae.network.architecture import CODE_SIZE, Layer, halvings
-from ssim_ae.network.ssim import gaussian, ssim_residual
+from ssim_ae.network.ssim import gaussian_filter, ssim_residual
 
 if TYPE_CHECKING:
     from ssim_ae.config import Config
@@ -73,7 +73,7 @@ class RepairMethod(Method):
         compared = image.copy()
         compared[:, inner, inner] = reconstruction[:, inner, inner]
         coarse = ssim_residual(_reduce(image, factor), _reduce(compared, factor)).mean(axis=0)
-        ssim, l1 = gaussian(np.stack([_enlarge(coarse, factor), np.abs(image - compared).mean(axis=0)]))
+        ssim, l1 = gaussian_filter(np.stack([_enlarge(coarse, factor), np.abs(image - compared).mean(axis=0)]))
         return ssim, l1
 
     def combine(self, ssim: np.ndarray, l1: np.ndarray) -> np.ndarray:

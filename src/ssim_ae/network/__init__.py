@@ -1,1 +1,1 @@
-"""The autoencoder as data, and the structural similarity it is trained with."""
+"""The network, defined by a table of layers and built in each framework, and the structural similarity (SSIM)."""

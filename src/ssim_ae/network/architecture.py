@@ -1,7 +1,7 @@
-"""The layer table: the network is data, and every framework builds from it.
+"""The layer table: the definition of a network, from which every framework builds it.
 
-Bergmann et al. 2018, "Improving Unsupervised Defect Segmentation by Applying Structural Similarity to
-Autoencoders", table 1.
+The network of the method `reference` is that of Bergmann et al. 2018, "Improving Unsupervised Defect Segmentation by
+Applying Structural Similarity to Autoencoders", table 1.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ CODE_SIZE = 8  # px: the encoder halves the patch down to 8 x 8 before the code 
 
 
 class Layer(NamedTuple):
-    """A convolution or transposed convolution with bias, and the activation after it."""
+    """A convolution or transposed convolution with bias, followed by an activation."""
 
     name: str
     kind: Literal["conv", "conv_transpose"]
@@ -24,8 +24,8 @@ class Layer(NamedTuple):
     kernel: int
     stride: int
     padding: int
-    activation: Literal["leaky_relu", "sigmoid", "linear"] = "leaky_relu"  # the slope of leaky_relu is 0.2
-    skip: str = ""  # the earlier layer whose output is joined to the input, behind it
+    activation: Literal["leaky_relu", "sigmoid", "linear"] = "leaky_relu"
+    skip: str = ""  # the earlier layer whose output is concatenated after the input
 
 
 LEAKY_SLOPE = 0.2
@@ -52,16 +52,19 @@ def weight_shapes(table: tuple[Layer, ...]) -> dict[str, tuple[int, ...]]:
 
 
 def check_weights(table: tuple[Layer, ...], weights: Mapping[str, np.ndarray], source: str) -> None:
-    """InputError that names `source` where weights do not fit the network of `table`."""
+    """Raise InputError with `source` in its message if the weights do not fit the network of `table`."""
     expected = weight_shapes(table)
     for name in expected.keys() | weights.keys():
-        given = weights[name].shape if name in weights else None
-        if given != expected.get(name):
-            raise InputError(f"{source}: weight {name} is {given}, this network needs {expected.get(name)}")
+        shape = weights[name].shape if name in weights else None
+        needed = expected.get(name)
+        if shape != needed:
+            raise InputError(
+                f"{source}: weight {name} has shape {shape or 'none'}, this network needs {needed or 'none'}"
+            )
 
 
 def describe(table: tuple[Layer, ...], crop_size: int) -> str:
-    """Return the table as Markdown, as in the README."""
+    """Return the table as Markdown: output size, kernel, stride and padding of every layer."""
     side = crop_size
     rows = [
         "| Layer | Output size | Kernel | Stride | Padding |",

@@ -1,34 +1,36 @@
-"""The network in MindSpore, built from the layer table."""
+"""The network in MindSpore, built from the layer table, and its weights in MINDIR files."""
 
-import os
+from __future__ import annotations
+
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from ssim_ae.errors import InputError
+from ssim_ae.frameworks import import_mindspore
 from ssim_ae.network.architecture import LEAKY_SLOPE, Layer, weight_shapes
 from ssim_ae.storage import read_whole
 
-os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")  # beyond, MindSpore's convolutions are 20 times as slow
-os.environ.setdefault("GLOG_v", "3")  # what goes wrong alone, not every device that is not here
-
-import mindspore as mindspore
-from google.protobuf.message import DecodeError
-from mindspore import Tensor as Tensor
-from mindspore import nn
-from mindspore.train import mind_ir_pb2
-
-ACTIVATIONS = {"leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE), "sigmoid": nn.Sigmoid, "linear": nn.Identity}
+if TYPE_CHECKING:
+    import mindspore
 
 
-def network_cell(table: tuple[Layer, ...], weights: Mapping[str, np.ndarray]) -> nn.Cell:
-    """Return the network: patches (B, C, S, S) float32 in [0, 1] in, reconstructions out. Graph mode is set."""
+def network_cell(table: tuple[Layer, ...], weights: Mapping[str, np.ndarray]) -> mindspore.nn.Cell:
+    """Build the network: patches (B, C, S, S) float32 in [0, 1] in, reconstructions out. Sets graph mode.
+
+    Raises InputError for a network with skip connections.
+    """
     if any(layer.skip for layer in table):
-        raise InputError("MindSpore runs the reference's network alone, not that of the method repair")
+        raise InputError("method repair: MindSpore supports the method reference only; use PyTorch or ONNX Runtime")
+    mindspore = import_mindspore()
+    nn = mindspore.nn
+    activations = {"leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE), "sigmoid": nn.Sigmoid, "linear": nn.Identity}
     mindspore.set_context(mode=mindspore.GRAPH_MODE)
-    cells: list[nn.Cell] = []
+    cells: list[Any] = []
     for layer in table:
         convolution = nn.Conv2d if layer.kind == "conv" else nn.Conv2dTranspose
         cell = convolution(
@@ -39,34 +41,37 @@ def network_cell(table: tuple[Layer, ...], weights: Mapping[str, np.ndarray]) ->
             pad_mode="pad",
             padding=layer.padding,
             has_bias=True,
-            weight_init=Tensor(weights[f"{layer.name}.weight"]),
-            bias_init=Tensor(weights[f"{layer.name}.bias"]),
+            weight_init=mindspore.Tensor(weights[f"{layer.name}.weight"]),
+            bias_init=mindspore.Tensor(weights[f"{layer.name}.bias"]),
         )
-        cells += [cell, ACTIVATIONS[layer.activation]()]
+        cells += [cell, activations[layer.activation]()]
     network = nn.SequentialCell(cells)
     for layer, cell in zip(table, cells[::2], strict=True):
         cell.weight.name, cell.bias.name = f"{layer.name}.weight", f"{layer.name}.bias"
     return network.set_train(False)
 
 
-def weights_in(path: Path, table: tuple[Layer, ...]) -> dict[str, np.ndarray]:
-    """Return the weights in a MINDIR file. Its graph is not looked at: a foreign one could run programs.
+def read_mindir_weights(path: Path, table: tuple[Layer, ...]) -> dict[str, np.ndarray]:
+    """Return the weights in a MINDIR file. Its graph is ignored, because a foreign graph could run programs.
 
-    InputError where the file is damaged, or has not the weights of `table`.
+    Raises InputError if the file is corrupt or its weights do not fit `table`.
     """
+    import_mindspore()
+    from mindspore.train import mind_ir_pb2
+
     model = mind_ir_pb2.ModelProto()
     try:
         model.ParseFromString(read_whole(path))
     except DecodeError as error:
-        raise InputError(f"{path}: not a MINDIR file, or damaged") from error
+        raise InputError(f"{path}: corrupt, or not a MINDIR file") from error
     tensors = {tensor.name.rpartition(":")[2]: tensor for tensor in model.graph.parameter}
     weights = {}
     for name, shape in weight_shapes(table).items():
         tensor = tensors.get(name)
         values = np.frombuffer(b"" if tensor is None else tensor.raw_data, np.uint8)
         if tensor is None or tensor.data_type != tensor.FLOAT or values.size != 4 * prod(shape):
-            raise InputError(f"{path}: its weights do not fit the network that its config asks for")
+            raise InputError(f"{path}: its weights do not fit the network of its configuration")
         weights[name] = values.view("<f4").reshape(shape)
         if not np.isfinite(weights[name]).all():
-            raise InputError(f"{path}: a weight is not a finite number of 32 bits")
+            raise InputError(f"{path}: a weight is not a finite number")
     return weights

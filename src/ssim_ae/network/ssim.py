@@ -1,7 +1,8 @@
-"""SSIM (Wang et al. 2004) as products with banded Gaussian matrices.
+"""Structural similarity, SSIM (Wang et al. 2004, "Image Quality Assessment"), as products with banded matrices.
 
-A separable Gaussian filter of an image X is `rows @ X @ columns.T` with banded matrices: the same values as the
-11 x 11 convolution. The products are done block by block, each with the few inputs that its outputs need.
+Local means are taken with an 11 x 11 Gaussian window. The window is separable, so that filtering an image X is
+`rows @ X @ columns.T` with two banded matrices. The products are computed block by block, each with the few inputs
+that its outputs depend on.
 """
 
 from collections.abc import Iterator
@@ -10,41 +11,42 @@ from typing import Literal
 
 import numpy as np
 
-WINDOW = 11  # px
-SIGMA = 1.5  # px
-C1, C2 = 0.01**2, 0.03**2  # (K1 L)^2 and (K2 L)^2 with data range L = 1
-LINES, COLUMNS = (
-    16,
-    32,
-)  # of a filter's output in one product: wider blocks multiply more zeros, smaller ones cost calls
+WINDOW = 11  # px, side of the Gaussian window
+SIGMA = 1.5  # px, standard deviation of the Gaussian window
+C1 = 0.01**2  # (K1 L)² for the data range L = 1
+C2 = 0.03**2  # (K2 L)² for the data range L = 1
+
+# Output rows and columns of one block. Larger blocks multiply more zeros, smaller ones need more calls.
+ROW_BLOCK = 16
+COLUMN_BLOCK = 32
 
 
 def gaussian_taps() -> np.ndarray:
-    """Return the weights (11,) of the window along a line; their sum is 1."""
+    """Return the weights (11,) of the Gaussian window along one axis; their sum is 1."""
     taps = np.exp(-0.5 * (np.arange(WINDOW) - WINDOW // 2) ** 2 / SIGMA**2)
-    normalised: np.ndarray = taps / taps.sum()
-    return normalised
+    normalized: np.ndarray = taps / taps.sum()
+    return normalized
 
 
-def mirrored(positions: np.ndarray, size: int) -> np.ndarray:
-    """Return positions up to `size` px beyond a line of `size` px as those within that they mirror (b a | a b)."""
-    positions = np.where(positions < 0, -1 - positions, positions)
-    return np.where(positions >= size, 2 * size - 1 - positions, positions)
+def reflect_indices(indices: np.ndarray, size: int) -> np.ndarray:
+    """Map indices up to `size` outside of [0, size) to the indices that they mirror (b a | a b | b a)."""
+    indices = np.where(indices < 0, -1 - indices, indices)
+    return np.where(indices >= size, 2 * size - 1 - indices, indices)
 
 
 @cache
 def gaussian_matrix(size: int, *, border: Literal["valid", "reflect"] = "valid") -> np.ndarray:
-    """Return the matrix that filters a line of `size` px with the 11-tap Gaussian, float32.
+    """Return the banded matrix that filters a line of `size` px with the Gaussian window, float32, read-only.
 
-    `valid`: (size - 10, size), only where the window fits. `reflect`: (size, size), the line mirrored at its ends
-    (d c b a | a b c d | d c b a).
+    With `valid` it is (size - 10, size): outputs only where the window fits. With `reflect` it is (size, size): the
+    line is mirrored at its ends (d c b a | a b c d | d c b a).
     """
     if size < WINDOW:
         raise ValueError(f"SSIM needs at least {WINDOW} px in height and width, not {size}")
     outputs = size - WINDOW + 1 if border == "valid" else size
     source = np.arange(outputs)[:, None] + np.arange(WINDOW)
     if border == "reflect":
-        source = mirrored(source - WINDOW // 2, size)
+        source = reflect_indices(source - WINDOW // 2, size)
     matrix = np.zeros((outputs, size))
     np.add.at(matrix, (np.arange(outputs)[:, None], source), gaussian_taps())
     matrix = matrix.astype(np.float32)
@@ -52,73 +54,89 @@ def gaussian_matrix(size: int, *, border: Literal["valid", "reflect"] = "valid")
     return matrix
 
 
-def blocks(shape: tuple[int, ...], count: int) -> Iterator[tuple[slice, slice]]:
-    """Yield the rows of a Gaussian matrix, or of its transpose, `count` at a time, and where they are not zero."""
+def band_blocks(shape: tuple[int, ...], block: int) -> Iterator[tuple[slice, slice]]:
+    """Yield the row blocks of a Gaussian matrix or its transpose: `block` rows, and the columns that are not zero."""
     outputs, inputs = shape
     before = (WINDOW - 1 + outputs - inputs) // 2
-    beyond = WINDOW - 1 - before
-    for start in range(0, outputs, count):
-        stop = min(start + count, outputs)
-        yield slice(start, stop), slice(max(0, start - before), min(stop + beyond, inputs))
+    after = WINDOW - 1 - before
+    for start in range(0, outputs, block):
+        stop = min(start + block, outputs)
+        yield slice(start, stop), slice(max(0, start - before), min(stop + after, inputs))
 
 
-def gaussian(maps: np.ndarray) -> np.ndarray:
-    """Filter (K, H, W) float32 with the window of SSIM, mirrored at the border."""
-    return _filtered(maps, *(gaussian_matrix(side, border="reflect") for side in maps.shape[1:]))
+def gaussian_filter(maps: np.ndarray) -> np.ndarray:
+    """Filter maps (K, H, W) float32 with the Gaussian window; the border is mirrored."""
+    return _filter(maps, *(gaussian_matrix(side, border="reflect") for side in maps.shape[1:]))
 
 
 def ssim_residual(x: np.ndarray, y: np.ndarray, *, border: Literal["valid", "reflect"] = "reflect") -> np.ndarray:
-    """Return 1 - SSIM of x and y, (C, H, W) in [0, 1], around every pixel: (C, H, W) float32.
+    """Return 1 - SSIM of two images, (C, H, W) in [0, 1], at every pixel: (C, H, W) float32.
 
-    With `valid` only where the window fits: (C, H - 10, W - 10).
+    With `valid` the result covers only the pixels where the window fits: (C, H - 10, W - 10).
     """
     rows, columns = (gaussian_matrix(side, border=border) for side in x.shape[1:])
     return np.stack([_plane_residual(*planes, rows, columns) for planes in zip(x, y, strict=True)])
 
 
 def _plane_residual(x: np.ndarray, y: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Of the difference d = y - x, SSIM = (1 - mean(d)² / (mean squares + C1)) (1 - variance(d) / (variances + C2)).
+    """Return 1 - SSIM of two planes (H, W), computed from their difference d = y - x.
 
-    So 1 - SSIM is small where d is, and its rounding errors with it.
+    SSIM is luminance * structure, with
+
+        luminance = (2 mu_x mu_y + C1) / (mu_x² + mu_y² + C1)         = 1 - mu_d² / (mu_x² + mu_y² + C1)
+        structure = (2 sigma_xy + C2) / (sigma_x² + sigma_y² + C2)    = 1 - sigma_d² / (sigma_x² + sigma_y² + C2)
+
+    because (mu_x - mu_y)² = mu_d² and sigma_x² + sigma_y² - 2 sigma_xy = sigma_d². The right-hand sides are exact
+    where x and y are nearly equal: the rounding errors are relative to the residual, not to 1.
     """
-    middle = np.float32(x.mean())  # variances are differences of squares: about the mean these are small
+    # `out` reuses the memory of a map that is not needed any more, which saves 4 % of the time
+    offset = np.float32(x.mean())
+    mu_x, mu_d, mean_d2, mean_x2_y2 = _local_means(x, y, offset, rows, columns)
+    mu_y = mu_x + mu_d
+    mu_d2 = np.square(mu_d, out=mu_d)
+
+    sigma_d2 = np.subtract(mean_d2, mu_d2, out=mean_d2)
+    sigma_x2_y2 = np.subtract(mean_x2_y2, mu_x * mu_x + mu_y * mu_y, out=mean_x2_y2)  # sigma_x² + sigma_y²
+    sigma_x2_y2 += np.float32(C2)
+    structure_loss = np.divide(sigma_d2, sigma_x2_y2, out=sigma_d2)
+
+    mu_x += offset
+    mu_y += offset
+    mu_x2_y2 = np.add(np.square(mu_x, out=mu_x), np.square(mu_y, out=mu_y), out=mu_x)  # mu_x² + mu_y²
+    mu_x2_y2 += np.float32(C1)
+    luminance_loss = np.divide(mu_d2, mu_x2_y2, out=mu_d2)
+
+    product = luminance_loss * structure_loss  # 1 - (1 - l) (1 - s) = l + s - l s
+    residual = np.add(luminance_loss, structure_loss, out=luminance_loss)
+    residual -= product
+    return residual
+
+
+def _local_means(x: np.ndarray, y: np.ndarray, offset: np.float32, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return the local means of x, d = y - x, d², and x² + y², as (4, H', W'); x and y less `offset`, except in d.
+
+    Variances do not depend on the offset. Subtracting it keeps the squares small, and with them the rounding errors
+    of a variance, which is a difference of squares.
+    """
     maps = np.empty((4, *x.shape), np.float32)
-    np.subtract(x, middle, out=maps[0])
-    np.subtract(y, x, out=maps[1])
-    np.multiply(maps[1], maps[1], out=maps[2])
-    np.add(maps[0], maps[1], out=maps[3])  # y about the middle
-    maps[3] *= maps[3]
-    maps[3] += maps[0] * maps[0]
-
-    mean_x, mean_d, squares_d, squares = _filtered(maps, rows, columns)
-    mean_y = mean_x + mean_d
-    structure = squares_d
-    mean_d *= mean_d
-    structure -= mean_d
-    squares -= mean_x * mean_x + mean_y * mean_y
-    squares += np.float32(C2)
-    structure /= squares
-    mean_x += middle
-    mean_y += middle
-    mean_x *= mean_x
-    mean_y *= mean_y
-    mean_x += mean_y
-    mean_x += np.float32(C1)
-    luminance = np.divide(mean_d, mean_x, out=mean_d)
-    both = luminance * structure
-    luminance += structure
-    luminance -= both
-    return luminance
+    x_centered, d, d2, x2_y2 = maps
+    np.subtract(x, offset, out=x_centered)
+    np.subtract(y, x, out=d)
+    np.square(d, out=d2)
+    np.add(x_centered, d, out=x2_y2)  # y less the offset
+    np.square(x2_y2, out=x2_y2)
+    x2_y2 += x_centered * x_centered
+    return _filter(maps, rows, columns)
 
 
-def _filtered(maps: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """(K, H, W) -> (K, len(rows), len(columns))."""
-    kinds, _, width = maps.shape
-    along_lines = np.empty((kinds, len(rows), width), np.float32)
-    for block, needed in blocks(rows.shape, LINES):
-        np.matmul(rows[block, needed], maps[:, needed], out=along_lines[:, block])
-    lines = along_lines.reshape(-1, width)
-    along_both = np.empty((len(lines), len(columns)), np.float32)
-    for block, needed in blocks(columns.shape, COLUMNS):
-        np.matmul(lines[:, needed], columns[block, needed].T, out=along_both[:, block])
-    return along_both.reshape(kinds, len(rows), len(columns))
+def _filter(maps: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Filter maps (K, H, W) along both axes; return (K, len(rows), len(columns))."""
+    count, _, width = maps.shape
+    vertical = np.empty((count, len(rows), width), np.float32)
+    for outputs, inputs in band_blocks(rows.shape, ROW_BLOCK):
+        np.matmul(rows[outputs, inputs], maps[:, inputs], out=vertical[:, outputs])
+    lines = vertical.reshape(-1, width)
+    filtered = np.empty((len(lines), len(columns)), np.float32)
+    for outputs, inputs in band_blocks(columns.shape, COLUMN_BLOCK):
+        np.matmul(lines[:, inputs], columns[outputs, inputs].T, out=filtered[:, outputs])
+    return filtered.reshape(count, len(rows), len(columns))

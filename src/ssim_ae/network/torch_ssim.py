@@ -1,21 +1,45 @@
-"""The SSIM loss with its gradient, in PyTorch.
+"""The SSIM loss and its gradient in PyTorch.
 
-The derivative is written out, not left to the framework: four filters forward, three back, and the intermediate maps
-of a few patches at a time, which stay in the cache.
+SSIM of a window of x and y (Wang et al. 2004) is
+
+    SSIM = (2 mu_x mu_y + C1) (2 sigma_xy + C2) / ((mu_x² + mu_y² + C1) (sigma_x² + sigma_y² + C2))
+         = 4 a1 a2 / (b1 b2)
+
+    a1 = mu_x mu_y + C1/2        b1 = mu_x² + mu_y² + C1
+    a2 = sigma_xy + C2/2         b2 = sigma_x² + sigma_y² + C2
+
+With G the Gaussian filter, mu_x = G x, mu_y = G y and
+
+    p = G (x y + (C1 + C2)/2)        a2 = p - a1
+    q = G (x² + y² + C1 + C2)        b2 = q - b1
+
+because the weights of G sum to 1. The gradient of the sum of f = a1 a2 / (b1 b2) over all windows by x is
+
+    G' (df/dmu_x)  +  y G' (df/dp)  +  2 x G' (df/dq)
+
+    df/dp = a1 / (b1 b2)         df/dmu_x = (a2 - a1) / (b1 b2) mu_y + 2 (f / b2 - f / b1) mu_x
+    df/dq = -f / b2
+
+with G' the transpose of G. The derivative is implemented by hand because it is faster than autograd: it takes four
+filters forward and three backward, and processes a few planes at a time so that all intermediate maps stay in the
+CPU cache.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ssim_ae.network.ssim import C1, C2, COLUMNS, LINES, blocks, gaussian_matrix
+from ssim_ae.network.ssim import C1, C2, COLUMN_BLOCK, ROW_BLOCK, band_blocks, gaussian_matrix
 
-CACHED = {"cpu": 2**18}  # px handled at once, so that all maps of them stay in the cache; other devices: all
+CHUNK_PIXELS = {"cpu": 2**18}  # px processed at once, by device type; devices without an entry: all
 
 
 class SSIMLoss(nn.Module):
-    """1 - the mean SSIM of two batches (B, C, S, S) in [0, 1], over the windows that fit. In float32 or more."""
+    """1 - the mean SSIM of two batches (B, C, S, S) in [0, 1], over the windows that fit into the image.
+
+    It is computed in float32, or in float64 if an input is. Only the reconstruction gets a gradient.
+    """
 
     gaussian: Tensor
 
@@ -24,88 +48,110 @@ class SSIMLoss(nn.Module):
         self.register_buffer("gaussian", torch.from_numpy(gaussian_matrix(size).copy()), persistent=False)
 
     def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
-        loss: Tensor = _Loss.apply(reconstruction, target, self.gaussian)  # type: ignore[no-untyped-call]
+        """Return the loss, a scalar."""
+        loss: Tensor = _SSIMLossFunction.apply(reconstruction, target, self.gaussian)  # type: ignore[no-untyped-call]
         return loss
 
 
-class _Loss(torch.autograd.Function):
-    """Works out the gradient on the way forward, while everything it needs is in the cache."""
+class _SSIMLossFunction(torch.autograd.Function):
+    """Computes the gradient in the forward pass, while the maps that it needs are in the cache."""
 
     @staticmethod
     def forward(ctx: Any, reconstruction: Tensor, target: Tensor, gaussian: Tensor) -> Tensor:
         batch, channels, size, _ = reconstruction.shape
         dtype = torch.promote_types(torch.promote_types(reconstruction.dtype, target.dtype), torch.float32)
-        x, y = (_lines_first(images, dtype) for images in (reconstruction, target))
+        x, y = (_rows_first(images, dtype) for images in (reconstruction, target))
         gradient = torch.empty_like(x, dtype=reconstruction.dtype) if ctx.needs_input_grad[0] else None
-        total = x.new_zeros(())
-        planes = max(1, CACHED.get(x.device.type, x.numel()) // size**2)
+        total = x.new_zeros(())  # of SSIM / 4 over all windows
+        planes = max(1, CHUNK_PIXELS.get(x.device.type, x.numel()) // size**2)
         for start in range(0, batch * channels, planes):
-            part = slice(start, start + planes)
-            total += _quarter_ssim(
-                x[:, part], y[:, part], gaussian.to(dtype), None if gradient is None else gradient[:, part]
-            )
-        share = 4 / (batch * channels * len(gaussian) ** 2)
+            chunk = slice(start, start + planes)
+            terms = _ssim_terms(x[:, chunk], y[:, chunk], gaussian.to(dtype))
+            if gradient is None:
+                total += _quarter_ssim(terms)
+            else:
+                total += _quarter_ssim_with_gradient(terms, gaussian.to(dtype), gradient[:, chunk])
+        scale = 4 / (batch * channels * len(gaussian) ** 2)
         if gradient is not None:
-            ctx.share = share
-            in_place = gradient.view(size, batch, channels, size).permute(1, 2, 0, 3)
-            ctx.save_for_backward(torch.empty_like(reconstruction).copy_(in_place))
-        return 1 - share * total
+            ctx.scale = scale
+            planes_first = gradient.view(size, batch, channels, size).permute(1, 2, 0, 3)
+            ctx.save_for_backward(torch.empty_like(reconstruction).copy_(planes_first))
+        return 1 - scale * total
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (of_total,) = ctx.saved_tensors
-        return of_total * (-ctx.share * gradient).to(of_total.dtype), None, None
+    def backward(ctx: Any, loss_gradient: Tensor) -> tuple[Tensor, None, None]:
+        (total_gradient,) = ctx.saved_tensors
+        return total_gradient * (-ctx.scale * loss_gradient).to(total_gradient.dtype), None, None
 
 
-def _lines_first(images: Tensor, dtype: torch.dtype) -> Tensor:
-    """(B, C, S, S) -> (S, B * C, S): a filter along the lines is then one matrix product for all images."""
+class _SSIMTerms(NamedTuple):
+    """The terms of SSIM in the module's notation: x and y (S, P, S), all others (S - 10, P, S - 10)."""
+
+    x: Tensor
+    y: Tensor
+    mu_x: Tensor
+    mu_y: Tensor
+    a1: Tensor
+    a2: Tensor
+    b1: Tensor
+    b2: Tensor
+
+
+def _rows_first(images: Tensor, dtype: torch.dtype) -> Tensor:
+    """(B, C, S, S) -> (S, B * C, S): the vertical filter is one matrix product for all images."""
     batch, channels, size, _ = images.shape
-    lines = images.new_empty((size, batch, channels, size), dtype=dtype)
-    return lines.copy_(images.permute(2, 0, 1, 3)).view(size, batch * channels, size)
+    rows = images.new_empty((size, batch, channels, size), dtype=dtype)
+    return rows.copy_(images.permute(2, 0, 1, 3)).view(size, batch * channels, size)
 
 
-def _quarter_ssim(x: Tensor, y: Tensor, gaussian: Tensor, gradient: Tensor | None) -> Tensor:
-    """Return a quarter of the sum of SSIM over all windows of x and y, (S, P, S); write its gradient by x.
-
-    With n = mx my + C1/2, d = mx^2 + my^2 + C1 (luminance) and m = cov + C2/2, e = var x + var y + C2 (contrast and
-    structure), a quarter of SSIM is nm / de. The constants ride along where they cost nothing.
-    """
+def _ssim_terms(x: Tensor, y: Tensor, gaussian: Tensor) -> _SSIMTerms:
+    """Return the terms of SSIM for P planes, (S, P, S)."""
     size, planes, _ = x.shape
-    inputs = x.new_empty(size, 4, planes, size)
-    x, y = inputs[:, 0].copy_(x), inputs[:, 1].copy_(y)
-    torch.addcmul(x.new_tensor((C1 + C2) / 2), x, y, out=inputs[:, 2])
-    torch.addcmul(x.new_tensor(C1 + C2), x, x, out=inputs[:, 3]).addcmul_(y, y)
-    mean_x, mean_y, product, squares = _filtered(inputs, gaussian).unbind(1)
+    maps = x.new_empty(size, 4, planes, size)
+    x, y = maps[:, 0].copy_(x), maps[:, 1].copy_(y)
+    # Every constant is the first argument of an addcmul, where adding it takes no time
+    torch.addcmul(x.new_tensor((C1 + C2) / 2), x, y, out=maps[:, 2])
+    torch.addcmul(x.new_tensor(C1 + C2), x, x, out=maps[:, 3]).addcmul_(y, y)
+    mu_x, mu_y, p, q = _filter(maps, gaussian).unbind(1)
 
-    n = torch.addcmul(x.new_tensor(C1 / 2), mean_x, mean_y)
-    d = torch.addcmul(x.new_tensor(C1), mean_x, mean_x).addcmul_(mean_y, mean_y)
-    m = product.sub_(n)
-    e = squares.sub_(d)
-    if gradient is None:
-        return n.mul_(m).div_(d.mul_(e)).sum()
+    a1 = torch.addcmul(x.new_tensor(C1 / 2), mu_x, mu_y)
+    b1 = torch.addcmul(x.new_tensor(C1), mu_x, mu_x).addcmul_(mu_y, mu_y)
+    return _SSIMTerms(x, y, mu_x, mu_y, a1, a2=p.sub_(a1), b1=b1, b2=q.sub_(b1))
 
-    by_mean, by_product, by_squares = (outputs := x.new_empty(len(gaussian), 3, *d.shape[1:])).unbind(1)
-    inverse = torch.mul(d, e).reciprocal_()
-    by_m = torch.mul(n, inverse, out=by_product)
-    by_n = torch.mul(m, inverse, out=by_mean)
-    ssim = m.mul_(by_m)
-    total = ssim.sum()
-    minus_by_e = torch.div(ssim, e, out=by_squares)
-    minus_by_d = ssim.div_(d)
-    by_n.sub_(by_m).mul_(mean_y).addcmul_(minus_by_e - minus_by_d, mean_x, value=2)
-    through_mean, through_product, through_squares = _filtered(outputs, gaussian.T).unbind(1)
-    gradient.copy_(through_mean.addcmul_(through_product, y).addcmul_(through_squares, x, value=-2))
+
+def _quarter_ssim(terms: _SSIMTerms) -> Tensor:
+    """Return the sum of f = SSIM / 4 over all windows. Overwrites a1 and b1."""
+    return terms.a1.mul_(terms.a2).div_(terms.b1.mul_(terms.b2)).sum()
+
+
+def _quarter_ssim_with_gradient(terms: _SSIMTerms, gaussian: Tensor, gradient: Tensor) -> Tensor:
+    """Return the sum of f = SSIM / 4 over all windows and write its gradient by x to `gradient`. Overwrites a2."""
+    x, y, mu_x, mu_y, a1, a2, b1, b2 = terms
+    derivatives = x.new_empty(len(gaussian), 3, *b1.shape[1:])
+    df_dmu_x, df_dp, minus_df_dq = derivatives.unbind(1)
+
+    inverse = torch.mul(b1, b2).reciprocal_()  # 1 / (b1 b2)
+    torch.mul(a1, inverse, out=df_dp)
+    torch.mul(a2, inverse, out=df_dmu_x)  # the first term of it, completed below
+    f = a2.mul_(df_dp)
+    total = f.sum()
+    torch.div(f, b2, out=minus_df_dq)
+    f_by_b1 = f.div_(b1)
+    df_dmu_x.sub_(df_dp).mul_(mu_y).addcmul_(minus_df_dq - f_by_b1, mu_x, value=2)
+
+    by_mu_x, by_p, minus_by_q = _filter(derivatives, gaussian.T).unbind(1)
+    gradient.copy_(by_mu_x.addcmul_(by_p, y).addcmul_(minus_by_q, x, value=-2))
     return total
 
 
-def _filtered(maps: Tensor, matrix: Tensor) -> Tensor:
-    """(S, K, P, S) -> (T, K, P, T): every map filtered by the banded matrix (T, S) along lines and columns."""
+def _filter(maps: Tensor, matrix: Tensor) -> Tensor:
+    """Filter maps (S, K, P, S) along both axes with the banded matrix (T, S); return (T, K, P, T)."""
     length, size = matrix.shape
-    _, kinds, planes, _ = maps.shape
-    lines, along_lines = maps.view(size, -1), maps.new_empty(length, kinds * planes * size)
-    for block, needed in blocks(matrix.shape, LINES):
-        torch.mm(matrix[block, needed], lines[needed], out=along_lines[block])
-    columns, along_both = along_lines.view(-1, size), maps.new_empty(length * kinds * planes, length)
-    for block, needed in blocks(matrix.shape, COLUMNS):
-        torch.mm(columns[:, needed], matrix[block, needed].T, out=along_both[:, block])
-    return along_both.view(length, kinds, planes, length)
+    _, count, planes, _ = maps.shape
+    rows, vertical = maps.view(size, -1), maps.new_empty(length, count * planes * size)
+    for outputs, inputs in band_blocks(matrix.shape, ROW_BLOCK):
+        torch.mm(matrix[outputs, inputs], rows[inputs], out=vertical[outputs])
+    lines, filtered = vertical.view(-1, size), maps.new_empty(length * count * planes, length)
+    for outputs, inputs in band_blocks(matrix.shape, COLUMN_BLOCK):
+        torch.mm(lines[:, inputs], matrix[outputs, inputs].T, out=filtered[:, outputs])
+    return filtered.view(length, count, planes, length)

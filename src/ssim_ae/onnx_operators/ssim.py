@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ssim_ae.network.ssim import C1, C2, WINDOW, gaussian_matrix, mirrored
+from ssim_ae.network.ssim import C1, C2, WINDOW, gaussian_matrix, reflect_indices
 from ssim_ae.onnx_operators.graph import Graph
 
 ROWS_PER_PRODUCT = 32  # of the Gaussian filter in one matrix product
@@ -34,7 +34,7 @@ def gaussian(add: Graph, maps: str, size: int) -> str:
     blocks = -(-size // ROWS_PER_PRODUCT)
     inputs = ROWS_PER_PRODUCT + WINDOW - 1
     positions = np.minimum(ROWS_PER_PRODUCT * np.arange(blocks)[:, None] + np.arange(inputs), size + WINDOW - 2)
-    source = mirrored(positions - WINDOW // 2, size)
+    source = reflect_indices(positions - WINDOW // 2, size)
     band = gaussian_matrix(inputs)
     rows = add("MatMul", band, add("Gather", maps, source, axis=1))
     maps = add("Slice", add("Reshape", rows, [0, blocks * ROWS_PER_PRODUCT, size]), [0], [size], [1])

@@ -1,4 +1,4 @@
-"""Which runtime runs a network here."""
+"""The choice of the runtime and the device for a network."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -7,7 +7,7 @@ import numpy as np
 
 from ssim_ae.errors import InputError, first_line
 from ssim_ae.network.architecture import Layer
-from ssim_ae.runtimes import DEVICE_TARGETS, Model, Runtime, has_driver
+from ssim_ae.runtimes.runtime import DEVICE_TARGETS, Model, Runtime, has_driver
 
 RUNTIMES = ("auto", "onnxruntime", "openvino", "torch", "mindspore")
 
@@ -21,13 +21,14 @@ def open_runtime(
     device_target: str = "auto",
     threads: int | None = None,
 ) -> Runtime:
-    """Return a runtime for the network of `table`; `auto` takes the fastest there is here.
+    """Return a runtime for the network of `table`; `auto` selects the fastest one on this machine.
 
-    InputError where the runtime is not installed, or has no such device. `threads`: at most; None: one a core.
+    `threads` is the maximum number of CPU threads; None: one per core. Raises InputError if the runtime or the device
+    does not exist, and ModuleNotFoundError if the framework is not installed.
     """
-    _checked(name, device_target)
+    _check_options(name, device_target)
     if name == "auto":
-        name, device_target = _fastest(device_target)
+        name, device_target = _fastest_runtime(device_target)
     if name == "torch":
         from ssim_ae.runtimes.torch_runtime import TorchRuntime, pick_device
 
@@ -35,7 +36,7 @@ def open_runtime(
     if name == "mindspore":
         from ssim_ae.runtimes.mindspore_runtime import MindSporeRuntime
 
-        return MindSporeRuntime.of_weights(table, weights, device_target)
+        return MindSporeRuntime.from_weights(table, weights, device_target)
     from ssim_ae.network.onnx_network import network_model
 
     model = network_model(table, weights, tile_size=tile_size).SerializeToString()
@@ -57,44 +58,45 @@ def open_model(
     device_target: str = "auto",
     threads: int | None = None,
 ) -> Runtime:
-    """Return the runtime of a model with weights in a form of its own.
+    """Return the runtime of a model file that contains its own weights, after a trial run.
 
-    InputError where another runtime is asked for, or the model is not one that reconstructs a `patch` (C, S, S).
+    Raises InputError if `name` is another runtime, or if the model does not reconstruct a patch of shape `patch`
+    (C, S, S).
     """
-    _checked(name, device_target)
+    _check_options(name, device_target)
     if name not in ("auto", model.runtime):
-        raise InputError(f"runtime: {model.path} is for {model.runtime}, not for {name}")
+        raise InputError(f"runtime {name}: {model.path} runs in {model.runtime} only; use --runtime={model.runtime}")
     try:
-        runtime = _opened(model, table, device_target, threads)
+        runtime = _load_model(model, table, device_target, threads)
         shape = runtime.reconstruct(np.zeros((1, *patch), np.float32)).shape
     except (InputError, ImportError):
         raise
-    except Exception as error:  # runtimes have errors of their own kinds
-        raise InputError(f"{model.path}: cannot be run: {first_line(error)}") from error
+    except Exception as error:  # frameworks raise exceptions of their own types
+        raise InputError(f"{model.path}: the network cannot be run: {first_line(error)}") from error
     if shape != (1, *patch):
-        raise InputError(f"{model.path}: makes {shape[1:]} of patches {patch}")
+        raise InputError(f"{model.path}: the network returns shape {shape[1:]} for patches of shape {patch}")
     return runtime
 
 
-def _opened(model: Model, table: tuple[Layer, ...], device_target: str, threads: int | None) -> Runtime:
+def _load_model(model: Model, table: tuple[Layer, ...], device_target: str, threads: int | None) -> Runtime:
     if model.runtime == "mindspore":
         from ssim_ae.runtimes.mindspore_runtime import MindSporeRuntime
 
-        return MindSporeRuntime.of_file(model.path, table, device_target)
+        return MindSporeRuntime.from_file(model.path, table, device_target)
     from ssim_ae.runtimes.openvino_runtime import OpenVinoRuntime
 
     return OpenVinoRuntime(model.path, device_target, threads)
 
 
-def _checked(name: str, device_target: str) -> None:
+def _check_options(name: str, device_target: str) -> None:
     if name not in RUNTIMES:
         raise InputError(f"runtime: should be one of {', '.join(RUNTIMES)}, not {name!r}")
     if device_target not in DEVICE_TARGETS:
         raise InputError(f"device_target: should be one of {', '.join(DEVICE_TARGETS)}, not {device_target!r}")
 
 
-def _fastest(device_target: str) -> tuple[str, str]:
-    """Return runtime and device: an accelerator where there is one, else the CPU (measured: docs/speed.md)."""
+def _fastest_runtime(device_target: str) -> tuple[str, str]:
+    """Return the fastest runtime and its device: an accelerator if there is one, else the CPU (docs/speed.md)."""
     from ssim_ae.runtimes.onnx_runtime import available_devices
 
     for device in ("Ascend", "GPU"):
@@ -102,12 +104,12 @@ def _fastest(device_target: str) -> tuple[str, str]:
             continue
         if device in available_devices():
             return "onnxruntime", device
-        if device_target == device or (has_driver(device) and _torch_has(device)):
+        if device_target == device or (has_driver(device) and _torch_supports(device)):
             return "torch", device
     return "onnxruntime", "CPU"
 
 
-def _torch_has(device: str) -> bool:
+def _torch_supports(device: str) -> bool:
     if not find_spec("torch"):
         return False
     from ssim_ae.runtimes.torch_runtime import pick_device

@@ -1,62 +1,75 @@
-"""Reconstruction with MindSpore, in float32: on the CPU, and where it has one on a GPU or Ascend."""
+"""Reconstruction with MindSpore in float32, on a CPU, a GPU or an Ascend device."""
+
+from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from ssim_ae.errors import InputError
+from ssim_ae.frameworks import import_mindspore
 from ssim_ae.network.architecture import Layer
-from ssim_ae.network.mindspore_network import mindspore, network_cell, weights_in
-from ssim_ae.runtimes import has_driver, in_batches
+from ssim_ae.network.mindspore_network import network_cell, read_mindir_weights
+from ssim_ae.runtimes.runtime import has_driver, run_in_batches
+
+if TYPE_CHECKING:
+    import mindspore
 
 
 class MindSporeRuntime:
-    """Runs a network, built of weights or as it stands in a MINDIR file."""
+    """Runs a network that is built from weights or loaded from a MINDIR file."""
 
     def __init__(self, network: mindspore.nn.Cell, batch_size: int | None = None) -> None:
         self.network = network
         self.batch_size = batch_size
-        self.one_at_a_time = threading.Lock()  # a graph is not for several threads
+        self.lock = threading.Lock()  # a graph is not thread-safe
 
     @classmethod
-    def of_weights(cls, table: tuple[Layer, ...], weights: Mapping[str, np.ndarray], device_target: str) -> Self:
-        """Build the network of `table`."""
+    def from_weights(cls, table: tuple[Layer, ...], weights: Mapping[str, np.ndarray], device_target: str) -> Self:
+        """Build the network of `table` with `weights`."""
         set_device(device_target)
         return cls(network_cell(table, weights))
 
     @classmethod
-    def of_file(cls, path: Path, table: tuple[Layer, ...], device_target: str) -> Self:
-        """Build the network of `table` with the weights in a MINDIR file, whoever made it."""
-        return cls.of_weights(table, weights_in(path, table), device_target)
+    def from_file(cls, path: Path, table: tuple[Layer, ...], device_target: str) -> Self:
+        """Build the network of `table` with the weights in a MINDIR file, which need not be trusted."""
+        return cls.from_weights(table, read_mindir_weights(path, table), device_target)
 
     @classmethod
-    def of_graph(cls, path: Path, batch_size: int | None) -> Self:
-        """Run on the CPU what stands in a MINDIR file of our own, for batches of `batch_size` alone or for any."""
+    def from_graph(cls, path: Path, batch_size: int | None) -> Self:
+        """Load the graph of a trusted MINDIR file on the CPU; `batch_size` is its fixed batch size, None if free."""
         set_device("CPU")
+        mindspore = import_mindspore()
         mindspore.set_context(mode=mindspore.GRAPH_MODE)
         return cls(mindspore.nn.GraphCell(mindspore.load(str(path))), batch_size)
 
     def reconstruct(self, patches: np.ndarray) -> np.ndarray:
-        """(B, C, S, S) float32 in [0, 1] -> the reconstructions, same shape, dtype and range."""
-        with self.one_at_a_time:
-            return in_batches(lambda batch: self.network(mindspore.Tensor(batch)).asnumpy(), patches, self.batch_size)
+        """Return the reconstructions of patches (B, C, S, S) float32 in [0, 1], in the same shape and dtype."""
+        tensor = import_mindspore().Tensor
+        with self.lock:
+            return run_in_batches(lambda batch: self.network(tensor(batch)).asnumpy(), patches, self.batch_size)
 
     @contextmanager
-    def workers(self) -> Iterator[Callable[[], None]]:
-        """Give what a worker thread calls first: nothing, workers take turns."""
+    def concurrent(self) -> Iterator[Callable[[], None]]:
+        """Prepare for calls from several threads: nothing to do, a lock runs one call at a time."""
         yield lambda: None
 
 
 def set_device(device_target: str) -> None:
-    """Choose the device: auto takes an Ascend where there is one. InputError where it is not here."""
+    """Set the device of this process; `auto` selects an Ascend device if its driver is installed.
+
+    The environment variable DEVICE_ID selects one of several. Raises InputError if the device does not exist.
+    """
     target = ("Ascend" if has_driver("Ascend") else "CPU") if device_target == "auto" else device_target
-    number = {"device_id": int(os.environ["DEVICE_ID"])} if "DEVICE_ID" in os.environ and target != "CPU" else {}
+    index = {"device_id": int(os.environ["DEVICE_ID"])} if "DEVICE_ID" in os.environ and target != "CPU" else {}
     try:
-        mindspore.set_device(target, **number)
+        import_mindspore().set_device(target, **index)
     except (RuntimeError, ValueError) as error:
-        raise InputError(f"device_target {target}: this MindSpore has no such device") from error
+        raise InputError(
+            f"device_target {target}: MindSpore has no such device here; use --device_target=CPU"
+        ) from error

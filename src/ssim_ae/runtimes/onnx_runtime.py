@@ -1,48 +1,60 @@
-"""Reconstruction with ONNX Runtime, which needs no training framework."""
+"""Reconstruction with ONNX Runtime, which is part of the base installation."""
+
+from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 
 from ssim_ae.errors import InputError
+from ssim_ae.frameworks import import_onnxruntime
 from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS
-from ssim_ae.runtimes import in_batches
+from ssim_ae.runtimes.runtime import run_in_batches
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 PROVIDERS = {"Ascend": "CANNExecutionProvider", "GPU": "CUDAExecutionProvider", "CPU": "CPUExecutionProvider"}
-ERRORS_ONLY = 3
+ERRORS_ONLY = 3  # log severity
 
 
 class OnnxRuntime:
-    """Runs the network in an ONNX model, patches in and reconstructions out."""
+    """Runs an ONNX model of the network."""
 
     def __init__(self, model: bytes, device_target: str = "auto", threads: int | None = None) -> None:
         self.model = model
         self.device_target = device_target
         self.session = open_session(model, device_target, threads)
-        size = self.session.get_inputs()[0].shape[0]  # a name where any will do
+        size = self.session.get_inputs()[0].shape[0]  # a name if the batch size is free
         self.batch_size = size if isinstance(size, int) else None
-        self.local = threading.local()  # a worker's own session
+        self.local = threading.local()  # the session of a thread in `concurrent`
 
     def reconstruct(self, patches: np.ndarray) -> np.ndarray:
-        """(B, C, S, S) float32 in [0, 1] -> the reconstructions, same shape, dtype and range."""
+        """Return the reconstructions of patches (B, C, S, S) float32 in [0, 1], in the same shape and dtype."""
         session = getattr(self.local, "session", self.session)
-        return in_batches(lambda batch: session.run([RECONSTRUCTIONS], {PATCHES: batch})[0], patches, self.batch_size)
+        return run_in_batches(
+            lambda batch: session.run([RECONSTRUCTIONS], {PATCHES: batch})[0], patches, self.batch_size
+        )
 
     @contextmanager
-    def workers(self) -> Iterator[Callable[[], None]]:
-        """Give what a worker thread calls first, so that its calls keep to it: workers would wait for each other."""
+    def concurrent(self) -> Iterator[Callable[[], None]]:
+        """Prepare for calls from several threads: each opens a session that computes on one core."""
 
-        def begin() -> None:
+        def initialize_thread() -> None:
             self.local.session = open_session(self.model, self.device_target, threads=1)
 
-        yield begin
+        yield initialize_thread
 
 
 def open_session(model: bytes, device_target: str = "auto", threads: int | None = None) -> onnxruntime.InferenceSession:
-    """Open a model. InputError where ONNX Runtime has no such device; `threads`: at most, None for one a core."""
+    """Open a model with at most `threads` CPU threads; None: one per core.
+
+    Raises InputError if ONNX Runtime is built without support for the device.
+    """
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.log_severity_level = ERRORS_ONLY
@@ -50,14 +62,16 @@ def open_session(model: bytes, device_target: str = "auto", threads: int | None 
 
 
 def available_devices() -> list[str]:
-    """Return the kinds of device that this ONNX Runtime is built for, the fastest first."""
-    available = set(onnxruntime.get_available_providers())
+    """Return the kinds of device that this build of ONNX Runtime supports, the fastest first."""
+    available = set(import_onnxruntime().get_available_providers())
     return [device for device, provider in PROVIDERS.items() if provider in available]
 
 
 def _providers(device_target: str) -> list[str]:
+    """Return the execution providers of a device in order of preference; the CPU is the fallback."""
     if device_target == "auto":
         return [PROVIDERS[device] for device in available_devices()]
     if device_target not in available_devices():
-        raise InputError(f"device_target {device_target}: this ONNX Runtime has no {PROVIDERS[device_target]}")
+        provider = PROVIDERS[device_target]
+        raise InputError(f"device_target {device_target}: this ONNX Runtime has no {provider}; use --device_target=CPU")
     return list(dict.fromkeys([PROVIDERS[device_target], PROVIDERS["CPU"]]))

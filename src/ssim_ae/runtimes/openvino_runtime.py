@@ -1,97 +1,120 @@
 """Reconstruction with OpenVINO on the CPU."""
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import openvino as openvino
 
 from ssim_ae.errors import InputError
+from ssim_ae.frameworks import import_openvino
 from ssim_ae.machine import cores
 from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS
-from ssim_ae.runtimes import LARGEST_BATCH, in_batches
+from ssim_ae.runtimes.runtime import MAX_BATCH_SIZE, run_in_batches
 
-OPERATORS = {  # what a network of ours becomes; ShapeOf, Broadcast and Reshape lay a bias out
-    *("Parameter", "Result", "Constant", "Convert", "Convolution", "ConvolutionBackpropData", "Add", "Subtract"),
-    *("Multiply", "PRelu", "Sigmoid", "Concat", "FakeQuantize", "ShapeOf", "Broadcast", "Reshape"),
+if TYPE_CHECKING:
+    import openvino
+
+ALLOWED_OPERATORS = {  # of a network that ssim-ae exports; ShapeOf, Broadcast and Reshape belong to a bias
+    "Parameter",
+    "Result",
+    "Constant",
+    "Convert",
+    "Convolution",
+    "ConvolutionBackpropData",
+    "Add",
+    "Subtract",
+    "Multiply",
+    "PRelu",
+    "Sigmoid",
+    "Concat",
+    "FakeQuantize",
+    "ShapeOf",
+    "Broadcast",
+    "Reshape",
 }
-LARGEST = 2**26  # numbers that an operator may put out for one image
-EXACT = {"INFERENCE_PRECISION_HINT": "f32"}  # else bfloat16 where the CPU has it, and other scores
+MAX_OUTPUT_ELEMENTS = 2**26  # of one operator for one image
+FLOAT32_INFERENCE = {"INFERENCE_PRECISION_HINT": "f32"}  # the default is bfloat16 on some CPUs, with other scores
 
 
 class OpenVinoRuntime:
-    """Runs the network of a model, read from a file, from the bytes of an ONNX file, or made already.
+    """Runs a model of the network: an OpenVINO model, the path of its file, or the bytes of an ONNX file.
 
-    ValueError where it is no network of ours.
+    Raises ValueError if the model is not a network that ssim-ae exports.
     """
 
     def __init__(
         self, model: openvino.Model | bytes | Path, device_target: str = "auto", threads: int | None = None
     ) -> None:
         if device_target not in ("auto", "CPU"):
-            raise InputError(f"device_target {device_target}: OpenVINO runs on the CPU; try --runtime=onnxruntime")
+            raise InputError(f"device_target {device_target}: OpenVINO runs on the CPU only; use --runtime=onnxruntime")
+        openvino = import_openvino()
+        self.core = openvino.Core()
         self.threads = threads or cores()
-        whole = model if isinstance(model, openvino.Model) else openvino.Core().read_model(model)
-        self.network = _network_in(whole)
-        _check(self.network)
+        self.network = _extract_network(model if isinstance(model, openvino.Model) else self.core.read_model(model))
+        _check_network(self.network)
         size = self.network.input(0).partial_shape[0]
         self.batch_size = size.get_length() if size.is_static else None
-        if self.batch_size and self.batch_size > LARGEST_BATCH:
-            raise ValueError(f"takes more than {LARGEST_BATCH} patches at once")
-        self.local = threading.local()  # a thread's own request
-        self.compiled = self._compiled(streams=1)
+        if self.batch_size and self.batch_size > MAX_BATCH_SIZE:
+            raise ValueError(f"its batch size is {self.batch_size}, the maximum is {MAX_BATCH_SIZE}")
+        self.local = threading.local()  # the inference request of a thread
+        self.compiled = self._compile(streams=1)
 
     def reconstruct(self, patches: np.ndarray) -> np.ndarray:
-        """(B, C, S, S) float32 in [0, 1] -> the reconstructions, same shape, dtype and range."""
-        if getattr(self.local, "model", None) is not self.compiled:
-            self.local.model, self.local.request = self.compiled, self.compiled.create_infer_request()
+        """Return the reconstructions of patches (B, C, S, S) float32 in [0, 1], in the same shape and dtype."""
+        if getattr(self.local, "compiled", None) is not self.compiled:
+            self.local.compiled, self.local.request = self.compiled, self.compiled.create_infer_request()
         request = self.local.request
-        return in_batches(lambda batch: request.infer({0: batch})[0].copy(), patches, self.batch_size)
+        return run_in_batches(lambda batch: request.infer({0: batch})[0].copy(), patches, self.batch_size)
 
     @contextmanager
-    def workers(self) -> Iterator[Callable[[], None]]:
-        """Give what a worker thread calls first, so that its calls keep to it: workers would wait for each other."""
-        alone = self.compiled
-        self.compiled = self._compiled(streams=self.threads)
+    def concurrent(self) -> Iterator[Callable[[], None]]:
+        """Prepare for calls from several threads: the model is compiled with one stream per core."""
+        single_stream = self.compiled
+        self.compiled = self._compile(streams=self.threads)
         try:
             yield lambda: None
         finally:
-            self.compiled = alone
+            self.compiled = single_stream
 
-    def _compiled(self, *, streams: int) -> openvino.CompiledModel:
-        settings = {**EXACT, "NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": self.threads}
-        return openvino.Core().compile_model(self.network, "CPU", settings)
+    def _compile(self, *, streams: int) -> openvino.CompiledModel:
+        settings = {**FLOAT32_INFERENCE, "NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": self.threads}
+        return self.core.compile_model(self.network, "CPU", settings)
 
 
 def tensors_by_name(model: openvino.Model) -> dict[str, openvino.Output]:
-    """Return what the operators of a model put out, by every name it has."""
+    """Return the outputs of all operators of a model, under each of their names."""
     outputs = [output for operator in model.get_ordered_ops() for output in operator.outputs()]
     return {name: output for output in outputs for name in output.names}
 
 
-def _network_in(model: openvino.Model) -> openvino.Model:
-    """Return a model's network: the model itself, or the part of an inspection between patches and reconstructions."""
-    named = tensors_by_name(model)
-    if not {PATCHES, RECONSTRUCTIONS} <= named.keys():
-        raise ValueError("no network of ours in it")
+def _extract_network(model: openvino.Model) -> openvino.Model:
+    """Return the network of a model: all of it, or the part of an inspection from patches to reconstructions."""
+    tensors = tensors_by_name(model)
+    if not {PATCHES, RECONSTRUCTIONS} <= tensors.keys():
+        raise ValueError(f"it has no tensors named {PATCHES} and {RECONSTRUCTIONS}")
     if PATCHES in model.input(0).names:
         return model
-    _, *shape = named[PATCHES].partial_shape
-    given = openvino.opset13.parameter(openvino.PartialShape([-1, *shape]), np.float32, PATCHES)
-    for consumer in named[PATCHES].get_target_inputs():
-        consumer.replace_source_output(given.output(0))
-    return openvino.Model([named[RECONSTRUCTIONS]], [given])
+    openvino = import_openvino()
+    _, *shape = tensors[PATCHES].partial_shape
+    patches = openvino.opset13.parameter(openvino.PartialShape([-1, *shape]), np.float32, PATCHES)
+    for consumer in tensors[PATCHES].get_target_inputs():
+        consumer.replace_source_output(patches.output(0))
+    return openvino.Model([tensors[RECONSTRUCTIONS]], [patches])
 
 
-def _check(network: openvino.Model) -> None:
-    """ValueError where a network has operators or sizes that none of ours has: the file may be anybody's."""
+def _check_network(network: openvino.Model) -> None:
+    """Raise ValueError for operators or sizes that no exported network has. The file may come from anyone."""
     for operator in network.get_ordered_ops():
-        if operator.get_type_name() not in OPERATORS:
-            raise ValueError(f"a network of ours has no {operator.get_type_name()}")
+        kind = operator.get_type_name()
+        if kind not in ALLOWED_OPERATORS:
+            raise ValueError(f"operator {kind} is not allowed in a network")
         for output in operator.outputs():
             lengths = list(output.partial_shape)[1:]
-            if prod(length.get_length() for length in lengths if length.is_static) > LARGEST:
-                raise ValueError("larger than any network of ours")
+            if prod(length.get_length() for length in lengths if length.is_static) > MAX_OUTPUT_ELEMENTS:
+                raise ValueError(f"operator {kind} returns more than {MAX_OUTPUT_ELEMENTS} values for one image")

@@ -1,4 +1,4 @@
-"""Reconstruction with PyTorch, in float32."""
+"""Reconstruction with PyTorch in float32."""
 
 import importlib.util
 import os
@@ -11,7 +11,7 @@ import torch
 from ssim_ae.errors import InputError
 from ssim_ae.network.architecture import Layer
 from ssim_ae.network.torch_network import Autoencoder
-from ssim_ae.runtimes import DEVICE_TARGETS
+from ssim_ae.runtimes.runtime import DEVICE_TARGETS
 
 
 class TorchRuntime:
@@ -28,32 +28,35 @@ class TorchRuntime:
         self.device = device
         network = Autoencoder(table)
         network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
-        self.network = network.placed(self.device).eval()
+        self.network = network.to_device(self.device).eval()
 
     @torch.inference_mode()
     def reconstruct(self, patches: np.ndarray) -> np.ndarray:
-        """(B, C, S, S) float32 in [0, 1] -> the reconstructions, same shape, dtype and range."""
+        """Return the reconstructions of patches (B, C, S, S) float32 in [0, 1], in the same shape and dtype."""
         batch = torch.from_numpy(patches).to(self.device).contiguous(memory_format=torch.channels_last)
-        before = torch.get_num_threads()
-        torch.set_num_threads(min(before, self.threads or before))
+        threads_before = torch.get_num_threads()
+        torch.set_num_threads(min(threads_before, self.threads or threads_before))
         try:
             reconstructions: np.ndarray = self.network(batch).contiguous().cpu().numpy()
         finally:
-            torch.set_num_threads(before)
+            torch.set_num_threads(threads_before)
         return reconstructions
 
     @contextmanager
-    def workers(self) -> Iterator[Callable[[], None]]:
-        """Give what a worker thread calls first, so that its calls keep to it: workers would wait for each other."""
-        threads = torch.get_num_threads()
+    def concurrent(self) -> Iterator[Callable[[], None]]:
+        """Prepare for calls from several threads: each limits PyTorch to one core."""
+        threads_before = torch.get_num_threads()
         try:
             yield lambda: torch.set_num_threads(1)
         finally:
-            torch.set_num_threads(threads)
+            torch.set_num_threads(threads_before)
 
 
 def pick_device(target: str) -> torch.device:
-    """Return the device of `device_target`: auto takes Ascend or CUDA where there is one. InputError if absent."""
+    """Return the device of `device_target`; `auto` selects Ascend, then CUDA, then the CPU.
+
+    LOCAL_RANK or DEVICE_ID selects one of several accelerators. Raises InputError if the device does not exist.
+    """
     if target not in DEVICE_TARGETS:
         raise InputError(f"device_target: should be one of {', '.join(DEVICE_TARGETS)}, not {target!r}")
     index = int(os.environ.get("LOCAL_RANK", os.environ.get("DEVICE_ID", "0")))
@@ -63,12 +66,13 @@ def pick_device(target: str) -> torch.device:
         if torch.npu.is_available():  # type: ignore[attr-defined]
             return torch.device("npu", index)
     if target == "Ascend":
-        raise InputError("device_target Ascend: no Ascend device here (torch_npu is needed); try --device_target=CPU")
+        raise InputError("device_target Ascend: no Ascend device found (torch_npu is needed); use --device_target=CPU")
     if target in ("GPU", "auto") and torch.cuda.is_available():
-        if index >= torch.cuda.device_count():
-            raise InputError(f"device_target GPU: no device {index}, there are {torch.cuda.device_count()}")
+        count = torch.cuda.device_count()
+        if index >= count:
+            raise InputError(f"device_target GPU: device {index} does not exist, the last one is {count - 1}")
         torch.cuda.set_device(index)
         return torch.device("cuda", index)
     if target == "GPU":
-        raise InputError("device_target GPU: no CUDA device here; try --device_target=CPU")
+        raise InputError("device_target GPU: no CUDA device found; use --device_target=CPU")
     return torch.device("cpu")

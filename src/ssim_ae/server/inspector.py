@@ -59,7 +59,7 @@ class Inspector:
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
-            begins = [opening.enter_context(detector.runtime.workers()) for detector in self.detectors.values()]
+            begins = [opening.enter_context(detector.runtime.concurrent()) for detector in self.detectors.values()]
             opening.enter_context(one_blas_thread())
             self.begun = once_a_thread(lambda: _call(begins))
             self.pool = opening.enter_context(ThreadPoolExecutor(self.workers))

@@ -13,7 +13,7 @@ import numpy as np
 from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.config import Config
 from ssim_ae.console import progress, say
-from ssim_ae.runtimes import Runtime
+from ssim_ae.runtimes.runtime import Runtime
 from ssim_ae.training.checkpoints import Position
 from ssim_ae.training.collapse_monitor import CollapseMonitor
 from ssim_ae.training.history import Epoch

@@ -1,8 +1,11 @@
 """The MindSpore engine: one step on a batch in graph mode, on CPU or Ascend, on one device or several."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
 from math import sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,10 +13,15 @@ from ssim_ae.augmentation.numpy_cut import cut_patches
 from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
+from ssim_ae.frameworks import import_mindspore
 from ssim_ae.network.architecture import Layer, check_weights, weight_shapes
-from ssim_ae.network.mindspore_network import Tensor, mindspore, network_cell
-from ssim_ae.network.mindspore_ssim import SSIMLoss
+from ssim_ae.network.mindspore_network import network_cell
+from ssim_ae.network.mindspore_ssim import ssim_loss
 from ssim_ae.runtimes.mindspore_runtime import MindSporeRuntime, set_device
+
+if TYPE_CHECKING:
+    import mindspore
+    from mindspore import Tensor
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of AdamW, as in PyTorch
 LOSS_SCALE = 1024.0  # the gradient of a mean over many px would be nothing in float16
@@ -26,6 +34,7 @@ class MindSporeEngine:
         if config.optimizer != "adamw":
             raise InputError(f"optimizer {config.optimizer}: MindSpore trains with adamw here, PyTorch with both")
         set_device(config.device_target)
+        self.mindspore = import_mindspore()
         self.rank, self.workers = _join_group(config)
         self.config, self.table, self.stack, self.held_out = config, table, stack, held_out
         self.steps = 0
@@ -34,35 +43,36 @@ class MindSporeEngine:
         self.means, self.squares = (self._zeros(kind) for kind in ("exp_avg", "exp_avg_sq"))
         self.precision = "fp32" if config.precision == "auto" else config.precision
         trained = _mixed(self.network, self.precision)
-        criterion = SSIMLoss(config.crop_size)
+        criterion = ssim_loss(config.crop_size)
 
         def loss(patches: Tensor) -> Tensor:
             return criterion(trained(patches), patches)
 
-        self.loss = mindspore.jit(loss)
+        self.loss = self.mindspore.jit(loss)
         self.update = self._update_of(loss)
 
     def describe(self) -> str:
         """Return what it trains on, for a person."""
-        device = mindspore.get_context("device_target")
+        device = self.mindspore.get_context("device_target")
         return f"{device} {self.precision}, MindSpore" + (f" x {self.workers}" if self.workers > 1 else "")
 
     def step(self, picks: PatchBatch, rate: float) -> float:
         """Take one optimizer step on a batch; return its mean loss."""
         share = len(picks) // self.workers
         mine = picks.take(slice(self.rank * share, (self.rank + 1) * share))
-        patches = Tensor(cut_patches(self.stack, mine, self.config.crop_size))
+        patches = self.mindspore.Tensor(cut_patches(self.stack, mine, self.config.crop_size))
         self.steps += 1
         correction, root = 1 - BETAS[0] ** self.steps, sqrt(1 - BETAS[1] ** self.steps)
         numbers = (rate * root / correction, EPSILON * root, 1 - rate * self.config.weight_decay)
-        return float(self.update(patches, *(Tensor(number, mindspore.float32) for number in numbers)).asnumpy())
+        tensors = (self.mindspore.Tensor(number, self.mindspore.float32) for number in numbers)
+        return float(self.update(patches, *tensors).asnumpy())
 
     def held_out_loss(self, picks: PatchBatch, batch: int = 32) -> float:
         """Return the mean loss over patches of the held-out images, in the precision of training."""
         total = 0.0
         for start in range(0, len(picks), batch):
             part = picks.take(slice(start, start + batch))
-            patches = Tensor(cut_patches(self.held_out, part, self.config.crop_size))
+            patches = self.mindspore.Tensor(cut_patches(self.held_out, part, self.config.crop_size))
             total += float(self.loss(patches).asnumpy()) * len(part)
         return total / len(picks)
 
@@ -70,7 +80,8 @@ class MindSporeEngine:
         """Return whether `flag` is set in any worker, so that all stop at the same step."""
         if self.workers == 1:
             return flag
-        flags = mindspore.ops.AllReduce(mindspore.ops.ReduceOp.SUM)(Tensor([float(flag)], mindspore.float32))
+        mindspore = self.mindspore
+        flags = mindspore.ops.AllReduce(mindspore.ops.ReduceOp.SUM)(mindspore.Tensor([float(flag)], mindspore.float32))
         return bool(flags.asnumpy()[0])
 
     def patches(self, picks: PatchBatch) -> np.ndarray:
@@ -89,7 +100,7 @@ class MindSporeEngine:
         """Set the weights. InputError names `source` where shapes or names differ."""
         check_weights(self.table, weights, source)
         for name, parameter in self.parameters.items():
-            parameter.set_data(Tensor(weights[name]))
+            parameter.set_data(self.mindspore.Tensor(weights[name]))
 
     def state(self) -> dict[str, np.ndarray]:
         """Return weights and optimizer state: all that the next step depends on."""
@@ -107,22 +118,23 @@ class MindSporeEngine:
         for name in self.parameters:
             zeros = np.zeros(self.parameters[name].shape, np.float32)
             self.steps = int(arrays.get(f"{name}/step", 0))
-            self.means[name].set_data(Tensor(arrays.get(f"{name}/exp_avg", zeros)))
-            self.squares[name].set_data(Tensor(arrays.get(f"{name}/exp_avg_sq", zeros)))
+            self.means[name].set_data(self.mindspore.Tensor(arrays.get(f"{name}/exp_avg", zeros)))
+            self.squares[name].set_data(self.mindspore.Tensor(arrays.get(f"{name}/exp_avg_sq", zeros)))
 
     def close(self) -> None:
         """Leave the group of workers."""
         if self.workers > 1:
-            mindspore.communication.release()
+            self.mindspore.communication.release()
 
     def _zeros(self, kind: str) -> dict[str, mindspore.Parameter]:
         return {
-            name: mindspore.Parameter(np.zeros(parameter.shape, np.float32), name=f"{name}/{kind}")
+            name: self.mindspore.Parameter(np.zeros(parameter.shape, np.float32), name=f"{name}/{kind}")
             for name, parameter in self.parameters.items()
         }
 
     def _update_of(self, loss: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
         """Return a step of AdamW (Loshchilov & Hutter 2019) with its bias corrections in the numbers it is given."""
+        mindspore = self.mindspore
         scale = LOSS_SCALE if self.precision == "fp16" else 1.0
 
         def scaled(patches: Tensor) -> Tensor:
@@ -157,6 +169,7 @@ def _mixed(network: mindspore.nn.Cell, precision: str) -> mindspore.nn.Cell:
     """Return the network as it computes in a precision; its weights stay float32."""
     if precision == "fp32":
         return network
+    mindspore = import_mindspore()
     if precision == "bf16" and mindspore.get_context("device_target") == "CPU":
         raise InputError("precision bf16: MindSpore has it on Ascend alone; fp16 or fp32 on a CPU")
     kinds = {"bf16": mindspore.bfloat16, "fp16": mindspore.float16}
@@ -185,5 +198,6 @@ def _join_group(config: Config) -> tuple[int, int]:
         return 0, 1
     if config.batch_size % workers:
         raise InputError(f"batch_size {config.batch_size} cannot be shared equally by {workers} workers")
+    mindspore = import_mindspore()
     mindspore.communication.init()
     return mindspore.communication.get_rank(), mindspore.communication.get_group_size()

@@ -36,7 +36,7 @@ class TorchEngine:
         self.held_out = torch.from_numpy(held_out).to(self.device)
         torch.manual_seed(config.seed)
         self.table = table
-        self.network = Autoencoder(table).placed(self.device)
+        self.network = Autoencoder(table).to_device(self.device)
         self.trained: nn.Module = self.network
         if self.workers > 1:
             self.trained = nn.parallel.DistributedDataParallel(self.network)

@@ -1,0 +1,34 @@
+"""Import the frameworks that must be configured before their import.
+
+The settings are made when a framework is first used, so that importing a module of ssim_ae changes neither the
+environment nor `sys.modules` of the program that uses it.
+"""
+
+import os
+import sys
+from types import ModuleType
+
+
+def import_onnxruntime() -> ModuleType:
+    """Import ONNX Runtime with its telemetry disabled."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
+def import_openvino() -> ModuleType:
+    """Import OpenVINO without its telemetry package, which sends reports and writes files to the home folder."""
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    import openvino
+
+    return openvino
+
+
+def import_mindspore() -> ModuleType:
+    """Import MindSpore for its fastest convolutions on a CPU, with only error messages in its log."""
+    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")  # with AVX-512 the convolutions take 20 times as long
+    os.environ.setdefault("GLOG_v", "3")  # 3: errors; otherwise it warns of every device that is not installed
+    import mindspore
+
+    return mindspore

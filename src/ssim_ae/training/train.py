@@ -32,12 +32,12 @@ from ssim_ae.images.files import write_png
 from ssim_ae.images.folders import Dataset, content_hash, find_dataset, fingerprint
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.storage import alone_in, new_folder, remove_leftovers, write_whole
-from ssim_ae.training.checkpoints import Position, read_checkpoint, write_checkpoint
+from ssim_ae.training.checkpoints import TrainingState, read_checkpoint, write_checkpoint
 from ssim_ae.training.collapse_monitor import CollapseMonitor
 from ssim_ae.training.good_images import GoodImages, load_good_images
 from ssim_ae.training.history import draw_history, write_history
-from ssim_ae.training.loop import Engine, fit
-from ssim_ae.training.schedule import share_done
+from ssim_ae.training.loop import Engine, TrainingLoop
+from ssim_ae.training.schedule import completed_fraction
 
 CONFIG_NAME = "config.yaml"
 SHEET, SHEET_COLUMNS = 64, 8  # patches on the sheet to look at
@@ -77,8 +77,8 @@ def train(
     config = _checked(config, fresh=resume is None)
     dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     good = load_good_images(dataset, config, skip_bad=skip_bad)
-    config = _with_angle(config, good.stack)
-    engine = _engine(config)(config, layer_table(config), good.stack, good.held_out_stack)
+    config = _with_angle(config, good.training_images)
+    engine = _engine(config)(config, layer_table(config), good.training_images, good.held_out_images)
     try:
         return _run(engine, config, dataset, good, Path(runs), Path(resume) if resume is not None else None)
     finally:
@@ -116,7 +116,7 @@ def _with_angle(config: Config, images: np.ndarray) -> Config:
 
 
 def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, runs: Path, resumed: Path | None) -> Run:
-    hashes = {path: content_hash(path) for path in good.trained + good.held_out}
+    hashes = {path: content_hash(path) for path in good.training_paths + good.held_out_paths}
     images = fingerprint(hashes)
     if copies := len(hashes) - len(set(hashes.values())):
         note(f"{copies} good images are copies of others: where one is held out, its score promises too much")
@@ -128,11 +128,11 @@ def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, run
     folder = resumed or (new_folder(runs, name) if writes else runs)
     with alone_in(folder) if writes else nullcontext():
         end = _fit(engine, config, good, images, folder, resume=resumed is not None)
-        finished = share_done(config, end.step, end.seconds) >= 1
+        finished = completed_fraction(config, end.step, end.seconds) >= 1
         if writes:
             provenance = _provenance(engine, dataset, end) | {
-                "trained_images": [hashes[path] for path in good.trained],
-                "held_out_images": [hashes[path] for path in good.held_out],
+                "trained_images": [hashes[path] for path in good.training_paths],
+                "held_out_images": [hashes[path] for path in good.held_out_paths],
                 "fingerprint": images,
                 "finished": finished,
             }
@@ -142,26 +142,26 @@ def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, run
     return Run(folder, dataset, config, finished, writes)
 
 
-def _fit(engine: Engine, config: Config, good: GoodImages, images: str, folder: Path, *, resume: bool) -> Position:
+def _fit(engine: Engine, config: Config, good: GoodImages, images: str, folder: Path, *, resume: bool) -> TrainingState:
     """Train from the start, or the checkpoint in the folder, to the end; the engine then has the best weights."""
-    watch, position = CollapseMonitor(engine, config, good.held_out_stack), Position()
+    monitor, position = CollapseMonitor(engine, config, good.held_out_images), TrainingState()
     if resume and (checkpoint := read_checkpoint(folder, images, config)):
         engine.load_state(checkpoint[0], str(folder))
-        watch.resume(*checkpoint)
+        monitor.restore(*checkpoint)
         position = checkpoint[1]
     writes = engine.rank == 0
     if writes:
-        _prepare(folder, engine, config, len(good.trained))
+        _prepare(folder, engine, config, len(good.training_paths))
 
-    def save(position: Position) -> None:
+    def save(position: TrainingState) -> None:
         if writes:
-            write_checkpoint(folder, engine.state() | watch.kept(), position, images, config)
+            write_checkpoint(folder, engine.state() | monitor.checkpoint_arrays(), position, images, config)
             write_history(folder, position.history)
 
-    end = fit(engine, config, len(good.trained), watch, position, save)
-    watch.check_end()
-    if watch.weights:
-        engine.load_weights(watch.weights, "the best weights")
+    end = TrainingLoop(engine, config, len(good.training_paths), monitor, position, save).run()
+    monitor.check_end()
+    if monitor.best_weights:
+        engine.load_weights(monitor.best_weights, "the best weights")
     return end
 
 
@@ -170,16 +170,16 @@ def _write_calibrated(
 ) -> None:
     """Write the detector file, with thresholds of what the engine makes of the held-out images."""
     detector = Detector(config, Thresholds(1, 1), engine.runtime())
-    held_out, learned = threshold_images(good.held_out, good.trained)
+    held_out, learned = threshold_images(good.held_out_paths, good.training_paths)
     calibration = calibrate(detector, held_out, config, learned)
     provenance = provenance | {"thresholds": calibration.origin}
     file = DetectorFile(config, calibration.thresholds, engine.weights(), provenance, calibration.usual)
     write_detector(folder / DETECTOR_NAME, file)
-    if not good.held_out:
+    if not good.held_out_paths:
         note("thresholds come from images it learned from (none held out): expect more false alarms on new ones")
 
 
-def _provenance(engine: Engine, dataset: Dataset, end: Position) -> dict[str, Any]:
+def _provenance(engine: Engine, dataset: Dataset, end: TrainingState) -> dict[str, Any]:
     """What a detector remembers of its training, but for its images: these by content, so that none is ever tested."""
     return {
         "dataset": dataset.name,

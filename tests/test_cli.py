@@ -169,7 +169,7 @@ def test_bad_images_are_named_and_skipped_on_request(capsys, fabric_folder, holl
 
     settings = "--im_resize 64 --crop_size 32 --z_dim 8 --flc 4 --stride 16 --batch_size 16 --augment_num 64 --epochs 1"
     status, _, err = run(capsys, "train", folder, *settings.split())
-    assert status == 2 and "5 bad images; remove them, or go on without them: --skip-bad" in err
+    assert status == 2 and "5 images cannot be read; remove them, or skip them with --skip-bad" in err
     for name in ("cut.jpg", "text.png", "empty.png", "bomb.png", "palette.gif"):
         assert sum(f"{name}: " in line for line in err.splitlines()) == 1
     assert "Traceback" not in err and not (tmp_path / "runs").exists()

@@ -178,7 +178,9 @@ def test_a_new_method_brings_its_defaults():
     assert Config(method="reference").replace(method="repair") == Config()
     changed = Config(epochs=3, im_resize=288).replace(method="reference")
     assert changed == Config(method="reference", epochs=3, im_resize=288), "what was set is kept"
-    assert Config(method="reference", z_dim=500).replace(method="repair") == Config(), "and what it does not use dropped"
+    assert Config(method="reference", z_dim=500).replace(method="repair") == Config(), (
+        "and what it does not use dropped"
+    )
 
 
 def test_replace_keeps_track_of_what_is_set():

@@ -1,4 +1,4 @@
-"""Print how far MindSpore's engine and PyTorch's are apart, as JSON: started in a process of its own."""
+"""Print the largest differences between the MindSpore engine and the PyTorch engine as JSON. Run as a subprocess."""
 
 import json
 import sys
@@ -12,46 +12,47 @@ from ssim_ae.synthetic import fabric
 from ssim_ae.training.mindspore_engine import MindSporeEngine
 from ssim_ae.training.torch_engine import TorchEngine
 
-STEPS = 20
-
-
-def largest(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float:
-    return max(float(np.abs(ours[name] - theirs[name]).max()) for name in ours)
+STEPS = 20  # training steps from the same weights on the same batches
 
 
 def main(config: Config) -> dict[str, float]:
-    """Twenty steps from the same weights on the same batches."""
-    cloths = [fabric.draw("twill", size=config.im_resize, seed=seed)[0] for seed in range(6)]
-    stack = np.stack([np.moveaxis(cloth, 2, 0)[: config.channels] for cloth in cloths])
+    """Return the largest absolute difference of each output of the two engines."""
+    fabrics = [fabric.draw("twill", size=config.im_resize, seed=seed)[0] for seed in range(6)]
+    images = np.stack([np.moveaxis(image, 2, 0)[: config.channels] for image in fabrics])
     table = layer_table(config)
-    ours, theirs = (engine(config, table, stack, stack) for engine in (TorchEngine, MindSporeEngine))
-    ours.load_weights(theirs.weights(), "MindSpore's")
-    picks = epoch_patches(config, len(stack), 0)
-    patches = ours.patches(picks.take(slice(0, 64)))
+    torch_engine = TorchEngine(config, table, images, images)
+    mindspore_engine = MindSporeEngine(config, table, images, images)
+    torch_engine.load_weights(mindspore_engine.weights(), "MindSpore")
+    epoch = epoch_patches(config, len(images), 0)
+    compared, held_out = epoch.take(slice(0, 64)), epoch.take(slice(0, 40))
+    patches = torch_engine.patches(compared)
     differences = {
-        "patches": float(np.abs(patches - theirs.patches(picks.take(slice(0, 64)))).max()),
-        "reconstruction": apart(ours, theirs, patches),
+        "patches": largest_difference(patches, mindspore_engine.patches(compared)),
+        "reconstruction": reconstruction_difference(torch_engine, mindspore_engine, patches),
         "loss": 0.0,
     }
     for step in range(STEPS):
-        batch = picks.take(slice(step * config.batch_size, (step + 1) * config.batch_size))
-        losses = [float(engine.step(batch, config.lr)) for engine in (ours, theirs)]
+        batch = epoch.take(slice(step * config.batch_size, (step + 1) * config.batch_size))
+        losses = [float(engine.step(batch, config.lr)) for engine in (torch_engine, mindspore_engine)]
         differences["loss"] = max(differences["loss"], abs(losses[0] - losses[1]))
-    differences["reconstruction_after"] = apart(ours, theirs, patches)
-    differences["held_out_loss"] = abs(
-        ours.held_out_loss(picks.take(slice(0, 40))) - theirs.held_out_loss(picks.take(slice(0, 40)))
-    )
-    handed_over = theirs.state()
-    ours.load_state(handed_over, "MindSpore's")
-    differences["state"] = largest(handed_over, ours.state())
-    theirs.load_state(ours.state(), "PyTorch's")
+    differences["reconstruction_after"] = reconstruction_difference(torch_engine, mindspore_engine, patches)
+    differences["held_out_loss"] = abs(torch_engine.held_out_loss(held_out) - mindspore_engine.held_out_loss(held_out))
+    state = mindspore_engine.state()
+    torch_engine.load_state(state, "MindSpore")
+    loaded = torch_engine.state()
+    differences["state"] = max(largest_difference(state[name], loaded[name]) for name in state)
+    mindspore_engine.load_state(loaded, "PyTorch")
     return differences
 
 
-def apart(ours: TorchEngine, theirs: MindSporeEngine, patches: np.ndarray) -> float:
-    """The largest difference of the reconstructions."""
-    reconstructions = [engine.runtime().reconstruct(patches) for engine in (ours, theirs)]
-    return float(np.abs(reconstructions[0] - reconstructions[1]).max())
+def largest_difference(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the largest absolute difference of two arrays."""
+    return float(np.abs(first - second).max())
+
+
+def reconstruction_difference(first: TorchEngine, second: MindSporeEngine, patches: np.ndarray) -> float:
+    """Return the largest absolute difference of the engines' reconstructions."""
+    return largest_difference(first.runtime().reconstruct(patches), second.runtime().reconstruct(patches))
 
 
 if __name__ == "__main__":

@@ -1,25 +1,31 @@
-"""The best weights kept, and a collapse left behind: with an engine that loses as told, and with a real one."""
+"""The collapse monitor, with an engine that returns given losses and with a real engine."""
 
 import numpy as np
 import pytest
 
 from ssim_ae import Config, InputError, train
 from ssim_ae.detector.detector_file import read_detector
-from ssim_ae.training.checkpoints import Position, read_checkpoint
-from ssim_ae.training.collapse_monitor import SETTLED, CollapseMonitor
+from ssim_ae.training.checkpoints import TrainingState, read_checkpoint
+from ssim_ae.training.collapse_monitor import VARIANCE_CHECK_STEP, CollapseMonitor
 from ssim_ae.training.history import read_history
 
 CONFIG = Config(im_resize=32, crop_size=32, grayscale=True)
 
 
-class Told:
-    """An engine whose losses are told, whose weights are the number of looks, and that lets patches through."""
+class FakeEngine:
+    """An engine that returns the given losses.
+
+    Its weights are the number of evaluations, and it reconstructs patches with the given contrast.
+    """
 
     def __init__(self, *losses, contrast=1.0):
-        self.losses, self.number, self.loaded, self.contrast = list(losses), 0, None, contrast
+        self.losses = list(losses)
+        self.evaluations = 0
+        self.loaded = None
+        self.contrast = contrast
 
-    def held_out_loss(self, picks):
-        self.number += 1
+    def held_out_loss(self, _patches):
+        self.evaluations += 1
         return self.losses.pop(0)
 
     def runtime(self):
@@ -29,12 +35,12 @@ class Told:
         return patches * self.contrast
 
     def weights(self):
-        return {"code": np.array(self.number)}
+        return {"code": np.array(self.evaluations)}
 
     def state(self):
         return self.weights() | {"code/step": np.array(0)}
 
-    def load_state(self, arrays, source):
+    def load_state(self, arrays, _source):
         self.loaded = arrays
 
 
@@ -43,63 +49,65 @@ def held_out(rng):
     return (rng.random((4, 1, 32, 32)) * 255).astype(np.uint8)
 
 
-def test_the_best_weights_are_kept(held_out):
-    watch = CollapseMonitor(Told(0.5, 0.3, 0.4), CONFIG, held_out)
-    assert [watch.look(SETTLED) for _ in range(3)] == [0.5, 0.3, 0.4]
-    assert watch.loss == 0.3 and watch.weights["code"] == 2 and watch.slower == 1
+def test_keeps_the_best_weights(held_out):
+    monitor = CollapseMonitor(FakeEngine(0.5, 0.3, 0.4), CONFIG, held_out)
+    assert [monitor.evaluate(VARIANCE_CHECK_STEP) for _ in range(3)] == [0.5, 0.3, 0.4]
+    assert monitor.best_loss == 0.3 and monitor.best_weights["code"] == 2 and monitor.lr_scale == 1
 
 
 @pytest.mark.parametrize("loss", [1.1, float("nan")])
-def test_from_a_loss_that_explodes_it_goes_back_to_where_it_was_best_and_slower(held_out, capsys, loss):
-    engine = Told(0.5, loss, 0.4)
-    watch = CollapseMonitor(engine, CONFIG, held_out)
+def test_rolls_back_to_the_best_weights_at_a_lower_lr_if_the_loss_explodes(held_out, capsys, loss):
+    engine = FakeEngine(0.5, loss, 0.4)
+    monitor = CollapseMonitor(engine, CONFIG, held_out)
     for _ in range(3):
-        watch.look(1)
-    assert engine.loaded == {"code": 1, "code/step": 0} and watch.slower == 0.25 and watch.loss == 0.4
+        monitor.evaluate(1)
+    assert engine.loaded == {"code": 1, "code/step": 0} and monitor.lr_scale == 0.25 and monitor.best_loss == 0.4
     assert "collapsed (the held-out loss " in capsys.readouterr().err
 
 
-def test_a_constant_picture_is_left_behind_once_the_training_has_settled(held_out, capsys):
-    engine = Told(0.5, 0.4, contrast=0.09)
-    watch = CollapseMonitor(engine, CONFIG, held_out)
-    watch.look(SETTLED - 1)
+def test_rolls_back_if_all_reconstructions_are_equal_late_in_the_training(held_out, capsys):
+    engine = FakeEngine(0.5, 0.4, contrast=0.09)
+    monitor = CollapseMonitor(engine, CONFIG, held_out)
+    monitor.evaluate(VARIANCE_CHECK_STEP - 1)
     assert engine.loaded is None
-    watch.look(SETTLED)
-    assert engine.loaded["code"] == 1 and "all reconstructions are alike" in capsys.readouterr().err
+    monitor.evaluate(VARIANCE_CHECK_STEP)
+    assert engine.loaded["code"] == 1 and "all reconstructions are equal" in capsys.readouterr().err
 
 
-def test_images_that_are_all_alike_may_be_reconstructed_so():
-    engine = Told(0.1)
-    CollapseMonitor(engine, CONFIG, np.full((4, 1, 32, 32), 77, np.uint8)).look(SETTLED)
+def test_reconstructions_of_equal_images_may_be_equal():
+    engine = FakeEngine(0.1)
+    CollapseMonitor(engine, CONFIG, np.full((4, 1, 32, 32), 77, np.uint8)).evaluate(VARIANCE_CHECK_STEP)
     assert engine.loaded is None
 
 
-def test_it_gives_up_in_the_end(held_out):
-    watch = CollapseMonitor(Told(0.5, *[3.0] * 4), CONFIG, held_out)
-    with pytest.raises(InputError, match=r"collapsed again .*: lower lr"):
+def test_raises_after_three_rollbacks(held_out):
+    monitor = CollapseMonitor(FakeEngine(0.5, *[3.0] * 4), CONFIG, held_out)
+    with pytest.raises(InputError, match=r"^training: collapsed 4 times \(.*\); set a lower lr$"):
         for _ in range(5):
-            watch.look(1)
-    assert watch.collapses == 3 and watch.weights["code"] == 1
+            monitor.evaluate(1)
+    assert monitor.collapses == 3 and monitor.best_weights["code"] == 1
 
 
-def test_without_held_out_images_there_is_nothing_to_see():
-    watch = CollapseMonitor(Told(), CONFIG, np.zeros((0, 1, 1, 1), np.uint8))
-    assert watch.look(SETTLED) is None and watch.kept() == {}
+def test_without_held_out_images_there_is_no_loss_and_nothing_to_store():
+    monitor = CollapseMonitor(FakeEngine(), CONFIG, np.zeros((0, 1, 1, 1), np.uint8))
+    assert monitor.evaluate(VARIANCE_CHECK_STEP) is None and monitor.checkpoint_arrays() == {}
 
 
-def test_it_resumes_from_what_a_checkpoint_keeps(held_out):
-    watch = CollapseMonitor(Told(0.5), CONFIG, held_out)
-    watch.look(1)
-    resumed = CollapseMonitor(Told(), CONFIG, held_out)
-    resumed.resume(watch.kept() | {"code": np.array(9)}, Position(best_loss=watch.loss, collapses=2))
-    assert resumed.weights == watch.weights and resumed.loss == 0.5 and resumed.slower == 1 / 16
+def test_is_restored_from_a_checkpoint(held_out):
+    monitor = CollapseMonitor(FakeEngine(0.5), CONFIG, held_out)
+    monitor.evaluate(1)
+    restored = CollapseMonitor(FakeEngine(), CONFIG, held_out)
+    arrays = monitor.checkpoint_arrays() | {"code": np.array(9)}
+    restored.restore(arrays, TrainingState(best_loss=monitor.best_loss, collapses=2))
+    assert restored.best_weights == monitor.best_weights
+    assert restored.best_loss == 0.5 and restored.lr_scale == 1 / 16
 
 
-def test_a_real_training_with_much_too_high_a_rate_recovers(tiny_config, tmp_path, capsys):
+def test_a_training_with_a_much_too_high_lr_recovers(tiny_config, tmp_path, capsys):
     config = tiny_config.replace(lr=0.2, schedule="constant", augment_num=8192, epochs=4)
     run = train(config, runs=tmp_path)
-    assert "the training collapsed" in capsys.readouterr().err
-    losses = [epoch.held_out_loss for epoch in read_history(run.folder)]
-    _, position = read_checkpoint(run.folder, read_detector(run.detector_path).provenance["fingerprint"], run.config)
-    assert position.collapses and position.best_loss == pytest.approx(min(losses), rel=1e-4)
+    assert "training: collapsed" in capsys.readouterr().err
+    losses = [record.held_out_loss for record in read_history(run.folder)]
+    _, state = read_checkpoint(run.folder, read_detector(run.detector_path).provenance["fingerprint"], run.config)
+    assert state.collapses and state.best_loss == pytest.approx(min(losses), rel=1e-4)
     assert min(losses) < 0.9 * losses[0]

@@ -257,7 +257,7 @@ def test_two_trainings_in_one_folder_do_not_mix(tiny_run):
 
 def test_a_loss_that_is_no_number_is_one_line(tiny_config, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "learning_rate", lambda *_: float("inf"))
-    with pytest.raises(InputError, match="the training collapsed, and came to nothing: lower lr"):
+    with pytest.raises(InputError, match="training: collapsed and never recovered; set a lower lr"):
         train(tiny_config.replace(checkpoint_seconds=0), runs=tmp_path)
 
 
@@ -270,13 +270,13 @@ def test_deep_images_are_learned_from_in_full_depth(tiny_config, tmp_path, capsy
         Image.fromarray(values).save(folder / f"{number}.png")
     run = train(tiny_config.replace(dataset_path=str(folder), grayscale=True), runs=tmp_path)
     assert (
-        "16-bit images reach only 1023 of 65535: for a camera of fewer bits set --bit_depth 10"
+        "the 16-bit images reach only 1023 of 65535; for a camera with fewer bits set --bit_depth 10"
         in capsys.readouterr().err
     )
     sheet = read(run.folder / "patches.png")
     assert len(np.unique(sheet)) <= 6, "in eight bits nearly black"
     good = load_good_images(find_dataset(folder), run.config)
-    assert good.stack.dtype == np.float32 and len(np.unique(good.stack)) > 900
+    assert good.training_images.dtype == np.float32 and len(np.unique(good.training_images)) > 900
 
 
 def test_bf16_learns_too(tiny_config, tmp_path):

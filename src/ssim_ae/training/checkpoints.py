@@ -1,4 +1,4 @@
-"""Checkpoints: all that the next step depends on, in one file that is replaced as a whole."""
+"""Checkpoints: everything that the next training step depends on, in one file that is replaced atomically."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -8,49 +8,59 @@ import numpy as np
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
 from ssim_ae.storage import read_tensors, write_tensors
-from ssim_ae.training.history import Epoch
+from ssim_ae.training.history import EpochRecord
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 
 
-class Position(NamedTuple):
-    """Where a training stands. Patches and rates are functions of `step`, so no random state is needed."""
+class TrainingState(NamedTuple):
+    """The state of the training loop after a step; weights and optimizer state are the engine's.
 
-    step: int = 0
-    loss_sum: float = 0.0  # over the steps of the epoch under way
-    seconds: float = 0.0
-    history: tuple[Epoch, ...] = ()
-    best_loss: float | None = None  # of the held-out patches, after the best epoch
+    It holds no random state: patches and learning rates are functions of `step` and `seconds`.
+    """
+
+    step: int = 0  # steps taken
+    loss_sum: float = 0.0  # over the steps of the current epoch
+    seconds: float = 0.0  # duration of the training, over all its interruptions
+    history: tuple[EpochRecord, ...] = ()
+    best_loss: float | None = None  # lowest loss of the monitor patches
     collapses: int = 0
 
 
 def write_checkpoint(
-    folder: Path, state: dict[str, np.ndarray], position: Position, fingerprint: str, config: Config
+    folder: Path, tensors: dict[str, np.ndarray], state: TrainingState, fingerprint: str, config: Config
 ) -> None:
-    """Write the checkpoint of a run, replacing the one before."""
+    """Write the checkpoint of a run; it replaces the previous one.
+
+    `tensors` holds the engine's state and the best weights, `fingerprint` identifies the training images.
+    """
     origin = {"kind": "checkpoint", "fingerprint": fingerprint, "config": config.model_dump()}
-    metadata = origin | position._asdict()
-    write_tensors(folder / CHECKPOINT_NAME, state, metadata)
+    write_tensors(folder / CHECKPOINT_NAME, tensors, origin | state._asdict())
 
 
-def read_checkpoint(folder: Path, fingerprint: str, config: Config) -> tuple[dict[str, np.ndarray], Position] | None:
-    """Return engine state and position, or None where no checkpoint was written yet.
+def read_checkpoint(
+    folder: Path, fingerprint: str, config: Config
+) -> tuple[dict[str, np.ndarray], TrainingState] | None:
+    """Return the tensors and the state in a run's checkpoint, or None if the run has none yet.
 
-    InputError if it was written while training on other images, or under other settings.
+    InputError if the checkpoint is corrupt or belongs to other training images or other settings.
     """
     path = folder / CHECKPOINT_NAME
     if not path.exists():
         return None
-    state, metadata = read_tensors(path, "checkpoint")
+    tensors, metadata = read_tensors(path, "checkpoint")
     try:
-        written, origin = metadata["config"], metadata["fingerprint"]
-        history = tuple(Epoch(*row) for row in metadata["history"])
-        position = Position(**{name: metadata[name] for name in Position._fields if name in metadata})
+        saved_config = metadata["config"]
+        saved_fingerprint = metadata["fingerprint"]
+        history = tuple(EpochRecord(*row) for row in metadata["history"])
+        state = TrainingState(**{name: metadata[name] for name in TrainingState._fields if name in metadata})
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: its header is damaged, or from a newer version") from error
-    if origin != fingerprint:
-        raise InputError(f"{path}: the training images have changed since; start a new run instead")
+        raise InputError(f"{path}: the header is corrupt or from a newer version; start a new run") from error
+    if saved_fingerprint != fingerprint:
+        raise InputError(f"{path}: the training images have changed since it was written; start a new run")
     for key, value in config.model_dump().items():
-        if written.get(key) != value:
-            raise InputError(f"{path}: written with {key} {written.get(key)!r}, not {value!r}")
-    return state, position._replace(history=history)
+        if saved_config.get(key) != value:
+            raise InputError(
+                f"{path}: written with {key} {saved_config.get(key)!r}, not {value!r}; restore {key} or start a new run"
+            )
+    return tensors, state._replace(history=history)

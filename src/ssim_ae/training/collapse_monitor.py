@@ -1,4 +1,4 @@
-"""The held-out loss, watched: the best weights are kept, a collapse is noticed and left behind."""
+"""The collapse monitor: keeps the best weights of a training and returns to them after a collapse."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ssim_ae.augmentation.numpy_cut import cut_patches
+from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.config import Config
 from ssim_ae.console import note
 from ssim_ae.errors import InputError
-from ssim_ae.training.checkpoints import Position
+from ssim_ae.training.checkpoints import TrainingState
 from ssim_ae.training.patch_sampling import monitor_patches
 
 if TYPE_CHECKING:
@@ -19,78 +20,93 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, np.ndarray]
 
-MONITORED = 128  # patches of the held-out images
-LOOKED_AT = 32  # of them, whose reconstructions are compared
-BEST = "best/"  # before the names of the best weights in a checkpoint
-SLOWER = 0.25  # of the learning rate, after a collapse
-MOST_COLLAPSES = 3  # that are recovered from
-EXPLODED = 2.0  # times the lowest loss is a collapse
-SETTLED = 500  # steps before reconstructions should differ ...
-CONSTANT = 0.01  # ... by more than this share of the variance of what they reconstruct
+MONITOR_PATCH_COUNT = 128  # held-out patches whose loss is computed
+VARIANCE_PATCH_COUNT = 32  # monitor patches whose reconstructions are checked for variance
+MAX_LOSS_RATIO = 2.0  # held-out loss / lowest held-out loss; above it the training has collapsed
+MIN_VARIANCE_RATIO = 0.01  # variance of the reconstructions / of the patches; below it the training has collapsed
+VARIANCE_CHECK_STEP = 500  # steps; before it, reconstructions may still be equal in a sound training
+ROLLBACK_LR_FACTOR = 0.25  # factor of the learning rate for each rollback
+MAX_ROLLBACKS = 3
+BEST_PREFIX = "best/"  # prefix of the names of the best weights in a checkpoint
 
 
 class CollapseMonitor:
-    """Looks at a training's held-out loss after every epoch.
+    """Evaluates the held-out loss after every epoch, keeps the best weights and detects collapses.
 
-    `loss` is the lowest so far and `weights` are those that had it; `slower` is what collapses leave of the learning
-    rate. Without held-out images there is nothing to see.
+    `best_loss` is the lowest held-out loss so far and `best_weights` are the weights with that loss. Without held-out
+    images there is no held-out loss, and only the loss on the training images can start a rollback.
     """
 
     def __init__(self, engine: Engine, config: Config, held_out: np.ndarray) -> None:
         self.engine = engine
-        self.picks = monitor_patches(config, len(held_out), MONITORED) if len(held_out) else None
-        self.looked_at = (
-            cut_patches(held_out, self.picks.take(slice(0, LOOKED_AT)), config.crop_size) if self.picks else None
-        )
-        self.start = engine.state()
-        self.loss: float | None = None
-        self.weights: Arrays = {}
+        self.batch: PatchBatch | None = None
+        self.variance_patches: np.ndarray | None = None
+        if len(held_out):
+            self.batch = monitor_patches(config, len(held_out), MONITOR_PATCH_COUNT)
+            self.variance_patches = cut_patches(
+                held_out, self.batch.take(slice(0, VARIANCE_PATCH_COUNT)), config.crop_size
+            )
+        self.initial_state = engine.state()
+        self.best_loss: float | None = None
+        self.best_weights: Arrays = {}
         self.collapses = 0
 
     @property
-    def slower(self) -> float:
-        return SLOWER**self.collapses
+    def lr_scale(self) -> float:
+        """Factor of the learning rate after the rollbacks so far, in (0, 1]."""
+        return ROLLBACK_LR_FACTOR**self.collapses
 
-    def look(self, step: int) -> float | None:
-        """Return the loss of the held-out patches, if any; keep the weights if it is the lowest, leave a collapse."""
-        if self.picks is None:
+    def evaluate(self, step: int) -> float | None:
+        """Return the held-out loss after `step` steps; keep the weights if it is the lowest, roll back a collapse.
+
+        None if there are no held-out images, or if the loss is not finite.
+        """
+        if self.batch is None:
             return None
-        loss = self.engine.held_out_loss(self.picks)
+        loss = self.engine.held_out_loss(self.batch)
         if not isfinite(loss):
-            self.leave(f"the held-out loss became {loss}")
+            self.rollback(f"the held-out loss is {loss}")
             return None
-        if self.loss is not None and loss > EXPLODED * self.loss:
-            self.leave(f"the held-out loss rose from {self.loss:.3f} to {loss:.3f}")
-        elif step >= SETTLED and self._constant():
-            self.leave("all reconstructions are alike")
-        elif self.loss is None or loss < self.loss:
-            self.loss, self.weights = loss, self.engine.weights()
+        if self.best_loss is not None and loss > MAX_LOSS_RATIO * self.best_loss:
+            self.rollback(f"the held-out loss rose from {self.best_loss:.3f} to {loss:.3f}")
+        elif step >= VARIANCE_CHECK_STEP and self._reconstructions_are_equal():
+            self.rollback("all reconstructions are equal")
+        elif self.best_loss is None or loss < self.best_loss:
+            self.best_loss = loss
+            self.best_weights = self.engine.weights()
         return loss
 
-    def leave(self, reason: str) -> None:
-        """Go back to the best weights so far, and on more slowly. InputError where that has not helped before."""
-        if self.collapses == MOST_COLLAPSES:
-            raise InputError(f"the training collapsed again ({reason}): lower lr")
+    def rollback(self, reason: str) -> None:
+        """Restore the best weights, reset the optimizer and lower the learning rate.
+
+        InputError after MAX_ROLLBACKS rollbacks.
+        """
+        if self.collapses == MAX_ROLLBACKS:
+            raise InputError(f"training: collapsed {MAX_ROLLBACKS + 1} times ({reason}); set a lower lr")
         self.collapses += 1
-        self.engine.load_state(self.start | self.weights, "the best weights so far")
-        note(f"the training collapsed ({reason}): on from where it was best, at {self.slower:g} of the learning rate")
+        self.engine.load_state(self.initial_state | self.best_weights, "the best weights")
+        note(f"training: collapsed ({reason}); continues from the best weights at {self.lr_scale:g} times the lr")
 
     def check_end(self) -> None:
-        """InputError where a training collapsed and came to nothing."""
-        if self.collapses and not self.weights:
-            raise InputError("the training collapsed, and came to nothing: lower lr")
+        """Raise InputError if the training collapsed and there are no best weights to return to."""
+        if self.collapses and not self.best_weights:
+            raise InputError("training: collapsed and never recovered; set a lower lr")
 
-    def kept(self) -> Arrays:
-        """Return what a checkpoint must hold for `resume`, beside the position."""
-        return {BEST + name: weight for name, weight in self.weights.items()}
+    def checkpoint_arrays(self) -> Arrays:
+        """Return the arrays that a checkpoint needs for `restore`."""
+        return {BEST_PREFIX + name: weight for name, weight in self.best_weights.items()}
 
-    def resume(self, arrays: Arrays, position: Position) -> None:
-        """Go on from a checkpoint."""
-        self.weights = {name.removeprefix(BEST): array for name, array in arrays.items() if name.startswith(BEST)}
-        self.loss, self.collapses = position.best_loss, position.collapses
+    def restore(self, arrays: Arrays, state: TrainingState) -> None:
+        """Continue from the arrays and the state of a checkpoint."""
+        self.best_weights = {
+            name.removeprefix(BEST_PREFIX): array for name, array in arrays.items() if name.startswith(BEST_PREFIX)
+        }
+        self.best_loss = state.best_loss
+        self.collapses = state.collapses
 
-    def _constant(self) -> bool:
-        """Whether reconstructions tell nothing of their patches, though these differ."""
-        assert self.looked_at is not None
-        reconstructions = self.engine.runtime().reconstruct(self.looked_at)
-        return bool(reconstructions.var(axis=0).mean() < CONSTANT * self.looked_at.var(axis=0).mean())
+    def _reconstructions_are_equal(self) -> bool:
+        """Return whether the reconstructions are nearly equal although their patches differ."""
+        assert self.variance_patches is not None
+        reconstructions = self.engine.runtime().reconstruct(self.variance_patches)
+        min_variance = MIN_VARIANCE_RATIO * self.variance_patches.var(axis=0).mean()
+        return bool(reconstructions.var(axis=0).mean() < min_variance)

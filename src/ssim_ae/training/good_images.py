@@ -1,8 +1,9 @@
-"""The good images of a run: every file opened and checked, resized once, a seeded part held out."""
+"""The good images of a run: all files are read and checked, resized once, and a seeded share is held out."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -15,123 +16,142 @@ from ssim_ae.images.files import read
 from ssim_ae.images.folders import Dataset
 from ssim_ae.images.view import View
 from ssim_ae.machine import in_parallel
+from ssim_ae.random_streams import Stream, random_stream
 
-MAX_NAMED = 20  # files named in full
+MAX_LISTED_FILES = 20  # files that messages list
+MAX_LISTED_SIZES = 5  # image sizes that a note lists
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class GoodImages:
-    """Paths, and the images themselves resized, (N, C, im_resize, im_resize): trained on and held out.
+    """The training images and the held-out images: their paths, and their pixels.
 
-    uint8, or float32 in [0, 1] where there are 16-bit images among them.
+    Pixels are (N, C, im_resize, im_resize), uint8, or float32 in [0, 1] if there are 16-bit images among them.
     """
 
-    trained: tuple[Path, ...]
-    held_out: tuple[Path, ...]
-    stack: np.ndarray
-    held_out_stack: np.ndarray
+    training_paths: tuple[Path, ...]
+    held_out_paths: tuple[Path, ...]
+    training_images: np.ndarray
+    held_out_images: np.ndarray
 
 
-class _Scanned(NamedTuple):
-    """An image resized, (C, im_resize, im_resize) float32 or uint8, and what it was."""
+class _Image(NamedTuple):
+    """A resized image, (C, im_resize, im_resize) uint8 or float32 in [0, 1], with properties of its file."""
 
+    path: Path
     pixels: np.ndarray
     size: str
-    highest: int | None  # value of a 16-bit image
+    max_value: int | None  # of a 16-bit image
 
 
 def load_good_images(dataset: Dataset, config: Config, *, skip_bad: bool = False) -> GoodImages:
-    """Open every image of the data set completely. InputError names each bad one, unless `skip_bad`."""
-    view = View.of(config)
+    """Read all good images of a data set and split them into training images and held-out images.
 
-    def scanned(path: Path) -> _Scanned | InputError:
-        try:
-            image = read(path, grayscale=config.grayscale)
-        except InputError as error:
-            return error
-        size = f"{image.shape[1]} x {image.shape[0]} px"
-        whole = view.whole(image)
-        if image.dtype == np.uint16:
-            return _Scanned(whole, size, int(image.max()))
-        return _Scanned(np.rint(whole * 255).astype(np.uint8), size, None)
-
-    results = _each(scanned, dataset.good, "checking good images")
-    problems = [result for result in results if isinstance(result, InputError)] + _test_problems(dataset)
-    _report(problems, skip_bad=skip_bad)
-    good = [(path, one) for path, one in zip(dataset.good, results, strict=True) if isinstance(one, _Scanned)]
-    for text in _observations(good, config):
+    Test images are read to check them, and are not used. InputError lists the files that cannot be read; with
+    `skip_bad` notes do, and these files are left out.
+    """
+    load = partial(_load_image, view=View.of(config), grayscale=config.grayscale)
+    results = _map_with_progress(load, dataset.good, "checking good images")
+    errors = [result for result in results if isinstance(result, InputError)] + _test_image_errors(dataset)
+    _report_errors(errors, dataset.root, skip_bad=skip_bad)
+    images = [result for result in results if isinstance(result, _Image)]
+    for text in _remarks(images, dataset.root, config):
         note(text)
-
-    chosen = set(held_out_indices(len(good), config))
-    trained = [pair for index, pair in enumerate(good) if index not in chosen]
-    held_out = [pair for index, pair in enumerate(good) if index in chosen]
-    if not trained:
-        raise InputError(f"{dataset.root}: {len(good)} good images leave none to train on")
+    if not images:
+        raise InputError(f"{dataset.root}: no good image is left to train on; add images that can be read")
+    held_out_set = set(held_out_indices(len(images), config))
+    training = [image for index, image in enumerate(images) if index not in held_out_set]
+    held_out = [image for index, image in enumerate(images) if index in held_out_set]
     return GoodImages(
-        trained=tuple(path for path, _ in trained),
-        held_out=tuple(path for path, _ in held_out),
-        stack=_stacked([one.pixels for _, one in trained]),
-        held_out_stack=_stacked([one.pixels for _, one in held_out]) if held_out else np.zeros((0, 1, 1, 1), np.uint8),
+        training_paths=tuple(image.path for image in training),
+        held_out_paths=tuple(image.path for image in held_out),
+        training_images=_stack(training),
+        held_out_images=_stack(held_out) if held_out else np.zeros((0, 1, 1, 1), np.uint8),
     )
 
 
 def held_out_indices(count: int, config: Config) -> list[int]:
-    """Return which of `count` images, sorted by name, are held out: a seeded share `holdout`, at least one of two."""
+    """Return the indices of the held-out images among `count` images sorted by name.
+
+    They are a seeded random share `holdout` of the images: at least one of two or more, and never all.
+    """
     if config.holdout == 0:
         return []
-    wanted = min(max(1, round(config.holdout * count)), count - 1)
-    return sorted(np.random.default_rng([config.seed, 4]).permutation(count)[: max(wanted, 0)].tolist())
+    held_out_count = max(min(max(1, round(config.holdout * count)), count - 1), 0)
+    permutation = random_stream(config.seed, Stream.HELD_OUT_IMAGES).permutation(count)
+    return sorted(permutation[:held_out_count].tolist())
 
 
-def _test_problems(dataset: Dataset) -> list[InputError]:
-    def problem(path: Path) -> InputError | None:
-        try:
-            read(path)
-        except InputError as error:
-            return error
-        return None
+def _load_image(path: Path, view: View, *, grayscale: bool) -> _Image | InputError:
+    try:
+        image = read(path, grayscale=grayscale)
+    except InputError as error:
+        return error
+    size = f"{image.shape[1]} x {image.shape[0]} px"
+    resized = view.whole(image)
+    if image.dtype == np.uint16:
+        return _Image(path, resized, size, int(image.max()))
+    return _Image(path, np.rint(resized * 255).astype(np.uint8), size, None)
 
+
+def _test_image_errors(dataset: Dataset) -> list[InputError]:
+    """Return the errors of all test images and masks that cannot be read."""
     paths = [path for image in dataset.test for path in (image.path, image.mask) if path]
-    return [found for found in _each(problem, paths, "checking test images") if found]
+    return [error for error in _map_with_progress(_read_error, paths, "checking test images") if error]
 
 
-def _report(problems: Sequence[InputError], *, skip_bad: bool) -> None:
+def _read_error(path: Path) -> InputError | None:
+    try:
+        read(path)
+    except InputError as error:
+        return error
+    return None
+
+
+def _report_errors(errors: Sequence[InputError], root: Path, *, skip_bad: bool) -> None:
+    """Raise one InputError for all files that cannot be read, or with `skip_bad` write a note for each."""
     if skip_bad:
-        for problem in problems:
-            note(f"skipped: {problem}")
-    elif problems:
-        named = [f"bad image: {problem}" for problem in problems[:MAX_NAMED]]
-        if len(problems) > MAX_NAMED:
-            named.append(f"... and {len(problems) - MAX_NAMED} more")
-        advice = f"{len(problems)} bad images; remove them, or go on without them: --skip-bad"
-        raise InputError("\n".join([*named, advice]))
+        for error in errors:
+            note(f"skipped: {error}")
+    elif errors:
+        lines = [str(error) for error in errors[:MAX_LISTED_FILES]]
+        if len(errors) > MAX_LISTED_FILES:
+            lines.append(f"... and {len(errors) - MAX_LISTED_FILES} more")
+        lines.append(f"{root}: {len(errors)} images cannot be read; remove them, or skip them with --skip-bad")
+        raise InputError("\n".join(lines))
 
 
-def _observations(good: Sequence[tuple[Path, _Scanned]], config: Config) -> Iterator[str]:
-    """Yield what a person should know of images that can be read."""
-    sizes = Counter(one.size for _, one in good)
+def _remarks(images: Sequence[_Image], root: Path, config: Config) -> Iterator[str]:
+    """Yield notes on unusual images and settings."""
+    sizes = Counter(image.size for image in images)
     if len(sizes) > 1:
-        yield f"mixed sizes: {', '.join(f'{count} of {size}' for size, count in sizes.most_common(5))}"
+        listed = ", ".join(f"{count} of {size}" for size, count in sizes.most_common(MAX_LISTED_SIZES))
+        yield f"{root}: images of different sizes ({listed}); all are resized to {config.im_resize} px"
     white = 2**config.bit_depth - 1
-    deep = {path: one.highest for path, one in good if one.highest is not None}
-    for path in list(deep)[:MAX_NAMED] if len(deep) < len(good) else ():
-        yield f"{path}: 16-bit gray among others, white is {white} (bit_depth {config.bit_depth})"
-    highest = max((value for value in deep.values() if value is not None), default=white)
-    if highest < white // 4:
-        bits = max(highest.bit_length(), 9)
-        yield f"16-bit images reach only {highest} of {white}: for a camera of fewer bits set --bit_depth {bits}"
-    if len(good) * (1 - config.holdout) > config.augment_num and not config.online_aug:
-        yield f"augment_num {config.augment_num} is less than one patch an image: raise it, or set online_aug"
+    max_values = {image.path: image.max_value for image in images if image.max_value is not None}
+    if len(max_values) < len(images):
+        for path in list(max_values)[:MAX_LISTED_FILES]:
+            yield f"{path}: 16-bit gray among 8-bit images; its white is {white} (bit_depth {config.bit_depth})"
+    max_value = max(max_values.values(), default=white)
+    if max_value < white // 4:  # probably a camera with fewer bits
+        bits = max(max_value.bit_length(), 9)
+        yield (
+            f"bit_depth {config.bit_depth}: the 16-bit images reach only {max_value} of {white}; "
+            f"for a camera with fewer bits set --bit_depth {bits}"
+        )
+    if len(images) * (1 - config.holdout) > config.augment_num and not config.online_aug:
+        yield f"augment_num {config.augment_num}: less than one patch per training image; raise it or set online_aug"
 
 
-def _stacked(images: Sequence[np.ndarray]) -> np.ndarray:
-    if len({image.dtype for image in images}) > 1:
-        images = [image if image.dtype == np.float32 else image.astype(np.float32) / 255 for image in images]
-    return np.stack(images)
+def _stack(images: Sequence[_Image]) -> np.ndarray:
+    pixels = [image.pixels for image in images]
+    if len({array.dtype for array in pixels}) > 1:
+        pixels = [array if array.dtype == np.float32 else array.astype(np.float32) / 255 for array in pixels]
+    return np.stack(pixels)
 
 
-def _each(function: Callable[[Path], Result], paths: Sequence[Path], label: str) -> list[Result]:
+def _map_with_progress(function: Callable[[Path], Result], paths: Sequence[Path], label: str) -> list[Result]:
     results = []
     with progress(label, len(paths)) as bar:
         for result in in_parallel(function, paths):

@@ -1,4 +1,4 @@
-"""The training loop. It knows no framework: an engine takes the steps."""
+"""The training loop. It is independent of the framework: an engine runs the training steps."""
 
 import signal
 import threading
@@ -6,150 +6,282 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import isfinite
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 
 from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.config import Config
-from ssim_ae.console import progress, say
+from ssim_ae.console import Bar, progress, say
 from ssim_ae.runtimes.runtime import Runtime
-from ssim_ae.training.checkpoints import Position
+from ssim_ae.training.checkpoints import TrainingState
 from ssim_ae.training.collapse_monitor import CollapseMonitor
-from ssim_ae.training.history import Epoch
+from ssim_ae.training.history import EpochRecord
 from ssim_ae.training.patch_sampling import epoch_patches
-from ssim_ae.training.schedule import learning_rate, share_done
+from ssim_ae.training.schedule import completed_fraction, learning_rate
 
-CHECKED_STEPS = 50  # between two looks whether the loss is a number, in all workers at the same step
-SHOWN_SECONDS = 0.5  # between two readings of the loss, which wait for the device
+LOSS_CHECK_STEPS = 50  # steps between checks for a finite loss; in steps, so that all workers roll back together
+DISPLAY_SECONDS = 0.5  # seconds between updates of the progress bar: reading the loss waits for the device
 
 
 class Engine(Protocol):
-    """What the loop needs of a framework. `rank` is 0 in the process that writes files."""
+    """The interface between the loop and a framework. `rank` is 0 in the process that writes files."""
 
     rank: int
 
-    def describe(self) -> str: ...
-    def step(self, picks: PatchBatch, rate: float) -> Any: ...
-    def held_out_loss(self, picks: PatchBatch) -> float: ...
-    def any_worker(self, flag: bool) -> bool: ...
-    def patches(self, picks: PatchBatch) -> np.ndarray: ...
-    def runtime(self) -> Runtime: ...
-    def weights(self) -> dict[str, np.ndarray]: ...
-    def load_weights(self, weights: dict[str, np.ndarray], source: str) -> None: ...
-    def state(self) -> dict[str, np.ndarray]: ...
-    def load_state(self, arrays: dict[str, np.ndarray], source: str) -> None: ...
-    def close(self) -> None: ...
+    def describe(self) -> str:
+        """Return device, precision and number of workers as text."""
+        ...
+
+    def step(self, batch: PatchBatch, lr: float) -> Any:
+        """Take one optimizer step; return the mean loss of the batch, a float or a scalar on the device."""
+        ...
+
+    def held_out_loss(self, patches: PatchBatch) -> float:
+        """Return the mean loss over patches of the held-out images."""
+        ...
+
+    def any_worker(self, flag: bool) -> bool:
+        """Return whether `flag` is set in any worker, so that all workers stop at the same step."""
+        ...
+
+    def patches(self, batch: PatchBatch) -> np.ndarray:
+        """Return the network's input for a batch, (B, C, S, S) float32 in [0, 1]."""
+        ...
+
+    def runtime(self) -> Runtime:
+        """Return a runtime with a copy of the current weights."""
+        ...
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Return a copy of the weights by name."""
+        ...
+
+    def load_weights(self, weights: dict[str, np.ndarray], source: str) -> None:
+        """Set the weights. InputError names `source` if names or shapes differ."""
+        ...
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return a copy of the weights and the optimizer state: everything that the next step depends on."""
+        ...
+
+    def load_state(self, arrays: dict[str, np.ndarray], source: str) -> None:
+        """Set weights and optimizer state to those that `state` returned. InputError as in `load_weights`."""
+        ...
+
+    def close(self) -> None:
+        """Leave the process group of a distributed training."""
+        ...
 
 
-def fit(
-    engine: Engine,
-    config: Config,
-    images: int,
-    watch: CollapseMonitor,
-    start: Position,
-    save: Callable[[Position], None],
-) -> Position:
-    """Train on so many images from `start` until all is done, or until interrupted; return where it ended.
+class TrainingLoop:
+    """Trains an engine on `image_count` images, starting from a state.
 
-    `save` is called at the end and every `checkpoint_seconds` between.
+    The loop ends when all epochs or minutes are completed, or when Ctrl-C or SIGTERM interrupts it. It calls `save`
+    with its state every `checkpoint_seconds` and at the end.
     """
-    epoch_steps = config.epoch_steps
-    history = list(start.history)
-    meter = _Meter(start.loss_sum, start.step % epoch_steps)
-    began = time.monotonic() - start.seconds
-    saved = shown = time.monotonic()
-    step = start.step
-    total, unit = (60 * config.minutes, "") if config.minutes else (config.steps * config.batch_size, "patches")
 
-    def position() -> Position:
-        elapsed = time.monotonic() - began
-        loss_sum = meter.total() if isfinite(meter.total()) else 0.0
-        return Position(step, loss_sum, elapsed, tuple(history), watch.loss, watch.collapses)
+    def __init__(
+        self,
+        engine: Engine,
+        config: Config,
+        image_count: int,
+        monitor: CollapseMonitor,
+        start: TrainingState,
+        save: Callable[[TrainingState], None],
+    ) -> None:
+        self.engine = engine
+        self.config = config
+        self.image_count = image_count
+        self.monitor = monitor
+        self.save = save
+        self.first_step = start.step
+        self.step = start.step
+        self.history = list(start.history)
+        self.losses = LossMeter(start.loss_sum, start.step % config.epoch_steps)
+        self.lr = 0.0  # of the last step
+        self.patches: PatchBatch | None = None  # of the current epoch
+        self.start_time = time.monotonic() - start.seconds
+        self.save_time = time.monotonic()
 
-    def end_epoch() -> None:
-        elapsed, before = time.monotonic() - began, history[-1].seconds if history else 0.0
-        speed = meter.count * config.batch_size / max(elapsed - before, 1e-9)
-        loss, held_out_loss = meter.mean(), watch.look(step)
-        history.append(Epoch(-(-step // epoch_steps), step, loss, held_out_loss, rate, speed, elapsed))
+    def run(self) -> TrainingState:
+        """Train, save a checkpoint, and return the state at the end."""
+        label = f"training on {self.engine.describe()}"
+        with _Interruption() as interruption, _display(label, self.config, self._completed()) as display:
+            while not self.engine.any_worker(interruption.requested) and (completed := self._completed()) < 1:
+                self._train_step(completed)
+                self._roll_back_if_not_finite()
+                if self._at_epoch_end():
+                    self._record_epoch()
+                    self.losses.reset()
+                if display.is_due():
+                    display.update(completed, f"epoch {self._epoch()}  loss {self.losses.last():.4f}")
+                self._save_if_due()
+            if self._minutes_ended_within_epoch():
+                self._record_epoch()
+            display.update(self._completed())
+        state = self._state()
+        self.save(state)
+        return state
 
-    def done() -> float:
-        return share_done(config, step, time.monotonic() - began)
+    def _train_step(self, completed: float) -> None:
+        """Train on the next batch, at the learning rate for the completed fraction of the training."""
+        batch = self._next_batch()
+        self.lr = learning_rate(self.config, completed) * self.monitor.lr_scale
+        self.losses.add(self.engine.step(batch, self.lr))
+        self.step += 1
 
-    label, shown_done = f"training on {engine.describe()}", round(done() * total)
-    with _interruption() as interrupted, progress(label, round(total), done=shown_done, unit=unit) as bar:
-        while not engine.any_worker(interrupted.is_set()) and (share := done()) < 1:
-            epoch, in_epoch = divmod(step, epoch_steps)
-            if in_epoch == 0 or step == start.step:
-                picks = epoch_patches(config, images, epoch)
-            batch = picks.take(slice(in_epoch * config.batch_size, (in_epoch + 1) * config.batch_size))
-            rate = learning_rate(config, share) * watch.slower
-            meter.add(engine.step(batch, rate))
-            step += 1
-            last = in_epoch + 1 == epoch_steps
-            if (last or step % CHECKED_STEPS == 0) and not isfinite(meter.total()):
-                watch.leave(f"the loss became {meter.last}")
-                meter = _Meter()
-            now = time.monotonic()
-            if last and meter.count:
-                end_epoch()
-                meter = _Meter()
-            if now - shown > SHOWN_SECONDS:
-                shown = now
-                bar.advance(round(share * total) - shown_done, f"epoch {epoch + 1}  loss {meter.latest():.4f}")
-                shown_done = round(share * total)
-            if now - saved > config.checkpoint_seconds:
-                save(position())
-                saved = time.monotonic()
-        if done() >= 1 and step % epoch_steps and step > start.step and meter.count:  # minutes end within an epoch
-            end_epoch()
-        bar.advance(round(done() * total) - shown_done)
-    save(position())
-    return position()
+    def _next_batch(self) -> PatchBatch:
+        epoch_index, batch_index = divmod(self.step, self.config.epoch_steps)
+        if batch_index == 0 or self.patches is None:
+            self.patches = epoch_patches(self.config, self.image_count, epoch_index)
+        start = batch_index * self.config.batch_size
+        return self.patches.take(slice(start, start + self.config.batch_size))
+
+    def _roll_back_if_not_finite(self) -> None:
+        """Check the loss now and then, because reading it waits for the device."""
+        if not (self._at_epoch_end() or self.step % LOSS_CHECK_STEPS == 0):
+            return
+        if not isfinite(self.losses.total()):
+            self.monitor.rollback(f"the loss is {self.losses.last()}")
+            self.losses.reset()
+
+    def _record_epoch(self) -> None:
+        """Evaluate the monitor patches and append a row to the history."""
+        if not self.losses.count:  # a rollback has just discarded them
+            return
+        seconds = self._seconds()
+        epoch_seconds = seconds - (self.history[-1].seconds if self.history else 0.0)
+        record = EpochRecord(
+            epoch=self._epoch(),
+            steps=self.step,
+            loss=self.losses.mean(),
+            held_out_loss=self.monitor.evaluate(self.step),
+            rate=self.lr,
+            patches_per_second=self.losses.count * self.config.batch_size / max(epoch_seconds, 1e-9),
+            seconds=seconds,
+        )
+        self.history.append(record)
+
+    def _save_if_due(self) -> None:
+        if time.monotonic() - self.save_time > self.config.checkpoint_seconds:
+            self.save(self._state())
+            self.save_time = time.monotonic()
+
+    def _state(self) -> TrainingState:
+        loss_sum = self.losses.total()
+        return TrainingState(
+            step=self.step,
+            loss_sum=loss_sum if isfinite(loss_sum) else 0.0,
+            seconds=self._seconds(),
+            history=tuple(self.history),
+            best_loss=self.monitor.best_loss,
+            collapses=self.monitor.collapses,
+        )
+
+    def _seconds(self) -> float:
+        """Return the duration of the training, including the time before it was resumed."""
+        return time.monotonic() - self.start_time
+
+    def _completed(self) -> float:
+        return completed_fraction(self.config, self.step, self._seconds())
+
+    def _epoch(self) -> int:
+        """Return the epoch of the last step, counted from 1."""
+        return (self.step - 1) // self.config.epoch_steps + 1
+
+    def _at_epoch_end(self) -> bool:
+        return self.step % self.config.epoch_steps == 0
+
+    def _minutes_ended_within_epoch(self) -> bool:
+        return self._completed() >= 1 and not self._at_epoch_end() and self.step > self.first_step
 
 
-class _Meter:
-    """Adds up losses that may still be on their way on the device."""
+class LossMeter:
+    """Sums losses. It converts them to floats as late as possible, because that waits for the device."""
 
     def __init__(self, total: float = 0.0, count: int = 0) -> None:
-        self.read, self.pending, self.last, self.count = total, [], 0.0, count  # type: float, list[Any], float, int
+        self.count = count
+        self._total = total
+        self._last = 0.0
+        self._pending: list[Any] = []
 
     def add(self, loss: Any) -> None:
-        self.pending.append(loss)
+        """Add the loss of one step: a float, or a scalar on the device."""
+        self._pending.append(loss)
         self.count += 1
 
+    def total(self) -> float:
+        """Return the sum of the losses."""
+        for loss in self._pending:
+            self._last = float(loss)
+            self._total += self._last
+        self._pending.clear()
+        return self._total
+
     def mean(self) -> float:
+        """Return the mean of the losses."""
         return self.total() / self.count
 
-    def total(self) -> float:
-        for loss in self.pending:
-            self.last = float(loss)
-            self.read += self.last
-        self.pending.clear()
-        return self.read
-
-    def latest(self) -> float:
+    def last(self) -> float:
+        """Return the loss that was added last, even before a reset."""
         self.total()
-        return self.last
+        return self._last
+
+    def reset(self) -> None:
+        """Start a new sum."""
+        self.total()
+        self._total = 0.0
+        self.count = 0
+
+
+class _Display:
+    """A progress bar that shows the completed fraction of the training."""
+
+    def __init__(self, bar: Bar, total: float, done: int) -> None:
+        self.bar = bar
+        self.total = total
+        self.done = done
+        self.update_time = time.monotonic()
+
+    def is_due(self) -> bool:
+        return time.monotonic() - self.update_time > DISPLAY_SECONDS
+
+    def update(self, completed: float, note: str = "") -> None:
+        done = round(completed * self.total)
+        self.bar.advance(done - self.done, note)
+        self.done = done
+        self.update_time = time.monotonic()
 
 
 @contextmanager
-def _interruption() -> Iterator[threading.Event]:
-    """Give an event that Ctrl-C or SIGTERM sets; a second one interrupts at once, as ever."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
+def _display(label: str, config: Config, completed: float) -> Iterator[_Display]:
+    """Show a progress bar that counts patches, or seconds if the training is limited by `minutes`."""
+    total, unit = (60 * config.minutes, "") if config.minutes else (config.steps * config.batch_size, "patches")
+    done = round(completed * total)
+    with progress(label, round(total), done=done, unit=unit) as bar:
+        yield _Display(bar, total, done)
 
-    def ask(number: int, _frame: Any) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-        say("\nstopping after this step; once more to stop at once")
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield event
-    finally:
-        for number, handler in before.items():
+class _Interruption:
+    """Catches Ctrl-C and SIGTERM in the main thread; the second signal raises KeyboardInterrupt."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._previous_handlers: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # Python allows handlers there alone
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous_handlers[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
+
+    def _handle(self, _number: int, _frame: Any) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        say("\ntraining: interrupted, stops after this step; interrupt again to stop at once")

@@ -1,4 +1,4 @@
-"""The MindSpore engine: one step on a batch in graph mode, on CPU or Ascend, on one device or several."""
+"""The MindSpore engine: training steps in graph mode, on CPU or Ascend, on one device or several."""
 
 from __future__ import annotations
 
@@ -17,79 +17,90 @@ from ssim_ae.frameworks import import_mindspore
 from ssim_ae.network.architecture import Layer, check_weights, weight_shapes
 from ssim_ae.network.mindspore_network import network_cell
 from ssim_ae.network.mindspore_ssim import ssim_loss
+from ssim_ae.random_streams import Stream, random_stream
 from ssim_ae.runtimes.mindspore_runtime import MindSporeRuntime, set_device
 
 if TYPE_CHECKING:
     import mindspore
     from mindspore import Tensor
 
-BETAS, EPSILON = (0.9, 0.999), 1e-8  # of AdamW, as in PyTorch
-LOSS_SCALE = 1024.0  # the gradient of a mean over many px would be nothing in float16
+# Constants of AdamW, with PyTorch's defaults
+BETA1 = 0.9  # decay rate of the first moments
+BETA2 = 0.999  # decay rate of the second moments
+EPSILON = 1e-8  # added to the root of the second moments
+FP16_LOSS_SCALE = 1024.0  # without it the gradients, of a mean over many pixels, underflow in float16
 
 
 class MindSporeEngine:
     """Trains the network of `table` on images (N, C, S, S), uint8 or float32 in [0, 1]."""
 
-    def __init__(self, config: Config, table: tuple[Layer, ...], stack: np.ndarray, held_out: np.ndarray) -> None:
+    def __init__(self, config: Config, table: tuple[Layer, ...], images: np.ndarray, held_out: np.ndarray) -> None:
         if config.optimizer != "adamw":
-            raise InputError(f"optimizer {config.optimizer}: MindSpore trains with adamw here, PyTorch with both")
+            raise InputError(
+                f"optimizer {config.optimizer}: not supported by MindSpore; set optimizer adamw or engine torch"
+            )
         set_device(config.device_target)
         self.mindspore = import_mindspore()
         self.rank, self.workers = _join_group(config)
-        self.config, self.table, self.stack, self.held_out = config, table, stack, held_out
+        self.config = config
+        self.table = table
+        self.images = images
+        self.held_out = held_out
         self.steps = 0
         self.network = network_cell(table, initial_weights(table, config.seed)).set_train()
         self.parameters = {parameter.name: parameter for parameter in self.network.trainable_params()}
-        self.means, self.squares = (self._zeros(kind) for kind in ("exp_avg", "exp_avg_sq"))
+        self.first_moments = self._zeros("exp_avg")
+        self.second_moments = self._zeros("exp_avg_sq")
         self.precision = "fp32" if config.precision == "auto" else config.precision
-        trained = _mixed(self.network, self.precision)
+        network = _mixed_precision(self.network, self.precision)
         criterion = ssim_loss(config.crop_size)
 
         def loss(patches: Tensor) -> Tensor:
-            return criterion(trained(patches), patches)
+            return criterion(network(patches), patches)
 
         self.loss = self.mindspore.jit(loss)
-        self.update = self._update_of(loss)
+        self.update = self._compiled_update(loss)
 
     def describe(self) -> str:
-        """Return what it trains on, for a person."""
+        """Return device, precision and number of workers as text."""
         device = self.mindspore.get_context("device_target")
         return f"{device} {self.precision}, MindSpore" + (f" x {self.workers}" if self.workers > 1 else "")
 
-    def step(self, picks: PatchBatch, rate: float) -> float:
-        """Take one optimizer step on a batch; return its mean loss."""
-        share = len(picks) // self.workers
-        mine = picks.take(slice(self.rank * share, (self.rank + 1) * share))
-        patches = self.mindspore.Tensor(cut_patches(self.stack, mine, self.config.crop_size))
+    def step(self, batch: PatchBatch, lr: float) -> float:
+        """Take one optimizer step; return the mean loss of the batch."""
+        share = len(batch) // self.workers
+        part = batch.take(slice(self.rank * share, (self.rank + 1) * share))
+        patches = self.mindspore.Tensor(cut_patches(self.images, part, self.config.crop_size))
         self.steps += 1
-        correction, root = 1 - BETAS[0] ** self.steps, sqrt(1 - BETAS[1] ** self.steps)
-        numbers = (rate * root / correction, EPSILON * root, 1 - rate * self.config.weight_decay)
-        tensors = (self.mindspore.Tensor(number, self.mindspore.float32) for number in numbers)
+        correction1 = 1 - BETA1**self.steps
+        correction2 = sqrt(1 - BETA2**self.steps)
+        factors = (lr * correction2 / correction1, EPSILON * correction2, 1 - lr * self.config.weight_decay)
+        tensors = [self.mindspore.Tensor(factor, self.mindspore.float32) for factor in factors]
         return float(self.update(patches, *tensors).asnumpy())
 
-    def held_out_loss(self, picks: PatchBatch, batch: int = 32) -> float:
+    def held_out_loss(self, patches: PatchBatch, batch_size: int = 32) -> float:
         """Return the mean loss over patches of the held-out images, in the precision of training."""
         total = 0.0
-        for start in range(0, len(picks), batch):
-            part = picks.take(slice(start, start + batch))
-            patches = self.mindspore.Tensor(cut_patches(self.held_out, part, self.config.crop_size))
-            total += float(self.loss(patches).asnumpy()) * len(part)
-        return total / len(picks)
+        for start in range(0, len(patches), batch_size):
+            part = patches.take(slice(start, start + batch_size))
+            inputs = self.mindspore.Tensor(cut_patches(self.held_out, part, self.config.crop_size))
+            total += float(self.loss(inputs).asnumpy()) * len(part)
+        return total / len(patches)
 
     def any_worker(self, flag: bool) -> bool:
-        """Return whether `flag` is set in any worker, so that all stop at the same step."""
+        """Return whether `flag` is set in any worker, so that all workers stop at the same step."""
         if self.workers == 1:
             return flag
         mindspore = self.mindspore
         flags = mindspore.ops.AllReduce(mindspore.ops.ReduceOp.SUM)(mindspore.Tensor([float(flag)], mindspore.float32))
         return bool(flags.asnumpy()[0])
 
-    def patches(self, picks: PatchBatch) -> np.ndarray:
-        """Return training patches, (B, C, S, S) float32, to look at."""
-        return cut_patches(self.stack, picks, self.config.crop_size)
+    def patches(self, batch: PatchBatch) -> np.ndarray:
+        """Return the network's input for a batch, (B, C, S, S) float32 in [0, 1]."""
+        return cut_patches(self.images, batch, self.config.crop_size)
 
     def runtime(self) -> MindSporeRuntime:
-        """Return a runtime that reconstructs with the weights as they are now."""
+        """Return a runtime with a copy of the current weights."""
         return MindSporeRuntime(network_cell(self.table, self.weights()))
 
     def weights(self) -> dict[str, np.ndarray]:
@@ -97,88 +108,94 @@ class MindSporeEngine:
         return {name: parameter.asnumpy().copy() for name, parameter in self.parameters.items()}
 
     def load_weights(self, weights: dict[str, np.ndarray], source: str) -> None:
-        """Set the weights. InputError names `source` where shapes or names differ."""
+        """Set the weights. InputError names `source` if names or shapes differ."""
         check_weights(self.table, weights, source)
         for name, parameter in self.parameters.items():
             parameter.set_data(self.mindspore.Tensor(weights[name]))
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return weights and optimizer state: all that the next step depends on."""
+        """Return a copy of the weights and the optimizer state: everything that the next step depends on."""
         arrays = self.weights()
         for name in self.parameters if self.steps else ():
-            arrays[f"{name}/exp_avg"] = self.means[name].asnumpy().copy()
-            arrays[f"{name}/exp_avg_sq"] = self.squares[name].asnumpy().copy()
+            arrays[f"{name}/exp_avg"] = self.first_moments[name].asnumpy().copy()
+            arrays[f"{name}/exp_avg_sq"] = self.second_moments[name].asnumpy().copy()
             arrays[f"{name}/step"] = np.array(self.steps, np.float32)
         return arrays
 
     def load_state(self, arrays: dict[str, np.ndarray], source: str) -> None:
-        """Go on from a `state()`."""
+        """Set weights and optimizer state to those that `state` returned."""
         self.load_weights({name: array for name, array in arrays.items() if "/" not in name}, source)
         self.steps = 0
         for name in self.parameters:
             zeros = np.zeros(self.parameters[name].shape, np.float32)
             self.steps = int(arrays.get(f"{name}/step", 0))
-            self.means[name].set_data(self.mindspore.Tensor(arrays.get(f"{name}/exp_avg", zeros)))
-            self.squares[name].set_data(self.mindspore.Tensor(arrays.get(f"{name}/exp_avg_sq", zeros)))
+            self.first_moments[name].set_data(self.mindspore.Tensor(arrays.get(f"{name}/exp_avg", zeros)))
+            self.second_moments[name].set_data(self.mindspore.Tensor(arrays.get(f"{name}/exp_avg_sq", zeros)))
 
     def close(self) -> None:
-        """Leave the group of workers."""
+        """Leave the process group of a distributed training."""
         if self.workers > 1:
             self.mindspore.communication.release()
 
-    def _zeros(self, kind: str) -> dict[str, mindspore.Parameter]:
+    def _zeros(self, suffix: str) -> dict[str, mindspore.Parameter]:
+        """Return zeros in the shape of each parameter, by the parameter's name."""
         return {
-            name: self.mindspore.Parameter(np.zeros(parameter.shape, np.float32), name=f"{name}/{kind}")
+            name: self.mindspore.Parameter(np.zeros(parameter.shape, np.float32), name=f"{name}/{suffix}")
             for name, parameter in self.parameters.items()
         }
 
-    def _update_of(self, loss: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
-        """Return a step of AdamW (Loshchilov & Hutter 2019) with its bias corrections in the numbers it is given."""
-        mindspore = self.mindspore
-        scale = LOSS_SCALE if self.precision == "fp16" else 1.0
+    def _compiled_update(self, loss: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+        """Return a compiled step of AdamW (Loshchilov & Hutter 2019): (patches, lr, epsilon, decay) -> mean loss.
 
-        def scaled(patches: Tensor) -> Tensor:
+        The caller folds the bias corrections into `lr` and `epsilon`; the weights are multiplied by `decay`.
+        """
+        mindspore = self.mindspore
+        scale = FP16_LOSS_SCALE if self.precision == "fp16" else 1.0
+
+        def scaled_loss(patches: Tensor) -> Tensor:
             return loss(patches) * scale
 
-        gradients_of = mindspore.value_and_grad(scaled, None, list(self.parameters.values()))
-        states = list(zip(self.parameters.values(), self.means.values(), self.squares.values(), strict=True))
+        loss_and_gradients = mindspore.value_and_grad(scaled_loss, None, list(self.parameters.values()))
+        states = list(
+            zip(self.parameters.values(), self.first_moments.values(), self.second_moments.values(), strict=True)
+        )
         all_reduce = mindspore.ops.AllReduce(mindspore.ops.ReduceOp.SUM) if self.workers > 1 else None
-        workers, (fade, fade_squares) = self.workers, BETAS
+        workers = self.workers
 
-        def update(patches: Tensor, rate: Tensor, epsilon: Tensor, kept: Tensor) -> Tensor:
-            value, gradients = gradients_of(patches)
+        def update(patches: Tensor, lr: Tensor, epsilon: Tensor, decay: Tensor) -> Tensor:
+            value, gradients = loss_and_gradients(patches)
             value = value / scale
             if all_reduce is not None:
                 value = all_reduce(value) / workers
-            for (parameter, mean, square), gradient in zip(states, gradients):  # noqa: B905 (graph mode has no strict)
+            for (parameter, first, second), gradient in zip(states, gradients):  # noqa: B905 (graph mode has no strict)
                 if all_reduce is not None:
                     gradient = all_reduce(gradient) / workers
                 gradient = gradient / scale
-                new_mean = fade * mean + (1 - fade) * gradient
-                new_square = fade_squares * square + (1 - fade_squares) * gradient * gradient
-                mindspore.ops.assign(mean, new_mean)
-                mindspore.ops.assign(square, new_square)
-                step = rate * new_mean / (mindspore.ops.sqrt(new_square) + epsilon)
-                mindspore.ops.assign(parameter, kept * parameter - step)
+                new_first = BETA1 * first + (1 - BETA1) * gradient
+                new_second = BETA2 * second + (1 - BETA2) * gradient * gradient
+                mindspore.ops.assign(first, new_first)
+                mindspore.ops.assign(second, new_second)
+                step = lr * new_first / (mindspore.ops.sqrt(new_second) + epsilon)
+                mindspore.ops.assign(parameter, decay * parameter - step)
             return value
 
         return mindspore.jit(update)
 
 
-def _mixed(network: mindspore.nn.Cell, precision: str) -> mindspore.nn.Cell:
-    """Return the network as it computes in a precision; its weights stay float32."""
+def _mixed_precision(network: mindspore.nn.Cell, precision: str) -> mindspore.nn.Cell:
+    """Return the network with computations in `precision`; its weights stay float32."""
     if precision == "fp32":
         return network
     mindspore = import_mindspore()
     if precision == "bf16" and mindspore.get_context("device_target") == "CPU":
-        raise InputError("precision bf16: MindSpore has it on Ascend alone; fp16 or fp32 on a CPU")
-    kinds = {"bf16": mindspore.bfloat16, "fp16": mindspore.float16}
-    return mindspore.amp.auto_mixed_precision(network, "O2", kinds[precision])
+        raise InputError("precision bf16: MindSpore supports it on Ascend only; set precision fp16 or fp32 on a CPU")
+    dtypes = {"bf16": mindspore.bfloat16, "fp16": mindspore.float16}
+    return mindspore.amp.auto_mixed_precision(network, "O2", dtypes[precision])
 
 
 def initial_weights(table: tuple[Layer, ...], seed: int) -> dict[str, np.ndarray]:
-    """Return Xavier-uniform weights, biases 0."""
-    rng = np.random.default_rng([seed, 4])
+    """Return Xavier-uniform weights (Glorot & Bengio 2010) and zero biases, by name."""
+    rng = random_stream(seed, Stream.INITIAL_WEIGHTS)
     weights = {}
     for name, shape in weight_shapes(table).items():
         bound = sqrt(6 / ((shape[0] + shape[1]) * shape[2] * shape[3])) if len(shape) == 4 else 0.0
@@ -187,17 +204,19 @@ def initial_weights(table: tuple[Layer, ...], seed: int) -> dict[str, np.ndarray
 
 
 def _join_group(config: Config) -> tuple[int, int]:
-    """Return this process's rank and the number of workers, as msrun or RANK_SIZE and RANK_ID set them."""
+    """Return this process's rank and the number of workers, from the variables of msrun or RANK_SIZE and RANK_ID."""
     workers = int(os.environ.get("MS_WORKER_NUM", os.environ.get("RANK_SIZE", "1")))
     if workers == 1:
         if config.distribute:
             raise InputError(
-                "distribute: True needs msrun, for two devices: "
+                "distribute: True needs msrun; for two devices run: "
                 "msrun --worker_num 2 --local_worker_num 2 train.py --engine mindspore ..."
             )
         return 0, 1
     if config.batch_size % workers:
-        raise InputError(f"batch_size {config.batch_size} cannot be shared equally by {workers} workers")
+        raise InputError(
+            f"batch_size {config.batch_size}: not divisible by {workers} workers; set a multiple of {workers}"
+        )
     mindspore = import_mindspore()
     mindspore.communication.init()
     return mindspore.communication.get_rank(), mindspore.communication.get_group_size()

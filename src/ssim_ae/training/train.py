@@ -26,13 +26,13 @@ from ssim_ae.images.folders import Dataset, content_hash, find_dataset, fingerpr
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.methods import method_of
 from ssim_ae.storage import alone_in, new_folder, remove_leftovers, write_whole
-from ssim_ae.training.checkpoints import Position, read_checkpoint, write_checkpoint
+from ssim_ae.training.checkpoints import TrainingState, read_checkpoint, write_checkpoint
 from ssim_ae.training.collapse_monitor import CollapseMonitor
 from ssim_ae.training.good_images import GoodImages, load_good_images
 from ssim_ae.training.history import draw_history, write_history
-from ssim_ae.training.loop import Engine, fit
+from ssim_ae.training.loop import Engine, TrainingLoop
 from ssim_ae.training.patch_sampling import ANY_ROTATION, SMALL_ROTATION, epoch_patches
-from ssim_ae.training.schedule import share_done
+from ssim_ae.training.schedule import completed_fraction
 
 CONFIG_NAME = "config.yaml"
 SHEET_PATCHES = 64  # on the sheet of example patches
@@ -72,8 +72,8 @@ def train(
     config = _with_absolute_path(config, fresh=resume is None)
     dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     good = load_good_images(dataset, config, skip_bad=skip_bad)
-    config = _with_rotation(config, good.stack)
-    engine = _engine_class(config)(config, layer_table(config), good.stack, good.held_out_stack)
+    config = _with_rotation(config, good.training_images)
+    engine = _engine_class(config)(config, layer_table(config), good.training_images, good.held_out_images)
     try:
         return _run(engine, config, dataset, good, Path(runs), Path(resume) if resume is not None else None)
     finally:
@@ -111,7 +111,7 @@ def _with_rotation(config: Config, images: np.ndarray) -> Config:
 
 
 def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, runs: Path, resumed: Path | None) -> Run:
-    hashes = {path: content_hash(path) for path in good.trained + good.held_out}
+    hashes = {path: content_hash(path) for path in good.training_paths + good.held_out_paths}
     images = fingerprint(hashes)
     if duplicates := len(hashes) - len(set(hashes.values())):
         note(f"{duplicates} good images are duplicates; a held-out duplicate of a training image scores too low")
@@ -123,11 +123,11 @@ def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, run
     folder = resumed or (new_folder(runs, name) if is_main else runs)
     with alone_in(folder) if is_main else nullcontext():
         end = _fit(engine, config, good, images, folder, resume=resumed is not None)
-        finished = share_done(config, end.step, end.seconds) >= 1
+        finished = completed_fraction(config, end.step, end.seconds) >= 1
         if is_main:
             provenance = Provenance(
-                training_images=[hashes[path] for path in good.trained],
-                held_out_images=[hashes[path] for path in good.held_out],
+                training_images=[hashes[path] for path in good.training_paths],
+                held_out_images=[hashes[path] for path in good.held_out_paths],
                 fingerprint=images,
                 finished=finished,
                 dataset=dataset.name,
@@ -143,38 +143,38 @@ def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, run
     return Run(folder, dataset, config, finished, is_main)
 
 
-def _fit(engine: Engine, config: Config, good: GoodImages, images: str, folder: Path, *, resume: bool) -> Position:
+def _fit(engine: Engine, config: Config, good: GoodImages, images: str, folder: Path, *, resume: bool) -> TrainingState:
     """Train from the start, or the checkpoint in the folder, to the end; then load the best weights."""
-    monitor, position = CollapseMonitor(engine, config, good.held_out_stack), Position()
+    monitor, state = CollapseMonitor(engine, config, good.held_out_images), TrainingState()
     if resume and (checkpoint := read_checkpoint(folder, images, config)):
         engine.load_state(checkpoint[0], str(folder))
-        monitor.resume(*checkpoint)
-        position = checkpoint[1]
+        monitor.restore(*checkpoint)
+        state = checkpoint[1]
     is_main = engine.rank == 0
     if is_main:
-        _prepare(folder, engine, config, len(good.trained))
+        _prepare(folder, engine, config, len(good.training_paths))
 
-    def save(position: Position) -> None:
+    def save(state: TrainingState) -> None:
         if is_main:
-            write_checkpoint(folder, engine.state() | monitor.kept(), position, images, config)
-            write_history(folder, position.history)
+            write_checkpoint(folder, engine.state() | monitor.checkpoint_arrays(), state, images, config)
+            write_history(folder, state.history)
 
-    end = fit(engine, config, len(good.trained), monitor, position, save)
+    end = TrainingLoop(engine, config, len(good.training_paths), monitor, state, save).run()
     monitor.check_end()
-    if monitor.weights:
-        engine.load_weights(monitor.weights, "the best weights")
+    if monitor.best_weights:
+        engine.load_weights(monitor.best_weights, "the best weights")
     return end
 
 
 def _write_calibrated(folder: Path, engine: Engine, config: Config, good: GoodImages, provenance: Provenance) -> None:
     """Write the detector file, with thresholds estimated from the engine's reconstructions of held-out images."""
     detector = Detector(config, Thresholds(1, 1), engine.runtime())
-    held_out, training = threshold_images(good.held_out, good.trained)
+    held_out, training = threshold_images(good.held_out_paths, good.training_paths)
     calibration = calibrate(detector, held_out, config, training)
     provenance = provenance.model_copy(update={"thresholds": calibration.origin})
     file = DetectorFile(config, calibration.thresholds, engine.weights(), provenance, calibration.normal_statistics)
     write_detector(folder / DETECTOR_NAME, file)
-    if not good.held_out:
+    if not good.held_out_paths:
         note("thresholds: estimated from training images (none is held out); expect more false alarms on new images")
 
 

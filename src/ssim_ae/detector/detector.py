@@ -15,7 +15,7 @@ from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detec
 from ssim_ae.detector.inspection import Inspection
 from ssim_ae.errors import InputError
 from ssim_ae.images.colours import gray
-from ssim_ae.images.files import read
+from ssim_ae.images.files import read_image
 from ssim_ae.images.view import View
 from ssim_ae.machine import cores, in_parallel, one_blas_thread
 from ssim_ae.maps.coarse_residuals import NormalStatistics, coarse_residuals, relative
@@ -49,7 +49,7 @@ class Detector:
         self.runtime = runtime
         self.provenance = provenance or {}
         self.threads = threads or cores()
-        self.view = View.of(config)
+        self.view = View.from_config(config)
         self.divisors = usual.divisors(self.view.size) if usual else None
 
     @classmethod
@@ -139,7 +139,7 @@ class Detector:
         with one_blas_thread():
             read_or_not = [self._pixels_or_error(image) for image in images]
             arrays = [array for array in read_or_not if not isinstance(array, InputError)]
-            parts = [self.view.centre(array) for array in arrays]
+            parts = [self.view.crop(array) for array in arrays]
             seen = map(_Seen, arrays, parts, self._reconstructed(parts))
             return [
                 array if isinstance(array, InputError) else finish(image, next(seen))
@@ -177,7 +177,7 @@ class Detector:
 
     def _pixels(self, image: Image) -> np.ndarray:
         if not isinstance(image, np.ndarray):
-            return read(Path(image), grayscale=self.config.grayscale)
+            return read_image(Path(image), grayscale=self.config.grayscale)
         array = image[:, :, None] if image.ndim == 2 else image
         if array.ndim != 3 or array.shape[2] not in (1, 3) or array.dtype not in (np.uint8, np.uint16):
             raise InputError(

@@ -10,7 +10,7 @@ import numpy as np
 
 from ssim_ae.images.colours import eight_bit, heatmap, pixels
 from ssim_ae.images.view import View
-from ssim_ae.maps.levels import levels
+from ssim_ae.maps.levels import anomaly_levels
 from ssim_ae.maps.regions import label, without_small_regions
 
 
@@ -56,7 +56,7 @@ class Inspection:
     @property
     def inspected(self) -> np.ndarray:
         """(S, S, 3) uint8: the part of the image that was inspected, resized."""
-        return eight_bit(pixels(self.view.centre(self.pixels)))
+        return eight_bit(pixels(self.view.crop(self.pixels)))
 
     @property
     def reconstruction(self) -> np.ndarray:
@@ -66,7 +66,7 @@ class Inspection:
     @cached_property
     def anomaly_map(self) -> np.ndarray:
         """(H, W) float32, the limit is 1."""
-        return self.view.back(self.anomaly, *self.pixels.shape[:2])
+        return self.view.to_image_size(self.anomaly, *self.pixels.shape[:2])
 
     @property
     def mask(self) -> np.ndarray:
@@ -75,8 +75,8 @@ class Inspection:
 
     @property
     def levels(self) -> np.ndarray:
-        """(S, S) uint8: how many of `LIMITS` the anomaly map exceeds, to judge the image anew at any of them."""
-        return levels(self.anomaly, self.min_area)
+        """(S, S) uint8: the number of `LEVEL_THRESHOLDS` that the anomaly map exceeds."""
+        return anomaly_levels(self.anomaly, self.min_area)
 
     def above(self, limit: float) -> np.ndarray:
         """(S, S) bool: what would be defective if the limit were not 1."""
@@ -94,14 +94,16 @@ class Inspection:
             np.maximum.at(high[axis], owner, positions)
         np.maximum.at(scores, owner, self.anomaly[rows, columns])
         height, width = self.pixels.shape[:2]
-        boxes = [self.view.box(low[0][i], high[0][i], low[1][i], high[1][i], height, width) for i in range(count)]
+        boxes = [
+            self.view.to_image_box(low[0][i], high[0][i], low[1][i], high[1][i], height, width) for i in range(count)
+        ]
         found = [Defect(*box, float(score)) for box, score in zip(boxes, scores, strict=True)]
         return sorted(found, key=lambda defect: -defect.score)
 
     @property
     def defect_share(self) -> float:
         """The share of the image's H x W pixels that is defective."""
-        return self.view.share(self.anomaly > 1, *self.pixels.shape[:2])
+        return self.view.image_share(self.anomaly > 1, *self.pixels.shape[:2])
 
     @property
     def heatmap(self) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from ssim_ae.config import Config
 from ssim_ae.console import note, progress
 from ssim_ae.errors import InputError
-from ssim_ae.images.files import read
+from ssim_ae.images.files import read_image
 from ssim_ae.images.folders import Dataset
 from ssim_ae.images.view import View
 from ssim_ae.machine import in_parallel
@@ -43,15 +43,15 @@ class _Scanned(NamedTuple):
 
 def load_good_images(dataset: Dataset, config: Config, *, skip_bad: bool = False) -> GoodImages:
     """Open every image of the data set completely. InputError names each bad one, unless `skip_bad`."""
-    view = View.of(config)
+    view = View.from_config(config)
 
     def scanned(path: Path) -> _Scanned | InputError:
         try:
-            image = read(path, grayscale=config.grayscale)
+            image = read_image(path, grayscale=config.grayscale)
         except InputError as error:
             return error
         size = f"{image.shape[1]} x {image.shape[0]} px"
-        whole = view.whole(image)
+        whole = view.resize(image)
         if image.dtype == np.uint16:
             return _Scanned(whole, size, int(image.max()))
         return _Scanned(np.rint(whole * 255).astype(np.uint8), size, None)
@@ -87,7 +87,7 @@ def held_out_indices(count: int, config: Config) -> list[int]:
 def _test_problems(dataset: Dataset) -> list[InputError]:
     def problem(path: Path) -> InputError | None:
         try:
-            read(path)
+            read_image(path)
         except InputError as error:
             return error
         return None

@@ -19,7 +19,7 @@ from ssim_ae import Detector, find_dataset
 from ssim_ae.augmentation.corruption import Corruption, Fill, ShapeKind, draw_corruption
 from ssim_ae.augmentation.torch_corruption import apply_corruption
 from ssim_ae.evaluation.metrics import auroc
-from ssim_ae.images.files import read
+from ssim_ae.images.files import read_image
 from ssim_ae.images.folders import content_hash
 
 SIZES = (0.01, 0.02, 0.04, 0.08, 0.16)  # diameters, in sides of the image
@@ -38,7 +38,7 @@ def held_out(detector: Detector) -> np.ndarray:
     learned = set(detector.provenance["trained_images"])
     good = find_dataset(Path(detector.config.dataset_path)).good
     gray = detector.config.grayscale
-    return np.stack([read(path, grayscale=gray) for path in good if content_hash(path) not in learned])
+    return np.stack([read_image(path, grayscale=gray) for path in good if content_hash(path) not in learned])
 
 
 def spots(images: int, size: float, fill: int) -> Corruption:

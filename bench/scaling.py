@@ -20,7 +20,7 @@ from peers.case import Case
 from report import document, table
 from ssim_ae import Detector
 from ssim_ae.detector.predictions import predict
-from ssim_ae.maps.tiles import starts
+from ssim_ae.maps.tiles import tile_starts
 from workload import config_of, copies, drawn_cloth, engine_of, recorded_rate, step_of, untrained_detector
 
 HOW = "The median of several repeats after a warm-up, in brackets the least and the most. Peak memory is the process's."
@@ -108,7 +108,7 @@ def tile_counts(plan: Plan) -> str:
     """Return the time of an inspection against the number of tiles that an image is cut into."""
     rows = []
     for size in plan.image_sizes:
-        tiles = len(starts(size, plan.case.crop_size, STRIDE)) ** 2
+        tiles = len(tile_starts(size, plan.case.crop_size, STRIDE)) ** 2
         point = measured("inspection", plan.case._replace(im_resize=size), 3 * plan.repeats)
         per_tile = f"{1000 * point.work.median / tiles:.3g} ms"
         rows.append([f"{size} px", str(tiles), point.work.duration(), per_tile, memory(point)])

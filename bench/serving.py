@@ -27,7 +27,7 @@ from measure import figure
 from ssim_ae import Detector
 from ssim_ae.detector.predictions import predict
 from ssim_ae.machine import cores, in_parallel
-from ssim_ae.maps.tiles import starts
+from ssim_ae.maps.tiles import tile_starts
 
 MIB = 2**20
 CROWD = 200  # clients at once
@@ -75,7 +75,7 @@ def load(port: int, images: Sequence[bytes], *, clients: int, requests: int) -> 
 def network_rate(detector: Detector, images: int) -> float:
     """Return how many images a second the network alone would reconstruct, a core each."""
     config = detector.config
-    tiles = len(starts(detector.view.size, config.crop_size, config.stride)) ** 2
+    tiles = len(tile_starts(detector.view.size, config.crop_size, config.stride)) ** 2
     shape = (tiles, config.channels, config.crop_size, config.crop_size)
     patches = np.random.default_rng(0).random(shape, np.float32)
     with detector.runtime.concurrent() as initialize_thread:

@@ -9,7 +9,7 @@ import yaml
 
 from ssim_ae import Config
 from ssim_ae.detector.detector_file import read_detector
-from ssim_ae.images.files import read
+from ssim_ae.images.files import read_image
 from ssim_ae.storage import PART, read_tensors
 from ssim_ae.training.checkpoints import CHECKPOINT_NAME
 
@@ -60,7 +60,7 @@ def _page(path: Path) -> None:
 
 
 def _image(path: Path) -> None:
-    read(path)
+    read_image(path)
 
 
 CHECKS: dict[str, Callable[[Path], object]] = {

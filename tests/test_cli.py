@@ -13,7 +13,7 @@ from tests.conftest import TINY
 
 from ssim_ae.cli import VERBS, main
 from ssim_ae.detector.detector_file import read_detector
-from ssim_ae.images.files import read
+from ssim_ae.images.files import read_image
 
 ROOT = Path(__file__).parents[1]
 
@@ -61,7 +61,7 @@ def test_every_config_key_is_an_option(capsys):
         (["evaluate", "none"], "none: no such file"),
         (["evaluate"], "detector"),
         (["predict", "none", "also-none.png"], "none: no such file"),
-        (["predict", "none", "/nowhere/*.png"], "no images there"),
+        (["predict", "none", "/nowhere/*.png"], "no images found"),
         (["threshold", "none"], "none: no such file"),
         (["report", "none"], "none: no such file"),
         (["report", "s3://bucket/run"], "--output should say where the page goes"),
@@ -106,7 +106,7 @@ def test_train_evaluate_and_predict(capsys, fabric_folder, tmp_path, monkeypatch
     assert status == 0 and len(out.splitlines()) == len(rows) == 2
     assert (tmp_path / "p.csv").read_text().splitlines()[0] == "path,verdict,score,defect_share,error"
     assert sorted(path.name for path in (tmp_path / "overlays").iterdir()) == ["000_overlay.png", "cut_000_overlay.png"]
-    assert read(tmp_path / "overlays" / "000_overlay.png").shape == (64, 64, 3)
+    assert read_image(tmp_path / "overlays" / "000_overlay.png").shape == (64, 64, 3)
 
 
 def test_predict_goes_on_after_a_bad_image(capsys, tiny_run, fabric_folder, tmp_path):

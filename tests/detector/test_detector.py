@@ -7,13 +7,13 @@ from PIL import Image
 
 from ssim_ae import Detector, InputError
 from ssim_ae.detector.detector_file import read_detector
-from ssim_ae.images.files import read
+from ssim_ae.images.files import read_image
 from ssim_ae.storage import read_tensors, write_tensors
 
 
 @pytest.fixture
 def image(fabric_folder):
-    return read(next((fabric_folder / "test" / "hole").iterdir()))
+    return read_image(next((fabric_folder / "test" / "hole").iterdir()))
 
 
 def test_an_inspection_has_the_images_size(detector, image):
@@ -90,7 +90,7 @@ def test_other_arrays_are_refused(detector, shape):
 
 
 def test_tiles_are_reconstructed_and_averaged(detector, image):
-    part = detector.view.centre(image)
+    part = detector.view.crop(image)
     whole = detector.reconstruct(part)
     assert whole.shape == part.shape == (3, 64, 64)
     corner = detector.runtime.reconstruct(part[None, :, :32, :32])[0]

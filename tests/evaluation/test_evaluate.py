@@ -11,7 +11,7 @@ from ssim_ae import Detector, InputError, evaluate, find_dataset
 from ssim_ae.evaluation.pictures import choose
 from ssim_ae.evaluation.results import Case, summarise
 from ssim_ae.evaluation.table import print_table
-from ssim_ae.images.files import read, read_mask, write_png
+from ssim_ae.images.files import read_image, read_mask, write_png
 from ssim_ae.images.folders import ALL
 from ssim_ae.images.folders import TestImage as Image
 
@@ -84,9 +84,9 @@ def test_pictures_of_every_image_and_one_sheet(evaluated):
     mask = read_mask(folder / "images" / "hole" / "000_residual.png")
     shown = next(case for case in evaluation.cases if case.image.name == "hole/000")
     assert np.array_equal(mask, shown.anomaly > 1)
-    origin = read(folder / "images" / "hole" / "000_origin.png")
+    origin = read_image(folder / "images" / "hole" / "000_origin.png")
     assert np.array_equal(origin, detector.inspect(shown.image.path).inspected)
-    assert read(folder / "contact_sheet.png").shape[1] > 1000
+    assert read_image(folder / "contact_sheet.png").shape[1] > 1000
 
 
 def test_the_table_is_printed(evaluated, capsys):

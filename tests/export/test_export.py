@@ -14,7 +14,7 @@ from ssim_ae.export import onnx_files
 from ssim_ae.export.export import export
 from ssim_ae.export.form import Form
 from ssim_ae.export.parity import difference, inspect_by, parity
-from ssim_ae.images.files import read
+from ssim_ae.images.files import read_image
 from ssim_ae.maps.normalization import GRID, NormalStatistics
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.network import onnx_network
@@ -47,7 +47,7 @@ def test_an_exported_detector_says_the_same(detector, exported, images, name):
     loaded = Detector.load(exported[name].path)
     assert loaded.config == detector.config and loaded.thresholds == detector.thresholds
     assert loaded.provenance == detector.provenance
-    found = difference(detector, inspect_by(loaded), [read(path) for path in images])
+    found = difference(detector, inspect_by(loaded), [read_image(path) for path in images])
     assert found.holds or (name == "half.xml" and found.agrees)
     together = list(loaded.inspect_all(images))
     assert [one.score for one in together] == pytest.approx([loaded.inspect(path).score for path in images], abs=1e-4)
@@ -70,7 +70,7 @@ def test_relative_residuals_are_compared_in_units_of_residuals(detector, images)
         found = inspect_by(relative)(image)
         return found._replace(anomaly_map=found.anomaly_map + 1e-4)
 
-    found = difference(relative, shifted, [read(images[0])])
+    found = difference(relative, shifted, [read_image(images[0])])
     assert found.residual == pytest.approx(1e-4 * 20 * 2 * 0.01, rel=1e-2)  # a divisor: usual here, and on average
 
 
@@ -100,7 +100,7 @@ def test_a_fixed_batch_and_older_operators(tiny_run, tmp_path, opset, batch_size
 
 
 def test_parity_catches_a_changed_weight_and_a_changed_threshold(detector, exported, images, tmp_path):
-    shown = [read(path) for path in images]
+    shown = [read_image(path) for path in images]
     file = read_detector(exported["inspection.onnx"].path)
     changed = {name: array.copy() for name, array in file.weights.items()}
     changed[f"{layer_table(file.config)[-1].name}.weight"][0, 0, 0, 0] += 0.02

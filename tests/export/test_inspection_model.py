@@ -12,7 +12,7 @@ from PIL import Image
 from ssim_ae import Config, Detector
 from ssim_ae.detector.detector_file import DetectorFile, layer_table
 from ssim_ae.export.inspection_model import IMAGE, IR_VERSION, OPSET, THRESHOLDS, inspection_model
-from ssim_ae.images.files import read
+from ssim_ae.images.files import read_image
 from ssim_ae.maps.normalization import GRID, NormalStatistics
 from ssim_ae.maps.regions import fill_holes
 from ssim_ae.maps.regions import opening as opening_in_arrays
@@ -102,7 +102,7 @@ def test_images_of_any_size_and_format(tmp_path, grayscale, runtime):
     for name, image in saved.items():
         image.save(tmp_path / name)
     file = untrained(grayscale=grayscale)
-    compare(file, [read(tmp_path / name, grayscale=grayscale) for name in saved], runtime)
+    compare(file, [read_image(tmp_path / name, grayscale=grayscale) for name in saved], runtime)
 
 
 @pytest.mark.parametrize("grayscale", [False, True])

@@ -9,34 +9,34 @@ from PIL import Image
 
 from ssim_ae.errors import InputError
 from ssim_ae.images import files
-from ssim_ae.images.files import read, read_mask, write_png
+from ssim_ae.images.files import read_image, read_mask, write_png
 
 GRADIENT = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (40, 1))
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "webp", "jpg"])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_formats(tmp_path, suffix, mode):
+def test_read_image_in_every_format_and_mode(tmp_path, suffix, mode):
     path = tmp_path / f"image.{suffix}"
     options = {"lossless": True} if suffix == "webp" else {"quality": 98} if suffix == "jpg" else {}
     Image.fromarray(GRADIENT).convert(mode).save(path, **options)
-    image = read(path)
+    image = read_image(path)
     assert image.dtype == np.uint8 and image.shape == (40, 60, 3)
     assert np.abs(image[:, :, 1].astype(int) - GRADIENT).max() <= (3 if suffix == "jpg" else 0)
-    assert np.array_equal(read(path, grayscale=True).shape, (40, 60, 1))
+    assert np.array_equal(read_image(path, grayscale=True).shape, (40, 60, 1))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "1", "CMYK"])
-def test_modes(tmp_path, mode):
+def test_read_image_in_rare_modes(tmp_path, mode):
     path = tmp_path / "image.tif"
     Image.fromarray(GRADIENT).convert("RGB").convert(mode).save(path)
-    assert read(path).shape == (40, 60, 3)
+    assert read_image(path).shape == (40, 60, 3)
 
 
-def test_a_transparent_palette_is_read(tmp_path):
+def test_read_image_with_a_transparent_palette(tmp_path):
     path = tmp_path / "image.png"
     Image.fromarray(GRADIENT).convert("P").save(path, transparency=bytes(range(256)))
-    assert np.array_equal(read(path)[:, :, 0], GRADIENT)
+    assert np.array_equal(read_image(path)[:, :, 0], GRADIENT)
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
@@ -44,24 +44,24 @@ def test_16_bit_gray_keeps_its_bits(tmp_path, suffix):
     path = tmp_path / f"image.{suffix}"
     values = np.arange(2400, dtype=np.uint16).reshape(40, 60) * 27
     Image.fromarray(values).save(path)
-    assert np.array_equal(read(path, grayscale=True)[:, :, 0], values)
-    assert read(path).shape == (40, 60, 3) and read(path).dtype == np.uint16
+    assert np.array_equal(read_image(path, grayscale=True)[:, :, 0], values)
+    assert read_image(path).shape == (40, 60, 3) and read_image(path).dtype == np.uint16
 
 
 @pytest.mark.parametrize("suffix", ["tif", "webp", "png"])
-def test_several_pages_are_refused(tmp_path, suffix):
+def test_several_pages_are_rejected(tmp_path, suffix):
     path = tmp_path / f"image.{suffix}"
     first, second = Image.fromarray(GRADIENT).convert("RGB"), Image.fromarray(GRADIENT.T.reshape(40, 60)).convert("RGB")
     first.save(path, save_all=True, append_images=[second], lossless=True)
-    with pytest.raises(InputError, match="several pages in one file; save each as an image of its own"):
-        read(path)
+    with pytest.raises(InputError, match="several pages in one file; save each page as a separate image"):
+        read_image(path)
 
 
-def test_previews_beside_an_image_are_passed_over(tmp_path):
+def test_previews_beside_an_image_are_ignored(tmp_path):
     path = tmp_path / "image.tif"
     image, preview = Image.fromarray(GRADIENT), Image.fromarray(GRADIENT[:10, :15])
     image.save(path, save_all=True, append_images=[preview])
-    assert np.array_equal(read(path)[:, :, 0], GRADIENT)
+    assert np.array_equal(read_image(path)[:, :, 0], GRADIENT)
     for pages in (
         [preview, image],
         [image, preview, image],
@@ -70,36 +70,36 @@ def test_previews_beside_an_image_are_passed_over(tmp_path):
     ):
         pages[0].save(path, save_all=True, append_images=pages[1:])
         with pytest.raises(InputError, match="several pages"):
-            read(path)
+            read_image(path)
 
 
-def test_what_follows_an_image_and_is_none_costs_nothing(tmp_path):
+def test_an_invalid_page_after_an_image_is_ignored(tmp_path):
     path = tmp_path / "image.tif"
     Image.fromarray(GRADIENT).save(path)
     data = bytearray(path.read_bytes())
     start = int.from_bytes(data[4:8], "little")
     entries = int.from_bytes(data[start : start + 2], "little")
     end = start + 2 + 12 * entries
-    data[end : end + 4] = (len(data) - 3).to_bytes(4, "little")  # where the next image's description should be
+    data[end : end + 4] = (len(data) - 3).to_bytes(4, "little")  # offset of the next page's directory
     path.write_bytes(data)
-    assert np.array_equal(read(path)[:, :, 0], GRADIENT)
+    assert np.array_equal(read_image(path)[:, :, 0], GRADIENT)
 
 
 def test_exif_orientation_is_respected(tmp_path):
     path = tmp_path / "image.jpg"
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn right by 90 degrees
+    exif[0x0112] = 6  # rotated by 90 degrees clockwise
     Image.fromarray(GRADIENT).save(path, exif=exif, quality=98)
-    turned = read(path)[:, :, 0]
-    assert turned.shape == (60, 40)
-    assert np.abs(turned.astype(int) - np.rot90(GRADIENT, -1)).max() <= 3
+    rotated = read_image(path)[:, :, 0]
+    assert rotated.shape == (60, 40)
+    assert np.abs(rotated.astype(int) - np.rot90(GRADIENT, -1)).max() <= 3
 
 
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
         ("empty.png", b"", "an empty file"),
-        ("text.png", b"these are not pixels", "not an image, or damaged"),
+        ("text.png", b"plain text", "not an image, or damaged"),
         (
             "dds.png",
             b"DDS "
@@ -111,111 +111,111 @@ def test_exif_orientation_is_respected(tmp_path):
         ),
         ("bomb.png", 60_000, "more than the 89,478,485 px accepted"),
         ("large.png", 9_500, "more than the 89,478,485 px accepted"),
-        ("lying.png", 100, "damaged"),
+        ("size_mismatch.png", 100, "damaged"),
     ],
 )
-def test_what_cannot_be_read_is_named_with_its_reason(tmp_path, hollow_png, name, content, reason):
+def test_unreadable_files_are_rejected_with_the_reason(tmp_path, hollow_png, name, content, reason):
     path = tmp_path / name
     path.write_bytes(hollow_png(content) if isinstance(content, int) else content)
     with pytest.raises(InputError) as caught:
-        read(path)
+        read_image(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: ") and reason in message and "\n" not in message
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "bmp"])
-def test_a_truncated_file_is_damaged(tmp_path, rng, suffix):
+def test_a_truncated_file_is_rejected(tmp_path, rng, suffix):
     path = tmp_path / f"image.{suffix}"
     Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(InputError, match=f"image.{suffix}: "):
-        read(path)
+        read_image(path)
 
 
-def test_other_formats_are_named(tmp_path):
+def test_unsupported_formats_are_rejected_by_name(tmp_path):
     path = tmp_path / "image.gif"
     Image.fromarray(GRADIENT).save(path)
     with pytest.raises(InputError, match="GIF is not supported; save it as PNG"):
-        read(path)
+        read_image(path)
 
 
 @pytest.mark.parametrize(("mode", "reason"), [("F", "floating-point"), ("I", "32-bit")])
-def test_wide_pixels_are_refused(tmp_path, mode, reason):
+def test_32_bit_and_floating_point_images_are_rejected(tmp_path, mode, reason):
     path = tmp_path / "image.tif"
     Image.fromarray(GRADIENT.astype(np.int32) * 100_000).convert(mode).save(path)
     with pytest.raises(InputError, match=reason):
-        read(path)
+        read_image(path)
 
 
-def test_a_file_too_large_is_not_opened(tmp_path, monkeypatch):
+def test_a_too_large_file_is_not_opened(tmp_path, monkeypatch):
     path = tmp_path / "image.png"
     write_png(path, GRADIENT)
     monkeypatch.setattr(files, "MAX_BYTES", 10)
     with pytest.raises(InputError, match="larger than"):
-        read(path)
+        read_image(path)
 
 
-def test_missing_files_and_folders(tmp_path):
+def test_missing_files_and_folders_are_rejected(tmp_path):
     with pytest.raises(InputError, match="no such file"):
-        read(tmp_path / "none.png")
+        read_image(tmp_path / "none.png")
     with pytest.raises(InputError, match="a folder, not an image"):
-        read(tmp_path)
+        read_image(tmp_path)
 
 
 @pytest.mark.parametrize("shape", [(7, 9), (7, 9, 1), (7, 9, 3)])
-def test_what_is_written_is_read(tmp_path, rng, shape):
+def test_read_image_returns_what_write_png_wrote(tmp_path, rng, shape):
     path = tmp_path / "image.png"
     image = rng.integers(0, 256, shape, dtype=np.uint8)
     write_png(path, image)
-    assert np.array_equal(read(path, grayscale=len(shape) < 3 or shape[2] == 1), image.reshape(7, 9, -1))
+    assert np.array_equal(read_image(path, grayscale=len(shape) < 3 or shape[2] == 1), image.reshape(7, 9, -1))
 
 
-def test_masks_are_black_and_white(tmp_path, rng):
+def test_read_mask_returns_what_write_png_wrote(tmp_path, rng):
     mask = rng.random((20, 30)) > 0.5
     write_png(tmp_path / "mask.png", mask)
     assert np.array_equal(read_mask(tmp_path / "mask.png"), mask)
 
 
-def test_white_may_be_zero(tmp_path):
+def test_a_16_bit_tiff_with_white_as_zero_is_inverted(tmp_path):
     values = np.array([[0, 1000, 65_535]], np.uint16)
     path = tmp_path / "inverted.tif"
     Image.fromarray(values).save(path, tiffinfo={262: 0})
-    assert (read(path, grayscale=True)[:, :, 0] == 65_535 - values).all()
+    assert (read_image(path, grayscale=True)[:, :, 0] == 65_535 - values).all()
 
 
-def test_a_long_thin_image_is_refused(tmp_path):
+def test_an_image_with_a_too_long_side_is_rejected(tmp_path):
     path = tmp_path / "long.png"
     Image.new("L", (40_000, 1)).save(path)
     with pytest.raises(InputError, match=r"long\.png: 40000 x 1 px, a side of more than 32,768 px"):
-        read(path)
+        read_image(path)
 
 
-def test_a_jpeg_of_endless_scans_is_refused(tmp_path):
+def test_a_jpeg_with_too_many_scans_is_rejected(tmp_path):
     buffer = BytesIO()
     Image.new("L", (64, 64), 100).save(buffer, "JPEG", progressive=True)
     whole = buffer.getvalue()
     path = tmp_path / "scans.jpg"
     path.write_bytes(whole)
-    assert read(path).shape == (64, 64, 3)
+    assert read_image(path).shape == (64, 64, 3)
     last = whole[whole.rindex(b"\xff\xda") : -2]
     path.write_bytes(whole[:-2] + 200 * last + whole[-2:])
     with pytest.raises(InputError, match=r"scans\.jpg: a JPEG of more than 100 scans"):
-        read(path)
+        read_image(path)
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ENOMEM])
-def test_what_the_machine_lacks_is_no_fault_of_an_image(tmp_path, monkeypatch, number):
+def test_errors_of_the_machine_are_not_input_errors(tmp_path, monkeypatch, number):
     path = tmp_path / "image.png"
     Image.new("L", (8, 8)).save(path)
 
-    def lacking(*_args, **_options):
-        raise OSError(number, "lacking")
+    def fail(*_args, **_options):
+        raise OSError(number, "machine error")
 
-    monkeypatch.setattr(Path, "open", lacking)
-    with pytest.raises(OSError, match="lacking") as caught:
-        read(path)
+    monkeypatch.setattr(Path, "open", fail)
+    with pytest.raises(OSError, match="machine error") as caught:
+        read_image(path)
     assert not isinstance(caught.value, InputError)
     monkeypatch.undo()
-    monkeypatch.setattr(Image.Image, "convert", lacking)
-    with pytest.raises(OSError, match="lacking"):
-        read(path)
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    with pytest.raises(OSError, match="machine error"):
+        read_image(path)

@@ -1,4 +1,4 @@
-"""Regions, holes and openings against the independent implementations of scipy and scikit-image."""
+"""Regions, holes and openings, compared with the implementations in SciPy and scikit-image."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from skimage.morphology import disk
 from ssim_ae.maps.regions import areas, fill_holes, label, opening
 
 MASKS = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=12))
-GREYS = hnp.arrays(
+GRAYSCALE = hnp.arrays(
     np.float32,
     hnp.array_shapes(min_dims=2, max_dims=2, max_side=14),
     elements=st.integers(0, 8).map(lambda quarter: quarter / 4),
@@ -24,7 +24,7 @@ quick = settings(deadline=None, max_examples=150)
 
 
 def spiral(side: int) -> NDArray[np.bool_]:
-    """One path, a pixel wide and a pixel apart from itself, wound from the border to the centre."""
+    """Return a spiral path of one pixel width, with gaps of one pixel, from the border to the center."""
     mask = np.zeros((side, side), bool)
     row, column, step = 0, 0, (0, 1)
     lengths = [side - 1, *np.repeat(np.arange(side - 1, 1, -2), 2)]
@@ -64,15 +64,15 @@ def test_label_agrees_with_scipy_on_noise(density: float, connectivity: int) -> 
     assert found == count
 
 
-@pytest.mark.parametrize("turn", range(4))
-def test_label_finds_one_region_in_a_spiral(turn: int) -> None:
-    mask = np.rot90(spiral(101), turn)
+@pytest.mark.parametrize("quarter_turns", range(4))
+def test_label_finds_one_region_in_a_spiral(quarter_turns: int) -> None:
+    mask = np.rot90(spiral(101), quarter_turns)
     labels, count = label(mask, connectivity=4)
     assert count == 1
     np.testing.assert_array_equal(labels, mask)
 
 
-def test_corner_neighbours_join_at_connectivity_8_alone() -> None:
+def test_corner_neighbours_are_connected_only_at_connectivity_8() -> None:
     checkerboard = np.indices((6, 7)).sum(axis=0) % 2 == 0
     assert label(checkerboard)[1] == 1
     assert label(checkerboard, connectivity=4)[1] == checkerboard.sum()
@@ -91,14 +91,14 @@ def test_fill_holes_agrees_with_scipy(mask: NDArray[np.bool_]) -> None:
     np.testing.assert_array_equal(fill_holes(mask), ndimage.binary_fill_holes(mask) if mask.size else mask)
 
 
-def test_fill_holes_fills_the_inside_of_a_ring_joined_by_corners() -> None:
+def test_fill_holes_fills_a_ring_that_is_connected_by_corners_only() -> None:
     ring = disk(3).astype(bool) & ~np.pad(disk(2).astype(bool), 1)
     np.testing.assert_array_equal(fill_holes(ring), disk(3))
 
 
 @quick
-@given(GREYS, st.integers(0, 6))
-def test_opening_agrees_with_scipy_on_outside_pixels_that_take_no_part(
+@given(GRAYSCALE, st.integers(0, 6))
+def test_opening_agrees_with_scipy_and_ignores_pixels_beyond_the_border(
     values: NDArray[np.float32], radius: int
 ) -> None:
     opened = opening(values, radius=radius)
@@ -113,7 +113,7 @@ def test_opening_agrees_with_scipy_on_noise(radius: int) -> None:
 
 
 @quick
-@given(GREYS)
+@given(GRAYSCALE)
 def test_thresholding_commutes_with_opening(values: NDArray[np.float32]) -> None:
     footprint = disk(4).astype(bool)
     eroded = ndimage.binary_erosion(values > 1, footprint, border_value=1)
@@ -126,7 +126,7 @@ def test_opening_treats_leading_dimensions_as_a_batch() -> None:
     np.testing.assert_array_equal(opening(batch), expected)
 
 
-def test_opening_leaves_its_input_as_it_was() -> None:
+def test_opening_does_not_modify_its_input() -> None:
     values = np.random.default_rng(0).normal(size=(20, 20))
     before = values.copy()
     opening(values, radius=0)[:] = 0
@@ -135,12 +135,12 @@ def test_opening_leaves_its_input_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("function", [label, areas, fill_holes])
-def test_masks_of_other_than_two_dimensions_are_refused(function: Any) -> None:
+def test_masks_without_two_dimensions_are_rejected(function: Any) -> None:
     with pytest.raises(ValueError, match=r"\(2, 3, 4\)"):
         function(np.zeros((2, 3, 4), bool))
 
 
-def test_bad_options_and_values_are_refused() -> None:
+def test_invalid_arguments_are_rejected() -> None:
     with pytest.raises(ValueError, match="connectivity of 4 or 8, got 6"):
         label(np.ones((2, 2), bool), connectivity=6)
     with pytest.raises(ValueError, match="radius of 0 or more, got -1"):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssim_ae.maps.tiles import cut_tiles, starts, stitch_tiles
+from ssim_ae.maps.tiles import cut_tiles, stitch_tiles, tile_starts
 
 sizes = st.tuples(st.integers(1, 40), st.integers(0, 40), st.integers(1, 40)).map(
     lambda numbers: (numbers[0] + numbers[1], numbers[0], min(numbers[2], numbers[0]))
@@ -11,21 +11,21 @@ sizes = st.tuples(st.integers(1, 40), st.integers(0, 40), st.integers(1, 40)).ma
 
 
 @given(sizes)
-def test_every_pixel_is_covered(numbers):
+def test_tiles_cover_every_pixel(numbers):
     size, tile, stride = numbers
     covered = np.zeros(size, int)
-    for start in starts(size, tile, stride):
+    for start in tile_starts(size, tile, stride):
         assert 0 <= start <= size - tile
         covered[start : start + tile] += 1
     assert covered.all()
 
 
 @given(sizes, st.integers(1, 3))
-def test_what_is_cut_is_stitched(numbers, channels):
+def test_stitching_restores_the_cut_image(numbers, channels):
     size, tile, stride = numbers
     image = np.random.default_rng(size).random((channels, size, size), np.float32)
     tiles = cut_tiles(image, tile, stride)
-    assert tiles.shape == (len(starts(size, tile, stride)) ** 2, channels, tile, tile)
+    assert tiles.shape == (len(tile_starts(size, tile, stride)) ** 2, channels, tile, tile)
     assert np.allclose(stitch_tiles(tiles, size, stride), image, atol=1e-4)
 
 
@@ -35,5 +35,5 @@ def test_overlaps_are_averaged():
 
 
 @pytest.mark.parametrize(("size", "count"), [(256, 25), (512, 169), (250, 25)])
-def test_as_many_tiles_as_the_reference_and_the_end_too(size, count):
-    assert len(starts(size, 128, 32)) ** 2 == count
+def test_tile_count_is_that_of_the_reference_and_covers_the_end(size, count):
+    assert len(tile_starts(size, 128, 32)) ** 2 == count

@@ -10,7 +10,7 @@ import pytest
 from ssim_ae import Config, Detector, InputError, evaluate, find_dataset, train
 from ssim_ae.calibration.recalibrate import recalibrate
 from ssim_ae.export.export import export
-from ssim_ae.images.files import read
+from ssim_ae.images.files import read_image
 from ssim_ae.methods import DEFAULT_METHOD, default_method, get_method, methods, register
 from ssim_ae.methods import _registry as registry
 from ssim_ae.report.report import report
@@ -71,7 +71,7 @@ def test_a_third_method_trains_calibrates_inspects_reports_and_exports(blur, fab
     exported = export(run.folder)
     assert exported.parity and exported.parity.holds
     session = onnxruntime.InferenceSession(exported.path)
-    score, _ = session.run(["score", "verdict"], {"image": read(image)})
+    score, _ = session.run(["score", "verdict"], {"image": read_image(image)})
     assert float(score) == pytest.approx(inspection.score, abs=1e-4)
 
 

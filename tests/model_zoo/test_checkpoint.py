@@ -50,7 +50,7 @@ def entry(name: str, sizes: tuple[int, ...], kind: str, content: bytes) -> bytes
 
 
 @pytest.fixture
-def read(tmp_path):
+def read_image(tmp_path):
     def reading(data: bytes) -> dict[str, np.ndarray]:
         path = tmp_path / "x.ckpt"
         path.write_bytes(data)

@@ -14,7 +14,7 @@ from tests.report.conftest import data_of
 from ssim_ae import Detector, evaluate, find_dataset
 from ssim_ae.cli import main
 from ssim_ae.images.folders import ALL
-from ssim_ae.maps.levels import LIMITS
+from ssim_ae.maps.levels import LEVEL_THRESHOLDS
 from ssim_ae.pages.page import page as written
 from ssim_ae.report.report import report
 
@@ -47,7 +47,7 @@ def rates(page) -> dict[str, str]:
 
 def test_the_slider_says_what_an_evaluation_under_that_limit_says(opened, reported, fabric_folder, tmp_path, capsys):
     scores = sorted(image["score"] for image in data_of(reported[2])["images"])
-    for k in sorted({int(np.searchsorted(LIMITS, scores[rank])) for rank in (1, 4, 7)}):
+    for k in sorted({int(np.searchsorted(LEVEL_THRESHOLDS, scores[rank])) for rank in (1, 4, 7)}):
         move(opened, k)
         words = opened.text_content("#line").split()
         assert words[:2] == ["ssim-ae", "threshold"]

@@ -11,9 +11,9 @@ from tests.report.conftest import data_of
 from ssim_ae import Config, Detector, find_dataset, train
 from ssim_ae.cli import main
 from ssim_ae.detector.detector_file import read_detector
-from ssim_ae.images.files import read
+from ssim_ae.images.files import read_image
 from ssim_ae.images.folders import ALL
-from ssim_ae.maps.levels import levels_picture
+from ssim_ae.maps.levels import levels_image
 from ssim_ae.pages.page import page
 from ssim_ae.report.plots import plot
 from ssim_ae.report.report import report
@@ -46,9 +46,9 @@ def test_every_picture_that_the_page_shows_is_there(reported):
     for case in evaluation.cases:
         picture = folder / "images" / case.image.name
         found = detector.inspect(case.image.path)
-        assert np.array_equal(read(Path(f"{picture}_levels.png")), levels_picture(found.levels, case.truth))
-        assert np.array_equal(read(Path(f"{picture}_origin.png")), found.inspected)
-        assert np.array_equal(read(Path(f"{picture}_rec.png")), found.reconstruction)
+        assert np.array_equal(read_image(Path(f"{picture}_levels.png")), levels_image(found.levels, case.truth))
+        assert np.array_equal(read_image(Path(f"{picture}_origin.png")), found.inspected)
+        assert np.array_equal(read_image(Path(f"{picture}_rec.png")), found.reconstruction)
         with Image.open(f"{picture}_small.jpg") as small:
             assert small.size == (64, 64)
 

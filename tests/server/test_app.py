@@ -10,8 +10,8 @@ from skimage.measure import label, regionprops
 from ssim_ae import Detector
 from ssim_ae.detector.predictions import predict
 from ssim_ae.images import colours
-from ssim_ae.images.files import read
-from ssim_ae.maps.levels import levels_picture
+from ssim_ae.images.files import read_image
+from ssim_ae.maps.levels import levels_image
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.schemas import Picture
 
@@ -73,7 +73,7 @@ def test_the_pictures_are_those_of_the_inspection(client, detector, large):
     assert tuple(answer["pictures"]) == PICTURES and (answer["width"], answer["height"]) == (210, 150)
     assert np.array_equal(picture(answer, "mask") > 0, inspection.mask)
     assert picture(answer, "mask").shape == (150, 210)
-    assert np.array_equal(picture(answer, "levels"), levels_picture(inspection.levels))
+    assert np.array_equal(picture(answer, "levels"), levels_image(inspection.levels))
     for name in ("heatmap", "inspected", "reconstruction"):
         assert np.array_equal(picture(answer, name), getattr(inspection, name))
 
@@ -133,7 +133,7 @@ def test_the_smallest_images(client, detector, tmp_path, size):
     Image.new("RGB", size, (9, 99, 199)).save(path)
     answer = ask(client, path.read_bytes(), sensitivity=8, pictures=PICTURES)
     assert answer["score"] == detector.inspect(path).score
-    assert picture(answer, "mask").shape == size[::-1] == read(path).shape[:2]
+    assert picture(answer, "mask").shape == size[::-1] == read_image(path).shape[:2]
 
 
 def test_no_image_is_written_to_a_disk(client, monkeypatch, rng):

@@ -10,12 +10,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from ssim_ae.images.formats import IMAGE_FORMATS
 from ssim_ae.server.app import create_app
 from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
-from ssim_ae.server.uploads import MEDIA_TYPES
+from ssim_ae.server.uploads import ACCEPTED_MEDIA_TYPES
 
-PILLOW = {"image/png": "PNG", "image/jpeg": "JPEG", "image/bmp": "BMP", "image/tiff": "TIFF", "image/webp": "WEBP"}
+PILLOW = {media_type: name for name, _, media_type in IMAGE_FORMATS}
 
 
 def image(kind):
@@ -29,7 +30,7 @@ def image(kind):
     return st.tuples(st.integers(1, 20), st.integers(1, 20)).map(saved)
 
 
-for media_type in MEDIA_TYPES:
+for media_type in ACCEPTED_MEDIA_TYPES:
     schemathesis.openapi.media_type(media_type, image(PILLOW.get(media_type, "PNG")))
 app = create_app(Inspector({}))
 schema = schemathesis.openapi.from_asgi("/openapi.json", app)

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
-from ssim_ae.maps.levels import LIMITS
+from ssim_ae.maps.levels import LEVEL_THRESHOLDS
 from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
 
@@ -77,7 +77,7 @@ def test_the_slider_moves_verdicts(open_page, client, images):
     for k in (60, 120, 150, 240):
         page.evaluate("k => { $('limit').value = k; $('limit').dispatchEvent(new Event('input')); }", k)
         verdicts = page.locator(".gallery .told span:first-child").all_text_contents()
-        assert verdicts == ["nok" if score > LIMITS[k] else "ok" for score in scores]
+        assert verdicts == ["nok" if score > LEVEL_THRESHOLDS[k] else "ok" for score in scores]
         assert page.text_content("#verdict") == verdicts[0]
 
 

@@ -1,4 +1,4 @@
-"""The drawn data set: repeatable, true to its masks, and not solvable with a fixed template."""
+"""The built-in data set: reproducible images, exact masks, and good images that vary."""
 
 from functools import cache
 from pathlib import Path
@@ -8,40 +8,41 @@ import pytest
 from PIL import Image, ImageFilter
 
 from ssim_ae.synthetic import fabric
+from ssim_ae.synthetic.defects import SURFACE_DEFECTS
 
 SEED = 11
-SMALLEST_MASK = 14 * 9
-DETECTOR_OPENING = 9
-NOISE_LEVELS = 2.0
+SMALLEST_MASK = 14 * 9  # px
+DETECTOR_OPENING = 9  # px, side of a square
+NOISE_LEVELS = 2.0  # gray levels, standard deviation of the sensor noise
 
 
 @cache
-def clean_picture(name: str) -> np.ndarray:
-    """The picture of a class without a defect, as float (size, size, 3)."""
+def clean_image(name: str) -> np.ndarray:
+    """Return the image of a class without a defect, float (size, size, 3)."""
     return fabric.draw(name, seed=SEED)[0].astype(float)
 
 
 @cache
 def change_of(name: str, defect: str, *, difficulty: float) -> tuple[np.ndarray, np.ndarray]:
-    """How far a defect changes the picture, in gray levels (size, size), and its mask."""
-    spoiled, mask = fabric.draw(name, seed=SEED, defect=defect, difficulty=difficulty)
-    return np.abs(spoiled - clean_picture(name)).max(axis=-1), mask
+    """Return the change of the image by a defect, in gray levels (size, size), and the mask of the defect."""
+    defective, mask = fabric.draw(name, seed=SEED, defect=defect, difficulty=difficulty)
+    return np.abs(defective - clean_image(name)).max(axis=-1), mask
 
 
 def opened(mask: np.ndarray, side: int) -> np.ndarray:
-    """What is left of a mask when every part narrower than a square of `side` pixels is taken away."""
+    """Open a mask with a square of `side` pixels."""
     image = Image.fromarray(np.uint8(255) * mask)
     return np.asarray(image.filter(ImageFilter.MinFilter(side)).filter(ImageFilter.MaxFilter(side))) > 0
 
 
-def detail(picture: np.ndarray) -> np.ndarray:
-    """What is finer than the lighting in a picture, as float (size, size, 3)."""
-    lighting = Image.fromarray(picture).filter(ImageFilter.GaussianBlur(6))
-    return picture - np.asarray(lighting, float)
+def detail(image: np.ndarray) -> np.ndarray:
+    """Return an image without its low frequencies, float (size, size, 3)."""
+    lighting = Image.fromarray(image).filter(ImageFilter.GaussianBlur(6))
+    return image - np.asarray(lighting, float)
 
 
 @pytest.mark.parametrize("name", fabric.CLASSES)
-def test_same_seed_draws_the_same_picture(name: str) -> None:
+def test_equal_seeds_draw_equal_images(name: str) -> None:
     first, first_mask = fabric.draw(name, seed=[3, 4], defect="hole", difficulty=0.4)
     second, second_mask = fabric.draw(name, seed=[3, 4], defect="hole", difficulty=0.4)
     assert first.tobytes() == second.tobytes()
@@ -49,15 +50,15 @@ def test_same_seed_draws_the_same_picture(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", fabric.CLASSES)
-def test_another_seed_draws_another_picture(name: str) -> None:
+def test_different_seeds_draw_different_images(name: str) -> None:
     first, second = (fabric.draw(name, seed=seed)[0].astype(float) for seed in (1, 2))
     assert np.abs(first - second).mean() > 2 * NOISE_LEVELS
 
 
 @pytest.mark.parametrize("size", [128, 256])
-def test_picture_and_mask_have_the_size_asked_for(size: int) -> None:
-    picture, mask = fabric.draw("badge", seed=0, size=size)
-    assert (picture.shape, picture.dtype) == ((size, size, 3), np.uint8)
+def test_image_and_mask_have_the_given_size(size: int) -> None:
+    image, mask = fabric.draw("badge", seed=0, size=size)
+    assert (image.shape, image.dtype) == ((size, size, 3), np.uint8)
     assert (mask.shape, mask.dtype) == ((size, size), np.bool_)
     assert not mask.any()
 
@@ -65,7 +66,7 @@ def test_picture_and_mask_have_the_size_asked_for(size: int) -> None:
 @pytest.mark.parametrize("difficulty", [0.0, 1.0])
 @pytest.mark.parametrize("defect", fabric.DEFECTS)
 @pytest.mark.parametrize("name", fabric.CLASSES)
-def test_mask_covers_the_change(name: str, defect: str, difficulty: float) -> None:
+def test_the_mask_covers_the_change(name: str, defect: str, difficulty: float) -> None:
     change, mask = change_of(name, defect, difficulty=difficulty)
     assert change[mask].mean() > 15
     assert (change[mask] > 12).mean() > 0.5
@@ -75,7 +76,7 @@ def test_mask_covers_the_change(name: str, defect: str, difficulty: float) -> No
 
 @pytest.mark.parametrize("defect", fabric.DEFECTS)
 @pytest.mark.parametrize("name", fabric.CLASSES)
-def test_hardest_defect_is_large_enough_to_be_found(name: str, defect: str) -> None:
+def test_the_most_difficult_defects_survive_the_opening_of_a_detector(name: str, defect: str) -> None:
     _, mask = change_of(name, defect, difficulty=1.0)
     rows, columns = np.nonzero(opened(mask, DETECTOR_OPENING))
     assert len(rows) >= SMALLEST_MASK
@@ -83,26 +84,26 @@ def test_hardest_defect_is_large_enough_to_be_found(name: str, defect: str) -> N
 
 
 @pytest.mark.parametrize("defect", fabric.DEFECTS)
-def test_hard_defect_is_smaller_than_easy_one(defect: str) -> None:
+def test_a_difficult_defect_is_smaller_than_an_easy_one(defect: str) -> None:
     easy, hard = (change_of("canvas", defect, difficulty=level)[1].sum() for level in (0.0, 1.0))
     assert hard < 0.6 * easy
 
 
-@pytest.mark.parametrize(("name", "missed"), [("twill", 0.8), ("canvas", 0.8), ("badge", 0.15)])
-def test_mean_picture_is_no_template(name: str, missed: float) -> None:
+@pytest.mark.parametrize(("name", "min_share"), [("twill", 0.8), ("canvas", 0.8), ("badge", 0.15)])
+def test_the_mean_image_does_not_predict_the_details(name: str, min_share: float) -> None:
     details = np.stack([detail(fabric.draw(name, seed=[20, index], size=128)[0]) for index in range(8)])
     residual = np.abs(details - details.mean(axis=0)).mean()
     assert residual > 2 * NOISE_LEVELS
-    assert residual > missed * np.abs(details).mean()
+    assert residual > min_share * np.abs(details).mean()
 
 
 @pytest.mark.parametrize(("name", "defect"), [("silk", None), ("twill", "moth")])
-def test_unknown_names_are_refused(name: str, defect: str | None) -> None:
+def test_unknown_names_are_rejected(name: str, defect: str | None) -> None:
     with pytest.raises(ValueError, match=defect or name):
         fabric.draw(name, seed=0, defect=defect)
 
 
-def test_layout_is_complete_and_masks_are_paired(tmp_path: Path) -> None:
+def test_make_writes_the_complete_layout_with_masks(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "fabric"
     made = fabric.make(folder, classes=["canvas", "badge"], train=2, good=1, defective=2, size=64)
     assert made == [folder / "canvas", folder / "badge"]
@@ -119,30 +120,34 @@ def test_layout_is_complete_and_masks_are_paired(tmp_path: Path) -> None:
                 assert set(np.unique(np.asarray(mask))) == {0, 255}
 
 
-def test_no_two_pictures_of_a_set_are_alike(tmp_path: Path) -> None:
+def test_all_images_of_a_data_set_differ(tmp_path: Path) -> None:
     (root,) = fabric.make(tmp_path, classes=["twill"], train=3, good=3, defective=1, size=64)
-    pictures = [path.read_bytes() for path in root.glob("t*/*/*.png")]
-    assert len(set(pictures)) == len(pictures) == 12
+    contents = [path.read_bytes() for path in root.glob("t*/*/*.png")]
+    assert len(set(contents)) == len(contents) == 12
 
 
-def test_unknown_class_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+def test_an_unknown_class_is_rejected_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="silk"):
         fabric.make(tmp_path, classes=["twill", "silk"], train=1, good=1, defective=1, size=64)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_existing_class_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_an_existing_class_folder_is_rejected_and_not_changed(tmp_path: Path) -> None:
     (tmp_path / "badge").mkdir()
     with pytest.raises(FileExistsError, match="badge"):
         fabric.make(tmp_path, train=1, good=1, defective=1, size=64)
     assert [path.name for path in tmp_path.rglob("*")] == ["badge"]
 
 
-def test_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fabric, "write_defective", interrupted)
+    monkeypatch.setattr(fabric, "_write_defective", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fabric.make(tmp_path, classes=["twill"], train=1, good=1, size=64)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_defect_can_be_drawn() -> None:
+    assert set(SURFACE_DEFECTS) | {"displaced"} == set(fabric.DEFECTS)

@@ -16,7 +16,7 @@ from ssim_ae.calibration.recalibrate import recalibrate
 from ssim_ae.config import EARLIER
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.export.export import export
-from ssim_ae.images.files import read
+from ssim_ae.images.files import read_image
 from ssim_ae.images.folders import content_hash, find_dataset
 from ssim_ae.maps.normalization import NormalStatistics
 from ssim_ae.storage import alone_in, read_tensors, write_tensors
@@ -62,7 +62,7 @@ def test_a_run_leaves_what_a_person_can_open(tiny_run):
     assert Config.read(tiny_run.folder / "config.yaml") == tiny_run.config
     rows = (tiny_run.folder / "history.csv").read_text().splitlines()
     assert len(rows) == 1 + tiny_run.config.epochs and rows[0].startswith("epoch,steps,loss,held_out_loss")
-    assert read(tiny_run.folder / "patches.png").shape == (8 * 32, 8 * 32, 3)
+    assert read_image(tiny_run.folder / "patches.png").shape == (8 * 32, 8 * 32, 3)
 
 
 def test_it_learns(tiny_config, tmp_path):
@@ -115,7 +115,7 @@ def test_an_interrupted_run_has_a_usable_detector(tiny_config, tmp_path, monkeyp
 def test_a_network_that_repairs_goes_the_same_way(tiny_config, tmp_path, fabric_folder):
     run = train(tiny_config.replace(method="repair", epochs=3), runs=tmp_path)
     losses = [epoch.held_out_loss for epoch in read_history(run.folder)]
-    assert losses[-1] < losses[0] and read(run.folder / "patches.png").shape[2] == 3
+    assert losses[-1] < losses[0] and read_image(run.folder / "patches.png").shape[2] == 3
     image = next((fabric_folder / "test" / "hole").iterdir())
     exported = export(run.folder, tmp_path / "repair.onnx").path
     places = {"onnxruntime": run.folder, "torch": run.folder, "auto": exported}
@@ -164,7 +164,7 @@ def test_resuming_on_other_images_is_refused(tiny_run, tiny_config, tmp_path, fa
     copy = tmp_path / "data"
     (copy / "good").mkdir(parents=True)
     for path in (fabric_folder / "train" / "good").iterdir():
-        image = read(path).copy()
+        image = read_image(path).copy()
         image[0, 0] ^= 1
         Image.fromarray(image).save(copy / "good" / path.name)
     run = tmp_path / "run"
@@ -196,7 +196,7 @@ def test_aug_dir_holds_the_patches_and_is_never_overwritten(tiny_config, tmp_pat
     config = tiny_config.replace(aug_dir=str(target))
     train(config, runs=tmp_path)
     assert len(list(target.iterdir())) == config.augment_num
-    assert read(target / "00000.png").shape == (32, 32, 3)
+    assert read_image(target / "00000.png").shape == (32, 32, 3)
     with pytest.raises(InputError, match="aug_dir is not empty"):
         train(config, runs=tmp_path)
 
@@ -273,7 +273,7 @@ def test_deep_images_are_learned_from_in_full_depth(tiny_config, tmp_path, capsy
         "the 16-bit images reach only 1023 of 65535; for a camera with fewer bits set --bit_depth 10"
         in capsys.readouterr().err
     )
-    sheet = read(run.folder / "patches.png")
+    sheet = read_image(run.folder / "patches.png")
     assert len(np.unique(sheet)) <= 6, "in eight bits nearly black"
     good = load_good_images(find_dataset(folder), run.config)
     assert good.training_images.dtype == np.float32 and len(np.unique(good.training_images)) > 900

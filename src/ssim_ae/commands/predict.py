@@ -27,10 +27,10 @@ def run(options: argparse.Namespace) -> int:
     """Do it; return the exit status."""
     from ssim_ae.detector.detector import Detector
     from ssim_ae.detector.predictions import csv_table, json_list, predict
-    from ssim_ae.images.folders import expand
+    from ssim_ae.images.folders import expand_paths
     from ssim_ae.locations import local, written
 
-    paths = expand([local(place) for place in options.images])
+    paths = expand_paths([local(place) for place in options.images])
     detector = Detector.load(
         local(options.detector), runtime=options.runtime, device_target=options.device_target, threads=options.threads
     )

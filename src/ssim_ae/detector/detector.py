@@ -16,7 +16,7 @@ from ssim_ae.detector.inspection import Inspection
 from ssim_ae.detector.provenance import Provenance
 from ssim_ae.errors import InputError
 from ssim_ae.images.colours import gray
-from ssim_ae.images.files import read
+from ssim_ae.images.files import read_image
 from ssim_ae.images.view import View
 from ssim_ae.machine import cores, in_parallel, one_blas_thread
 from ssim_ae.maps.normalization import NormalStatistics, normalize
@@ -53,7 +53,7 @@ class Detector:
         self.runtime = runtime
         self.provenance = provenance or Provenance()
         self.threads = threads or cores()
-        self.view = View.of(config)
+        self.view = View.from_config(config)
         self.residual_scale = normal_statistics.scale(self.view.size) if normal_statistics else None
 
     @classmethod
@@ -163,7 +163,7 @@ class Detector:
                     pixels[index] = self._read(image)
                 except InputError as error:
                     results[index] = error
-            views = [self.view.centre(array) for array in pixels.values()]
+            views = [self.view.crop(array) for array in pixels.values()]
             for index, view, reconstruction in zip(pixels, views, self._reconstruct(views), strict=True):
                 results[index] = function(images[index], _Reconstructed(pixels[index], view, reconstruction))
         return [results[index] for index in range(len(images))]
@@ -193,7 +193,7 @@ class Detector:
     def _read(self, image: Image) -> np.ndarray:
         """Return the pixels (H, W, C) of an image, with the channels that the network takes."""
         if not isinstance(image, np.ndarray):
-            return read(Path(image), grayscale=self.config.grayscale)
+            return read_image(Path(image), grayscale=self.config.grayscale)
         array = image[:, :, None] if image.ndim == 2 else image
         if array.ndim != 3 or array.shape[2] not in (1, 3) or array.dtype not in (np.uint8, np.uint16):
             raise InputError(

@@ -10,7 +10,7 @@ import numpy as np
 
 from ssim_ae.images.colours import eight_bit, heatmap, pixels
 from ssim_ae.images.view import View
-from ssim_ae.maps.levels import levels
+from ssim_ae.maps.levels import anomaly_levels
 from ssim_ae.maps.regions import label, without_small_regions
 
 
@@ -57,7 +57,7 @@ class Inspection:
     @property
     def inspected(self) -> np.ndarray:
         """The view: the inspected part of the image, resized, (S, S, 3) uint8."""
-        return eight_bit(pixels(self.view.centre(self.pixels)))
+        return eight_bit(pixels(self.view.crop(self.pixels)))
 
     @property
     def reconstruction(self) -> np.ndarray:
@@ -67,7 +67,7 @@ class Inspection:
     @cached_property
     def anomaly_map(self) -> np.ndarray:
         """The anomaly map at the size of the image, (H, W) float32; the threshold is 1."""
-        return self.view.back(self.anomaly, *self.pixels.shape[:2])
+        return self.view.to_image_size(self.anomaly, *self.pixels.shape[:2])
 
     @property
     def mask(self) -> np.ndarray:
@@ -77,7 +77,7 @@ class Inspection:
     @property
     def levels(self) -> np.ndarray:
         """The number of `LIMITS` that each pixel of the view exceeds, (S, S) uint8, for masks at other thresholds."""
-        return levels(self.anomaly, self.min_area)
+        return anomaly_levels(self.anomaly, self.min_area)
 
     def above(self, threshold: float) -> np.ndarray:
         """Return the defective pixels of the view at another threshold, (S, S) bool."""
@@ -95,14 +95,17 @@ class Inspection:
             np.maximum.at(last[axis], region, positions)
         np.maximum.at(scores, region, self.anomaly[rows, columns])
         height, width = self.pixels.shape[:2]
-        boxes = [self.view.box(first[0][i], last[0][i], first[1][i], last[1][i], height, width) for i in range(count)]
+        boxes = [
+            self.view.to_image_box(first[0][i], last[0][i], first[1][i], last[1][i], height, width)
+            for i in range(count)
+        ]
         found = [Defect(*box, float(score)) for box, score in zip(boxes, scores, strict=True)]
         return sorted(found, key=lambda defect: -defect.score)
 
     @property
     def defect_share(self) -> float:
         """The share of the H x W pixels of the image that is defective."""
-        return self.view.share(self.anomaly > 1, *self.pixels.shape[:2])
+        return self.view.image_share(self.anomaly > 1, *self.pixels.shape[:2])
 
     @property
     def heatmap(self) -> np.ndarray:

@@ -115,7 +115,7 @@ def _truth(image: TestImage, detector: Detector, inspection: Inspection) -> np.n
     height, width = inspection.pixels.shape[:2]
     if abs(mask.shape[0] * width - mask.shape[1] * height) > MASK_TOLERANCE * mask.shape[1] * height:
         raise InputError(f"{image.mask}: {mask.shape[1]} x {mask.shape[0]} px for an image of {width} x {height}")
-    truth = detector.view.truth(mask)
+    truth = detector.view.crop_mask(mask)
     if not truth.any():
         raise InputError(f"{image.mask}: nothing is left of the defect at {truth.shape[1]} x {truth.shape[0]} px")
     return truth

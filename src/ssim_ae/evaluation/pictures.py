@@ -13,8 +13,8 @@ from ssim_ae.detector.inspection import Inspection
 from ssim_ae.errors import InputError
 from ssim_ae.evaluation.results import Case
 from ssim_ae.images.colours import DETECTED, TRUTH, heatmap, outlined
-from ssim_ae.images.files import read, write_png
-from ssim_ae.maps.levels import levels_picture
+from ssim_ae.images.files import read_image, write_png
+from ssim_ae.maps.levels import levels_image
 from ssim_ae.storage import write_whole
 
 SHEET_CASES = 24
@@ -44,7 +44,7 @@ def write_case(folder: Path, case: Case, inspection: Inspection) -> None:
         "rec": inspection.reconstruction,
         "residual": mask,
         "visual": outlined(heatmap(original, inspection.anomaly), mask),
-        "levels": levels_picture(inspection.levels, case.truth),
+        "levels": levels_image(inspection.levels, case.truth),
     }
     for kind, picture in shown.items():
         write_png(path.with_name(f"{path.name}_{kind}.png"), picture)
@@ -94,7 +94,7 @@ def choose(cases: Sequence[Case], count: int = SHEET_CASES) -> list[Case]:
 
 
 def _strip(folder: Path, case: Case) -> np.ndarray:
-    picture = {kind: read(folder / "images" / f"{case.image.name}_{kind}.png") for kind in ("origin", "rec")}
+    picture = {kind: read_image(folder / "images" / f"{case.image.name}_{kind}.png") for kind in ("origin", "rec")}
     original = picture["origin"]
     found = outlined(original, case.anomaly > 1, DETECTED)
     if case.truth is not None:

@@ -16,7 +16,7 @@ from ssim_ae.detector.detector_file import DetectorFile, read_detector, weights_
 from ssim_ae.errors import InputError
 from ssim_ae.export.form import SMALLEST_OPSET, Form
 from ssim_ae.export.parity import Inspect, Parity, parity
-from ssim_ae.images.files import read
+from ssim_ae.images.files import read_image
 from ssim_ae.storage import scratch_folder
 from ssim_ae.synthetic import fabric
 
@@ -124,7 +124,7 @@ def _known(file: DetectorFile, source: Path) -> KnownImages:
 def _compared_on(held_out: Sequence[Path], file: DetectorFile) -> list[np.ndarray]:
     """Return some of the held-out good images, read, or drawn ones where there are none."""
     if held_out:
-        return [read(path, grayscale=file.config.grayscale) for path in held_out[:COMPARED]]
+        return [read_image(path, grayscale=file.config.grayscale) for path in held_out[:COMPARED]]
     note("its held-out images are gone: compared on drawn ones")
     drawn = [fabric.draw("twill", size=file.config.im_resize, seed=seed)[0] for seed in range(COMPARED)]
     return [image[:, :, :1] if file.config.grayscale else image for image in drawn]

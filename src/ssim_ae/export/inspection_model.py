@@ -15,7 +15,7 @@ from ssim_ae.images.colours import LUMA_16
 from ssim_ae.images.view import View
 from ssim_ae.maps.area import BISECTION_STEPS
 from ssim_ae.maps.residuals import BLACK_BACKGROUND, WHITE_BACKGROUND
-from ssim_ae.maps.tiles import starts
+from ssim_ae.maps.tiles import tile_starts
 from ssim_ae.methods import method_of
 from ssim_ae.methods.method import MIN_THRESHOLD
 from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, checked_model, network_nodes, weight_tensors
@@ -35,7 +35,7 @@ def inspection_model(file: DetectorFile, *, pixels: DTypeLike = np.uint8) -> Mod
     SSIM and L1, those of the detector where none are given. Out: `score` () float32; `verdict` () bool, True for nok;
     `anomaly_map` (H, W) float32, limit 1; `mask` (H, W) bool; `reconstruction` (C, S, S) float32 in [0, 1].
     """
-    config, view = file.config, View.of(file.config)
+    config, view = file.config, View.from_config(file.config)
     add = Graph()
     height, width = (add("Gather", add("Shape", IMAGE), axis) for axis in range(2))
     white = 255 if pixels == np.uint8 else 2**config.bit_depth - 1
@@ -97,7 +97,7 @@ def _triangle(add: Graph, size: str, view: View) -> str:
 def _reconstruction(add: Graph, part: str, file: DetectorFile, size: int) -> str:
     """(C, S, S): cut into tiles, reconstructed, averaged where they overlap."""
     tile, channels = file.config.tile_size, file.config.channels
-    corners = np.array(starts(size, tile, file.config.stride))
+    corners = np.array(tile_starts(size, tile, file.config.stride))
     lines = (corners[:, None] + np.arange(tile)).ravel()
     n = len(corners)
     both = add("Gather", add("Gather", part, lines, axis=1), lines, axis=2)

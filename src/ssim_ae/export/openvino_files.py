@@ -19,7 +19,7 @@ from ssim_ae.detector.detector_file import DetectorFile, header, layer_table
 from ssim_ae.export.inspection_model import ANOMALY_MAP, IMAGE, RECONSTRUCTION, SCORE, VERDICT, inspection_model
 from ssim_ae.export.parity import Findings, Inspect, inspect_by
 from ssim_ae.frameworks import import_openvino
-from ssim_ae.images.files import read
+from ssim_ae.images.files import read_image
 from ssim_ae.images.view import View
 from ssim_ae.maps.tiles import cut_tiles
 from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, network_model
@@ -57,10 +57,10 @@ def quantised(
     import nncf
 
     nncf.set_log_level(logging.ERROR)
-    config, view = file.config, View.of(file.config)
+    config, view = file.config, View.from_config(file.config)
 
     def tiles(path: Path) -> np.ndarray:
-        return cut_tiles(view.centre(read(path, grayscale=config.grayscale)), config.tile_size, config.stride)
+        return cut_tiles(view.crop(read_image(path, grayscale=config.grayscale)), config.tile_size, config.stride)
 
     with contextlib.redirect_stdout(sys.stderr):
         model = nncf.quantize(

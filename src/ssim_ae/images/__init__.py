@@ -1,1 +1,1 @@
-"""Images in: files read safely, folders searched, sizes changed, and the built-in data set."""
+"""Image files and data sets: formats, reading and writing, resizing, the inspected view, and colors."""

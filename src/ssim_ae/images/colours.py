@@ -1,9 +1,9 @@
-"""Colours for maps: readable by the colour-blind, dark where nothing is."""
+"""Conversions of colour and bit depth, and anomaly maps drawn over images in colours safe for colour blindness."""
 
 import numpy as np
 
-# Nine stops of the perceptually even "inferno" ramp (van der Walt & Smith 2015)
-STOPS = np.array(
+# Nine equidistant colours of the perceptually uniform colour map "inferno" (van der Walt & Smith 2015)
+INFERNO_STOPS = np.array(
     [
         (0, 0, 4),
         (31, 12, 72),
@@ -17,44 +17,46 @@ STOPS = np.array(
     ],
     np.float32,
 )
-RAMP = np.stack([np.interp(np.linspace(0, 8, 256), np.arange(9), STOPS[:, c]) for c in range(3)], 1)
-LUMA_16 = (19_595, 38_470, 7_471)  # shares of red, green and blue in the brightness (ITU-R BT.601), in 1 / 2^16
-DETECTED, TRUTH = (235, 40, 60), (0, 190, 255)  # outlines: vermilion and sky blue
+# (256, 3), in [0, 255]
+RAMP = np.stack([np.interp(np.linspace(0, 8, 256), np.arange(9), INFERNO_STOPS[:, c]) for c in range(3)], 1)
+LUMA_16 = (19_595, 38_470, 7_471)  # weights of red, green and blue in the luma (ITU-R BT.601), in 1 / 2^16
+DETECTED = (235, 40, 60)  # outlines of the mask: vermilion
+TRUTH = (0, 190, 255)  # outlines of the ground truth: sky blue
 
 
 def pixels(planes: np.ndarray) -> np.ndarray:
-    """(C, H, W) in [0, 1] -> (H, W, C) uint8."""
+    """Convert (C, H, W) in [0, 1] to (H, W, C) uint8."""
     return np.rint(np.moveaxis(planes, 0, 2) * 255).astype(np.uint8)
 
 
 def brightness(planes: np.ndarray) -> np.ndarray:
-    """(C, H, W) float32 in [0, 1] with C = 1 or 3 in RGB order -> (H, W)."""
+    """Convert (C, H, W) float32 in [0, 1], with C = 1 or 3 in RGB order, to its luma (H, W)."""
     if len(planes) == 1:
         return planes[0]
-    red, green, blue = (plane * np.float32(share / 2**16) for plane, share in zip(planes, LUMA_16, strict=True))
+    red, green, blue = (plane * np.float32(weight / 2**16) for plane, weight in zip(planes, LUMA_16, strict=True))
     return red + green + blue
 
 
 def gray(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 or uint16 -> (H, W, 1), rounded as Pillow does."""
+    """Convert (H, W, 3) uint8 or uint16 to gray (H, W, 1) of the same dtype, rounded as Pillow does."""
     weighted = (image * np.array(LUMA_16, np.uint32)).sum(axis=2, keepdims=True, dtype=np.uint32)
     return ((weighted + 2**15) >> 16).astype(image.dtype)
 
 
 def eight_bit(image: np.ndarray, bit_depth: int = 16) -> np.ndarray:
-    """(H, W, C) uint8 or uint16 -> (H, W, 3) uint8."""
+    """Convert (H, W, C) uint8, or uint16 of `bit_depth` bits, to (H, W, 3) uint8."""
     if image.dtype == np.uint16:
         image = np.clip(image * (255 / (2**bit_depth - 1)), 0, 255).astype(np.uint8)
     return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
 
 
 def heatmap(image: np.ndarray, anomaly: np.ndarray) -> np.ndarray:
-    """Blend (H, W, 3) uint8 with its anomaly map (H, W): the limit 1 lies at half the ramp, the image shows through."""
-    levels = (np.clip(anomaly, 0, 2) * 127.5).astype(np.uint8)
+    """Blend (H, W, 3) uint8 with the colours of its anomaly map (H, W). The threshold 1 has the middle colour."""
+    ramp_index = (np.clip(anomaly, 0, 2) * 127.5).astype(np.uint8)
     opacity = np.linspace(0.25, 0.8, 256, dtype=np.float32)
     red, green, blue = np.moveaxis(image.astype(np.float32), 2, 0)
-    gray = (red + green + blue) * ((1 - opacity) / 3)[levels]
-    blended = (opacity[:, None] * RAMP).astype(np.float32)[levels]
+    gray = (red + green + blue) * ((1 - opacity) / 3)[ramp_index]
+    blended = (opacity[:, None] * RAMP).astype(np.float32)[ramp_index]
     blended += gray[:, :, None]
     return blended.astype(np.uint8)
 
@@ -69,9 +71,9 @@ def outlined(
 
 
 def eroded(values: np.ndarray, width: int) -> np.ndarray:
-    """(H, W) bool or numbers >= 0 -> the least value within `width` px, along rows and columns; 0 outside."""
+    """Erode (H, W) bool or non-negative numbers by `width` px, in city-block distance. Outside the array all is 0."""
     for _ in range(width):
         padded = np.pad(values, 1)
-        beside = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
-        values = np.minimum.reduce([values, *beside])
+        neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+        values = np.minimum.reduce([values, *neighbours])
     return values

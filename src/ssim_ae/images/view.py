@@ -1,72 +1,95 @@
-"""How an image becomes what the network sees, and how a map of it goes back."""
+"""The view of an image: resized to the working size and cropped, and the mapping of results back to the image.
 
-from typing import NamedTuple, Self
+A pixel of the image maps to the view's pixel that covers its center. Pixels outside the crop map to no pixel.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
-from ssim_ae.config import Config
 from ssim_ae.images.resize import resize
+
+if TYPE_CHECKING:
+    from ssim_ae.config import Config
 
 
 class View(NamedTuple):
-    """The image resized to `im_resize`, of which the centred `size` x `size` px are inspected."""
+    """The central `size` x `size` pixels of an image that is resized to `im_resize` x `im_resize` pixels."""
 
-    im_resize: int
-    size: int
-    bit_depth: int
+    im_resize: int  # px, the working size
+    size: int  # px, at most `im_resize`
+    bit_depth: int  # of 16-bit images: 2^bit_depth - 1 is white
 
     @classmethod
-    def of(cls, config: Config) -> Self:
-        """Return the view that a detector of this config has of an image."""
+    def from_config(cls, config: Config) -> Self:
+        """Return the view that a detector with this configuration inspects."""
         return cls(config.im_resize, config.mask_size, config.bit_depth)
 
     @property
     def margin(self) -> int:
-        """Px cut off at the left and top after resizing."""
+        """Number of pixels that are cropped at the left and at the top after resizing."""
         return (self.im_resize - self.size) // 2
 
-    def whole(self, image: np.ndarray) -> np.ndarray:
-        """(H, W, C) uint8, or uint16 of `bit_depth` bits -> (C, im_resize, im_resize) float32 in [0, 1]."""
+    def resize(self, image: np.ndarray) -> np.ndarray:
+        """Resize (H, W, C) uint8, or uint16 of `bit_depth` bits, to (C, im_resize, im_resize) float32 in [0, 1]."""
         white = 255 if image.dtype == np.uint8 else 2**self.bit_depth - 1
         resized = resize(np.moveaxis(image, 2, 0), self.im_resize, self.im_resize)
         resized *= np.float32(1 / white)
         return np.clip(resized, 0, 1, out=resized)
 
-    def centre(self, image: np.ndarray) -> np.ndarray:
-        """(H, W, C) uint8 or uint16 -> (C, size, size) float32 in [0, 1]: what is inspected."""
-        return np.ascontiguousarray(self._cropped(self.whole(image)))
+    def crop(self, image: np.ndarray) -> np.ndarray:
+        """Resize (H, W, C) uint8 or uint16 and crop it to (C, size, size) float32 in [0, 1], the inspected part."""
+        return np.ascontiguousarray(self._center(self.resize(image)))
 
-    def truth(self, mask: np.ndarray) -> np.ndarray:
-        """(H, W) bool ground truth -> (size, size) bool: defective where at least half of the px is."""
-        return self._cropped(resize(mask, self.im_resize, self.im_resize)) >= 0.5
+    def crop_mask(self, mask: np.ndarray) -> np.ndarray:
+        """Resize and crop a mask (H, W) bool to (size, size) bool. A pixel is set if at least half of it is covered."""
+        return self._center(resize(mask, self.im_resize, self.im_resize)) >= 0.5
 
-    def back(self, values: np.ndarray, height: int, width: int) -> np.ndarray:
-        """(size, size) -> (height, width): every px of the image gets the value of the px that covers it; cut-off 0."""
-        rows, columns = self._covering(height), self._covering(width)
-        padded = np.pad(values, 1)  # what was cut off looks up the zeros around
+    def to_image_size(self, values: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Map values (size, size) to the pixels of the image, (height, width). Pixels outside the crop are 0."""
+        rows, columns = self._padded_positions(height), self._padded_positions(width)
+        padded = np.pad(values, 1)  # pixels outside the crop take the zeros of the padding
         return padded[rows[:, None], columns]
 
-    def share(self, mask: np.ndarray, height: int, width: int) -> float:
-        """(size, size) bool -> the share of the (height, width) px that it covers, as `back` would lay it over them."""
-        rows, columns = (np.bincount(self._covering(side), minlength=self.size + 2) for side in (height, width))
-        return float(rows @ np.pad(mask, 1).astype(int) @ columns) / (height * width)
+    def image_share(self, mask: np.ndarray, height: int, width: int) -> float:
+        """Return the share of the image's height x width pixels that a mask (size, size) bool covers.
 
-    def box(self, top: int, bottom: int, left: int, right: int, height: int, width: int) -> tuple[int, int, int, int]:
-        """Return (x, y, width, height) in a (height, width) image of inspected rows and columns, the last included."""
-        y, rows = self._stretch(top, bottom, height)
-        x, columns = self._stretch(left, right, width)
-        return x, y, columns, rows
+        It is the mean of `to_image_size(mask, height, width)`, computed without the large array.
+        """
+        row_counts = np.bincount(self._padded_positions(height), minlength=self.size + 2)
+        column_counts = np.bincount(self._padded_positions(width), minlength=self.size + 2)
+        return float(row_counts @ np.pad(mask, 1).astype(int) @ column_counts) / (height * width)
 
-    def _stretch(self, first: int, last: int, length: int) -> tuple[int, int]:
-        """Return start and length of the px that the inspected px `first` to `last` cover; at least one."""
-        covering = self._covering(length)
-        start = min(int(np.searchsorted(covering, first + 1)), length - 1)
-        return start, max(1, int(np.searchsorted(covering, last + 1, side="right")) - start)
+    def to_image_box(
+        self, top: int, bottom: int, left: int, right: int, height: int, width: int
+    ) -> tuple[int, int, int, int]:
+        """Map a box of the view to the box (x, y, width, height) in an image of height x width pixels.
 
-    def _covering(self, length: int) -> np.ndarray:
+        Rows `top` to `bottom` and columns `left` to `right` are in the view's pixels, the last included.
+        """
+        y, box_height = self._to_image_span(top, bottom, height)
+        x, box_width = self._to_image_span(left, right, width)
+        return x, y, box_width, box_height
+
+    def _to_image_span(self, first: int, last: int, length: int) -> tuple[int, int]:
+        """Return start and length, at least 1, of the image's pixels that map to the view's pixels `first` to `last`.
+
+        Pixels of an image that is smaller than the view do not reach every pixel of the view, hence the minimum.
+        """
+        positions = self._padded_positions(length)
+        start = min(int(np.searchsorted(positions, first + 1)), length - 1)
+        return start, max(1, int(np.searchsorted(positions, last + 1, side="right")) - start)
+
+    def _padded_positions(self, length: int) -> np.ndarray:
+        """Return the position (length,) in the view, padded by 1, that each pixel of a side of the image maps to.
+
+        Position 0 is before the crop, 1 is its first pixel, `size + 1` is after it.
+        """
         position = (2 * np.arange(length) + 1) * self.im_resize // (2 * length) - self.margin
         return np.clip(position, -1, self.size) + 1
 
-    def _cropped(self, values: np.ndarray) -> np.ndarray:
+    def _center(self, values: np.ndarray) -> np.ndarray:
         window = slice(self.margin, self.margin + self.size)
         return values[..., window, window]

@@ -1,36 +1,42 @@
-"""The anomaly map in 8 bits, exact at each of many limits: all that is needed to judge an image anew."""
+"""The anomaly map in 8 bits. A page computes the mask from it at any of 241 thresholds, without the detector."""
 
 import numpy as np
 
 from ssim_ae.images.colours import eroded
 from ssim_ae.maps.regions import without_small_regions
 
-OCTAVES, STEPS = 3, 40  # limits from 1/8 to 8, 40 to a doubling: 1.7 % from one to the next
-OUTLINES = 100  # as wide as a picture
-LIMITS = (2.0 ** (np.arange(-OCTAVES * STEPS, OCTAVES * STEPS + 1) / STEPS)).astype(np.float32)  # (241,), rising
+THRESHOLD_DOUBLINGS = 3  # thresholds range from 2^-3 to 2^3
+STEPS_PER_DOUBLING = 40  # neighbouring thresholds differ by 1.7 %
+STEPS = np.arange(-THRESHOLD_DOUBLINGS * STEPS_PER_DOUBLING, THRESHOLD_DOUBLINGS * STEPS_PER_DOUBLING + 1)
+LEVEL_THRESHOLDS = (2.0 ** (STEPS / STEPS_PER_DOUBLING)).astype(np.float32)  # (241,), ascending, 1 in the middle
+OUTLINES_PER_IMAGE = 100  # width of the image / width of an outline
 
 
-def levels(anomaly: np.ndarray, min_area: int = 1) -> np.ndarray:
-    """(S, S) float32 anomaly map -> (S, S) uint8, how many of LIMITS it exceeds.
+def anomaly_levels(anomaly: np.ndarray, min_area: int = 1) -> np.ndarray:
+    """Quantize an anomaly map (S, S) float32 to levels (S, S) uint8: the number of LEVEL_THRESHOLDS below each value.
 
-    So `levels > k` is exactly the mask at the limit LIMITS[k], without its regions of fewer than `min_area` px.
+    `levels > k` is the exact mask at the threshold LEVEL_THRESHOLDS[k], without its regions of fewer than `min_area`
+    px.
     """
-    exceeded = np.searchsorted(LIMITS, anomaly, side="left").astype(np.uint8)
-    for level in np.unique(exceeded)[:-1] if min_area > 1 else ():
-        above = exceeded > level
-        exceeded[above & ~without_small_regions(above, min_area)] = level
-    return exceeded
+    levels = np.searchsorted(LEVEL_THRESHOLDS, anomaly, side="left").astype(np.uint8)
+    for level in np.unique(levels)[:-1] if min_area > 1 else ():
+        above = levels > level
+        levels[above & ~without_small_regions(above, min_area)] = level
+    return levels
 
 
-def levels_picture(exceeded: np.ndarray, truth: np.ndarray | None = None) -> np.ndarray:
-    """Levels (S, S) uint8 and ground truth (S, S) bool -> (S, S, 3) uint8, from which a page draws outlines.
+def levels_image(levels: np.ndarray, truth: np.ndarray | None = None) -> np.ndarray:
+    """Encode levels (S, S) uint8 and ground truth (S, S) bool as an RGB image (S, S, 3) uint8 for a page.
 
-    Red is the levels, green the same eroded: thresholding commutes with it, so at any limit the outline lies between
-    the two. Blue is 255 within the truth and 128 on its outline, half way, so that it stays a line when scaled.
+    - Red: the levels.
+    - Green: the eroded levels. Thresholding commutes with erosion, so at any threshold the outline of the mask is the
+      pixels where red is above and green is not.
+    - Blue: 255 inside the ground truth, 128 on its outline, so that the outline remains a line when it is scaled.
     """
-    width = max(1, round(len(exceeded) / OUTLINES))
-    shown = np.zeros((*exceeded.shape, 3), np.uint8)
-    shown[:, :, 0], shown[:, :, 1] = exceeded, eroded(exceeded, width)
+    width = max(1, round(len(levels) / OUTLINES_PER_IMAGE))
+    image = np.zeros((*levels.shape, 3), np.uint8)
+    image[:, :, 0] = levels
+    image[:, :, 1] = eroded(levels, width)
     if truth is not None:
-        shown[:, :, 2] = np.where(eroded(truth, width), 255, 128 * truth)
-    return shown
+        image[:, :, 2] = np.where(eroded(truth, width), 255, 128 * truth)
+    return image

@@ -1,5 +1,6 @@
-"""Regions of a mask, its holes, and the grey opening by a disk, in array code alone."""
+"""Connected regions and holes of masks, and grayscale morphological opening, in NumPy alone."""
 
+from itertools import pairwise
 from math import inf, isqrt
 from typing import Any, NamedTuple
 
@@ -8,56 +9,57 @@ from numpy.typing import ArrayLike, NDArray
 
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.intp]
-Grey = NDArray[np.floating[Any]]
+Grayscale = NDArray[np.floating[Any]]
 
 
 def label(mask: ArrayLike, *, connectivity: int = 8) -> tuple[NDArray[np.int32], int]:
-    """Number the connected regions of a (rows, columns) mask in raster order of their first pixel.
+    """Number the connected regions of a mask (rows, columns) in raster order of their first pixels.
 
-    Returns labels of the mask's shape, 0 on the background and 1..n on the regions, and n.
+    Returns the labels, an array of the mask's shape with 0 on the background and 1..n on the regions, and n.
     """
-    runs = _runs(_as_mask(mask))
-    run_labels = _region_labels(runs, connectivity)
-    gaps_and_runs = np.zeros(len(runs.edges) + 1, np.int32)
-    gaps_and_runs[1::2] = run_labels
+    runs = _find_runs(_as_mask(mask))
+    run_labels = _label_runs(runs, connectivity)
+    # The edges of the runs cut the flat mask into background, run, background, run, ...
+    segment_labels = np.zeros(len(runs.edges) + 1, np.int32)
+    segment_labels[1::2] = run_labels
     rows, stride = runs.shape
-    labels = np.repeat(gaps_and_runs, np.diff(runs.edges, prepend=0, append=rows * stride))
+    labels = np.repeat(segment_labels, np.diff(runs.edges, prepend=0, append=rows * stride))
     return labels.reshape(rows, stride)[:, :-1].copy(), int(run_labels.max(initial=0))
 
 
 def areas(mask: ArrayLike, *, connectivity: int = 8) -> NDArray[np.int64]:
-    """Pixel counts (n,) of the connected regions of a (rows, columns) mask, in the order of `label`."""
-    runs = _runs(_as_mask(mask))
-    run_labels = _region_labels(runs, connectivity)
+    """Return the numbers of pixels (n,) of the connected regions of a mask (rows, columns), in the order of `label`."""
+    runs = _find_runs(_as_mask(mask))
+    run_labels = _label_runs(runs, connectivity)
     return np.bincount(run_labels, weights=runs.lengths)[1:].astype(np.int64)
 
 
 def without_small_regions(mask: ArrayLike, min_area: int) -> Mask:
-    """Keep of a (rows, columns) mask the regions of at least `min_area` px."""
+    """Remove the regions of fewer than `min_area` px from a mask (rows, columns)."""
     mask = _as_mask(mask)
     if min_area <= 1 or not mask.any():
         return mask
     labels, count = label(mask)
-    large = np.bincount(labels.ravel(), minlength=count + 1) >= min_area
-    large[0] = False
-    kept: Mask = large[labels]
+    is_kept = np.bincount(labels.ravel(), minlength=count + 1) >= min_area
+    is_kept[0] = False  # the background
+    kept: Mask = is_kept[labels]
     return kept
 
 
 def fill_holes(mask: ArrayLike) -> Mask:
-    """Add to a (rows, columns) mask the background that no path of edge neighbours joins to the border."""
-    surrounded_background = np.pad(~_as_mask(mask), 1, constant_values=True)
-    labels, _ = label(surrounded_background, connectivity=4)
-    outside = labels[0, 0]
-    filled: Mask = labels[1:-1, 1:-1] != outside
+    """Fill the holes of a mask (rows, columns): background that is not 4-connected to the border."""
+    padded_background = np.pad(~_as_mask(mask), 1, constant_values=True)
+    labels, _ = label(padded_background, connectivity=4)
+    outside_label = labels[0, 0]
+    filled: Mask = labels[1:-1, 1:-1] != outside_label
     return filled
 
 
-def opening(values: ArrayLike, *, radius: int = 4) -> Grey:
-    """Grey opening of (..., rows, columns) floating values by the digital disk x² + y² <= radius².
+def opening(values: ArrayLike, *, radius: int = 4) -> Grayscale:
+    """Open (..., rows, columns) floating-point values with the digital disk x² + y² <= radius².
 
-    Neighbours beyond the border take no part. Thresholding commutes with it: `opening(a) > t` is the
-    binary opening of `a > t`.
+    Pixels beyond the border are ignored. Thresholding commutes with the opening: `opening(a) > t` is the binary
+    opening of `a > t`.
     """
     values = np.asarray(values)
     if values.ndim < 2 or not np.issubdtype(values.dtype, np.floating):
@@ -68,21 +70,25 @@ def opening(values: ArrayLike, *, radius: int = 4) -> Grey:
     return _extreme_over_disk(np.maximum, eroded, radius, outside=-inf)
 
 
-def rectangles(radius: int) -> list[tuple[int, int]]:
-    """Half sides (rows, columns) of the largest rectangles in the disk, from the tallest to the widest."""
+def disk_rectangles(radius: int) -> list[tuple[int, int]]:
+    """Decompose the digital disk into its largest centered rectangles. Their union is the disk.
+
+    Returns (half_rows, half_columns) of each rectangle, from the tallest, (radius, 0), to the widest, (0, radius).
+    A rectangle has 2 * half_rows + 1 rows and 2 * half_columns + 1 columns.
+    """
     tallest = {isqrt(radius**2 - half_rows**2): half_rows for half_rows in range(radius + 1)}
     return [(half_rows, half_columns) for half_columns, half_rows in reversed(tallest.items())]
 
 
 class _Runs(NamedTuple):
-    """Horizontal runs of a mask that was given one empty column on its right and then laid out flat.
+    """The horizontal runs of a mask, as positions in the flattened mask.
 
-    Edges are the positions where runs start and, every other one, the positions past their ends. The empty
-    column keeps runs within their rows and the diagonal neighbours of a run within theirs.
+    The mask is padded with an empty column on the right before it is flattened. The column separates the runs of
+    successive rows, also diagonally.
     """
 
-    edges: Indices
-    shape: tuple[int, int]
+    edges: Indices  # the first position of each run and the position after its end, alternating
+    shape: tuple[int, int]  # of the padded mask
 
     @property
     def starts(self) -> Indices:
@@ -104,39 +110,39 @@ def _as_mask(mask: ArrayLike) -> Mask:
     return mask
 
 
-def _runs(mask: Mask) -> _Runs:
+def _find_runs(mask: Mask) -> _Runs:
     rows, columns = mask.shape
-    # The position before the first row shows a run that starts in the corner.
+    # One position before the first row, so that a run that starts in the corner has an edge.
     flat = np.zeros(1 + rows * (columns + 1), bool)
     flat[1:].reshape(rows, columns + 1)[:, :columns] = mask
     return _Runs(np.flatnonzero(flat[1:] != flat[:-1]), (rows, columns + 1))
 
 
-def _region_labels(runs: _Runs, connectivity: int) -> NDArray[np.int32]:
-    """Label (runs,) of the region each run belongs to, 1..n in order of their first runs."""
+def _label_runs(runs: _Runs, connectivity: int) -> NDArray[np.int32]:
+    """Return the label (runs,) of the region that each run belongs to: 1..n in the order of their first runs."""
     if connectivity not in (4, 8):
         raise ValueError(f"expected a connectivity of 4 or 8, got {connectivity}")
-    first_runs = _join(len(runs.starts), _touching(runs, diagonal=connectivity == 8))
+    first_runs = _smallest_members(len(runs.starts), _touching_pairs(runs, diagonal=connectivity == 8))
     is_first = first_runs == np.arange(len(first_runs))
     return np.cumsum(is_first, dtype=np.int32)[first_runs]
 
 
-def _touching(runs: _Runs, *, diagonal: bool) -> Indices:
-    """Pairs (2, pairs) of runs in neighbouring rows that share an edge, or else a corner if `diagonal`.
+def _touching_pairs(runs: _Runs, *, diagonal: bool) -> Indices:
+    """Return the pairs (2, pairs) of runs in neighbouring rows that share an edge or, if `diagonal`, a corner.
 
-    Of two such runs one starts beside the other, or just past its end. Some pairs come both ways round.
+    If two runs touch, the start of one is beside the other or just after its end. Some pairs appear twice.
     """
     rows, stride = runs.shape
     last_started = np.repeat(np.arange(-1, len(runs.starts)), np.diff(runs.starts, prepend=0, append=rows * stride))
-    above = _starting_beside(runs, last_started, shift=-stride, diagonal=diagonal)
-    below = _starting_beside(runs, last_started, shift=stride, diagonal=diagonal)
+    above = _pairs_beside_starts(runs, last_started, shift=-stride, diagonal=diagonal)
+    below = _pairs_beside_starts(runs, last_started, shift=stride, diagonal=diagonal)
     return np.concatenate([above, below], axis=1)
 
 
-def _starting_beside(runs: _Runs, last_started: Indices, *, shift: int, diagonal: bool) -> Indices:
-    """Pairs (2, pairs) of a run and the one that lies `shift` positions after its start.
+def _pairs_beside_starts(runs: _Runs, last_started: Indices, *, shift: int, diagonal: bool) -> Indices:
+    """Return the pairs (2, pairs) of a run and the run that is `shift` positions after its start.
 
-    `last_started` gives for each position the last run that starts there or before, -1 where none does.
+    `last_started` holds, for each position, the last run that starts at or before it, -1 if there is none.
     """
     beside = runs.starts + shift
     inside = np.flatnonzero((beside >= 0) & (beside < len(last_started)))
@@ -146,54 +152,67 @@ def _starting_beside(runs: _Runs, last_started: Indices, *, shift: int, diagonal
     return np.stack([inside[touches], other[touches]])
 
 
-def _join(count: int, pairs: Indices) -> Indices:
-    """Smallest member (count,) of the set each of `count` items falls in when pairs (2, pairs) are joined.
+def _smallest_members(count: int, pairs: Indices) -> Indices:
+    """Return the smallest member (count,) of each item's set after joining the sets of all pairs (2, pairs).
 
-    Each round hooks every root onto its smallest neighbour of smaller number. A root without one is hooked
-    onto, or has one in the next round, so rounds grow as log(count) (Shiloach and Vishkin 1982).
+    Each round attaches every root to its smallest neighbour with a smaller number. A root without such a neighbour
+    gets another root attached, or has such a neighbour in the next round. The number of rounds therefore grows as
+    log(count) (Shiloach and Vishkin 1982).
     """
     root = np.arange(count)
     while pairs.size:
         np.minimum.at(root, pairs.max(axis=0), pairs.min(axis=0))
-        root = _flatten(root)
+        root = _find_roots(root)
         pairs = root[pairs]
         pairs = np.compress(pairs[0] != pairs[1], pairs, axis=1)
     return root
 
 
-def _flatten(parent: Indices) -> Indices:
-    """Root (count,) of every item of a forest given by parents, a root being its own parent."""
+def _find_roots(parent: Indices) -> Indices:
+    """Return the root (count,) of every item of a forest, given its parents. A root is its own parent."""
     while not np.array_equal(grandparent := parent[parent], parent):
         parent = grandparent
     return parent
 
 
-def _extreme_over_disk(extreme: np.ufunc, values: Grey, radius: int, *, outside: float) -> Grey:
-    """Minimum or maximum over the disk around each pixel, as the extreme over the disk's rectangles.
+def _extreme_over_disk(extreme: np.ufunc, values: Grayscale, radius: int, *, outside: float) -> Grayscale:
+    """Return the minimum or maximum over the disk around each pixel. Pixels beyond the border count as `outside`.
 
-    From the tallest rectangle to the widest, what is gathered so far grows down the rows by what the next
-    rectangle is shorter, so all share one pass along the columns and one along the rows.
+    The disk is the union of the rectangles of `disk_rectangles`, so the result is the extreme over all rectangles.
+    The extreme over one rectangle is a running extreme over its columns, followed by one over its rows. From the
+    tallest rectangle to the widest, the loop computes both incrementally:
+
+    - Columns: the windows grow, so the running extreme for one rectangle extends that for the rectangle before it.
+    - Rows: the windows shrink. `combined` is the extreme over all rectangles so far, of which the current number of
+      rows is still to be covered. Covering the difference to the next number serves all of them at once, as in
+      Horner's scheme. The last rectangle has a single row, so nothing is left to cover.
     """
     *_, rows, columns = values.shape
-    across = np.full((*values.shape[:-2], rows + 2 * radius, columns + 2 * radius), outside, values.dtype)
-    across[..., radius : radius + rows, radius : radius + columns] = values
-    gathered = across[..., radius : radius + columns]
-    reach_down, reach_across = radius, 0
-    for half_rows, half_columns in rectangles(radius)[1:]:
-        across = _slide(extreme, across, 2 * reach_across + 1, 2 * half_columns + 1)
-        gathered = _slide(extreme, gathered.swapaxes(-1, -2), 1, 2 * (reach_down - half_rows) + 1)
-        gathered = gathered.swapaxes(-1, -2)
-        skip = radius - half_rows
-        centred = across[..., skip : skip + gathered.shape[-2], radius - half_columns :][..., :columns]
-        gathered = extreme(gathered, centred)
-        reach_down, reach_across = half_rows, half_columns
-    return gathered
+    padded = np.full((*values.shape[:-2], rows + 2 * radius, columns + 2 * radius), outside, values.dtype)
+    padded[..., radius : radius + rows, radius : radius + columns] = values
+    over_columns = padded  # running extremes over the columns of the current rectangle
+    combined = _center(padded, rows + 2 * radius, columns)  # (..., rows + 2 * half_rows, columns)
+    for (previous_half_rows, previous_half_columns), (half_rows, half_columns) in pairwise(disk_rectangles(radius)):
+        over_columns = _extend(extreme, over_columns, 2 * previous_half_columns + 1, 2 * half_columns + 1, axis=-1)
+        combined = _extend(extreme, combined, 1, 2 * (previous_half_rows - half_rows) + 1, axis=-2)
+        combined = extreme(combined, _center(over_columns, rows + 2 * half_rows, columns))
+    return combined
 
 
-def _slide(extreme: np.ufunc, windows: Grey, width: int, wider: int) -> Grey:
-    """Turn extremes of windows `width` long on the last axis into those of windows `wider` long."""
-    while width < wider:
-        step = min(width, wider - width)
+def _extend(extreme: np.ufunc, windows: Grayscale, length: int, new_length: int, *, axis: int) -> Grayscale:
+    """Extend running extremes over windows of `length` values along an axis to windows of `new_length` values.
+
+    Two windows of n values that start k <= n apart cover a window of n + k values, so the length doubles at most.
+    """
+    windows = windows.swapaxes(axis, -1)
+    while length < new_length:
+        step = min(length, new_length - length)
         windows = extreme(windows[..., :-step], windows[..., step:])
-        width += step
-    return windows
+        length += step
+    return windows.swapaxes(axis, -1)
+
+
+def _center(values: Grayscale, rows: int, columns: int) -> Grayscale:
+    """Return the central part (..., rows, columns)."""
+    top, left = (values.shape[-2] - rows) // 2, (values.shape[-1] - columns) // 2
+    return values[..., top : top + rows, left : left + columns]

@@ -1,27 +1,27 @@
-"""Cut an image into overlapping tiles, and average them back together."""
+"""Cut an image into overlapping tiles and average tiles back into an image."""
 
 import numpy as np
 
 
-def starts(size: int, tile: int, stride: int) -> list[int]:
-    """Return where tiles of `tile` px begin along `size` px: every `stride`, and one flush with the end."""
+def tile_starts(size: int, tile: int, stride: int) -> list[int]:
+    """Return the first positions of the tiles along a side of `size` px: every `stride` px, and one tile at the end."""
     return sorted({*range(0, size - tile + 1, stride), size - tile})
 
 
 def cut_tiles(image: np.ndarray, tile: int, stride: int) -> np.ndarray:
-    """(C, S, S) -> (N, C, tile, tile), row by row."""
-    corners = starts(image.shape[-1], tile, stride)
-    return np.stack([image[:, y : y + tile, x : x + tile] for y in corners for x in corners])
+    """Cut an image (C, S, S) into tiles (N, C, tile, tile), row by row."""
+    starts = tile_starts(image.shape[-1], tile, stride)
+    return np.stack([image[:, y : y + tile, x : x + tile] for y in starts for x in starts])
 
 
 def stitch_tiles(tiles: np.ndarray, size: int, stride: int) -> np.ndarray:
-    """(N, C, tile, tile) from `cut_tiles` -> (C, size, size), the mean where tiles overlap."""
-    tile = tiles.shape[-1]
-    corners = starts(size, tile, stride)
+    """Stitch the tiles (N, C, tile, tile) of `cut_tiles` to an image (C, size, size). Overlaps are averaged."""
+    side = tiles.shape[-1]
+    starts = tile_starts(size, side, stride)
     total = np.zeros((tiles.shape[1], size, size), np.float32)
     count = np.zeros((size, size), np.float32)
-    positions = [(y, x) for y in corners for x in corners]
-    for (y, x), part in zip(positions, tiles, strict=True):
-        total[:, y : y + tile, x : x + tile] += part
-        count[y : y + tile, x : x + tile] += 1
+    corners = [(y, x) for y in starts for x in starts]
+    for (y, x), tile in zip(corners, tiles, strict=True):
+        total[:, y : y + side, x : x + side] += tile
+        count[y : y + side, x : x + side] += 1
     return total / count

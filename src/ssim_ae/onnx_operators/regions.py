@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto
 
-from ssim_ae.maps.regions import rectangles
+from ssim_ae.maps.regions import disk_rectangles
 from ssim_ae.onnx_operators.graph import Graph
 
 
@@ -19,7 +19,7 @@ def opening(add: Graph, values: str, size: int, *, radius: int) -> str:
     def largest(values: str) -> str:
         pooled = [
             add("MaxPool", values, kernel_shape=[2 * y + 1, 2 * x + 1], pads=[y, x, y, x])
-            for y, x in rectangles(radius)
+            for y, x in disk_rectangles(radius)
         ]
         return add("Max", *pooled)
 

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from ssim_ae.images.colours import RAMP
-from ssim_ae.maps.levels import LIMITS, STEPS
+from ssim_ae.maps.levels import LEVEL_THRESHOLDS, STEPS_PER_DOUBLING
 
 
 def page(room: str, title: str, data: Mapping[str, Any], scripts: tuple[str, ...]) -> str:
@@ -18,7 +18,12 @@ def page(room: str, title: str, data: Mapping[str, Any], scripts: tuple[str, ...
     style = _part("pages", "look.css")
     shared = [_part("pages", name) for name in ("picture.js", "gallery.js")]
     script = "\n".join([*shared, *(_part(room, name) for name in scripts)])
-    shown = {**data, "limits": LIMITS.tolist(), "steps": STEPS, "ramp": (RAMP / 255).round(4).tolist()}
+    shown = {
+        **data,
+        "limits": LEVEL_THRESHOLDS.tolist(),
+        "steps": STEPS_PER_DOUBLING,
+        "ramp": (RAMP / 255).round(4).tolist(),
+    }
     parts = {
         "title": escape(title),
         "policy": (

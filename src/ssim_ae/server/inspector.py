@@ -20,9 +20,9 @@ from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.inspection import Inspection
 from ssim_ae.errors import InputError
 from ssim_ae.images import colours
-from ssim_ae.images.files import decode, png
+from ssim_ae.images.files import decode_image, encode_png
 from ssim_ae.machine import cores, once_a_thread, one_blas_thread
-from ssim_ae.maps.levels import levels_picture
+from ssim_ae.maps.levels import levels_image
 from ssim_ae.server.limits import Limits
 from ssim_ae.server.metrics import Metrics
 from ssim_ae.server.schemas import Box, DetectorInfo, InspectionResponse, Milliseconds, Picture
@@ -118,7 +118,9 @@ class Inspector:
 
     def _inspected(self, image: bytes | Path, detector: Detector, name: str) -> Inspection:
         data = _file(image, name, self.limits.max_bytes) if isinstance(image, Path) else image
-        pixels = decode(BytesIO(data), name, grayscale=detector.config.grayscale, max_pixels=self.limits.max_pixels)
+        pixels = decode_image(
+            BytesIO(data), name, grayscale=detector.config.grayscale, max_pixels=self.limits.max_pixels
+        )
         return detector.inspect(pixels)
 
 
@@ -162,11 +164,11 @@ def _answer(inspection: Inspection, question: InspectionRequest, name: str) -> I
         limit=float(limit),
         width=width,
         height=height,
-        defect_share=inspection.view.share(mask, height, width),
+        defect_share=inspection.view.image_share(mask, height, width),
         defects=[Box(**defect._asdict()) for defect in inspection.defects(float(limit))],
         milliseconds=Milliseconds(waited=0, inspected=0),
         pictures={
-            picture: b64encode(png(_picture(picture, inspection, mask, limit))).decode()
+            picture: b64encode(encode_png(_picture(picture, inspection, mask, limit))).decode()
             for picture in question.pictures
         },
     )
@@ -175,7 +177,7 @@ def _answer(inspection: Inspection, question: InspectionRequest, name: str) -> I
 def _picture(picture: Picture, inspection: Inspection, mask: np.ndarray, limit: np.float32) -> np.ndarray:
     match picture:
         case "mask":
-            return inspection.view.back(mask, *inspection.pixels.shape[:2])
+            return inspection.view.to_image_size(mask, *inspection.pixels.shape[:2])
         case "heatmap":
             return colours.heatmap(inspection.image, inspection.anomaly_map / limit)
         case "inspected":
@@ -183,7 +185,7 @@ def _picture(picture: Picture, inspection: Inspection, mask: np.ndarray, limit: 
         case "reconstruction":
             return inspection.reconstruction
         case "levels":
-            return levels_picture(inspection.levels)
+            return levels_image(inspection.levels)
 
 
 def _info(name: str, detector: Detector) -> DetectorInfo:

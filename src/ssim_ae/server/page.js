@@ -203,6 +203,7 @@ limitSlider(0, data.limits.length - 1, (k) => {
 });
 viewChoice($("view"), state, state.cards);
 
+$("files").accept = data.accept;
 $("choose").addEventListener("click", () => $("files").click());
 $("files").addEventListener("change", () => {
   send([...$("files").files]);

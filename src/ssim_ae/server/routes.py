@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 
 from ssim_ae.errors import InputError
-from ssim_ae.maps.levels import OCTAVES
+from ssim_ae.maps.levels import THRESHOLD_DOUBLINGS
 from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import InspectionRequest, Inspector, QueueSlot
 from ssim_ae.server.page import page_html
@@ -17,7 +17,7 @@ from ssim_ae.server.schemas import DetectorInfo, Failure, InspectionResponse, Pi
 from ssim_ae.server.uploads import BATCH_BODY, IMAGE_BODY, Upload, many_images, one_image
 
 RETRY_SECONDS = 1
-MOST_SENSITIVE = 2.0**OCTAVES  # the least is its inverse: as far as the limits of `levels` go
+MOST_SENSITIVE = 2.0**THRESHOLD_DOUBLINGS  # the least is its inverse: as far as the limits of `levels` go
 PROBLEMS = {
     400: ("Damaged, or not an image.", "017.png: damaged (image file is truncated)"),
     401: ("The token is missing, or wrong.", "a token is needed"),

@@ -8,10 +8,11 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from ssim_ae.images.formats import MEDIA_TYPES
 from ssim_ae.server.schemas import MAX_BATCH
 
 FORM = "multipart/form-data"
-MEDIA_TYPES = ("image/png", "image/jpeg", "image/bmp", "image/tiff", "image/webp", "application/octet-stream")
+ACCEPTED_MEDIA_TYPES = (*MEDIA_TYPES, "application/octet-stream")
 FILE = {"type": "string", "format": "binary"}
 IMAGE = FILE | {"minLength": 1}
 
@@ -26,8 +27,8 @@ def _body(content: dict[str, Any]) -> dict[str, Any]:
 
 
 # What OpenAPI says of the bodies
-RAW = {media_type: {"schema": IMAGE} for media_type in MEDIA_TYPES}
-ENCODING = {"encoding": {"image": {"contentType": ", ".join(MEDIA_TYPES)}}}
+RAW = {media_type: {"schema": IMAGE} for media_type in ACCEPTED_MEDIA_TYPES}
+ENCODING = {"encoding": {"image": {"contentType": ", ".join(ACCEPTED_MEDIA_TYPES)}}}
 IMAGE_BODY = _body({**RAW, FORM: _form("image", IMAGE) | ENCODING})
 BATCH_BODY = _body({FORM: _form("images", {"type": "array", "items": FILE, "minItems": 1, "maxItems": MAX_BATCH})})
 
@@ -44,8 +45,8 @@ async def one_image(request: Request) -> Upload:
     media_type = _media_type(request)
     if media_type == FORM:
         return (await _files(request, "image", 1))[0]
-    if media_type not in MEDIA_TYPES:
-        raise _unsupported(media_type, (*MEDIA_TYPES, FORM))
+    if media_type not in ACCEPTED_MEDIA_TYPES:
+        raise _unsupported(media_type, (*ACCEPTED_MEDIA_TYPES, FORM))
     return Upload(await request.body())
 
 

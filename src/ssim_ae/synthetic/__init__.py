@@ -1,1 +1,1 @@
-"""The built-in data sets, drawn by the computer."""
+"""The built-in data set: synthetic images of two woven fabrics and an embroidered badge."""

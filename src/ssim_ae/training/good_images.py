@@ -12,7 +12,7 @@ import numpy as np
 from ssim_ae.config import Config
 from ssim_ae.console import note, progress
 from ssim_ae.errors import InputError
-from ssim_ae.images.files import read
+from ssim_ae.images.files import read_image
 from ssim_ae.images.folders import Dataset
 from ssim_ae.images.view import View
 from ssim_ae.machine import in_parallel
@@ -51,7 +51,7 @@ def load_good_images(dataset: Dataset, config: Config, *, skip_bad: bool = False
     Test images are read to check them, and are not used. InputError lists the files that cannot be read; with
     `skip_bad` notes do, and these files are left out.
     """
-    load = partial(_load_image, view=View.of(config), grayscale=config.grayscale)
+    load = partial(_load_image, view=View.from_config(config), grayscale=config.grayscale)
     results = _map_with_progress(load, dataset.good, "checking good images")
     errors = [result for result in results if isinstance(result, InputError)] + _test_image_errors(dataset)
     _report_errors(errors, dataset.root, skip_bad=skip_bad)
@@ -85,11 +85,11 @@ def held_out_indices(count: int, config: Config) -> list[int]:
 
 def _load_image(path: Path, view: View, *, grayscale: bool) -> _Image | InputError:
     try:
-        image = read(path, grayscale=grayscale)
+        image = read_image(path, grayscale=grayscale)
     except InputError as error:
         return error
     size = f"{image.shape[1]} x {image.shape[0]} px"
-    resized = view.whole(image)
+    resized = view.resize(image)
     if image.dtype == np.uint16:
         return _Image(path, resized, size, int(image.max()))
     return _Image(path, np.rint(resized * 255).astype(np.uint8), size, None)
@@ -103,7 +103,7 @@ def _test_image_errors(dataset: Dataset) -> list[InputError]:
 
 def _read_error(path: Path) -> InputError | None:
     try:
-        read(path)
+        read_image(path)
     except InputError as error:
         return error
     return None

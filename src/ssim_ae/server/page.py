@@ -1,8 +1,8 @@
 """The inspection page."""
 
-from ssim_ae.pages.page import page
+from ssim_ae.pages.page import render_page
 
 
 def page_html(*, watching: bool) -> str:
     """Return the page; it looks for images that come into a watched folder if there is one."""
-    return page("server", "Inspect", {"watching": watching}, ("page.js",))
+    return render_page("server", "Inspect", {"watching": watching}, ("page.js",))

@@ -36,7 +36,8 @@ def evaluate(
     """Evaluate a detector on the test images of a data set, given as an object or as its folder.
 
     If `folder` is given, metrics.json, metrics.csv, contact_sheet.png and the images of each test image are written
-    into it. Unreadable test images, and training or held-out images of the detector, are skipped with a note. InputError if there is no test image.
+    into it. Unreadable test images, and training or held-out images of the detector, are skipped with a note.
+    InputError if there is no test image.
     """
     if not isinstance(dataset, Dataset):
         suffixes = {"img_suffix": detector.config.img_suffix, "mask_suffix": detector.config.mask_suffix}

@@ -96,7 +96,7 @@ def test_training_images(tiny_config, fabric_folder, tmp_path):
 def test_given_thresholds_are_described_as_set_manually(tiny_run, fabric_folder, tmp_path, capsys):
     line = ["threshold", str(tiny_run.folder), "--ssim_threshold", ".2", "--l1_threshold", ".1"]
     assert main([*line, "--output", str(tmp_path / "given.safetensors")]) == 0
-    assert "thresholds: ssim 0.2, l1 0.1 (given)" in capsys.readouterr().out
+    assert "thresholds: ssim 0.2, l1 0.1. Thresholds were given." in capsys.readouterr().out
     assert main(["report", str(tmp_path / "given.safetensors")]) == 0
     evaluate = ["evaluate", str(tiny_run.folder), "--ssim_threshold", ".2", "--l1_threshold", ".1"]
     assert main([*evaluate, "--save_dir", str(tmp_path)]) == 0

@@ -78,7 +78,7 @@ def learned(folder: Path, method: str, seed: int, work: Path, changes: dict[str,
 
 def evaluated(detector: Path, run: Path, folder: Path, method: str, seed: int) -> Result:
     """Evaluate a detector on the test images."""
-    figures = evaluate(Detector.load(detector), find_dataset(folder), run / f"test-{method}").figures[ALL]
+    figures = evaluate(Detector.load(detector), find_dataset(folder), run / f"test-{method}").metrics[ALL]
     end = read_history(run)[-1]
     shares = [100 * getattr(figures, name).value for name in FIGURES]
     patches = end.steps * Config.read(run / "config.yaml").batch_size

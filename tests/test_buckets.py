@@ -641,7 +641,7 @@ def test_from_a_bucket_to_a_bucket(bucket, line, stored_cloth, tmp_path, monkeyp
     assert main(["train", f"--config_path={config}", *SMALL]) == 0
     assert line.cuts == 0
     names = {key.rpartition("/")[2]: key for key in bucket.content() if key.startswith("results/twill-1-")}
-    assert {"detector.safetensors", "config.yaml", "history.csv", "figures.json", "contact_sheet.png"} <= names.keys()
+    assert {"detector.safetensors", "config.yaml", "history.csv", "metrics.json", "contact_sheet.png"} <= names.keys()
     run = f"s3://{bucket.name}/{names['detector.safetensors'].rpartition('/')[0]}"
 
     assert main(["evaluate", run, stored_cloth, f"--save_dir=s3://{bucket.name}/pictures"]) == 0
@@ -650,7 +650,7 @@ def test_from_a_bucket_to_a_bucket(bucket, line, stored_cloth, tmp_path, monkeyp
     assert main(["predict", f"s3://{bucket.name}/edge/detector.onnx", f"{stored_cloth}/test/good/000.png"]) == 0
     stored = bucket.content()
     assert b"000.png" in stored["tables/good.csv"]
-    assert any(key.startswith("pictures/twill-1-") and key.endswith("figures.csv") for key in stored)
+    assert any(key.startswith("pictures/twill-1-") and key.endswith("metrics.csv") for key in stored)
     assert not (tmp_path / "runs").exists() and not (tmp_path / "output").exists()
 
 

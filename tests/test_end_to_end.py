@@ -22,15 +22,15 @@ def test_bottle_is_learned_from_good_images(bottle, tmp_path):
     settings = {"im_resize": 138, "crop_size": 128, "z_dim": 500, "p_rotate": 0, "bg_mask": "W", "percent": 95}
     run = train(Config(**SHORT | settings | {"dataset_path": str(bottle), "epochs": 6}), runs=tmp_path)
     evaluation = evaluate(Detector.load(run.detector_path), run.dataset)
-    assert len(evaluation.cases) == 83
-    assert evaluation.figures["all"].image_auroc.value > 0.7
-    assert evaluation.figures["all"].pixel_auroc.value > 0.75
+    assert len(evaluation.results) == 83
+    assert evaluation.metrics["all"].image_auroc.value > 0.7
+    assert evaluation.metrics["all"].pixel_auroc.value > 0.75
 
 
 @pytest.mark.long
 def test_the_demo_finds_the_defects(tmp_path):
     for _, evaluation in demo(tmp_path):
-        whole = evaluation.figures["all"]
+        whole = evaluation.metrics["all"]
         assert min(whole.ok.value, whole.nok.value) >= 0.9
         assert whole.pixel_auroc.value >= 0.97
     again = next(demo(tmp_path))[0]

@@ -13,8 +13,8 @@ from ssim_ae.cli import main
 KEYS = [f"--{key}={value}" for key, value in TINY.items()]
 
 
-def figures(folder):
-    (path,) = folder.rglob("figures.json")
+def metrics(folder):
+    (path,) = folder.rglob("metrics.json")
     return json.loads(path.read_text())
 
 
@@ -42,8 +42,8 @@ def test_a_test_set_of_one_kind_has_no_auroc(tiny_run, fabric_folder, tmp_path, 
     shutil.copytree(fabric_folder / "ground_truth", tmp_path / "d" / "ground_truth")
     assert main(["evaluate", str(tiny_run.folder), str(tmp_path / "d"), f"--save_dir={tmp_path}/out"]) == 0
     assert f"{'nok' if kept == 'good' else 'ok'}: nan" in capsys.readouterr().out
-    assert json.dumps(figures(tmp_path / "out"), allow_nan=False)
-    assert figures(tmp_path / "out")["figures"]["all"]["image_auroc"]["value"] is None
+    assert json.dumps(metrics(tmp_path / "out"), allow_nan=False)
+    assert metrics(tmp_path / "out")["metrics"]["all"]["image_auroc"]["value"] is None
 
 
 @pytest.mark.parametrize("count", [1, 2])

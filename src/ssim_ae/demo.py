@@ -7,7 +7,7 @@ from typing import Any
 from ssim_ae.config import Config
 from ssim_ae.detector.detector import Detector
 from ssim_ae.evaluation.results import Evaluation
-from ssim_ae.report.report import report
+from ssim_ae.report.report import write_report
 from ssim_ae.synthetic import fabric
 from ssim_ae.training.train import Run, train
 
@@ -37,4 +37,4 @@ def demo(folder: Path) -> Iterator[tuple[Run, Evaluation]]:
         run = train(Config(dataset_path=str(data), **SETTINGS), runs=folder / "runs")
         if not run.finished:
             raise KeyboardInterrupt
-        yield run, report(run.detector_path, Detector.load(run.detector_path), run.dataset, run.folder / "report")
+        yield run, write_report(run.detector_path, Detector.load(run.detector_path), run.dataset, run.folder / "report")

@@ -8,8 +8,8 @@ import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
 from ssim_ae import Detector, InputError, evaluate, find_dataset
-from ssim_ae.evaluation.pictures import choose
-from ssim_ae.evaluation.results import Case, summarise
+from ssim_ae.evaluation.contact_sheet import select_results
+from ssim_ae.evaluation.results import ImageResult, summarize
 from ssim_ae.evaluation.table import print_table
 from ssim_ae.images.files import read_image, read_mask, write_png
 from ssim_ae.images.folders import ALL
@@ -23,69 +23,69 @@ def evaluated(tiny_run, fabric_folder, tmp_path_factory):
     return detector, evaluate(detector, find_dataset(fabric_folder), folder), folder
 
 
-def case(defect: str, score: float, truth: np.ndarray | None = None, size: int = 16) -> Case:
+def make_result(defect: str, score: float, ground_truth: np.ndarray | None = None, size: int = 16) -> ImageResult:
     anomaly = np.zeros((size, size), np.float32)
     anomaly[:4, :4] = score
     if defect == "good":
-        truth = np.zeros((size, size), bool)
-    return Case(Image(f"{defect}-{score}.png", defect), score, anomaly, truth)
+        ground_truth = np.zeros((size, size), bool)
+    return ImageResult(Image(f"{defect}-{score}.png", defect), score, anomaly, ground_truth)
 
 
-def test_figures_agree_with_independent_ones(evaluated):
+def test_metrics_agree_with_scikit_learn(evaluated):
     _, evaluation, _ = evaluated
-    whole = evaluation.figures[ALL]
-    scores = [case.score for case in evaluation.cases]
-    defective = [case.image.defect != "good" for case in evaluation.cases]
-    maps = np.stack([case.anomaly for case in evaluation.cases]).ravel()
-    truth = np.stack([case.truth for case in evaluation.cases]).ravel()
-    assert whole.image_auroc.value == pytest.approx(roc_auc_score(defective, scores))
-    assert whole.pixel_auroc.value == pytest.approx(roc_auc_score(truth, maps))
-    assert whole.pixel_f1.value == pytest.approx(f1_score(truth, maps > 1, zero_division=0))
-    right = [(score > 1) == bad for score, bad in zip(scores, defective, strict=True)]
-    assert whole.avg.value == pytest.approx(np.mean(right))
-    assert (whole.good, whole.defective) == (4, 6)
-    for figure in (whole.ok, whole.nok, whole.avg, whole.image_auroc, whole.pixel_auroc, whole.au_pro_30):
-        assert figure.low <= figure.value <= figure.high
+    total = evaluation.metrics[ALL]
+    scores = [result.score for result in evaluation.results]
+    defective = [result.image.defect != "good" for result in evaluation.results]
+    maps = np.stack([result.anomaly for result in evaluation.results]).ravel()
+    truth = np.stack([result.ground_truth for result in evaluation.results]).ravel()
+    assert total.image_auroc.value == pytest.approx(roc_auc_score(defective, scores))
+    assert total.pixel_auroc.value == pytest.approx(roc_auc_score(truth, maps))
+    assert total.pixel_f1.value == pytest.approx(f1_score(truth, maps > 1, zero_division=0))
+    correct = [(score > 1) == label for score, label in zip(scores, defective, strict=True)]
+    assert total.avg.value == pytest.approx(np.mean(correct))
+    assert (total.good, total.defective) == (4, 6)
+    for estimate in (total.ok, total.nok, total.avg, total.image_auroc, total.pixel_auroc, total.au_pro_30):
+        assert estimate.low <= estimate.value <= estimate.high
 
 
-def test_pixel_rates_are_the_references(evaluated):
+def test_pixel_accuracy_agrees_with_numpy(evaluated):
     _, evaluation, _ = evaluated
-    maps = np.stack([case.anomaly for case in evaluation.cases]) > 1
-    truth = np.stack([case.truth for case in evaluation.cases])
+    maps = np.stack([result.anomaly for result in evaluation.results]) > 1
+    truth = np.stack([result.ground_truth for result in evaluation.results])
     assert evaluation.pixels.ok == pytest.approx(np.mean(~maps[~truth]))
     assert evaluation.pixels.nok == pytest.approx(np.mean(maps[truth]))
     assert evaluation.pixels.avg == pytest.approx(np.mean(maps == truth))
 
 
-def test_the_last_line_is_the_references(evaluated):
+def test_the_last_line_has_the_format_of_the_reference(evaluated):
     _, evaluation, _ = evaluated
-    whole = evaluation.figures[ALL]
+    total = evaluation.metrics[ALL]
     line = evaluation.reference_line()
-    assert line == f"ok: {whole.ok.value}, nok: {whole.nok.value}, avg: {whole.avg.value}"
-    assert evaluation.reference_line(image_level=False).startswith(f"AUC: {whole.pixel_auroc.value}, ok: ")
+    assert line == f"ok: {total.ok.value}, nok: {total.nok.value}, avg: {total.avg.value}"
+    assert evaluation.reference_line(image_level=False).startswith(f"AUC: {total.pixel_auroc.value}, ok: ")
 
 
-def test_figures_are_written_as_json_and_csv(evaluated):
+def test_metrics_are_written_as_json_and_csv(evaluated):
     _, evaluation, folder = evaluated
-    document = json.loads((folder / "figures.json").read_text())
-    assert document["figures"]["all"]["ok"]["value"] == evaluation.figures[ALL].ok.value
+    document = json.loads((folder / "metrics.json").read_text())
+    assert document["metrics"]["all"]["ok"]["value"] == evaluation.metrics[ALL].ok.value
     assert document["images"]["hole/000"]["score"] > 0
-    rows = list(csv.DictReader((folder / "figures.csv").read_text().splitlines()))
-    found = next(row for row in rows if row["type"] == "all" and row["figure"] == "image_auroc")
-    assert float(found["value"]) == pytest.approx(evaluation.figures[ALL].image_auroc.value, abs=1e-6)
-    assert {row["type"] for row in rows} == {"colour", "cut", "displaced", "hole", "stain", "thread", "all"}
+    rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
+    image_auroc = next(row for row in rows if row["defect_type"] == "all" and row["metric"] == "image_auroc")
+    assert float(image_auroc["value"]) == pytest.approx(evaluation.metrics[ALL].image_auroc.value, abs=1e-6)
+    assert {row["defect_type"] for row in rows} == {"colour", "cut", "displaced", "hole", "stain", "thread", "all"}
 
 
-def test_pictures_of_every_image_and_one_sheet(evaluated):
+def test_image_files_and_contact_sheet_are_written(evaluated):
     detector, evaluation, folder = evaluated
-    pictures = sorted(path.name for path in (folder / "images" / "hole").iterdir())
+    names = sorted(path.name for path in (folder / "images" / "hole").iterdir())
     kinds = ("levels.png", "origin.png", "rec.png", "residual.png", "small.jpg", "visual.png")
-    assert pictures == [f"000_{kind}" for kind in kinds]
+    assert names == [f"000_{kind}" for kind in kinds]
     mask = read_mask(folder / "images" / "hole" / "000_residual.png")
-    shown = next(case for case in evaluation.cases if case.image.name == "hole/000")
-    assert np.array_equal(mask, shown.anomaly > 1)
+    hole = next(result for result in evaluation.results if result.image.name == "hole/000")
+    assert np.array_equal(mask, hole.anomaly > 1)
     origin = read_image(folder / "images" / "hole" / "000_origin.png")
-    assert np.array_equal(origin, detector.inspect(shown.image.path).inspected)
+    assert np.array_equal(origin, detector.inspect(hole.image.path).inspected)
     assert read_image(folder / "contact_sheet.png").shape[1] > 1000
 
 
@@ -95,10 +95,11 @@ def test_the_table_is_printed(evaluated, capsys):
     assert "AUROC" in printed and "displaced" in printed and "4 good" in printed
 
 
-def test_worst_mistakes_come_first():
+def test_the_contact_sheet_starts_with_the_largest_errors():
     mask = np.eye(16, dtype=bool)
-    cases = [case("good", 1.1), case("good", 0.9), case("hole", 0.2, mask), case("hole", 5, mask), case("good", 0.1)]
-    assert [(one.image.defect, one.score) for one in choose(cases)] == [
+    scored = [("good", 1.1), ("good", 0.9), ("hole", 0.2), ("hole", 5), ("good", 0.1)]
+    results = [make_result(defect, score, mask) for defect, score in scored]
+    assert [(result.image.defect, result.score) for result in select_results(results)] == [
         ("hole", 0.2),
         ("good", 1.1),
         ("good", 0.9),
@@ -108,58 +109,61 @@ def test_worst_mistakes_come_first():
 
 
 @pytest.mark.parametrize("defect", ["good", "hole"])
-def test_a_missing_class_gives_no_figure_rather_than_a_wrong_one(defect):
-    evaluation = summarise([case(defect, 0.5, np.eye(16, dtype=bool)) for _ in range(3)], "x")
-    whole = evaluation.figures[ALL]
-    assert isnan(whole.image_auroc.value) and isnan(whole.balanced_accuracy.value)
-    assert isnan(whole.nok.value if defect == "good" else whole.ok.value)
+def test_metrics_are_nan_if_a_class_is_missing(defect):
+    evaluation = summarize([make_result(defect, 0.5, np.eye(16, dtype=bool)) for _ in range(3)], "x")
+    total = evaluation.metrics[ALL]
+    assert isnan(total.image_auroc.value) and isnan(total.balanced_accuracy.value)
+    assert isnan(total.nok.value if defect == "good" else total.ok.value)
     print_table(evaluation)
 
 
-def test_defects_without_ground_truth_are_left_out_of_the_pixel_figures():
-    evaluation = summarise([case("good", 0.5), case("hole", 2), case("cut", 3, np.eye(16, dtype=bool))], "x")
+def test_images_without_ground_truth_are_excluded_from_pixel_metrics():
+    evaluation = summarize(
+        [make_result("good", 0.5), make_result("hole", 2), make_result("cut", 3, np.eye(16, dtype=bool))], "x"
+    )
     assert "1 defective images have no ground truth" in evaluation.notes[0]
-    assert isnan(evaluation.figures["hole"].pixel_auroc.value)
-    assert not isnan(evaluation.figures["cut"].pixel_auroc.value)
-    assert evaluation.figures[ALL].nok.value == 1
+    assert isnan(evaluation.metrics["hole"].pixel_auroc.value)
+    assert not isnan(evaluation.metrics["cut"].pixel_auroc.value)
+    assert evaluation.metrics[ALL].nok.value == 1
 
 
-def test_an_empty_mask_is_no_region():
-    evaluation = summarise([case("good", 0.5), case("hole", 2, np.zeros((16, 16), bool))], "x")
-    assert isnan(evaluation.figures[ALL].pixel_auroc.value)
+def test_pixel_metrics_are_nan_if_all_masks_are_empty():
+    evaluation = summarize([make_result("good", 0.5), make_result("hole", 2, np.zeros((16, 16), bool))], "x")
+    assert isnan(evaluation.metrics[ALL].pixel_auroc.value)
 
 
-def test_images_the_detector_was_made_from_are_left_out(tiny_run, fabric_folder, tmp_path):
+def test_training_images_are_skipped(tiny_run, fabric_folder, tmp_path):
     for kind in ("good", "hole"):
         shutil.copytree(fabric_folder / "test" / kind, tmp_path / "test" / kind)
-    learned = sorted((fabric_folder / "train" / "good").iterdir())[0]
+    training_image = sorted((fabric_folder / "train" / "good").iterdir())[0]
     shutil.copytree(fabric_folder / "train", tmp_path / "train")
-    shutil.copy(learned, tmp_path / "test" / "good" / "again.png")
+    shutil.copy(training_image, tmp_path / "test" / "good" / "copy.png")
     evaluation = evaluate(Detector.load(tiny_run.folder, device_target="CPU"), tmp_path)
-    assert evaluation.figures[ALL].good == 4
-    assert "1 test images left out: the detector was made from them" in evaluation.notes
+    assert evaluation.metrics[ALL].good == 4
+    assert "1 test images skipped: they are training or held-out images of the detector" in evaluation.notes
 
 
-def test_a_mask_of_other_proportions_is_left_out(tiny_run, fabric_folder, tmp_path):
+def test_a_mask_with_another_aspect_ratio_is_ignored(tiny_run, fabric_folder, tmp_path):
     copy = shutil.copytree(fabric_folder, tmp_path / "copy")
     write_png(copy / "ground_truth" / "hole" / "000_mask.png", np.ones((64, 32), bool))
     evaluation = evaluate(Detector.load(tiny_run.folder, device_target="CPU"), copy)
-    assert any("32 x 64 px for an image of 64 x 64" in text for text in evaluation.notes)
-    assert isnan(evaluation.figures["hole"].pixel_auroc.value)
+    assert any("32 x 64 px for an image of 64 x 64 px; ground truth ignored" in text for text in evaluation.notes)
+    assert isnan(evaluation.metrics["hole"].pixel_auroc.value)
 
 
-def test_an_empty_mask_of_a_defective_image_is_left_out(tiny_run, fabric_folder, tmp_path):
+def test_an_empty_mask_of_a_defective_image_is_ignored(tiny_run, fabric_folder, tmp_path):
     copy = shutil.copytree(fabric_folder, tmp_path / "copy")
     for mask, drawn in (("hole", np.zeros((64, 64), bool)), ("cut", np.eye(2, dtype=bool).repeat(32, 0).repeat(32, 1))):
         if (copy / "ground_truth" / mask).is_dir():
             write_png(copy / "ground_truth" / mask / "000_mask.png", drawn)
     evaluation = evaluate(Detector.load(tiny_run.folder, device_target="CPU"), copy)
-    assert any("hole/000_mask.png: says of a defective image that no pixel is" in text for text in evaluation.notes)
-    assert isnan(evaluation.figures["hole"].pixel_auroc.value)
+    expected = "hole/000_mask.png: no defective pixel in the mask of a defective image; ground truth ignored"
+    assert any(expected in text for text in evaluation.notes)
+    assert isnan(evaluation.metrics["hole"].pixel_auroc.value)
 
 
-def test_two_images_of_one_name_are_refused(tiny_run, fabric_folder, tmp_path):
+def test_two_images_with_the_same_name_are_an_error(tiny_run, fabric_folder, tmp_path):
     copy = shutil.copytree(fabric_folder, tmp_path / "copy")
     shutil.copytree(copy / "test" / "good", copy / "test" / "Good")
-    with pytest.raises(InputError, match="two images are named good/"):
+    with pytest.raises(InputError, match="two images have the name good/"):
         evaluate(Detector.load(tiny_run.folder, device_target="CPU"), copy)

@@ -1,4 +1,4 @@
-"""Metrics of merit against scipy, scikit-learn and slow direct implementations."""
+"""Metrics are compared with SciPy, scikit-learn and slow direct implementations."""
 
 from itertools import pairwise
 from math import isnan
@@ -34,7 +34,7 @@ quick = settings(deadline=None, max_examples=80)
 
 @st.composite
 def scored(draw: st.DrawFn, *, min_dims: int = 1, max_dims: int = 1) -> tuple[Maps, Masks]:
-    """Scores with many ties, and labels of both kinds, of one shape."""
+    """Draw scores with many ties and labels of both classes, of the same shape."""
     shapes = hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, max_side=8)
     shape = draw(shapes.filter(lambda shape: np.prod(shape) > 1))
     scores = draw(hnp.arrays(np.float32, shape, elements=st.integers(-3, 9).map(lambda third: third / 3)))
@@ -43,7 +43,7 @@ def scored(draw: st.DrawFn, *, min_dims: int = 1, max_dims: int = 1) -> tuple[Ma
 
 
 def direct_au_pro(maps: Maps, masks: Masks, limit: float) -> float:
-    """Mark the maps anew at every threshold, and integrate segment by segment up to the limit."""
+    """Threshold the maps at each distinct score, and integrate segment by segment up to the limit."""
     regions = []
     for index, mask in enumerate(masks):
         labels, count = ndimage.label(mask, np.ones((3, 3)))
@@ -63,7 +63,7 @@ def direct_au_pro(maps: Maps, masks: Masks, limit: float) -> float:
 
 
 def noisy_images(count: int, side: int) -> tuple[Maps, Masks]:
-    """Smooth noise that is higher in the squares of the defective images, every other one."""
+    """Return smooth noise with higher values in the squares of the masks; every other image has a mask."""
     rng = np.random.default_rng(0)
     masks = np.zeros((count, side, side), bool)
     for mask in masks[1::2]:
@@ -86,12 +86,12 @@ def test_auroc_agrees_with_scikit_learn(case: tuple[Maps, Masks]) -> None:
 def test_roc_agrees_with_scikit_learn(case: tuple[Maps, Masks]) -> None:
     scores, labels = case
     expected = reference.roc_curve(labels.ravel(), scores.ravel(), drop_intermediate=False)
-    for found, wanted in zip(roc(scores, labels), expected, strict=True):
-        np.testing.assert_allclose(found, wanted, atol=1e-12)
+    for actual, wanted in zip(roc(scores, labels), expected, strict=True):
+        np.testing.assert_allclose(actual, wanted, atol=1e-12)
 
 
 @pytest.mark.parametrize("label", [False, True])
-def test_a_missing_class_makes_the_roc_nan(label: bool) -> None:
+def test_roc_is_nan_if_a_class_is_missing(label: bool) -> None:
     labels = np.full(4, label)
     false_positive, true_positive, _ = roc(np.arange(4.0), labels)
     assert isnan(auroc(np.arange(4.0), labels))
@@ -101,7 +101,7 @@ def test_a_missing_class_makes_the_roc_nan(label: bool) -> None:
 
 @quick
 @given(scored(min_dims=3, max_dims=3), st.sampled_from([0.05, 0.3, 0.5, 1.0]))
-def test_au_pro_agrees_with_marking_at_every_threshold(case: tuple[Maps, Masks], limit: float) -> None:
+def test_au_pro_agrees_with_the_direct_implementation(case: tuple[Maps, Masks], limit: float) -> None:
     maps, masks = case
     assert au_pro(maps, masks, limit=limit) == pytest.approx(direct_au_pro(maps, masks, limit), abs=1e-12)
 
@@ -115,20 +115,20 @@ def test_au_pro_of_perfect_constant_and_inverted_maps(limit: float) -> None:
     assert au_pro(-perfect, masks, limit=limit) == 0
 
 
-def test_au_pro_weighs_a_small_region_as_much_as_a_large_one() -> None:
+def test_au_pro_weights_small_and_large_regions_equally() -> None:
     mask = np.zeros((10, 10), bool)
     mask[0, 0] = mask[4:, 4:] = True
-    finds_the_small_one = np.zeros((10, 10))
-    finds_the_small_one[0, 0] = 1
-    rates, overlaps = pro_curve([finds_the_small_one], [mask])
+    small_region_only = np.zeros((10, 10))
+    small_region_only[0, 0] = 1
+    rates, overlaps = pro_curve([small_region_only], [mask])
     np.testing.assert_allclose((rates, overlaps), [(0, 0, 1), (0, 0.5, 1)])
 
 
-def test_au_pro_takes_images_of_different_sizes() -> None:
+def test_au_pro_accepts_images_of_different_sizes() -> None:
     maps, masks = noisy_images(2, 16)
-    whole = au_pro(maps, masks)
-    in_parts = au_pro([maps[0][:5], maps[0][5:], maps[1]], [masks[0][:5], masks[0][5:], masks[1]])
-    assert in_parts == pytest.approx(whole, abs=1e-12)
+    of_whole_images = au_pro(maps, masks)
+    of_parts = au_pro([maps[0][:5], maps[0][5:], maps[1]], [masks[0][:5], masks[0][5:], masks[1]])
+    assert of_parts == pytest.approx(of_whole_images, abs=1e-12)
 
 
 @pytest.mark.parametrize("mask", [np.zeros((3, 3), bool), np.ones((3, 3), bool)])
@@ -144,7 +144,7 @@ def test_pixel_f1_agrees_with_scikit_learn(case: tuple[Maps, Masks]) -> None:
     assert pixel_f1(scores > 1, truth) == pytest.approx(expected, abs=1e-12)
 
 
-def test_pixel_f1_is_nan_where_nothing_is_marked() -> None:
+def test_pixel_f1_is_nan_if_all_masks_are_empty() -> None:
     assert isnan(pixel_f1(np.zeros((2, 3, 3), bool), np.zeros((2, 3, 3), bool)))
 
 
@@ -156,37 +156,37 @@ def test_wilson_agrees_with_scipy(total: int, data: st.DataObject) -> None:
     assert wilson(successes, total) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
-def test_wilson_stays_within_0_and_1_and_is_nan_for_nothing() -> None:
+def test_wilson_is_within_0_and_1_and_nan_for_a_total_of_0() -> None:
     assert all(wilson(0, total)[0] == 0 and wilson(total, total)[1] == 1 for total in range(1, 200))
     assert np.isnan(wilson(0, 0)).all()
     with pytest.raises(ValueError, match="expected 0 to 3 successes, got 4"):
         wilson(4, 3)
 
 
-def test_bootstrap_of_a_mean_is_as_wide_as_its_standard_error() -> None:
+def test_bootstrap_interval_of_a_mean_agrees_with_its_standard_error() -> None:
     values = np.random.default_rng(0).normal(5, 2, 400)
     low, high = bootstrap(lambda images: float(values[images].mean()), np.zeros(400), resamples=4000)
-    reach = 1.96 * values.std() / 20
-    assert (low, high) == pytest.approx((values.mean() - reach, values.mean() + reach), abs=0.02)
+    half_width = 1.96 * values.std() / 20
+    assert (low, high) == pytest.approx((values.mean() - half_width, values.mean() + half_width), abs=0.02)
 
 
-def test_bootstrap_draws_as_many_of_each_group_with_replacement() -> None:
+def test_bootstrap_resamples_with_replacement_within_groups() -> None:
     groups = np.array([True, False, False, True, False, False, False])
     draws: list[tuple[int, ...]] = []
 
-    def note(images: NDArray[Any]) -> float:
+    def record(images: NDArray[Any]) -> float:
         assert groups[images].sum() == 2
         assert len(images) == 7
         draws.append(tuple(sorted(images)))
         return 0.0
 
-    assert bootstrap(note, groups, resamples=50) == (0, 0)
+    assert bootstrap(record, groups, resamples=50) == (0, 0)
     assert len(set(draws)) > 25
     assert any(len(set(draw)) < 7 for draw in draws)
     assert {image for draw in draws for image in draw} == set(range(7))
 
 
-def test_bootstrap_repeats_itself_and_passes_nan_on() -> None:
+def test_bootstrap_depends_on_the_seed_alone_and_propagates_nan() -> None:
     values = np.arange(9.0)
     intervals = [bootstrap(lambda images: values[images].mean(), values > 3, seed=seed) for seed in (0, 0, 1)]
     assert intervals[0] == intervals[1] != intervals[2]
@@ -195,9 +195,7 @@ def test_bootstrap_repeats_itself_and_passes_nan_on() -> None:
 
 @quick
 @given(scored(min_dims=3, max_dims=3), st.data())
-def test_histograms_with_a_level_for_each_pixel_are_exact_for_any_draw(
-    case: tuple[Maps, Masks], data: st.DataObject
-) -> None:
+def test_histograms_with_a_level_for_each_pixel_are_exact(case: tuple[Maps, Masks], data: st.DataObject) -> None:
     maps, masks = case
     images = np.array(data.draw(st.lists(st.integers(0, len(maps) - 1), min_size=1, max_size=12)))
     histograms = PixelHistograms.of(maps, masks, levels=maps.size)
@@ -206,7 +204,7 @@ def test_histograms_with_a_level_for_each_pixel_are_exact_for_any_draw(
     assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
-def test_histograms_come_close_with_the_usual_levels() -> None:
+def test_histograms_with_the_default_levels_are_accurate() -> None:
     maps, masks = noisy_images(10, 128)
     histograms = PixelHistograms.of(maps, masks)
     images = np.arange(10)
@@ -229,33 +227,33 @@ def test_verdicts_agree_with_scikit_learn(case: tuple[Maps, Masks]) -> None:
     assert (verdicts.good, verdicts.defective) == ((~labels).sum(), labels.sum())
 
 
-def test_verdicts_take_the_limit_itself_for_good_and_lack_what_is_missing() -> None:
+def test_a_score_equal_to_the_threshold_is_accepted_and_missing_classes_are_nan() -> None:
     verdicts = Verdicts.of([0.5, 1.0, 1.001], [False, False, False])
-    assert verdicts == Verdicts(good=3, defective=0, good_right=2, defective_right=0)
+    assert verdicts == Verdicts(good=3, defective=0, good_accepted=2, defective_rejected=0)
     assert verdicts.ok == verdicts.avg == pytest.approx(2 / 3)
     assert isnan(verdicts.nok)
     assert isnan(verdicts.balanced_accuracy)
 
 
 @pytest.mark.parametrize("function", [auroc, roc, Verdicts.of])
-def test_scores_and_labels_must_fit_and_be_numbers(function: Any) -> None:
-    with pytest.raises(ValueError, match=r"one shape, got \(3,\) and \(2,\)"):
+def test_scores_with_other_shapes_or_nan_are_errors(function: Any) -> None:
+    with pytest.raises(ValueError, match=r"the same shape, got \(3,\) and \(2,\)"):
         function(np.zeros(3), np.zeros(2, bool))
     with pytest.raises(ValueError, match=r"no NaN, got 1 in scores of shape \(2,\)"):
         function(np.array([0, np.nan]), np.array([False, True]))
 
 
 @pytest.mark.parametrize("function", [pro_curve, au_pro, PixelHistograms.of])
-def test_maps_and_masks_must_fit(function: Any) -> None:
-    with pytest.raises(ValueError, match="as many maps as masks, got 2 and 1"):
+def test_maps_and_masks_with_other_shapes_are_errors(function: Any) -> None:
+    with pytest.raises(ValueError, match="equal numbers of maps and masks, got 2 and 1"):
         function(np.zeros((2, 3, 3)), np.zeros((1, 3, 3), bool))
-    with pytest.raises(ValueError, match=r"one shape, got \(3, 3\) and \(3, 4\)"):
+    with pytest.raises(ValueError, match=r"the same shape, got \(3, 3\) and \(3, 4\)"):
         function(np.zeros((1, 3, 3)), np.zeros((1, 3, 4), bool))
     with pytest.raises(ValueError, match=r"\(rows, columns\), got shape \(3,\)"):
         function(np.zeros((1, 3)), np.zeros((1, 3), bool))
 
 
-def test_bad_limits_and_groups_are_refused() -> None:
+def test_invalid_limits_and_groups_are_errors() -> None:
     for limit in (0, 1.5):
         with pytest.raises(ValueError, match=f"up to 1, got {limit}"):
             area_under(np.array([0.0, 1.0]), np.array([0.0, 1.0]), limit=limit)

@@ -181,7 +181,7 @@ def test_what_a_detector_is_good_for_it_is_good_for(tmp_path, fabric_folder):
     for path in (learned, bare):
         exported = export(path, form=Form(graph="network"))
         assert exported.parity.good.holds
-        assert len(evaluate(Detector.load(path, device_target="CPU"), dataset).cases) == len(dataset.test)
+        assert len(evaluate(Detector.load(path, device_target="CPU"), dataset).results) == len(dataset.test)
     assert read_detector(recalibrate(learned, None, {"threshold": "max"})[0]).provenance["imported"] == "reference.ckpt"
     unseen = fabric.make(tmp_path, classes=["canvas"], train=5, good=1, defective=1, size=64, seed=2)[0]
     recalibrate(bare, unseen, {"threshold": "max"})

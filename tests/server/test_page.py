@@ -75,8 +75,8 @@ def test_the_slider_moves_verdicts(open_page, client, images):
     page.locator(".gallery li").nth(len(images) - 1).wait_for()
     scores = page.evaluate("state.cards.map((card) => card.image.score)")
     for k in (60, 120, 150, 240):
-        page.evaluate("k => { $('limit').value = k; $('limit').dispatchEvent(new Event('input')); }", k)
-        verdicts = page.locator(".gallery .told span:first-child").all_text_contents()
+        page.evaluate("k => { $('threshold').value = k; $('threshold').dispatchEvent(new Event('input')); }", k)
+        verdicts = page.locator(".gallery .card-footer span:first-child").all_text_contents()
         assert verdicts == ["nok" if score > LEVEL_THRESHOLDS[k] else "ok" for score in scores]
         assert page.text_content("#verdict") == verdicts[0]
 
@@ -134,10 +134,10 @@ def test_by_keyboard_alone(open_page, client, images):
     said(page, images[0].name)
     for _ in range(12):
         page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.id") == "limit":
+        if page.evaluate("document.activeElement.id") == "threshold":
             break
     page.keyboard.press("End")
-    assert page.text_content("#at") == "limit 8.000"
+    assert page.text_content("#threshold-value") == "threshold 8.000"
 
 
 def test_an_image_of_the_watched_folder_appears(open_page, serve, loaded, images, tmp_path):

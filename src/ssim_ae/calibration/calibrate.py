@@ -16,6 +16,7 @@ from ssim_ae.detector.provenance import CrossValidation, RateEstimate, Threshold
 from ssim_ae.errors import InputError
 from ssim_ae.maps.normalization import NormalStatistics, cross_normalize
 from ssim_ae.maps.residuals import Residuals, Thresholds
+from ssim_ae.maps.verdict import is_defective
 from ssim_ae.methods import method_of
 from ssim_ae.random_streams import Stream, random_stream
 
@@ -82,7 +83,7 @@ def cross_validate(
     for fold in np.array_split(order, min(CROSS_VALIDATION_FOLDS, len(held_out))):
         left_out = set(fold.tolist())
         thresholds = estimate([held_out[i] for i in order if i not in left_out], config, training)
-        rejected += sum(_score(held_out[index], thresholds, config) > 1 for index in fold)
+        rejected += sum(is_defective(_score(held_out[index], thresholds, config)) for index in fold)
     return CrossValidation(images=len(held_out), rejected=rejected)
 
 
@@ -140,7 +141,7 @@ def _note_rejected(held: _GoodImages, trained: _GoodImages, thresholds: Threshol
     """Name the good images that are rejected, in falling order of their scores: they may be defective."""
     names, residuals = held.names + trained.names, held.residuals + trained.residuals
     scores = [_score(maps, thresholds, config) for maps in residuals]
-    rejected = [name for score, name in sorted(zip(scores, names, strict=True), reverse=True) if score > 1]
+    rejected = [name for score, name in sorted(zip(scores, names, strict=True), reverse=True) if is_defective(score)]
     if rejected:
         named = ", ".join(rejected[:MAX_NAMED_IMAGES]) + (", ..." if len(rejected) > MAX_NAMED_IMAGES else "")
         note(f"{len(rejected)} of {len(names)} good images are rejected; check that they have no defect: {named}")

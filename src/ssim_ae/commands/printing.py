@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 def report_into(folder: Path, path: Path, detector: Detector, dataset: Dataset, config: Config) -> Evaluation:
     """Write and print the report of the detector at `path`, at the thresholds that the configuration gives, if any."""
     from ssim_ae.detector.provenance import ThresholdOrigin
-    from ssim_ae.report.report import report
+    from ssim_ae.report.report import write_report
 
     given = {"ssim": config.ssim_threshold, "l1": config.l1_threshold}
     thresholds = detector.thresholds._replace(**{name: value for name, value in given.items() if value is not None})
     if thresholds != detector.thresholds:
         detector.thresholds = thresholds
         detector.provenance = detector.provenance.model_copy(update={"thresholds": ThresholdOrigin()})
-    evaluation = report(path, detector, dataset, folder)
+    evaluation = write_report(path, detector, dataset, folder)
     print_evaluation(evaluation, dataset, folder, image_level=config.image_level)
     return evaluation
 

@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     if options.format not in (None, "png", "svg"):
         raise InputError(f"--format: should be png or svg, not {options.format!r}")
     if options.format:
-        from ssim_ae.report.plots import plot
+        from ssim_ae.report.plots import write_plots
     if is_url(options.detector) and not options.output:
         raise InputError("--output should say where the page goes: the detector is in an object store")
     path = detector_path(Path(local(options.detector)))
@@ -43,6 +43,6 @@ def run(options: argparse.Namespace) -> int:
         folder = output or path.parent / ("report" if path.name == DETECTOR_NAME else f"report-{path.stem}")
         evaluation = report_into(folder, path, detector, dataset, config)
         if options.format:
-            for figure in plot(evaluation, path.parent, folder, options.format):
+            for figure in write_plots(evaluation, path.parent, folder, options.format):
                 print(f"figure: {figure}")
     return 0

@@ -12,6 +12,7 @@ from ssim_ae.images.colours import eight_bit, heatmap, pixels
 from ssim_ae.images.view import View
 from ssim_ae.maps.levels import anomaly_levels
 from ssim_ae.maps.regions import label, without_small_regions
+from ssim_ae.maps.verdict import THRESHOLD, is_defective
 
 
 class Defect(NamedTuple):
@@ -47,7 +48,7 @@ class Inspection:
     @property
     def verdict(self) -> Literal["ok", "nok"]:
         """The verdict: nok for a defective image."""
-        return "nok" if self.score > 1 else "ok"
+        return "nok" if is_defective(self.score) else "ok"
 
     @property
     def image(self) -> np.ndarray:
@@ -72,18 +73,18 @@ class Inspection:
     @property
     def mask(self) -> np.ndarray:
         """The defective pixels of the image, (H, W) bool."""
-        return self.anomaly_map > 1
+        return is_defective(self.anomaly_map)
 
     @property
     def levels(self) -> np.ndarray:
-        """The number of `LIMITS` that each pixel of the view exceeds, (S, S) uint8, for masks at other thresholds."""
+        """The number of `LEVEL_THRESHOLDS` that each pixel of the view exceeds, (S, S) uint8, for masks at other thresholds."""
         return anomaly_levels(self.anomaly, self.min_area)
 
     def above(self, threshold: float) -> np.ndarray:
         """Return the defective pixels of the view at another threshold, (S, S) bool."""
         return without_small_regions(self.anomaly > np.float32(threshold), self.min_area)
 
-    def defects(self, threshold: float = 1.0) -> list[Defect]:
+    def defects(self, threshold: float = THRESHOLD) -> list[Defect]:
         """Return the connected defective regions, in falling order of their scores."""
         labels, count = label(self.above(threshold))
         rows, columns = np.nonzero(labels)
@@ -105,7 +106,7 @@ class Inspection:
     @property
     def defect_share(self) -> float:
         """The share of the H x W pixels of the image that is defective."""
-        return self.view.image_share(self.anomaly > 1, *self.pixels.shape[:2])
+        return self.view.image_share(is_defective(self.anomaly), *self.pixels.shape[:2])
 
     @property
     def heatmap(self) -> np.ndarray:

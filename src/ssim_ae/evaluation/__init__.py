@@ -1,1 +1,1 @@
-"""How good a detector is: figures with intervals, tables and pictures."""
+"""Evaluation on test images: metrics with confidence intervals, tables, and the images of a report."""

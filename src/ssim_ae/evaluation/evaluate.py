@@ -1,4 +1,4 @@
-"""Inspect the test images of a data set, and write down how well it went."""
+"""Evaluate a detector on the test images of a data set, and write metrics and images into a folder."""
 
 from __future__ import annotations
 
@@ -20,135 +20,152 @@ from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.inspection import Inspection
 from ssim_ae.detector.predictions import safe_cell
 from ssim_ae.errors import InputError
-from ssim_ae.evaluation import pictures
-from ssim_ae.evaluation.results import Case, Estimate, Evaluation, summarise
+from ssim_ae.evaluation.contact_sheet import write_contact_sheet
+from ssim_ae.evaluation.image_files import write_images
+from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, summarize
 from ssim_ae.images.files import read_mask
 from ssim_ae.images.folders import GOOD, Dataset, TestImage, find_dataset
 from ssim_ae.storage import write_whole
 
-MASK_TOLERANCE = 0.02  # by which the proportions of a mask may differ from its image's
+ASPECT_RATIO_TOLERANCE = 0.02  # relative difference between the aspect ratios of a mask and its image
 
 
 def evaluate(
     detector: Detector, dataset: Dataset | str | os.PathLike[str], folder: str | os.PathLike[str] | None = None
 ) -> Evaluation:
-    """Inspect the test images of a data set or its folder; write figures (JSON, CSV) and pictures into `folder`.
+    """Evaluate a detector on the test images of a data set, given as an object or as its folder.
 
-    A test image that cannot be read is left out and noted. InputError where there are none.
+    If `folder` is given, metrics.json, metrics.csv, contact_sheet.png and the images of each test image are written
+    into it. Unreadable test images, and training or held-out images of the detector, are skipped with a note.
+    InputError if there is no test image.
     """
     if not isinstance(dataset, Dataset):
         suffixes = {"img_suffix": detector.config.img_suffix, "mask_suffix": detector.config.mask_suffix}
         dataset = find_dataset(dataset, **suffixes)
     check_has_test_images(dataset)
-    test, notes = _unseen(dataset.test, detector)
-    return evaluate_images(detector, test, dataset.name, Path(folder) if folder else None, notes)
+    images, notes = _unseen_images(dataset.test, detector)
+    return evaluate_images(detector, images, dataset.name, Path(folder) if folder else None, notes)
 
 
 def check_has_test_images(dataset: Dataset) -> None:
-    """InputError where there are none."""
+    """Raise InputError if a data set has no test images."""
     if not dataset.test:
-        raise InputError(f"{dataset.root}: no test images; looked in its folder test")
+        raise InputError(f"{dataset.root}: no test images; add them to its folder test")
 
 
 def evaluate_images(
     detector: Detector, images: Sequence[TestImage], dataset: str, folder: Path | None = None, notes: Sequence[str] = ()
 ) -> Evaluation:
-    """Inspect images as `evaluate` does, whether the detector was made from them or not."""
-    notes = list(notes)
+    """Evaluate a detector on images as `evaluate` does, including training and held-out images of the detector.
+
+    `dataset` is the name of the data set; `notes` are put before the notes of this evaluation.
+    """
     by_path = {image.path: image for image in images}
-    twice = [name for name, count in Counter(image.name for image in images).items() if count > 1]
-    if twice:
-        raise InputError(f"{dataset}: two images are named {twice[0]}; rename one")
+    _check_names_differ(images, dataset)
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
 
-    def finish(path: Path, inspection: Inspection) -> tuple[Case, str]:
-        case, note = _case(by_path[path], detector, inspection)
+    def finish(path: Path, inspection: Inspection) -> tuple[ImageResult, str]:
+        result, note = _result(by_path[path], detector, inspection)
         if folder:
-            pictures.write_case(folder / "images", case, inspection)
-        return case, note
+            write_images(folder / "images", result, inspection)
+        return result, note
 
-    cases: list[Case] = []
+    notes = list(notes)
+    results: list[ImageResult] = []
     with progress("inspecting images", len(by_path)) as bar:
-        for result in detector.map_inspections(list(by_path), finish):
+        for finished in detector.map_inspections(list(by_path), finish):
             bar.advance()
-            if isinstance(result, InputError):
-                notes.append(f"left out: {result}")
+            if isinstance(finished, InputError):
+                notes.append(f"{finished}; image skipped")
                 continue
-            cases.append(result[0])
-            notes += filter(None, result[1:])
-    if not cases:
-        raise InputError(f"{dataset}: no image to evaluate on could be read")
-    evaluation = summarise(cases, dataset, tuple(notes))
+            result, note = finished
+            results.append(result)
+            if note:
+                notes.append(note)
+    if not results:
+        raise InputError(f"{dataset}: none of the images can be evaluated; check the files")
+    evaluation = summarize(results, dataset, tuple(notes))
     if folder:
-        _write_figures(evaluation, folder)
-        pictures.write_contact_sheet(folder, evaluation.cases, evaluation.dataset)
+        _write_metrics(evaluation, folder)
+        write_contact_sheet(folder, evaluation.results, evaluation.dataset)
     return evaluation
 
 
-def _unseen(test: Sequence[TestImage], detector: Detector) -> tuple[list[TestImage], list[str]]:
-    """Return the test images that had no part in the detector's training, and a note if there are others."""
-    unseen = set(detector.provenance.split([image.path for image in test]).unseen)
-    count = sum(image.path not in unseen for image in test)
-    notes = [f"{count} test images skipped: they are training or held-out images of the detector"] if count else []
-    return [image for image in test if image.path in unseen], notes
+def _check_names_differ(images: Sequence[TestImage], dataset: str) -> None:
+    duplicates = [name for name, count in Counter(image.name for image in images).items() if count > 1]
+    if duplicates:
+        raise InputError(f"{dataset}: two images have the name {duplicates[0]}; rename one")
 
 
-def _case(image: TestImage, detector: Detector, inspection: Inspection) -> tuple[Case, str]:
-    """Return the case, and what is to be noted of it."""
+def _unseen_images(images: Sequence[TestImage], detector: Detector) -> tuple[list[TestImage], list[str]]:
+    """Return the images that are not training or held-out images of a detector, and a note if there are others."""
+    unseen_paths = set(detector.provenance.split([image.path for image in images]).unseen)
+    unseen = [image for image in images if image.path in unseen_paths]
+    count = len(images) - len(unseen)
+    note = f"{count} test images skipped: they are training or held-out images of the detector"
+    return unseen, [note] if count else []
+
+
+def _result(image: TestImage, detector: Detector, inspection: Inspection) -> tuple[ImageResult, str]:
+    """Return the result of an image, and a note if its ground truth cannot be used."""
     note = ""
     try:
-        truth = _truth(image, detector, inspection)
+        ground_truth = _ground_truth(image, detector, inspection)
     except InputError as error:
-        truth, note = None, f"ground truth left out: {error}"
-    return Case(image, inspection.score, inspection.anomaly, truth), note
+        ground_truth, note = None, f"{error}; ground truth ignored"
+    return ImageResult(image, inspection.score, inspection.anomaly, ground_truth), note
 
 
-def _truth(image: TestImage, detector: Detector, inspection: Inspection) -> np.ndarray | None:
+def _ground_truth(image: TestImage, detector: Detector, inspection: Inspection) -> np.ndarray | None:
+    """Return the ground truth of an image at the size of the anomaly map, (S, S) bool; None if it has no mask."""
     if image.defect == GOOD:
         return np.zeros(inspection.anomaly.shape, bool)
     if not image.mask:
         return None
     mask = read_mask(image.mask)
     if not mask.any():
-        raise InputError(f"{image.mask}: says of a defective image that no pixel is")
+        raise InputError(f"{image.mask}: no defective pixel in the mask of a defective image")
     height, width = inspection.pixels.shape[:2]
-    if abs(mask.shape[0] * width - mask.shape[1] * height) > MASK_TOLERANCE * mask.shape[1] * height:
-        raise InputError(f"{image.mask}: {mask.shape[1]} x {mask.shape[0]} px for an image of {width} x {height}")
-    truth = detector.view.crop_mask(mask)
-    if not truth.any():
-        raise InputError(f"{image.mask}: nothing is left of the defect at {truth.shape[1]} x {truth.shape[0]} px")
-    return truth
+    if abs(mask.shape[0] * width - mask.shape[1] * height) > ASPECT_RATIO_TOLERANCE * mask.shape[1] * height:
+        raise InputError(f"{image.mask}: {mask.shape[1]} x {mask.shape[0]} px for an image of {width} x {height} px")
+    ground_truth = detector.view.crop_mask(mask)
+    if not ground_truth.any():
+        rows, columns = ground_truth.shape
+        raise InputError(f"{image.mask}: no defective pixel after resizing to {columns} x {rows} px")
+    return ground_truth
 
 
-def _write_figures(evaluation: Evaluation, folder: Path) -> None:
-    figures = {name: asdict(row) for name, row in evaluation.figures.items()}
-    scores = {case.image.name: {"score": case.score, "right": case.right} for case in evaluation.cases}
+def _write_metrics(evaluation: Evaluation, folder: Path) -> None:
+    """Write metrics.json and metrics.csv."""
     document = {
         "dataset": evaluation.dataset,
-        "figures": figures,
+        "metrics": {name: asdict(row) for name, row in evaluation.metrics.items()},
         "pixels": asdict(evaluation.pixels),
-        "images": scores,
+        "images": {
+            result.image.name: {"score": result.score, "correct": result.correct} for result in evaluation.results
+        },
         "notes": evaluation.notes,
     }
-    write_whole(folder / "figures.json", json.dumps(_without_nan(document), indent=1) + "\n")
+    write_whole(folder / "metrics.json", json.dumps(_without_nan(document), indent=1) + "\n")
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerows(_csv_rows(evaluation))
-    write_whole(folder / "figures.csv", table.getvalue())
+    write_whole(folder / "metrics.csv", table.getvalue())
 
 
 def _csv_rows(evaluation: Evaluation) -> Iterator[list[Any]]:
-    yield ["type", "figure", "value", "low_95", "high_95", "good", "defective"]
-    for name, row in evaluation.figures.items():
-        for key, figure in vars(row).items():
-            if isinstance(figure, Estimate):
-                numbers = ["" if not isfinite(x) else f"{x:.6f}" for x in (figure.value, figure.low, figure.high)]
-                yield [safe_cell(name), key, *numbers, row.good, row.defective]
+    yield ["defect_type", "metric", "value", "low_95", "high_95", "good", "defective"]
+    for defect_type, row in evaluation.metrics.items():
+        for metric, estimate in vars(row).items():
+            if isinstance(estimate, Estimate):
+                numbers = (estimate.value, estimate.low, estimate.high)
+                cells = [f"{number:.6f}" if isfinite(number) else "" for number in numbers]
+                yield [safe_cell(defect_type), metric, *cells, row.good, row.defective]
 
 
 def _without_nan(value: Any) -> Any:
-    """JSON has no NaN: null."""
+    """Replace numbers that are not finite by None, which JSON represents as null."""
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

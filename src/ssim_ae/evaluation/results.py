@@ -1,4 +1,4 @@
-"""What inspected test images add up to: figures with intervals, by defect type and in all."""
+"""Results of inspected test images, and their metrics by defect type and in total."""
 
 from __future__ import annotations
 
@@ -19,33 +19,37 @@ from ssim_ae.evaluation.metrics import (
     wilson,
 )
 from ssim_ae.images.folders import ALL, GOOD, TestImage
-
-PRO_LIMITS = (0.3, 0.05)  # false-positive rates up to which AU-PRO is integrated
+from ssim_ae.maps.verdict import is_defective
 
 
 @dataclass(frozen=True)
-class Case:
-    """A test image as inspected: score, anomaly map (S, S), and ground truth (S, S) bool if there is any."""
+class ImageResult:
+    """The result of one test image: score, anomaly map (S, S), and ground truth (S, S) bool or None."""
 
     image: TestImage
     score: float
     anomaly: np.ndarray
-    truth: np.ndarray | None
+    ground_truth: np.ndarray | None
 
     @property
     def defective(self) -> bool:
-        """What the image truly is."""
+        """Whether the image has a defect."""
         return self.image.defect != GOOD
 
     @property
-    def right(self) -> bool:
-        """Whether the verdict is."""
-        return (self.score > 1) == self.defective
+    def rejected(self) -> bool:
+        """Whether the verdict at the default threshold is `nok`."""
+        return is_defective(self.score)
+
+    @property
+    def correct(self) -> bool:
+        """Whether the verdict is correct."""
+        return self.rejected == self.defective
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure of merit in [0, 1] with its 95 % interval; NaN where it cannot be computed."""
+    """The value of a metric in [0, 1] with its 95 % interval; NaN if it cannot be computed."""
 
     value: float
     low: float = nan
@@ -54,7 +58,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Metrics:
-    """All figures of one defect type against the good images. Pixels count as inspected, S x S an image."""
+    """Metrics of the images of one defect type and the good images.
+
+    Pixel metrics are computed at the size of the anomaly maps, S x S px an image.
+    """
 
     good: int
     defective: int
@@ -70,8 +77,8 @@ class Metrics:
 
 
 @dataclass(frozen=True)
-class PixelRates:
-    """The reference's pixel figures: ok and nok are shares of good and defective pixels judged right."""
+class PixelAccuracy:
+    """The pixel metrics of the reference: shares of good, defective and all pixels that are classified correctly."""
 
     ok: float
     nok: float
@@ -80,102 +87,107 @@ class PixelRates:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was found: figures by defect type, `all` last, and the cases behind them."""
+    """Metrics by defect type, with the total (`all`) last, and the results that they are computed from."""
 
     dataset: str
-    figures: dict[str, Metrics]
-    pixels: PixelRates
-    cases: tuple[Case, ...]
+    metrics: dict[str, Metrics]
+    pixels: PixelAccuracy
+    results: tuple[ImageResult, ...]
     notes: tuple[str, ...]
 
     def reference_line(self, *, image_level: bool = True) -> str:
-        """Return the closing line in the reference's form."""
-        whole = self.figures[ALL]
+        """Return the last line of the reference's output, at image level or at pixel level."""
+        total = self.metrics[ALL]
         if image_level:
-            return f"ok: {whole.ok.value}, nok: {whole.nok.value}, avg: {whole.avg.value}"
-        return f"AUC: {whole.pixel_auroc.value}, ok: {self.pixels.ok}, nok: {self.pixels.nok}, avg: {self.pixels.avg}"
+            return f"ok: {total.ok.value}, nok: {total.nok.value}, avg: {total.avg.value}"
+        return f"AUC: {total.pixel_auroc.value}, ok: {self.pixels.ok}, nok: {self.pixels.nok}, avg: {self.pixels.avg}"
 
 
-def summarise(cases: Sequence[Case], dataset: str, notes: tuple[str, ...] = ()) -> Evaluation:
-    """Compute all figures of inspected cases."""
-    types = sorted({case.image.defect for case in cases if case.defective})
-    good = [case for case in cases if not case.defective]
-    figures = {}
-    for name in types if len(types) > 1 else []:
-        figures[name] = metrics_of(good + [case for case in cases if case.image.defect == name])
-    figures[ALL] = metrics_of(cases)
-    without_mask = sum(case.truth is None for case in cases)
-    if without_mask:
-        notes += (f"{without_mask} defective images have no ground truth: left out of the pixel figures",)
-    return Evaluation(dataset, figures, _pixel_rates(cases), tuple(cases), notes)
+def summarize(results: Sequence[ImageResult], dataset: str, notes: tuple[str, ...] = ()) -> Evaluation:
+    """Compute the metrics of all results, and of each defect type if there are several."""
+    defect_types = sorted({result.image.defect for result in results if result.defective})
+    good = [result for result in results if not result.defective]
+    metrics = {}
+    for defect_type in defect_types if len(defect_types) > 1 else []:
+        metrics[defect_type] = metrics_of(good + [result for result in results if result.image.defect == defect_type])
+    metrics[ALL] = metrics_of(results)
+    without_ground_truth = sum(result.ground_truth is None for result in results)
+    if without_ground_truth:
+        notes += (f"{without_ground_truth} defective images have no ground truth: excluded from pixel metrics",)
+    return Evaluation(dataset, metrics, _pixel_accuracy(results), tuple(results), notes)
 
 
-def metrics_of(cases: Sequence[Case]) -> Metrics:
-    """Compute the figures of some cases, with intervals: Wilson's for shares, by resampling images for areas."""
-    scores = np.array([case.score for case in cases])
-    defective = np.array([case.defective for case in cases])
+def metrics_of(results: Sequence[ImageResult]) -> Metrics:
+    """Compute the metrics of results.
+
+    The intervals of shares are Wilson score intervals, the other ones are bootstrap intervals over images.
+    """
+    scores = np.array([result.score for result in results])
+    defective = np.array([result.defective for result in results])
     verdicts = Verdicts.of(scores, defective)
-
-    def share(value: float, right: int, total: int) -> Estimate:
-        return Estimate(value, *wilson(right, total))
-
-    right = verdicts.good_right + verdicts.defective_right
+    correct = verdicts.good_accepted + verdicts.defective_rejected
 
     def image_auroc(indices: np.ndarray) -> float:
         return auroc(scores[indices], defective[indices])
 
-    def balanced(indices: np.ndarray) -> float:
+    def balanced_accuracy(indices: np.ndarray) -> float:
         return Verdicts.of(scores[indices], defective[indices]).balanced_accuracy
 
-    marked = [case for case in cases if case.truth is not None]
     return Metrics(
         good=verdicts.good,
         defective=verdicts.defective,
-        ok=share(verdicts.ok, verdicts.good_right, verdicts.good),
-        nok=share(verdicts.nok, verdicts.defective_right, verdicts.defective),
-        avg=share(verdicts.avg, right, len(cases)),
-        balanced_accuracy=Estimate(verdicts.balanced_accuracy, *bootstrap(balanced, defective)),
-        image_auroc=Estimate(image_auroc(np.arange(len(cases))), *bootstrap(image_auroc, defective)),
-        **_pixel_figures(marked),
+        ok=Estimate(verdicts.ok, *wilson(verdicts.good_accepted, verdicts.good)),
+        nok=Estimate(verdicts.nok, *wilson(verdicts.defective_rejected, verdicts.defective)),
+        avg=Estimate(verdicts.avg, *wilson(correct, len(results))),
+        balanced_accuracy=Estimate(verdicts.balanced_accuracy, *bootstrap(balanced_accuracy, defective)),
+        image_auroc=Estimate(auroc(scores, defective), *bootstrap(image_auroc, defective)),
+        **_pixel_metrics([result for result in results if result.ground_truth is not None]),
     )
 
 
-def _pixel_figures(cases: Sequence[Case]) -> dict[str, Estimate]:
-    maps = [case.anomaly for case in cases]
-    masks = [case.truth for case in cases if case.truth is not None]
-    if not any(mask.any() for mask in masks):
+def _pixel_metrics(results: Sequence[ImageResult]) -> dict[str, Estimate]:
+    """Compute the metrics that compare anomaly maps with the ground truth, which all results have."""
+    maps = [result.anomaly for result in results]
+    truths = [result.ground_truth for result in results if result.ground_truth is not None]
+    if not any(truth.any() for truth in truths):
         return dict.fromkeys(("pixel_auroc", "au_pro_30", "au_pro_05", "pixel_f1"), Estimate(nan))
-    defective = np.array([case.defective for case in cases])
-    histograms = PixelHistograms.of(maps, masks)
-    rates, overlaps = pro_curve(maps, masks)
+    defective = np.array([result.defective for result in results])
+    histograms = PixelHistograms.of(maps, truths)
+    rates, overlaps = pro_curve(maps, truths)
 
-    def pro(limit: float) -> Estimate:
-        interval = bootstrap(lambda images: histograms.au_pro(images, limit=limit), defective)
+    def au_pro(limit: float) -> Estimate:
+        interval = bootstrap(lambda indices: histograms.au_pro(indices, limit=limit), defective)
         return Estimate(area_under(rates, overlaps, limit=limit), *interval)
 
-    found = [anomaly > 1 for anomaly in maps]
-    hits = np.array([np.count_nonzero(mask & truth) for mask, truth in zip(found, masks, strict=True)])
-    marked = np.array([mask.sum() + truth.sum() for mask, truth in zip(found, masks, strict=True)])
-
-    def drawn_f1(images: np.ndarray) -> float:
-        return 2 * hits[images].sum() / marked[images].sum() if marked[images].any() else nan
-
     return {
-        "pixel_auroc": Estimate(auroc(np.stack(maps), np.stack(masks)), *bootstrap(histograms.auroc, defective)),
-        "au_pro_30": pro(PRO_LIMITS[0]),
-        "au_pro_05": pro(PRO_LIMITS[1]),
-        "pixel_f1": Estimate(pixel_f1(found, masks), *bootstrap(drawn_f1, defective)),
+        "pixel_auroc": Estimate(auroc(np.stack(maps), np.stack(truths)), *bootstrap(histograms.auroc, defective)),
+        "au_pro_30": au_pro(0.3),
+        "au_pro_05": au_pro(0.05),
+        "pixel_f1": _pixel_f1([is_defective(anomaly) for anomaly in maps], truths, defective),
     }
 
 
-def _pixel_rates(cases: Sequence[Case]) -> PixelRates:
-    pairs = [(case.anomaly > 1, case.truth) for case in cases if case.truth is not None]
+def _pixel_f1(masks: Sequence[np.ndarray], truths: Sequence[np.ndarray], defective: np.ndarray) -> Estimate:
+    """Compute the F1 score of pixels; its interval is computed from the counts of each image."""
+    hits = np.array([np.count_nonzero(mask & truth) for mask, truth in zip(masks, truths, strict=True)])
+    marked = np.array([mask.sum() + truth.sum() for mask, truth in zip(masks, truths, strict=True)])
+
+    def resampled_f1(indices: np.ndarray) -> float:
+        return 2 * hits[indices].sum() / marked[indices].sum() if marked[indices].any() else nan
+
+    return Estimate(pixel_f1(masks, truths), *bootstrap(resampled_f1, defective))
+
+
+def _pixel_accuracy(results: Sequence[ImageResult]) -> PixelAccuracy:
+    pairs = [
+        (is_defective(result.anomaly), result.ground_truth) for result in results if result.ground_truth is not None
+    ]
     good = sum(int((~truth).sum()) for _, truth in pairs)
     defective = sum(int(truth.sum()) for _, truth in pairs)
-    good_right = sum(int((~found & ~truth).sum()) for found, truth in pairs)
-    defective_right = sum(int((found & truth).sum()) for found, truth in pairs)
-    return PixelRates(
-        good_right / good if good else nan,
-        defective_right / defective if defective else nan,
-        (good_right + defective_right) / (good + defective) if good + defective else nan,
+    good_accepted = sum(int((~mask & ~truth).sum()) for mask, truth in pairs)
+    defective_rejected = sum(int((mask & truth).sum()) for mask, truth in pairs)
+    return PixelAccuracy(
+        ok=good_accepted / good if good else nan,
+        nok=defective_rejected / defective if defective else nan,
+        avg=(good_accepted + defective_rejected) / (good + defective) if good + defective else nan,
     )

@@ -1,4 +1,4 @@
-"""The figures as a table on the console."""
+"""Print the metrics of an evaluation as a table."""
 
 from math import isnan
 
@@ -22,28 +22,29 @@ HEADINGS = {
     "au_pro_05": "AU-PRO .05",
     "pixel_f1": "pixel F1",
 }
+MIN_WIDTH = 120  # characters; a narrower console wraps the lines
 
 
 def print_table(evaluation: Evaluation) -> None:
-    """Print one row a defect type, and one with 95 % intervals for all together."""
+    """Print the metrics in percent: a row for each defect type, the total, and its 95 % intervals."""
     table = Table(box=SIMPLE_HEAD, title=Text(printable(evaluation.dataset)), title_justify="left")
-    table.add_column("type", no_wrap=True)
+    table.add_column("defect type", no_wrap=True)
     table.add_column("images", justify="right")
     for heading in HEADINGS.values():
         table.add_column(heading, justify="right")
-    for name, row in evaluation.figures.items():
+    for name, row in evaluation.metrics.items():
         count = row.good + row.defective if name == ALL else row.defective
         cells = [_percent(getattr(row, key)) for key in HEADINGS]
         table.add_row(Text(printable(name)), str(count), *cells, style="bold" if name == ALL else None)
-    whole = evaluation.figures[ALL]
-    intervals = [_interval(getattr(whole, key)) for key in HEADINGS]
-    table.add_row("95 %", f"{whole.good} good", *intervals, style="dim")
-    Console(width=max(Console().width, 120)).print(table)
+    total = evaluation.metrics[ALL]
+    intervals = [_interval(getattr(total, key)) for key in HEADINGS]
+    table.add_row("95 % interval", f"{total.good} good", *intervals, style="dim")
+    Console(width=max(Console().width, MIN_WIDTH)).print(table)
 
 
-def _percent(figure: Estimate) -> str:
-    return "-" if isnan(figure.value) else f"{100 * figure.value:.1f}"
+def _percent(estimate: Estimate) -> str:
+    return "-" if isnan(estimate.value) else f"{100 * estimate.value:.1f}"
 
 
-def _interval(figure: Estimate) -> str:
-    return "" if isnan(figure.low) else f"{100 * figure.low:.0f}-{100 * figure.high:.0f}"
+def _interval(estimate: Estimate) -> str:
+    return "" if isnan(estimate.low) else f"{100 * estimate.low:.0f}-{100 * estimate.high:.0f}"

@@ -11,6 +11,7 @@ from ssim_ae.detector.detector import TILE_BATCH, Detector
 from ssim_ae.evaluation.evaluate import evaluate
 from ssim_ae.evaluation.results import Evaluation
 from ssim_ae.images.folders import Dataset
+from ssim_ae.maps.verdict import is_defective
 
 REPEATS = 10
 
@@ -26,7 +27,7 @@ class Accuracy(NamedTuple):
 def accuracies(detectors: list[Detector], dataset: Dataset) -> list[Accuracy]:
     """Evaluate detectors on the same test images, which none of them was made from. InputError without any."""
     evaluations = [evaluate(detector, dataset) for detector in detectors]
-    verdicts = [[case.score > 1 for case in evaluation.cases] for evaluation in evaluations]
+    verdicts = [[is_defective(result.score) for result in evaluation.results] for evaluation in evaluations]
     return [
         Accuracy(evaluation, sum(np.not_equal(own, verdicts[0])), network_milliseconds(detector))
         for detector, evaluation, own in zip(detectors, evaluations, verdicts, strict=True)

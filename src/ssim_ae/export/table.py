@@ -29,9 +29,9 @@ def print_accuracies(names: Sequence[str], found: Sequence[Accuracy]) -> None:
     """Print one row a precision."""
     rows = {}
     for name, accuracy in zip(names, found, strict=True):
-        whole = accuracy.evaluation.figures[ALL]
+        whole = accuracy.evaluation.metrics[ALL]
         figures = (whole.ok, whole.nok, whole.image_auroc, whole.pixel_auroc)
-        changed = f"{accuracy.changed_verdicts} of {len(accuracy.evaluation.cases)}"
+        changed = f"{accuracy.changed_verdicts} of {len(accuracy.evaluation.results)}"
         rows[name] = [*(f"{100 * figure.value:.1f}" for figure in figures), changed, f"{accuracy.milliseconds:.2f}"]
     _print(f"on the test images of {found[0].evaluation.dataset}", "weights", ACCURACY_HEADINGS, rows)
 

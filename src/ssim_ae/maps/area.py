@@ -3,6 +3,7 @@
 import numpy as np
 
 from ssim_ae.maps.regions import areas, without_small_regions
+from ssim_ae.maps.verdict import THRESHOLD, is_defective
 
 BISECTION_STEPS = 20  # halvings of the interval that contains the level
 
@@ -30,5 +31,5 @@ def limit_to_area(anomaly: np.ndarray, min_area: int) -> np.ndarray:
     if min_area <= 1:
         return anomaly
     capped = np.minimum(anomaly, level_of_area(anomaly, min_area))
-    above = capped > 1
-    return np.where(above & ~without_small_regions(above, min_area), np.float32(1), capped)
+    above = is_defective(capped)
+    return np.where(above & ~without_small_regions(above, min_area), np.float32(THRESHOLD), capped)

@@ -1,1 +1,1 @@
-"""What the pages have in common: one look, and pictures whose limit moves."""
+"""HTML, CSS and JavaScript that the pages share: style, template, images in layers, gallery, threshold slider."""

@@ -1,13 +1,17 @@
-// Images in a gallery, and one of them closer.
+// Gallery of images with their verdicts.
 
-/** An image {name, score, layers, small, defective?}: moving over it shows its views, a click calls `open`. */
-function card(image, state, open) {
-  const shown = picture({ ...image.layers, original: image.small }, state.view, "");
+/**
+ * Create the card of an image {name, score, layers, small, defective?}.
+ *
+ * The horizontal position of the mouse pointer over a card selects the view; a click calls `open`.
+ */
+function galleryCard(image, state, open) {
+  const shown = layeredImage({ ...image.layers, original: image.small }, state.view, "");
   const verdict = make("span");
   const button = make("button", { type: "button" },
-    make("div", { className: "name" }, make("span", { textContent: image.name, title: image.name })),
-    shown, make("div", { className: "scrub" }, ...Object.keys(VIEWS).map(() => make("i"))),
-    make("div", { className: "told" }, verdict, make("span", { textContent: image.score.toFixed(2) })));
+    make("div", { className: "card-header" }, make("span", { textContent: image.name, title: image.name })),
+    shown, make("div", { className: "view-indicator" }, ...Object.keys(VIEWS).map(() => make("i"))),
+    make("div", { className: "card-footer" }, verdict, make("span", { textContent: image.score.toFixed(2) })));
   button.addEventListener("click", open);
   button.addEventListener("pointermove", (event) => {
     if (event.pointerType !== "mouse") return;
@@ -19,32 +23,21 @@ function card(image, state, open) {
   return { image, item: make("li", {}, button), button, shown, verdict, nok: null };
 }
 
-/** Write the verdict at limit number k on a card, if it is other than before. */
-function judge(card, k) {
+/** Show the verdict at a level on a card. Does nothing if it has not changed. */
+function updateVerdict(card, level) {
   const { name, score, defective } = card.image;
-  const nok = called(card.image, k);
+  const nok = isRejected(card.image, level);
   if (card.nok === nok) return;
   card.nok = nok;
   const wrong = defective !== undefined && nok !== defective;
-  card.item.classList.toggle("wrong", wrong);
+  card.item.classList.toggle("error", wrong);
   card.verdict.textContent = (nok ? "nok" : "ok") + (wrong ? (nok ? ", false alarm" : ", missed") : "");
   card.button.setAttribute("aria-label", `${name}, score ${score.toFixed(2)}, ${card.verdict.textContent}`);
 }
 
-/** Whether an image is called defective at limit number k. */
-function called(image, k) {
-  return image.score > data.limits[k];
-}
-
-/** The four views of an image side by side. */
-function allViews(image) {
-  return Object.entries(VIEWS).map(([view, caption]) =>
-    make("figure", {}, picture(image.layers, view, `${image.name}: ${caption}`), make("figcaption", { textContent: caption })));
-}
-
-/** Choose what the pictures of all cards show. */
-function viewChoice(place, state, cards) {
-  place.append(...Object.entries(VIEWS).map(([view, caption]) => {
+/** Add radio buttons to `parent` that select the view of all cards. */
+function addViewSelector(parent, state, cards) {
+  parent.append(...Object.entries(VIEWS).map(([view, caption]) => {
     const radio = make("input", { type: "radio", name: "view", value: view, checked: view === state.view });
     radio.addEventListener("change", () => {
       state.view = view;

@@ -1,4 +1,4 @@
-"""One HTML file of a page's parts: it needs no server, and takes nothing from the network."""
+"""Render a page as one HTML file that loads no other style, script or font."""
 
 import json
 import re
@@ -12,17 +12,23 @@ from typing import Any
 from ssim_ae.images.colours import RAMP
 from ssim_ae.maps.levels import LEVEL_THRESHOLDS, STEPS_PER_DOUBLING
 
+SHARED_SCRIPTS = ("dom.js", "threshold.js", "layers.js", "gallery.js")  # in the order of their dependencies
 
-def page(room: str, title: str, data: Mapping[str, Any], scripts: tuple[str, ...]) -> str:
-    """Return a page with `<room>/page.html` for a body, and style, scripts and data in it; nothing else may run."""
-    style = _part("pages", "look.css")
-    shared = [_part("pages", name) for name in ("picture.js", "gallery.js")]
-    script = "\n".join([*shared, *(_part(room, name) for name in scripts)])
-    shown = {
-        **data,
-        "limits": LEVEL_THRESHOLDS.tolist(),
-        "steps": STEPS_PER_DOUBLING,
-        "ramp": (RAMP / 255).round(4).tolist(),
+
+def render_page(package: str, title: str, data: Mapping[str, Any], scripts: tuple[str, ...]) -> str:
+    """Return the HTML of a page, with style, scripts and data inline.
+
+    The body is the file page.html of the subpackage `package`, which also holds `scripts`. They read `data`, which
+    must be JSON without NaN. The content security policy allows these scripts and this style alone.
+    """
+    style = _read("pages", "style.css")
+    script = "\n".join(
+        [*(_read("pages", name) for name in SHARED_SCRIPTS), *(_read(package, name) for name in scripts)]
+    )
+    shared_data = {
+        "level_thresholds": LEVEL_THRESHOLDS.tolist(),
+        "steps_per_doubling": STEPS_PER_DOUBLING,
+        "color_ramp": (RAMP / 255).round(4).tolist(),
     }
     parts = {
         "title": escape(title),
@@ -31,16 +37,17 @@ def page(room: str, title: str, data: Mapping[str, Any], scripts: tuple[str, ...
             f"style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
         ),
         "style": style,
-        "filters": _part("pages", "filters.svg"),
-        "body": _part(room, "page.html"),
-        "data": json.dumps(shown, allow_nan=False, ensure_ascii=False).replace("<", "\\u003c"),
+        "filters": _read("pages", "filters.svg"),
+        "body": _read(package, "page.html"),
+        "data": json.dumps({**data, **shared_data}, allow_nan=False, ensure_ascii=False).replace("<", "\\u003c"),
         "script": script,
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _part("pages", "frame.html"))
+    # One pass: placeholders in titles or data must not be replaced.
+    return re.sub(r"\{\{(\w+)\}\}", lambda placeholder: parts[placeholder[1]], _read("pages", "template.html"))
 
 
-def _part(room: str, name: str) -> str:
-    return (files("ssim_ae") / room / name).read_text(encoding="utf-8")
+def _read(package: str, name: str) -> str:
+    return (files("ssim_ae") / package / name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

@@ -1,1 +1,1 @@
-"""A page to look at: how good a detector is, what it found, and where its limit should lie."""
+"""The report of a detector: metrics, curves and all test images on one HTML page, at any threshold."""

@@ -1,4 +1,4 @@
-"""The curves as figures for a paper, one file each."""
+"""Write the curves of a report as figures for a publication, one file each."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,56 +10,67 @@ from matplotlib.figure import Figure
 from ssim_ae.evaluation.metrics import roc
 from ssim_ae.evaluation.results import Evaluation
 from ssim_ae.images.folders import ALL
+from ssim_ae.maps.verdict import THRESHOLD
 from ssim_ae.training.history import draw_history, read_history, save_figure
 
-GOOD_COLOUR, DEFECTIVE_COLOUR = "#0072b2", "#d55e00"  # told apart by everyone (Okabe and Ito 2008)
-BINS = 40
+# Distinguishable with color vision deficiencies (Okabe and Ito 2008)
+GOOD_COLOR = "#0072b2"
+DEFECTIVE_COLOR = "#d55e00"
+BINS = 40  # of the histogram of scores
+MIN_SCORE = 1e-3  # smaller scores are drawn at this one: the axis is logarithmic
 
 
-def plot(evaluation: Evaluation, run: Path, folder: Path, suffix: str) -> Iterator[Path]:
-    """Draw scores, ROC and the losses of a run's folder, as far as there are any; `suffix` is png or svg."""
-    yield _saved(_scores(evaluation), folder / f"scores.{suffix}")
-    whole = evaluation.figures[ALL]
-    if whole.good and whole.defective:
-        yield _saved(_roc(evaluation), folder / f"roc.{suffix}")
+def write_plots(evaluation: Evaluation, run: Path, folder: Path, suffix: str) -> Iterator[Path]:
+    """Write the histogram of scores, the ROC curve and the training loss into `folder`; yield the path of each file.
+
+    `suffix` is png or svg. The ROC curve needs good and defective images, the loss the history in the folder `run`.
+    """
+    path = folder / f"scores.{suffix}"
+    save_figure(_score_histogram(evaluation), path)
+    yield path
+    total = evaluation.metrics[ALL]
+    if total.good and total.defective:
+        path = folder / f"roc.{suffix}"
+        save_figure(_roc_curve(evaluation), path)
+        yield path
     if history := read_history(run):
-        draw_history(folder / f"loss.{suffix}", history)
-        yield folder / f"loss.{suffix}"
+        path = folder / f"loss.{suffix}"
+        draw_history(path, history)
+        yield path
 
 
-def _scores(evaluation: Evaluation) -> Figure:
-    scores = np.maximum([case.score for case in evaluation.cases], 1e-3)
-    defective = np.array([case.defective for case in evaluation.cases])
-    figure, axes = _axes("score, the limit is 1", "images")
+def _score_histogram(evaluation: Evaluation) -> Figure:
+    scores = np.maximum([result.score for result in evaluation.results], MIN_SCORE)
+    defective = np.array([result.defective for result in evaluation.results])
+    figure, axes = _axes(f"score (threshold {THRESHOLD:g})", "images")
     bins = np.geomspace(min(scores.min(), 0.5), max(scores.max(), 2), BINS + 1)
-    for label, which, colour in (("good", ~defective, GOOD_COLOUR), ("defective", defective, DEFECTIVE_COLOUR)):
-        if which.any():
-            axes.hist(scores[which], bins=bins, label=label, color=colour, alpha=0.7)
-    axes.axvline(1, color="black")
+    for label, selected, color in (("good", ~defective, GOOD_COLOR), ("defective", defective, DEFECTIVE_COLOR)):
+        if selected.any():
+            axes.hist(scores[selected], bins=bins, label=label, color=color, alpha=0.7)
+    axes.axvline(THRESHOLD, color="black")
     axes.set_xscale("log")
     axes.legend()
     return figure
 
 
-def _roc(evaluation: Evaluation) -> Figure:
-    wrong, right, _ = roc([case.score for case in evaluation.cases], [case.defective for case in evaluation.cases])
-    area = evaluation.figures[ALL].image_auroc
-    figure, axes = _axes("share of good images called defective", "share of defective images found")
-    axes.plot(wrong, right, color=GOOD_COLOUR)
+def _roc_curve(evaluation: Evaluation) -> Figure:
+    results = evaluation.results
+    false_positive, true_positive, _ = roc(
+        [result.score for result in results], [result.defective for result in results]
+    )
+    area = evaluation.metrics[ALL].image_auroc
+    figure, axes = _axes("false-positive rate", "true-positive rate")
+    axes.plot(false_positive, true_positive, color=GOOD_COLOR)
     axes.plot([0, 1], [0, 1], color="0.7", linestyle=":")
-    axes.set_title(f"image AUROC {area.value:.3f} (95 %: {area.low:.3f} to {area.high:.3f})", fontsize="medium")
+    interval = f"95 % interval {area.low:.3f} to {area.high:.3f}"
+    axes.set_title(f"image AUROC {area.value:.3f} ({interval})", fontsize="medium")
     axes.set_aspect("equal")
     return figure
 
 
-def _axes(x: str, y: str) -> tuple[Figure, Any]:
+def _axes(x_label: str, y_label: str) -> tuple[Figure, Any]:
     figure = Figure(figsize=(5, 3.6), dpi=200, layout="constrained")
     axes = figure.subplots()
-    axes.set(xlabel=x, ylabel=y)
+    axes.set(xlabel=x_label, ylabel=y_label)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
-
-
-def _saved(figure: Figure, path: Path) -> Path:
-    save_figure(figure, path)
-    return path

@@ -1,221 +1,241 @@
-// The report: one limit, and all that follows from it.
+// The report page: all verdicts and the metrics that depend on them are computed for the threshold of the slider.
 
 const images = data.images;
-const state = { k: OWN_LIMIT, view: "found", shown: [], open: -1 };
+const state = { level: DEFAULT_LEVEL, view: "mask", visible: [], dialogIndex: -1 };
 
-/** 95 % interval of a share (Wilson 1927). */
-function wilson(right, total) {
+// Metrics
+
+/** Return the 95 % score interval of a proportion (Wilson 1927), or null for a total of 0. */
+function wilson(successes, total) {
   if (!total) return null;
   const z = 1.959963984540054;
-  const reach = z * Math.sqrt((right * (total - right)) / total + z ** 2 / 4);
-  const bounds = [right + z ** 2 / 2 - reach, right + z ** 2 / 2 + reach].map((bound) => bound / (total + z ** 2));
-  return [right ? bounds[0] : 0, right < total ? bounds[1] : 1];
+  const halfWidth = z * Math.sqrt((successes * (total - successes)) / total + z ** 2 / 4);
+  const bounds = [-halfWidth, halfWidth].map((side) => (successes + z ** 2 / 2 + side) / (total + z ** 2));
+  return [successes ? bounds[0] : 0, successes < total ? bounds[1] : 1];
 }
 
-function share(right, total) {
-  const interval = wilson(right, total);
-  return { right, total, value: total ? right / total : null, interval };
+function share(count, total) {
+  return { count, total, value: total ? count / total : null, interval: wilson(count, total) };
 }
 
-/** What the verdicts at a limit add up to. */
-function ratesAt(k) {
-  const count = (defective, nok) =>
-    images.filter((image) => image.defective === defective && called(image, k) === nok).length;
-  const [accepted, rejected, missed, found] = [count(false, false), count(false, true), count(true, false), count(true, true)];
+/** Return the confusion matrix at a level, and the shares of correct verdicts. */
+function ratesAt(level) {
+  const count = (defective, rejected) =>
+    images.filter((image) => image.defective === defective && isRejected(image, level) === rejected).length;
+  const accepted = count(false, false);
+  const falseAlarms = count(false, true);
+  const missed = count(true, false);
+  const detected = count(true, true);
   return {
-    ...{ accepted, rejected, missed, found },
-    ok: share(accepted, accepted + rejected),
-    nok: share(found, found + missed),
-    avg: share(accepted + found, images.length),
+    ...{ accepted, falseAlarms, missed, detected },
+    ok: share(accepted, accepted + falseAlarms),
+    nok: share(detected, detected + missed),
+    avg: share(accepted + detected, images.length),
   };
 }
 
-function interval(bounds) {
-  return bounds && bounds[0] !== null ? `${percent(bounds[0])}–${percent(bounds[1])}` : "";
+function intervalText(interval) {
+  return interval && interval[0] !== null ? `${percent(interval[0])}–${percent(interval[1])}` : "";
 }
 
-function tile(name, told, figure) {
-  return make("div", { className: "tile" }, make("span", { className: "faint", textContent: name }),
-    make("strong", { id: `rate-${name}`, textContent: percent(figure.value) }),
-    make("small", { textContent: data.tested ? interval(figure.interval) : "" }), make("small", { textContent: told }));
+function metric(name, rate, description) {
+  return make("div", { className: "metric" }, make("span", { className: "muted", textContent: name }),
+    make("strong", { id: `rate-${name}`, textContent: percent(rate.value) }),
+    make("small", { textContent: data.tested ? intervalText(rate.interval) : "" }),
+    make("small", { textContent: `${rate.count} of ${rate.total} ${description}` }));
 }
 
 function showRates(rates) {
-  const tiles = [tile("ok", `${rates.ok.right} of ${rates.ok.total} good`, rates.ok)];
-  if (data.defective) {
-    tiles.push(tile("nok", `${rates.nok.right} of ${rates.nok.total} defective`, rates.nok));
-    tiles.push(tile("avg", `${rates.avg.right} of ${rates.avg.total}`, rates.avg));
+  const metrics = [metric("ok", rates.ok, "good")];
+  if (data.has_defective) {
+    metrics.push(metric("nok", rates.nok, "defective"), metric("avg", rates.avg, "images"));
   }
-  $("rates").replaceChildren(...tiles);
-  const rows = [["good", rates.accepted, rates.rejected]];
-  if (data.defective) rows.push(["defective", rates.missed, rates.found]);
-  const cell = (count, wrong) => `<td class="${wrong && count ? "defective" : ""}">${count}</td>`;
-  $("confusion").innerHTML =
-    `<caption class="unseen">Confusion matrix</caption><thead><tr><th>truly</th><th scope="col">called ok</th><th scope="col">called nok</th></tr></thead><tbody>` +
-    rows.map(([kind, ok, nok]) => `<tr><th scope="row">${kind}</th>${cell(ok, kind === "defective")}${cell(nok, kind === "good")}</tr>`).join("") +
-    "</tbody>";
+  $("rates").replaceChildren(...metrics);
+  const rows = [["good", rates.accepted, rates.falseAlarms]];
+  if (data.has_defective) rows.push(["defective", rates.missed, rates.detected]);
+  const cell = (count, isError) => `<td class="${isError && count ? "defective" : ""}">${count}</td>`;
+  const row = ([actual, accepted, rejected]) =>
+    `<tr><th scope="row">${actual}</th>${cell(accepted, actual === "defective")}${cell(rejected, actual === "good")}</tr>`;
+  $("confusion-matrix").innerHTML =
+    `<caption class="visually-hidden">Confusion matrix</caption>` +
+    `<thead><tr><th scope="col">actual</th><th scope="col">accepted</th><th scope="col">rejected</th></tr></thead>` +
+    `<tbody>${rows.map(row).join("")}</tbody>`;
 }
 
-/** Metrics by type: those of verdicts move with the limit, areas under curves do not. */
-function showTypes(k) {
-  if (!data.defective) return;
-  const columns = [["image_auroc", "image AUROC"], ["pixel_auroc", "pixel AUROC"], ["au_pro_30", "AU-PRO .3"], ["au_pro_05", "AU-PRO .05"]];
-  const figure = ([value, low, high]) => value === null ? "–" : `${percent(value)} <small>${interval([low, high])}</small>`;
-  const row = (name, figures) => {
-    const mine = images.filter((image) => image.defective && (name === "all" || image.type === name));
-    const found = share(mine.filter((image) => called(image, k)).length, mine.length);
-    const cells = columns.map(([key]) => `<td>${figure(figures[key])}</td>`).join("");
-    return `<tr class="${name === "all" ? "all" : ""}"><th scope="row">${escaped(name)}</th><td>${mine.length}</td>` +
-      `<td>${figure([found.value, ...(found.interval ?? [null, null])])}</td>${cells}</tr>`;
+/** Show the metrics by defect type. Of these only the share of rejected images depends on the threshold. */
+function showMetrics(level) {
+  if (!data.has_defective) return;
+  const headings = { image_auroc: "image AUROC", pixel_auroc: "pixel AUROC", au_pro_30: "AU-PRO .3", au_pro_05: "AU-PRO .05" };
+  const cell = ([value, low, high]) => `<td>${value === null ? "–" : `${percent(value)} <small>${intervalText([low, high])}</small>`}</td>`;
+  const row = ([type, metrics]) => {
+    const ofType = images.filter((image) => image.defective && (type === "all" || image.defect_type === type));
+    const rejected = share(ofType.filter((image) => isRejected(image, level)).length, ofType.length);
+    return `<tr class="${type === "all" ? "total" : ""}"><th scope="row">${escaped(type)}</th><td>${ofType.length}</td>` +
+      cell([rejected.value, ...(rejected.interval ?? [null, null])]) +
+      Object.keys(headings).map((key) => cell(metrics[key])).join("") + "</tr>";
   };
-  $("types").innerHTML =
-    `<table><thead><tr><th scope="col">type</th><th scope="col">images</th><th scope="col">found at this limit</th>` +
-    columns.map(([, heading]) => `<th scope="col">${heading}</th>`).join("") + "</tr></thead><tbody>" +
-    Object.entries(data.figures).map(([name, figures]) => row(name, figures)).join("") +
-    `</tbody></table><p class="faint">In %, with 95 % intervals: Wilson’s for shares, by resampling images for areas.</p>`;
+  const columns = ["type", "images", "rejected", ...Object.values(headings)];
+  $("metrics-table").innerHTML =
+    `<table><thead><tr>${columns.map((heading) => `<th scope="col">${heading}</th>`).join("")}</tr></thead>` +
+    `<tbody>${Object.entries(data.metrics).map(row).join("")}</tbody></table>` +
+    `<p class="muted">In %, with 95 % intervals (Wilson score intervals for shares, bootstrap for areas). Rejected: at this threshold.</p>`;
 }
 
-function showLine(k) {
-  $("keep").hidden = k === OWN_LIMIT;
-  const [ssim, l1] = ["ssim", "l1"].map((name) => Number((data.thresholds[name] * data.limits[k]).toPrecision(9)));
-  $("line").textContent = data.path
-    ? `ssim-ae threshold ${data.path} --ssim_threshold ${ssim} --l1_threshold ${l1}`
-    : `ssim_threshold: ${ssim}\nl1_threshold: ${l1}`; // in the config of the detector that this one was exported from
+/** Show the command that sets the threshold, or the settings if the detector is an exported file. */
+function showCommand(level) {
+  $("apply-threshold").hidden = level === DEFAULT_LEVEL;
+  const scaled = (name) => Number((data.residual_thresholds[name] * data.level_thresholds[level]).toPrecision(9));
+  const [ssim, l1] = [scaled("ssim"), scaled("l1")];
+  $("command").textContent = data.detector_path
+    ? `ssim-ae threshold ${data.detector_path} --ssim_threshold ${ssim} --l1_threshold ${l1}`
+    : `ssim_threshold: ${ssim}\nl1_threshold: ${l1}`;
 }
 
 // Gallery
 
 const cards = images.map((image, index) => {
-  const address = (kind) => `images/${image.name.split("/").map(encodeURIComponent).join("/")}_${kind}`;
+  const url = (file) => `images/${image.name.split("/").map(encodeURIComponent).join("/")}_${file}`;
   image.index = index;
-  image.small = address("small.jpg");
-  image.layers = { original: address("origin.png"), reconstruction: address("rec.png"), levels: address("levels.png") };
-  return card(image, state, () => openCloser(state.shown.indexOf(image)));
+  image.small = url("small.jpg");
+  image.layers = { original: url("origin.png"), reconstruction: url("rec.png"), levels: url("levels.png") };
+  return galleryCard(image, state, () => openDialog(state.visible.indexOf(image)));
 });
 
-const JUDGED = {
+const VERDICT_FILTERS = {
   "all images": () => true,
-  mistakes: (card) => card.nok !== card.image.defective,
+  errors: (card) => card.nok !== card.image.defective,
   missed: (card) => !card.nok && card.image.defective,
   "false alarms": (card) => card.nok && !card.image.defective,
-  "called nok": (card) => card.nok,
-  "called ok": (card) => !card.nok,
+  rejected: (card) => card.nok,
+  accepted: (card) => !card.nok,
 };
+const FILTERS_WITH_DEFECTS = ["errors", "missed", "false alarms"];
 const ORDERS = {
-  "highest score first": (a, b) => b.image.score - a.image.score,
-  "lowest score first": (a, b) => a.image.score - b.image.score,
-  "closest to the limit": byDistance,
+  "highest score": (a, b) => b.image.score - a.image.score,
+  "lowest score": (a, b) => a.image.score - b.image.score,
+  "distance to the threshold": byDistance,
   name: (a, b) => a.image.index - b.image.index,
 };
 
 function byDistance(a, b) {
-  const [near, far] = [a, b].map((card) => Math.abs(levelOf(card.image.score) - state.k));
-  return near - far;
+  const distance = (card) => Math.abs(levelOf(card.image.score) - state.level);
+  return distance(a) - distance(b);
 }
 
-function sort() {
+function sortCards() {
   cards.sort(ORDERS[$("order").value]);
   $("gallery").replaceChildren(...cards.map((card) => card.item));
-  filter();
+  filterCards();
 }
 
-function filter() {
-  const wanted = JUDGED[$("judged").value];
-  const type = $("type").value;
-  state.shown = [];
+function filterCards() {
+  const matches = VERDICT_FILTERS[$("verdict-filter").value];
+  const type = $("defect-type").value;
+  state.visible = [];
   for (const card of cards) {
-    const shown = wanted(card) && (type === "all types" || card.image.type === type);
-    if (card.item.hidden === shown) card.item.hidden = !shown;
-    if (shown) state.shown.push(card.image);
+    const visible = matches(card) && (type === "all types" || card.image.defect_type === type);
+    if (card.item.hidden === visible) card.item.hidden = !visible;
+    if (visible) state.visible.push(card.image);
   }
-  const count = `${state.shown.length} of ${images.length} images`;
-  if ($("count").textContent !== count) $("count").textContent = count; // it is said aloud
+  const count = `${state.visible.length} of ${images.length} images`;
+  if ($("count").textContent !== count) $("count").textContent = count; // screen readers announce each assignment
 }
 
-// One image, closer
+// Dialog with the views of one image
 
-function openCloser(index) {
-  if (index < 0 || index >= state.shown.length) return;
-  state.open = index;
-  const image = state.shown[index];
-  $("closer-name").textContent = image.name;
-  const nok = called(image, state.k);
-  $("closer-told").textContent = `score ${image.score.toFixed(4)}, ${nok ? "nok" : "ok"} at limit ${data.limits[state.k].toFixed(3)}; truly ${image.defective ? `defective: ${image.type}` : "good"}`;
-  $("four").replaceChildren(...allViews(image));
+function openDialog(index) {
+  if (index < 0 || index >= state.visible.length) return;
+  state.dialogIndex = index;
+  const image = state.visible[index];
+  const verdict = isRejected(image, state.level) ? "nok" : "ok";
+  const actual = image.defective ? `defective (${image.defect_type})` : "good";
+  $("dialog-name").textContent = image.name;
+  $("dialog-details").textContent =
+    `score ${image.score.toFixed(4)}, threshold ${thresholdText(state.level)}, verdict ${verdict}, actual: ${actual}`;
+  $("dialog-views").replaceChildren(...viewFigures(image));
   $("previous").disabled = index === 0;
-  $("next").disabled = index === state.shown.length - 1;
-  if (!$("closer").open) $("closer").showModal();
+  $("next").disabled = index === state.visible.length - 1;
+  if (!$("image-dialog").open) $("image-dialog").showModal();
 }
 
-// All of it
+// Page
 
 function escaped(text) {
   return make("i", { textContent: text }).innerHTML;
 }
 
-function options(id, names) {
+function setOptions(id, names) {
   $(id).replaceChildren(...names.map((name) => make("option", { textContent: name, value: name })));
 }
 
-function chart(title, draw, told = "") {
-  const place = make("div");
-  $("curves").append(make("div", { className: "card" }, make("h2", { textContent: title }), place, make("p", { className: "faint", textContent: told })));
-  return draw(place);
+/** Add a panel with a chart; return what `draw` returns. */
+function addChart(title, draw, caption) {
+  const container = make("div");
+  $("curves").append(make("div", { className: "panel" }, make("h2", { textContent: title }), container,
+    make("p", { className: "muted", textContent: caption })));
+  return draw(container);
 }
 
 $("dataset").textContent = data.dataset;
 $("summary").textContent = data.summary;
-$("images").textContent = data.heading;
-$("figures").hidden = !data.defective;
-$("origin").replaceChildren(...data.origin.map((text) => make("p", { textContent: text })));
-viewChoice($("view"), state, cards);
-$("legend").innerHTML = `<i class="key found"></i> found` + (data.defective ? ` &ensp;<i class="key truth"></i> ground truth` : "");
-options("type", ["all types", ...new Set(images.map((image) => image.type))]);
-options("judged", Object.keys(JUDGED).filter((name) => data.defective || !["mistakes", "missed", "false alarms"].includes(name)));
-options("order", Object.keys(ORDERS));
-$("type").parentElement.hidden = !data.defective;
+$("threshold-origin").textContent = data.threshold_origin;
+$("metrics").hidden = !data.has_defective;
+$("gallery-heading").textContent = data.heading;
+$("about").replaceChildren(...data.about.map((text) => make("p", { textContent: text })));
+addViewSelector($("view"), state, cards);
+$("legend").innerHTML = `<i class="legend-key mask"></i> mask` +
+  (data.has_defective ? ` &ensp;<i class="legend-key ground-truth"></i> ground truth` : "");
+setOptions("defect-type", ["all types", ...new Set(images.map((image) => image.defect_type))]);
+setOptions("verdict-filter", Object.keys(VERDICT_FILTERS).filter((name) => data.has_defective || !FILTERS_WITH_DEFECTS.includes(name)));
+setOptions("order", Object.keys(ORDERS));
+$("defect-type").parentElement.hidden = !data.has_defective;
 
-const spread = images.map((image) => levelOf(image.score));
-const low = Math.max(0, Math.min(OWN_LIMIT - 20, Math.floor(Math.min(...spread)) - 8));
-const high = Math.min(data.limits.length - 1, Math.max(OWN_LIMIT + 20, Math.ceil(Math.max(...spread)) + 8));
+const scoreLevels = images.map((image) => levelOf(image.score));
+const lowest = Math.max(0, Math.min(DEFAULT_LEVEL - 20, Math.floor(Math.min(...scoreLevels)) - 8));
+const highest = Math.min(data.level_thresholds.length - 1, Math.max(DEFAULT_LEVEL + 20, Math.ceil(Math.max(...scoreLevels)) + 8));
 
-const drawHistogram = histogram($("histogram"), images, low, high);
-const moveOnRoc = data.roc && chart("ROC", (place) => rocCurve(place, data.roc), `area ${percent(data.figures.all.image_auroc[0])} %, by images`);
-if (data.history.length > 1) chart("Learning", (place) => lossCurves(place, data.history), "loss");
+const drawHistogram = scoreHistogram($("histogram"), images, lowest, highest);
+const moveOperatingPoint = data.roc && addChart("ROC curve", (container) => rocCurve(container, data.roc),
+  `image AUROC ${percent(data.metrics.all.image_auroc[0])} %`);
+if (data.history.length > 1) addChart("Loss", (container) => lossCurves(container, data.history), "logarithmic scale");
 
-limitSlider(low, high, (k) => {
-  state.k = k;
-  const rates = ratesAt(k);
-  drawHistogram(k);
-  if (moveOnRoc) moveOnRoc(rates.rejected / rates.ok.total, rates.found / rates.nok.total);
+function showLevel(level) {
+  state.level = level;
+  const rates = ratesAt(level);
+  drawHistogram(level);
+  if (moveOperatingPoint) moveOperatingPoint(rates.falseAlarms / rates.ok.total, rates.detected / rates.nok.total);
   showRates(rates);
-  showTypes(k);
-  showLine(k);
-  for (const card of cards) judge(card, k);
-  filter();
-}, (k) => {
-  if (ORDERS[$("order").value] === byDistance) sort();
-  const rates = ratesAt(k);
-  const missed = data.defective ? `, ${rates.missed} of ${rates.nok.total} defective images missed` : "";
-  $("said").textContent = `limit ${limitText(k)}: ${rates.rejected} of ${rates.ok.total} good images called defective${missed}`;
-});
-sort();
+  showMetrics(level);
+  showCommand(level);
+  for (const card of cards) updateVerdict(card, level);
+  filterCards();
+}
 
-new ResizeObserver(() => drawHistogram(state.k)).observe($("histogram"));
-$("where").textContent = data.where;
-$("type").addEventListener("change", filter);
-$("judged").addEventListener("change", filter);
-$("order").addEventListener("change", sort);
-$("close").addEventListener("click", () => $("closer").close());
-$("previous").addEventListener("click", () => openCloser(state.open - 1));
-$("next").addEventListener("click", () => openCloser(state.open + 1));
-$("closer").addEventListener("keydown", (event) => {
-  if (event.key === "ArrowLeft") openCloser(state.open - 1);
-  if (event.key === "ArrowRight") openCloser(state.open + 1);
+function announceLevel(level) {
+  if (ORDERS[$("order").value] === byDistance) sortCards();
+  const rates = ratesAt(level);
+  const missed = data.has_defective ? `, ${rates.missed} of ${rates.nok.total} defective images missed` : "";
+  $("announcement").textContent =
+    `threshold ${thresholdText(level)}: ${rates.falseAlarms} of ${rates.ok.total} good images rejected${missed}`;
+}
+
+connectThresholdSlider(lowest, highest, showLevel, announceLevel);
+sortCards();
+
+new ResizeObserver(() => drawHistogram(state.level)).observe($("histogram"));
+$("defect-type").addEventListener("change", filterCards);
+$("verdict-filter").addEventListener("change", filterCards);
+$("order").addEventListener("change", sortCards);
+$("close").addEventListener("click", () => $("image-dialog").close());
+$("previous").addEventListener("click", () => openDialog(state.dialogIndex - 1));
+$("next").addEventListener("click", () => openDialog(state.dialogIndex + 1));
+$("image-dialog").addEventListener("keydown", (event) => {
+  if (event.key === "ArrowLeft") openDialog(state.dialogIndex - 1);
+  if (event.key === "ArrowRight") openDialog(state.dialogIndex + 1);
 });
 $("copy").addEventListener("click", async () => {
-  getSelection().selectAllChildren($("line"));
-  await navigator.clipboard?.writeText($("line").textContent).catch(() => {});
+  getSelection().selectAllChildren($("command"));
+  await navigator.clipboard?.writeText($("command").textContent).catch(() => {});
   $("copy").textContent = "Copied";
   setTimeout(() => ($("copy").textContent = "Copy"), 1500);
 });

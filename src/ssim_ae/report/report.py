@@ -1,4 +1,4 @@
-"""Evaluate a detector, and write the page that shows how it went."""
+"""Evaluate a detector, and write the report page."""
 
 from __future__ import annotations
 
@@ -12,79 +12,88 @@ from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.detector.provenance import GIVEN
 from ssim_ae.evaluation.evaluate import evaluate, evaluate_images
 from ssim_ae.evaluation.metrics import roc
-from ssim_ae.evaluation.results import Estimate, Evaluation, Metrics
+from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, Metrics
 from ssim_ae.images.folders import ALL, GOOD, Dataset, TestImage
-from ssim_ae.pages.page import page
+from ssim_ae.pages.page import render_page
 from ssim_ae.storage import write_whole
 from ssim_ae.training.history import read_history
 
 PAGE_NAME = "index.html"
+SCRIPTS = ("charts.js", "report.js")
 
 
-def report(path: Path, detector: Detector, dataset: Dataset, folder: Path) -> Evaluation:
-    """Evaluate the detector of the file at `path`; write figures, pictures and the page that shows them into `folder`.
+def write_report(path: Path, detector: Detector, dataset: Dataset, folder: Path) -> Evaluation:
+    """Evaluate the detector of the file at `path`; write metrics, images and the report page into `folder`.
 
-    Without test images it is shown on the good images that were held out of its training, or that it has never seen.
+    Without test images, the detector is evaluated on good images of the data set: on its held-out images, or if there
+    are none on those that it was not trained on, or if there are none on its training images.
     """
     if dataset.test:
-        evaluation, shown = evaluate(detector, dataset, folder), "test images"
+        evaluation, kind = evaluate(detector, dataset, folder), "test images"
     else:
-        good, shown = _good_images(detector, dataset)
-        evaluation = evaluate_images(detector, [TestImage(image, GOOD) for image in good], dataset.name, folder)
-    data = _data(path, detector, evaluation, shown, tested=bool(dataset.test))
-    scripts = ("charts.js", "report.js")
-    write_whole(folder / PAGE_NAME, page("report", f"{dataset.name}: report", data, scripts))
+        images, kind = _good_images(detector, dataset)
+        evaluation = evaluate_images(detector, [TestImage(image, GOOD) for image in images], dataset.name, folder)
+    data = _page_data(path, detector, evaluation, kind, tested=bool(dataset.test))
+    write_whole(folder / PAGE_NAME, render_page("report", f"{dataset.name}: report", data, SCRIPTS))
     return evaluation
 
 
 def _good_images(detector: Detector, dataset: Dataset) -> tuple[list[Path], str]:
-    """Return good images to show, and what they are."""
+    """Return the good images to evaluate a detector on, and what kind of images they are."""
     split = detector.provenance.split(dataset.good)
     if split.held_out:
-        return split.held_out, "held-out good images, which set the threshold"
+        return split.held_out, "held-out images"
     if split.unseen:
-        return split.unseen, "good images that the detector was not trained on"
-    return split.training, "good images that the detector was trained on"
+        return split.unseen, "good images not used in training"
+    return split.training, "training images"
 
 
-def _data(path: Path, detector: Detector, evaluation: Evaluation, shown: str, *, tested: bool) -> dict[str, Any]:
-    cases = evaluation.cases
-    whole = evaluation.figures[ALL]
-    wrong, right, _ = roc([case.score for case in cases], [case.defective for case in cases])
+def _page_data(path: Path, detector: Detector, evaluation: Evaluation, kind: str, *, tested: bool) -> dict[str, Any]:
+    """Return the data that report.js reads."""
+    total = evaluation.metrics[ALL]
+    heading = f"{len(evaluation.results)} {kind}"
+    counts = f": {total.good} good, {total.defective} defective" if tested else "; no test images available"
+    exported = read_detector(path).model is not None
     return {
         "dataset": evaluation.dataset,
-        "path": None if read_detector(path).model else shlex.quote(str(path)),
-        "summary": f"{len(cases)} {shown}"
-        + (f": {whole.good} good, {whole.defective} defective" if tested else "; no test images to measure with"),
-        "heading": f"{len(cases)} {shown.partition(',')[0]}",
+        "detector_path": None if exported else shlex.quote(str(path)),
+        "heading": heading,
+        "summary": heading + counts,
         "tested": tested,
-        "defective": whole.defective > 0,
-        "thresholds": detector.thresholds._asdict(),
-        "where": f"Default threshold: {detector.provenance.thresholds}",
-        "origin": [*_about(detector), *evaluation.notes],
-        "figures": {name: _figures(row) for name, row in evaluation.figures.items()},
-        "roc": list(zip(wrong.tolist(), right.tolist(), strict=True)) if whole.good and whole.defective else None,
+        "has_defective": total.defective > 0,
+        "residual_thresholds": detector.thresholds._asdict(),
+        "threshold_origin": _threshold_origin(detector),
+        "about": [*_about(detector), *evaluation.notes],
+        "metrics": {name: _estimates(row) for name, row in evaluation.metrics.items()},
+        "roc": _roc_points(evaluation.results) if total.good and total.defective else None,
         "history": [
-            {"loss": _finite(row.loss), "held_out_loss": _finite(row.held_out_loss)}
-            for row in read_history(path.parent)
+            {"loss": _finite(epoch.loss), "held_out_loss": _finite(epoch.held_out_loss)}
+            for epoch in read_history(path.parent)
         ],
         "images": [
             {
-                "name": case.image.name,
-                "type": case.image.defect,
-                "defective": case.defective,
-                "score": case.score,
+                "name": result.image.name,
+                "defect_type": result.image.defect,
+                "defective": result.defective,
+                "score": result.score,
             }
-            for case in cases
+            for result in evaluation.results
         ],
     }
 
 
-def _figures(row: Metrics) -> dict[str, list[float | None]]:
-    """Value and interval of each, null where there is none."""
-    figures = {key: figure for key, figure in vars(row).items() if isinstance(figure, Estimate)}
+def _roc_points(results: tuple[ImageResult, ...]) -> list[tuple[float, float]]:
+    """Return pairs of false-positive and true-positive rate."""
+    rates = roc([result.score for result in results], [result.defective for result in results])
+    return list(zip(rates[0].tolist(), rates[1].tolist(), strict=True))
+
+
+def _estimates(row: Metrics) -> dict[str, list[float | None]]:
+    """Return value, lower and upper bound of each metric; None for numbers that are not finite."""
     return {
-        key: [_finite(number) for number in (figure.value, figure.low, figure.high)] for key, figure in figures.items()
+        metric: [_finite(number) for number in (estimate.value, estimate.low, estimate.high)]
+        for metric, estimate in vars(row).items()
+        if isinstance(estimate, Estimate)
     }
 
 
@@ -92,23 +101,31 @@ def _finite(number: float | None) -> float | None:
     return number if number is not None and isfinite(number) else None
 
 
+def _threshold_origin(detector: Detector) -> str:
+    """Describe how the default threshold was determined."""
+    origin = detector.provenance.thresholds
+    if origin.estimator == GIVEN:
+        return "The default threshold was set manually."
+    return f"The default threshold was calibrated on good images. {origin}"
+
+
 def _about(detector: Detector) -> list[str]:
-    """Describe a detector in a few sentences."""
+    """Describe thresholds, method, training and versions, a paragraph each."""
     config, provenance = detector.config, detector.provenance
-    given = provenance.thresholds.estimator == GIVEN
-    trained = len(provenance.training_images)
-    texts = [
-        f"Thresholds: SSIM residual {detector.thresholds.ssim:.4g}, L1 residual {detector.thresholds.l1:.4g}"
-        + (", given." if given else ", estimated without test images."),
-        f"Method {config.method}: {detector.method.describe(config)}. Patches of {config.crop_size} px, "
-        f"{'gray' if config.grayscale else 'color'}; images resized to {config.im_resize} px."
-        + (f" Trained on {trained} good images" if trained else "")
-        + (
-            f" in {provenance.minutes:.1f} minutes on {provenance.device}."
-            if provenance.device
-            else "." * bool(trained)
-        ),
-        f"Imported from the reference's checkpoint {provenance.imported_from}." if provenance.imported_from else "",
-        ", ".join(f"{name} {version}" for name, version in provenance.versions.items()),
+    ssim, l1 = detector.thresholds
+    origin = "set manually" if provenance.thresholds.estimator == GIVEN else "estimated without test images"
+    channels = "Gray" if config.grayscale else "RGB"
+    paragraphs = [
+        f"Thresholds: SSIM residual {ssim:.4g}, L1 residual {l1:.4g}, {origin}.",
+        f"Method {config.method}: {detector.method.describe(config)}. "
+        f"{channels} patches of {config.crop_size} px; images resized to {config.im_resize} px.",
     ]
-    return [text for text in texts if text]
+    if trained := len(provenance.training_images):
+        duration = f" in {provenance.minutes:.1f} minutes on {provenance.device}" if provenance.device else ""
+        paragraphs.append(f"Trained on {trained} good images{duration}.")
+    if provenance.imported_from:
+        paragraphs.append(f"Imported from the checkpoint {provenance.imported_from} of the reference.")
+    if provenance.versions:
+        versions = ", ".join(f"{name} {version}" for name, version in provenance.versions.items())
+        paragraphs.append(f"Versions: {versions}.")
+    return paragraphs

@@ -3,7 +3,7 @@
 const AT_ONCE = 2; // requests in flight
 const REMEMBERED = 200; // images shown
 const FAILURES = 20; // lines about others
-const state = { k: OWN_LIMIT, view: "found", cards: [], shown: null, waiting: [], running: 0, watched: 0, sent: 0, done: 0 };
+const state = { k: DEFAULT_LEVEL, view: "mask", cards: [], shown: null, waiting: [], running: 0, watched: 0, sent: 0, done: 0 };
 
 /** Ask the server. An error says why in a line. */
 async function ask(path, options = {}) {
@@ -81,12 +81,12 @@ function show(answer, name = answer.name) {
   const layers = { original: address("inspected"), reconstruction: address("reconstruction"), levels: address("levels") };
   const image = { ...answer, name: name || "image", layers, small: layers.original, time: new Date() };
   const newest = !state.shown || state.shown === state.cards[0];
-  const added = card(image, state, () => {
+  const added = galleryCard(image, state, () => {
     look(added);
     $("result").focus();
     $("result").scrollIntoView({ block: "nearest" });
   });
-  judge(added, state.k);
+  updateVerdict(added, state.k);
   state.cards.unshift(added);
   $("gallery").prepend(added.item);
   for (const old of state.cards.splice(REMEMBERED)) old.item.remove();
@@ -100,7 +100,7 @@ function look(card) {
   state.shown = card;
   $("result").hidden = false;
   $("name").textContent = card.image.name;
-  $("four").replaceChildren(...allViews(card.image));
+  $("four").replaceChildren(...viewFigures(card.image));
   tell();
 }
 
@@ -110,15 +110,15 @@ function tell() {
   const { image, nok } = state.shown;
   $("verdict").textContent = nok ? "nok" : "ok";
   $("verdict").className = `verdict ${nok ? "defective" : "good"}`;
-  const found = state.k === OWN_LIMIT ? `, ${image.defects.length} ${image.defects.length === 1 ? "defect" : "defects"}` : "";
+  const found = state.k === DEFAULT_LEVEL ? `, ${image.defects.length} ${image.defects.length === 1 ? "defect" : "defects"}` : "";
   $("told").textContent =
-    `score ${image.score.toFixed(4)} at limit ${data.limits[state.k].toFixed(3)}${found}; ` +
+    `score ${image.score.toFixed(4)} at limit ${data.level_thresholds[state.k].toFixed(3)}${found}; ` +
     `${image.width} × ${image.height} px, ${image.detector}, ${image.milliseconds.inspected.toFixed(0)} ms`;
 }
 
 function csv() {
   const rows = state.cards.map(({ image, nok }) =>
-    [image.time.toISOString(), image.name, image.detector, nok ? "nok" : "ok", image.score, data.limits[state.k], image.width, image.height]);
+    [image.time.toISOString(), image.name, image.detector, nok ? "nok" : "ok", image.score, data.level_thresholds[state.k], image.width, image.height]);
   const plain = (cell) => (/^[=+\-@\t\r]/.test(cell) && typeof cell === "string" ? `'${cell}` : cell); // no formula
   const quoted = (cell) => (/[",\n\r]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
   const table = [["time", "image", "detector", "verdict", "score", "limit", "width", "height"], ...rows];
@@ -192,16 +192,16 @@ async function introduce() {
   }
 }
 
-limitSlider(0, data.limits.length - 1, (k) => {
+connectThresholdSlider(0, data.level_thresholds.length - 1, (k) => {
   state.k = k;
-  for (const card of state.cards) judge(card, k);
+  for (const card of state.cards) updateVerdict(card, k);
   tell();
-  $("sensitivity").textContent = (1 / data.limits[k]).toPrecision(6);
-  $("keep").hidden = k === OWN_LIMIT;
+  $("sensitivity").textContent = (1 / data.level_thresholds[k]).toPrecision(6);
+  $("keep").hidden = k === DEFAULT_LEVEL;
 }, () => {
-  if (state.shown) say(`${state.shown.image.name}: ${$("verdict").textContent} at limit ${limitText(state.k)}`);
+  if (state.shown) say(`${state.shown.image.name}: ${$("verdict").textContent} at limit ${thresholdText(state.k)}`);
 });
-viewChoice($("view"), state, state.cards);
+addViewSelector($("view"), state, state.cards);
 
 $("files").accept = data.accept;
 $("choose").addEventListener("click", () => $("files").click());

@@ -1,0 +1,117 @@
+"""Draw one image with the errors of an evaluation, and with the correct results closest to the threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from ssim_ae.evaluation.results import ImageResult
+from ssim_ae.images.colours import DETECTED, TRUTH, heatmap, outlined
+from ssim_ae.images.files import read_image, write_png
+from ssim_ae.maps.verdict import THRESHOLD, is_defective
+
+MAX_RESULTS = 24  # on a sheet
+CELL_SIZE = 150  # px
+CELL_SPACING = 2  # px, between the cells of a result
+MARGIN = 8  # px, on both sides of a result
+LABEL_HEIGHT = 24  # px, above the cells of a result
+ROW_HEIGHT = CELL_SIZE + 30  # px
+HEADER_HEIGHT = 76  # px
+CELL_TITLES = ("original", "reconstruction", "heatmap", "mask, ground truth")
+MIN_SCORE = 1e-6  # smaller scores are replaced by it before the logarithm is taken
+
+BACKGROUND_COLOUR = (250, 250, 248)
+TEXT_COLOUR = (30, 30, 34)
+MUTED_COLOUR = (120, 120, 128)
+CORRECT_COLOUR = (20, 120, 70)
+ERROR_COLOUR = (200, 30, 45)
+
+
+def write_contact_sheet(folder: Path, results: Sequence[ImageResult], title: str) -> None:
+    """Draw contact_sheet.png into `folder`, from the files that `write_images` wrote into `folder`/images."""
+    rows = [_row(folder, result) for result in select_results(results)]
+    half = (len(rows) + 1) // 2
+    columns = [np.concatenate(rows[:half])]
+    if rows[half:]:
+        empty_rows = [np.full_like(rows[0], BACKGROUND_COLOUR[0])] * (half - len(rows[half:]))
+        columns.append(np.concatenate([*rows[half:], *empty_rows]))
+    body = np.concatenate(columns, axis=1)
+    errors = sum(not result.correct for result in results)
+    header = _header(body.shape[1], f"{title}: {len(results)} images, errors: {errors}", len(columns))
+    write_png(folder / "contact_sheet.png", np.concatenate([header, body]))
+
+
+def select_results(results: Sequence[ImageResult], count: int = MAX_RESULTS) -> list[ImageResult]:
+    """Return up to `count` results: errors farthest from the threshold, then correct ones closest to it.
+
+    The correct ones alternate between the defect types.
+    """
+
+    def distance(result: ImageResult) -> float:
+        return abs(float(np.log(max(result.score, MIN_SCORE))))
+
+    errors = sorted((result for result in results if not result.correct), key=distance, reverse=True)
+    correct: dict[str, list[ImageResult]] = {}
+    for result in sorted((result for result in results if result.correct), key=distance):
+        correct.setdefault(result.image.defect, []).append(result)
+    alternating = [
+        of_type[rank]
+        for rank in range(max(map(len, correct.values()), default=0))
+        for of_type in correct.values()
+        if rank < len(of_type)
+    ]
+    return (errors + alternating)[:count]
+
+
+def _row(folder: Path, result: ImageResult) -> np.ndarray:
+    """Draw the four images of a result below its name and verdict."""
+    original, reconstruction = (
+        read_image(folder / "images" / f"{result.image.name}_{kind}.png") for kind in ("origin", "rec")
+    )
+    outlines = outlined(original, is_defective(result.anomaly), DETECTED)
+    if result.ground_truth is not None:
+        outlines = outlined(outlines, result.ground_truth, TRUTH)
+    row = Image.new("RGB", (len(CELL_TITLES) * (CELL_SIZE + CELL_SPACING) + MARGIN * 2, ROW_HEIGHT), BACKGROUND_COLOUR)
+    for index, cell in enumerate((original, reconstruction, heatmap(original, result.anomaly), outlines)):
+        resized = Image.fromarray(cell).resize((CELL_SIZE, CELL_SIZE), Image.Resampling.LANCZOS)
+        row.paste(resized, (_cell_left(index), LABEL_HEIGHT))
+    draw = ImageDraw.Draw(row)
+    draw.text((MARGIN, 4), result.image.name, TEXT_COLOUR, _font(14))
+    colour = CORRECT_COLOUR if result.correct else ERROR_COLOUR
+    right = _cell_left(len(CELL_TITLES)) - CELL_SPACING
+    draw.text((right, 4), f"score {result.score:.2f}  {_verdict(result)}", colour, _font(14), anchor="ra")
+    return np.asarray(row)
+
+
+def _verdict(result: ImageResult) -> str:
+    if result.rejected:
+        return "nok" if result.correct else "nok, false alarm"
+    return "ok" if result.correct else "ok, missed"
+
+
+def _header(width: int, title: str, columns: int) -> np.ndarray:
+    header = Image.new("RGB", (width, HEADER_HEIGHT), BACKGROUND_COLOUR)
+    draw = ImageDraw.Draw(header)
+    draw.text((MARGIN, 8), title, TEXT_COLOUR, _font(22))
+    for x, text, colour in ((MARGIN, "mask", DETECTED), (MARGIN + 80, "ground truth", TRUTH)):
+        draw.rectangle((x, 42, x + 12, 50), colour)
+        draw.text((x + 18, 38), text, MUTED_COLOUR, _font(13))
+    order = f"threshold {THRESHOLD}; errors first, then the scores closest to the threshold"
+    draw.text((MARGIN + 200, 38), order, MUTED_COLOUR, _font(13))
+    for column in range(columns):
+        for index, cell_title in enumerate(CELL_TITLES):
+            x = column * (width // columns) + _cell_left(index)
+            draw.text((x, 60), cell_title, MUTED_COLOUR, _font(12))
+    return np.asarray(header)
+
+
+def _cell_left(index: int) -> int:
+    """Return the left edge of a cell of a row, in px."""
+    return MARGIN + index * (CELL_SIZE + CELL_SPACING)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -25,7 +25,7 @@ from ssim_ae.maps.residuals import (
 from ssim_ae.maps.tiles import starts
 from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, model_of, network_nodes, weight_tensors
 from ssim_ae.network.ssim import C1, C2, WINDOW, gaussian_matrix, mirrored
-from ssim_ae.onnx_operators.graph import Graph
+from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.onnx_operators.regions import foreground, level_of_area, opening, without_small_regions
 
 IMAGE, THRESHOLDS = "image", "thresholds"
@@ -43,7 +43,7 @@ def inspection_model(file: DetectorFile, *, pixels: DTypeLike = np.uint8) -> Mod
     `anomaly_map` (H, W) float32, limit 1; `mask` (H, W) bool; `reconstruction` (C, S, S) float32 in [0, 1].
     """
     config, view = file.config, View.of(file.config)
-    add = Graph()
+    add = GraphBuilder()
     height, width = (add("Gather", add("Shape", IMAGE), axis) for axis in range(2))
     white = 255 if pixels == np.uint8 else 2**config.bit_depth - 1
     part = _centre(add, height, width, view, white, grayscale=config.grayscale)
@@ -75,7 +75,7 @@ def inspection_model(file: DetectorFile, *, pixels: DTypeLike = np.uint8) -> Mod
     return model_of(graph, OPSET, IR_VERSION)
 
 
-def _centre(add: Graph, height: str, width: str, view: View, white: int, *, grayscale: bool) -> str:
+def _centre(add: GraphBuilder, height: str, width: str, view: View, white: int, *, grayscale: bool) -> str:
     """(C, S, S) in [0, 1]: colours as the detector wants them, resized, cropped."""
     colours = add("Slice", add("Transpose", IMAGE, perm=[2, 0, 1]), [0], [3], [0])  # without alpha
     planes = add("Cast", add("Expand", colours, [3, 1, 1]), to=TensorProto.FLOAT)
@@ -90,7 +90,7 @@ def _centre(add: Graph, height: str, width: str, view: View, white: int, *, gray
     return add("Clip", add("Mul", planes, 1 / white), 0.0, 1.0)
 
 
-def _triangle(add: Graph, size: str, view: View) -> str:
+def _triangle(add: GraphBuilder, size: str, view: View) -> str:
     """The rows of `triangle_matrix(size, im_resize)` that make what is inspected."""
     new_size = view.im_resize
     new = np.arange(view.margin, view.margin + view.size)[:, None]
@@ -101,7 +101,7 @@ def _triangle(add: Graph, size: str, view: View) -> str:
     return add("Div", weights, add("ReduceSum", weights, [1], keepdims=1))
 
 
-def _reconstruction(add: Graph, part: str, file: DetectorFile, size: int) -> str:
+def _reconstruction(add: GraphBuilder, part: str, file: DetectorFile, size: int) -> str:
     """(C, S, S): cut into tiles, reconstructed, averaged where they overlap."""
     tile, channels = file.config.tile_size, file.config.channels
     corners = np.array(starts(size, tile, file.config.stride))
@@ -118,7 +118,7 @@ def _reconstruction(add: Graph, part: str, file: DetectorFile, size: int) -> str
     return add("MatMul", add("MatMul", mean, both), add("Transpose", mean, perm=[1, 0]), output=RECONSTRUCTION)
 
 
-def _coarse_residuals(add: Graph, part: str, reconstruction: str, size: int) -> tuple[str, str]:
+def _coarse_residuals(add: GraphBuilder, part: str, reconstruction: str, size: int) -> tuple[str, str]:
     """(S, S) both: coarse 1 - SSIM and absolute difference."""
     inner = np.zeros((size, size), np.float32)
     inner[EDGE : size - EDGE, EDGE : size - EDGE] = 1
@@ -131,19 +131,19 @@ def _coarse_residuals(add: Graph, part: str, reconstruction: str, size: int) -> 
     return add("Gather", both, 0), add("Gather", both, 1)
 
 
-def _averaged(add: Graph, planes: str, by: int) -> str:
+def _averaged(add: GraphBuilder, planes: str, by: int) -> str:
     """(C, S, S) -> (C, S / by, S / by)."""
     batch = add("Unsqueeze", planes, [0])
     return add("Squeeze", add("AveragePool", batch, kernel_shape=[by, by], strides=[by, by]), [0])
 
 
-def _ssim_residual(add: Graph, x: str, y: str, size: int) -> str:
+def _ssim_residual(add: GraphBuilder, x: str, y: str, size: int) -> str:
     """(S, S): 1 - SSIM, the mean over channels."""
     middle = add("ReduceMean", x, [1, 2], keepdims=1)
     about_x, about_y, difference = add("Sub", x, middle), add("Sub", y, middle), add("Sub", y, x)
     squares = add("Add", add("Mul", about_x, about_x), add("Mul", about_y, about_y))
     maps = add("Concat", about_x, difference, add("Mul", difference, difference), squares, axis=0)
-    filtered = add.several("Split", _gaussian(add, maps, size), outputs=4, axis=0, num_outputs=4)
+    filtered = add.add_multi("Split", _gaussian(add, maps, size), outputs=4, axis=0, num_outputs=4)
     mean_x, mean_d, squares_d, squares = filtered
     mean_y, squared_mean_d = add("Add", mean_x, mean_d), add("Mul", mean_d, mean_d)
     variance_d = add("Sub", squares_d, squared_mean_d)
@@ -156,13 +156,13 @@ def _ssim_residual(add: Graph, x: str, y: str, size: int) -> str:
     return add("ReduceMean", residual, [0], keepdims=0)
 
 
-def _damped(add: Graph, residual: str, size: int) -> str:
+def _damped(add: GraphBuilder, residual: str, size: int) -> str:
     weights = np.full((size, size), BORDER_WEIGHT, np.float32)
     weights[BORDER : size - BORDER, BORDER : size - BORDER] = 1
     return add("Mul", residual, weights)
 
 
-def _gaussian(add: Graph, maps: str, size: int) -> str:
+def _gaussian(add: GraphBuilder, maps: str, size: int) -> str:
     """Filter maps (K, S, S) along both axes, mirrored at the border, some lines at a time."""
     blocks = -(-size // LINES)
     reads = LINES + WINDOW - 1
@@ -175,7 +175,7 @@ def _gaussian(add: Graph, maps: str, size: int) -> str:
     return add("Slice", add("Reshape", columns, [0, size, blocks * LINES]), [0], [size], [2])
 
 
-def _anomaly_map(add: Graph, part: str, reconstruction: str, file: DetectorFile) -> str:
+def _anomaly_map(add: GraphBuilder, part: str, reconstruction: str, file: DetectorFile) -> str:
     """(S, S): both residuals, each divided by its threshold, together; background cleared, opened."""
     config, size = file.config, file.config.mask_size
     if repairs := config.method == "repair":
@@ -199,22 +199,22 @@ def _anomaly_map(add: Graph, part: str, reconstruction: str, file: DetectorFile)
     return without_small_regions(add, add("Min", opened, level), size, config.smallest_region)
 
 
-def _brightness(add: Graph, part: str, channels: int) -> str:
+def _brightness(add: GraphBuilder, part: str, channels: int) -> str:
     if channels == 1:
         return add("Squeeze", part, [0])
     shares = (np.array(LUMA_16) / 2**16).astype(np.float32)[:, None, None]
-    red, green, blue = add.several("Split", add("Mul", part, shares), outputs=3, axis=0, num_outputs=3)
+    red, green, blue = add.add_multi("Split", add("Mul", part, shares), outputs=3, axis=0, num_outputs=3)
     return add("Squeeze", add("Add", add("Add", red, green), blue), [0])
 
 
-def _back(add: Graph, anomaly: str, height: str, width: str, view: View) -> str:
+def _back(add: GraphBuilder, anomaly: str, height: str, width: str, view: View) -> str:
     """(S, S) -> (H, W): every px of the image gets the value of the px that covers it; what was cut off 0."""
     padded = add("Pad", anomaly, [1, 1, 1, 1])
     rows = add("Gather", padded, _covering(add, height, view), axis=0)
     return add("Gather", rows, _covering(add, width, view), axis=1, output=ANOMALY_MAP)
 
 
-def _covering(add: Graph, length: str, view: View) -> str:
+def _covering(add: GraphBuilder, length: str, view: View) -> str:
     odd = add("Add", add("Mul", add("Range", 0, length, 1), 2), 1)
     position = add("Div", add("Mul", odd, view.im_resize), add("Mul", length, 2))
     return add("Add", add("Clip", add("Sub", position, view.margin), -1, view.size), 1)

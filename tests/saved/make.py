@@ -11,16 +11,16 @@ from tempfile import TemporaryDirectory
 from ssim_ae import Config, Detector, train
 from ssim_ae.detector.detector_file import FORMAT, read_detector, write_detector
 from ssim_ae.export.export import export
-from ssim_ae.export.form import Form
+from ssim_ae.export.options import ExportOptions
 from ssim_ae.synthetic import fabric
 
 SETTINGS = {"im_resize": 64, "crop_size": 32, "z_dim": 8, "flc": 4, "stride": 16, "augment_num": 512, "epochs": 8}
 FORMS = {  # of the method `reference`
-    "inspection.onnx": Form(),
-    "network.onnx": Form(graph="network", opset=11),
-    "half.xml": Form("openvino"),
-    "eight_bits.xml": Form("openvino", precision="int8"),
-    "network.mindir": Form("mindir"),
+    "inspection.onnx": ExportOptions(),
+    "network.onnx": ExportOptions(graph="network", opset=11),
+    "half.xml": ExportOptions("openvino"),
+    "eight_bits.xml": ExportOptions("openvino", precision="int8"),
+    "network.mindir": ExportOptions("mindir"),
 }
 
 
@@ -36,7 +36,7 @@ def make(folder: Path) -> None:
             write_detector(path, file._replace(config=file.config.replace(dataset_path=str(cloth))))
         for name, form in FORMS.items():
             export(detector, folder / name, form)
-        export(repair, folder / "repair.onnx", Form())
+        export(repair, folder / "repair.onnx", ExportOptions())
         images = {"good.png": "good/000.png", "cut.png": "cut/000.png", "hole.png": "hole/000.png"}
         for name, drawn in images.items():
             (folder / name).write_bytes((cloth / "test" / drawn).read_bytes())

@@ -23,7 +23,7 @@ from campaign.row import Row
 from ssim_ae import Config, Detector, InputError
 from ssim_ae.detector.detector_file import header, json_beside, layer_table, read_detector
 from ssim_ae.export.export import export
-from ssim_ae.export.form import Form
+from ssim_ae.export.options import ExportOptions
 from ssim_ae.images.files import decode_image
 from ssim_ae.network.onnx_network import model_bytes, network_model
 from ssim_ae.storage import METADATA_KEY, SEAL, UNSEALED, sealed, write_tensors
@@ -59,8 +59,8 @@ def kinds(products: Products, folder: Path) -> list[Kind]:
     """Return all kinds of input."""
     file = read_detector(products.detector)
     model, description = folder / "model.onnx", folder / "model.xml"
-    call(lambda: bool(export(products.run, model, Form())) - 1)
-    call(lambda: bool(export(products.run, description, Form("openvino", "network", "fp32"))) - 1)
+    call(lambda: bool(export(products.run, model, ExportOptions())) - 1)
+    call(lambda: bool(export(products.run, description, ExportOptions("openvino", "network", "fp32"))) - 1)
     yaml = file.config.to_yaml().encode()
     checkpoint = (products.run / "checkpoint.safetensors").read_bytes()
     history = (products.run / HISTORY_NAME).read_bytes()
@@ -88,7 +88,7 @@ def mindir_kinds(products: Products, folder: Path) -> list[Kind]:
     if find_spec("mindspore") is None:
         return []
     model = folder / "model.mindir"
-    call(lambda: bool(export(products.run, model, Form("mindir", "network", "fp32"))) - 1)
+    call(lambda: bool(export(products.run, model, ExportOptions("mindir", "network", "fp32"))) - 1)
     data, beside = model.read_bytes(), json_beside(model).read_bytes()
     files = {"model.mindir": data, "model.mindir.json": beside}
 
@@ -186,7 +186,7 @@ def inspecting(detector: Path) -> Attempt:
         if not opened:
             opened.append(Detector.load(detector, runtime="onnxruntime", threads=1))
         data = mutated(files[rng.integers(len(files))], rng)
-        opened[0].inspect(decode_image(BytesIO(data), "image"))
+        opened[0].inspect(decode(BytesIO(data), "image"))
 
     return attempt
 
@@ -239,7 +239,7 @@ def written_tensors(file: Any, metadata: dict[str, Any]) -> None:
 def written_onnx(file: Any, metadata: dict[str, Any]) -> None:
     """Write as our own exports are."""
     model = network_model(layer_table(file.config), file.weights, tile_size=file.config.tile_size)
-    Path("x").write_bytes(model_bytes(model, {**metadata, SEAL: UNSEALED}))
+    Path("x").write_bytes(model_file(model, {**metadata, SEAL: UNSEALED}))
 
 
 def regrafted(description: Path) -> Attempt:

@@ -10,8 +10,8 @@ from types import ModuleType
 
 from ssim_ae.commands import (
     BROKEN_PIPE,
+    INPUT_ERROR,
     INTERRUPTED,
-    UNUSABLE,
     demo,
     evaluate,
     export,
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("\nssim-ae: interrupted; a training goes on with: ssim-ae train --resume RUN")
         return INTERRUPTED
-    return UNUSABLE
+    return INPUT_ERROR
 
 
 def _run(verb: str, *given: str) -> int:
@@ -96,8 +96,8 @@ def _overview(given: Sequence[str]) -> int:
         return 0
     if given and given[0] not in ("-h", "--help"):
         say(f"ssim-ae: unknown command {given[0]!r}{nearest(given[0], VERBS)}; see ssim-ae -h")
-        return UNUSABLE
+        return INPUT_ERROR
     print("usage: ssim-ae COMMAND ... (each with -h)\n")
     for name, command in VERBS.items():
         print(f"  {name:10} {command.__doc__}")
-    return 0 if given else UNUSABLE
+    return 0 if given else INPUT_ERROR

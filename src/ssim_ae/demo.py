@@ -1,4 +1,4 @@
-"""The demo: draw the built-in data set, learn from its good images, find the defects in the others."""
+"""The demo: a training and an evaluation on each class of the built-in data set."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from ssim_ae.synthetic import fabric
 from ssim_ae.training.train import Run, train
 
 CLASSES = ("twill", "canvas")
-# A small network on small patches: a minute and a half of two cores a class.
+# A small network on small patches: a class takes 1.5 minutes on two cores.
 SETTINGS: dict[str, Any] = {
     "crop_size": 64,
     "flc": 16,
@@ -25,11 +25,14 @@ SETTINGS: dict[str, Any] = {
     "p_horizontal_flip": 0.0,
     "p_vertical_flip": 0.0,
 }
-IMAGES = {"train": 120, "good": 20, "defective": 5}
+IMAGES = {"train": 120, "good": 20, "defective": 5}  # training, good test images; defective ones per defect type
 
 
 def demo(folder: Path) -> Iterator[tuple[Run, Evaluation]]:
-    """Run the main job in `folder`, a class at a time. The data set is drawn once, a run gets a new folder."""
+    """Draw the data set, train and evaluate in `folder`; yield the run and the evaluation of each class.
+
+    A data set that exists is used again. Each run gets a new folder.
+    """
     for name in CLASSES:
         data = folder / "fabric" / name
         if not data.exists():

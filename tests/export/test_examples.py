@@ -1,4 +1,4 @@
-"""The example programs say of every image what the detector says."""
+"""The example programs print the verdicts and scores of the detector."""
 
 import shutil
 import subprocess
@@ -11,17 +11,17 @@ from PIL import Image
 
 from ssim_ae.detector.predictions import Prediction
 from ssim_ae.export.export import export
-from ssim_ae.export.form import Form
+from ssim_ae.export.options import ExportOptions
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NO_NETWORK = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ENETUNREACH", "EHOSTUNREACH", "ETIMEDOUT")
 
 
 class Example(NamedTuple):
-    """A program with its detector, and the ending of the images it reads."""
+    """A program with its detector, and the suffix of the images that it reads."""
 
     command: list[str | Path]
-    ending: str
+    suffix: str
 
     def __call__(self, *images: Path) -> subprocess.CompletedProcess[str]:
         return _run([*self.command, *images])
@@ -35,13 +35,13 @@ def onnx_file(tiny_run, tmp_path_factory):
 @pytest.fixture(scope="session")
 def openvino_file(tiny_run, tmp_path_factory):
     pytest.importorskip("openvino")
-    form = Form("openvino", precision="fp32")
-    return export(tiny_run.folder, tmp_path_factory.mktemp("openvino") / "tiny.xml", form).path
+    options = ExportOptions("openvino", precision="fp32")
+    return export(tiny_run.folder, tmp_path_factory.mktemp("openvino") / "tiny.xml", options).path
 
 
 @pytest.fixture(scope="session")
 def node_program(tmp_path_factory):
-    """The program, with the packages it needs; these are removed again, for they are large."""
+    """The program with the packages that it needs. They are removed again, because they are large."""
     _needs("node", "npm")
     folder = tmp_path_factory.mktemp("node")
     for name in ("inspect.mjs", "package.json"):
@@ -78,31 +78,33 @@ def cpp_program(tmp_path_factory):
     ids=["node", "cpp", "cpp-onnx"],
 )
 def example(request):
-    program, detector, ending = request.param
-    return Example([*request.getfixturevalue(program), request.getfixturevalue(detector)], ending)
+    program, detector, suffix = request.param
+    return Example([*request.getfixturevalue(program), request.getfixturevalue(detector)], suffix)
 
 
 @pytest.fixture
 def images(fabric_folder, tmp_path, rng):
-    """PNGs: good and defective ones, of another size, gray, with alpha."""
-    shown = [Image.open(path) for path in sorted((fabric_folder / "test").rglob("*.png"))]
-    shown.append(shown[0].resize((90, 70)))
-    shown.append(shown[0].convert("L"))
-    shown.append(shown[0].copy())
-    shown[-1].putalpha(Image.fromarray(rng.integers(0, 256, shown[0].size[::-1], np.uint8)))
-    paths = [tmp_path / f"{number}.png" for number in range(len(shown))]
-    for image, path in zip(shown, paths, strict=True):
+    """PNG files: good and defective images, one of another size, one gray, one with alpha."""
+    images = [Image.open(path) for path in sorted((fabric_folder / "test").rglob("*.png"))]
+    images.append(images[0].resize((90, 70)))
+    images.append(images[0].convert("L"))
+    images.append(images[0].copy())
+    images[-1].putalpha(Image.fromarray(rng.integers(0, 256, images[0].size[::-1], np.uint8)))
+    paths = [tmp_path / f"{number}.png" for number in range(len(images))]
+    for image, path in zip(images, paths, strict=True):
         image.save(path)
     return paths
 
 
-def test_an_example_prints_what_the_detector_says(example, detector, images):
-    if example.ending == ".ppm":
+def test_an_example_prints_the_detectors_verdicts_and_scores(example, detector, images):
+    if example.suffix == ".ppm":
         images.pop()  # a PPM has no alpha
     inspected = {path: detector.inspect(path) for path in images}
-    expected = {path: found for path, found in inspected.items() if abs(found.score - 1) > 5e-4}  # else float32 decides
+    expected = {
+        path: found for path, found in inspected.items() if abs(found.score - 1) > 5e-4
+    }  # closer scores differ in float32
     assert {found.verdict for found in expected.values()} == {"ok", "nok"} and len(expected) >= 8
-    given = [_saved_as(path, example.ending) for path in expected]
+    given = [_saved_as(path, example.suffix) for path in expected]
 
     done = example(*given)
 
@@ -114,9 +116,9 @@ def test_an_example_prints_what_the_detector_says(example, detector, images):
     assert lines == [str(Prediction(*row)) for row in zip(map(str, given), verdicts, scores, strict=True)]
 
 
-def test_an_example_names_what_it_cannot_inspect_and_goes_on(example, images, tmp_path):
-    good = _saved_as(images[0], example.ending)
-    missing, text, damaged = (tmp_path / f"{name}{example.ending}" for name in ("missing", "text", "damaged"))
+def test_an_example_reports_unreadable_images_and_continues(example, images, tmp_path):
+    good = _saved_as(images[0], example.suffix)
+    missing, text, damaged = (tmp_path / f"{name}{example.suffix}" for name in ("missing", "text", "damaged"))
     text.write_text("no image")
     damaged.write_bytes(good.read_bytes()[:-1000])
 
@@ -128,8 +130,8 @@ def test_an_example_names_what_it_cannot_inspect_and_goes_on(example, images, tm
     assert list(named) == [f"error  {path}" for path in (missing, text, damaged)] and all(reasons)
 
 
-def test_an_example_says_in_one_line_why_it_cannot_start(example, images, tmp_path):
-    image = _saved_as(images[0], example.ending)
+def test_an_example_that_cannot_start_prints_one_line(example, images, tmp_path):
+    image = _saved_as(images[0], example.suffix)
     *program, detector = example.command
     missing = tmp_path / f"missing{detector.suffix}"
     for arguments, start in (([], "usage: "), ([detector], "usage: "), ([missing, image], f"error  {missing}: ")):
@@ -142,15 +144,15 @@ def test_an_example_says_in_one_line_why_it_cannot_start(example, images, tmp_pa
 def _needs(*tools: str) -> None:
     for tool in tools:
         if not shutil.which(tool):
-            pytest.skip(f"no {tool} here")
+            pytest.skip(f"{tool} is not installed")
 
 
 def _run(command: list[str | Path], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
 
 
-def _saved_as(png: Path, ending: str) -> Path:
-    path = png.with_suffix(ending)
+def _saved_as(png: Path, suffix: str) -> Path:
+    path = png.with_suffix(suffix)
     if path != png:
         Image.open(png).save(path)
     return path

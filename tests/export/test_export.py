@@ -1,5 +1,6 @@
 import json
 import os
+import sys
 from importlib.util import find_spec
 
 import numpy as np
@@ -12,29 +13,30 @@ from ssim_ae.cli import main
 from ssim_ae.detector.detector_file import layer_table, read_detector
 from ssim_ae.export import onnx_files
 from ssim_ae.export.export import export
-from ssim_ae.export.form import Form
-from ssim_ae.export.parity import difference, inspect_by, parity
+from ssim_ae.export.formats import FORMATS, ExportFormat
+from ssim_ae.export.options import ExportOptions
+from ssim_ae.export.parity import inspect_with, measure_difference, measure_parity
 from ssim_ae.images.files import read_image
 from ssim_ae.maps.normalization import GRID, NormalStatistics
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.network import onnx_network
 from ssim_ae.storage import METADATA_KEY
 
-FORMS = {
-    "inspection.onnx": Form(),
-    "network.onnx": Form(graph="network"),
-    "inspection.xml": Form("openvino", precision="fp32"),
-    "network.xml": Form("openvino", graph="network", precision="fp32"),
-    "half.xml": Form("openvino"),
+OPTIONS = {
+    "inspection.onnx": ExportOptions(),
+    "network.onnx": ExportOptions(graph="network"),
+    "inspection.xml": ExportOptions("openvino", precision="fp32"),
+    "network.xml": ExportOptions("openvino", graph="network", precision="fp32"),
+    "half.xml": ExportOptions("openvino"),
 }
-EXACT = [name for name in FORMS if name != "half.xml"]
+EXACT = [name for name in OPTIONS if name != "half.xml"]
 
 
 @pytest.fixture(scope="module")
 def exported(tiny_run, tmp_path_factory):
-    """The same detector in every form, by name."""
+    """One detector, exported with each of OPTIONS, by file name."""
     folder = tmp_path_factory.mktemp("export")
-    return {name: export(tiny_run.folder, folder / name, form) for name, form in FORMS.items()}
+    return {name: export(tiny_run.folder, folder / name, options) for name, options in OPTIONS.items()}
 
 
 @pytest.fixture
@@ -42,45 +44,48 @@ def images(fabric_folder):
     return sorted((fabric_folder / "test").rglob("*.png"))
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_an_exported_detector_says_the_same(detector, exported, images, name):
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_exported_file_is_a_detector_file_with_equal_outputs(detector, exported, images, name):
     loaded = Detector.load(exported[name].path)
     assert loaded.config == detector.config and loaded.thresholds == detector.thresholds
     assert loaded.provenance == detector.provenance
-    found = difference(detector, inspect_by(loaded), [read_image(path) for path in images])
-    assert found.holds or (name == "half.xml" and found.agrees)
-    together = list(loaded.inspect_all(images))
-    assert [one.score for one in together] == pytest.approx([loaded.inspect(path).score for path in images], abs=1e-4)
+    found = measure_difference(detector, inspect_with(loaded), [read_image(path) for path in images])
+    assert found.within_tolerance or (name == "half.xml" and found.all_verdicts_equal)
+    inspections = list(loaded.inspect_all(images))
+    assert [inspection.score for inspection in inspections] == pytest.approx(
+        [loaded.inspect(path).score for path in images], abs=1e-4
+    )
 
 
-@pytest.mark.parametrize("form", ["network.onnx", "network.xml"])
-def test_a_network_that_repairs(tiny_config, images, tmp_path, form):
+@pytest.mark.parametrize("name", ["network.onnx", "network.xml"])
+def test_the_method_repair(tiny_config, images, tmp_path, name):
     run = train(tiny_config.replace(method="repair", im_resize=64, epochs=1), runs=tmp_path)
-    path, _, _, found = export(run.folder, tmp_path / form, FORMS[form])
-    assert found.holds
+    path, _, _, found = export(run.folder, tmp_path / name, OPTIONS[name])
+    assert found.within_tolerance
     trained, exported = (Detector.load(file, device_target="CPU") for file in (run.folder, path))
     assert exported.inspect(images[0]).score == pytest.approx(trained.inspect(images[0]).score, abs=1e-4)
 
 
-def test_relative_residuals_are_compared_in_units_of_residuals(detector, images):
-    usual = NormalStatistics(*(np.full((GRID, GRID), mean, np.float32) for mean in (0.01, 0.002)))
-    relative = Detector(detector.config, Thresholds(20, 30), detector.runtime, usual=usual)
+def test_differences_of_normalized_residuals_are_in_units_of_residuals(detector, images):
+    statistics = NormalStatistics(*(np.full((GRID, GRID), mean, np.float32) for mean in (0.01, 0.002)))
+    normalizing = Detector(detector.config, Thresholds(20, 30), detector.runtime, usual=statistics)
 
     def shifted(image):
-        found = inspect_by(relative)(image)
-        return found._replace(anomaly_map=found.anomaly_map + 1e-4)
+        outputs = inspect_with(normalizing)(image)
+        return outputs._replace(anomaly_map=outputs.anomaly_map + 1e-4)
 
-    found = difference(relative, shifted, [read_image(images[0])])
-    assert found.residual == pytest.approx(1e-4 * 20 * 2 * 0.01, rel=1e-2)  # a divisor: usual here, and on average
+    found = measure_difference(normalizing, shifted, [read_image(images[0])])
+    # A divisor is the mean at a location plus the mean of all locations.
+    assert found.residual == pytest.approx(1e-4 * 20 * 2 * 0.01, rel=1e-2)
 
 
-def test_half_the_weights(exported, tiny_run):
+def test_fp16_halves_the_weights(exported, tiny_run):
     exact, half = (exported[name].path.with_suffix(".bin").stat().st_size for name in ("inspection.xml", "half.xml"))
     weights = sum(array.nbytes for array in read_detector(tiny_run.detector_path).weights.values())
     assert exact - half == pytest.approx(weights / 2, rel=0.02)
 
 
-def test_the_network_alone_has_only_operators_that_small_devices_know(exported):
+def test_the_graph_network_has_four_operators(exported):
     model = onnx.load(exported["network.onnx"].path)
     assert {node.op_type for node in model.graph.node} == {"Conv", "ConvTranspose", "LeakyRelu", "Sigmoid"}
     assert model.opset_import[0].version == 13
@@ -90,87 +95,87 @@ def test_the_network_alone_has_only_operators_that_small_devices_know(exported):
 
 @pytest.mark.parametrize("opset", [11, 12, 13])
 @pytest.mark.parametrize("batch_size", [1, 7])
-def test_a_fixed_batch_and_older_operators(tiny_run, tmp_path, opset, batch_size):
-    form = Form(graph="network", batch_size=batch_size, opset=opset)
-    path, _, _, found = export(tiny_run.folder, tmp_path / "fixed.onnx", form)
-    assert found.holds and found.good.images >= 2
+def test_a_fixed_batch_size_and_older_opsets(tiny_run, tmp_path, opset, batch_size):
+    options = ExportOptions(graph="network", batch_size=batch_size, opset=opset)
+    path, _, _, found = export(tiny_run.folder, tmp_path / "fixed.onnx", options)
+    assert found.within_tolerance and found.good.images >= 2
     session = onnxruntime.InferenceSession(path)
     assert session.get_inputs()[0].shape == [batch_size, 3, 32, 32]
     assert onnx.load(path).opset_import[0].version == opset
 
 
-def test_parity_catches_a_changed_weight_and_a_changed_threshold(detector, exported, images, tmp_path):
-    shown = [read_image(path) for path in images]
+def test_parity_detects_a_changed_weight_and_a_changed_threshold(detector, exported, images, tmp_path):
+    arrays = [read_image(path) for path in images]
     file = read_detector(exported["inspection.onnx"].path)
     changed = {name: array.copy() for name, array in file.weights.items()}
     changed[f"{layer_table(file.config)[-1].name}.weight"][0, 0, 0, 0] += 0.02
-    stricter = type(file.thresholds)(*(0.999 * limit for limit in file.thresholds))
+    stricter = type(file.thresholds)(*(0.999 * threshold for threshold in file.thresholds))
     for number, other in enumerate((file._replace(weights=changed), file._replace(thresholds=stricter))):
         for write in (
-            lambda path, other: onnx_files.write_inspection(path, other, shown),
+            lambda path, other: onnx_files.write_inspection(path, other, pixels=np.uint8),
             lambda path, other: onnx_files.write_network(path, other),
         ):
             path = tmp_path / f"{number}.onnx"
             path.unlink(missing_ok=True)
-            assert not parity(detector, write(path, other), shown).holds
-            assert parity(detector, write(path, file), shown).holds
+            assert not measure_parity(detector, write(path, other), arrays).within_tolerance
+            assert measure_parity(detector, write(path, file), arrays).within_tolerance
 
 
-def test_an_export_that_does_not_agree_is_removed(tiny_run, tmp_path, monkeypatch):
-    honest = onnx_network.weight_tensors
+def test_a_file_that_differs_from_the_detector_is_removed(tiny_run, tmp_path, monkeypatch):
+    weight_tensors = onnx_network.weight_tensors
 
     def wrong(weights):
-        return honest({**weights, "conv1.bias": weights["conv1.bias"] + 1})
+        return weight_tensors({**weights, "conv1.bias": weights["conv1.bias"] + 1})
 
     monkeypatch.setattr("ssim_ae.export.inspection_model.weight_tensors", wrong)
     monkeypatch.setattr("ssim_ae.network.onnx_network.weight_tensors", wrong)
-    for name, form in FORMS.items():
-        if form.graph == "network":
-            with monkeypatch.context() as patched:  # the detector it is compared with is run by PyTorch
+    for name, options in OPTIONS.items():
+        if options.graph == "network":
+            with monkeypatch.context() as patched:  # the detector that it is compared with is run by PyTorch
                 patched.setattr("ssim_ae.export.export.Detector.load", lambda *_, **__: None)
-                with pytest.raises(InputError, match="not written, for it does not agree"):
-                    export(tiny_run.folder, tmp_path / name, form)
-    with pytest.raises(InputError, match="not written, for it does not agree"):
+                with pytest.raises(
+                    InputError, match=r"not written, it differs from the detector .*; report it as a bug"
+                ):
+                    export(tiny_run.folder, tmp_path / name, options)
+    with pytest.raises(InputError, match=r"not written, it differs from the detector .*; report it as a bug"):
         export(tiny_run.folder, tmp_path / "wrong.onnx")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_wrong_threshold_in_the_graph_is_caught(tiny_run, tmp_path, monkeypatch):
+def test_a_wrong_threshold_in_the_graph_is_detected(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr("ssim_ae.export.inspection_model.SMALLEST_THRESHOLD", 0.5)
-    with pytest.raises(InputError, match="not written, for it does not agree"):
+    with pytest.raises(InputError, match=r"not written, it differs from the detector .*; report it as a bug"):
         export(tiny_run.folder, tmp_path / "wrong.onnx")
     assert not list(tmp_path.iterdir())
 
 
-def test_it_is_compared_with_the_trainer(exported):
-    assert find_spec("torch") and all(export.trainer == "torch" for export in exported.values())
-    assert all(0 < export.parity.spoiled.residual < 1e-4 for name, export in exported.items() if name in EXACT)
+def test_the_file_is_compared_with_the_detector_in_pytorch(exported):
+    assert find_spec("torch") and all(result.runtime == "torch" for result in exported.values())
+    assert all(0 < result.parity.with_defect.residual < 1e-4 for name, result in exported.items() if name in EXACT)
 
 
-def test_drawn_images_stand_in_for_lost_ones(tiny_run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(
-        "ssim_ae.export.export.known_images", lambda *_: (_ for _ in ()).throw(InputError("they are gone"))
-    )
-    found = export(tiny_run.folder, tmp_path / "drawn.onnx").parity
-    assert found.holds and found.good.images == 10
-    assert "compared on drawn ones" in capsys.readouterr().err
-    with pytest.raises(InputError, match="int8: its ranges come from the held-out good images"):
-        export(tiny_run.folder, tmp_path / "drawn.xml", Form("openvino", precision="int8"))
+def test_synthetic_images_replace_missing_held_out_images(tiny_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("ssim_ae.export.job.known_images", lambda *_: (_ for _ in ()).throw(InputError("missing")))
+    found = export(tiny_run.folder, tmp_path / "detector.onnx").parity
+    assert found.within_tolerance and found.good.images == 10
+    assert "compared on synthetic images" in capsys.readouterr().err
+    with pytest.raises(InputError, match="int8: needs held-out images, and none was found"):
+        export(tiny_run.folder, tmp_path / "detector.xml", ExportOptions("openvino", precision="int8"))
 
 
-def test_eight_bits_have_thresholds_of_their_own(tiny_run, tmp_path, images, detector):
-    path, *_ = export(tiny_run.folder, tmp_path / "small.xml", Form("openvino", precision="int8"))
-    small = Detector.load(path)
-    assert small.thresholds != detector.thresholds
-    assert small.thresholds == pytest.approx(detector.thresholds, rel=0.3)
-    scores = [(detector.inspect(image).score, small.inspect(image).score) for image in images]
-    assert all(theirs == pytest.approx(ours, rel=0.3) for ours, theirs in scores)
+def test_int8_has_its_own_thresholds(tiny_run, tmp_path, images, detector):
+    path, *_ = export(tiny_run.folder, tmp_path / "int8.xml", ExportOptions("openvino", precision="int8"))
+    int8 = Detector.load(path)
+    assert int8.thresholds != detector.thresholds
+    assert int8.thresholds == pytest.approx(detector.thresholds, rel=0.3)
+    scores = [(detector.inspect(image).score, int8.inspect(image).score) for image in images]
+    assert all(of_int8 == pytest.approx(of_fp32, rel=0.3) for of_fp32, of_int8 in scores)
     types = [node for node in path.read_text().split('type="') if node.startswith("FakeQuantize")]
     assert len(types) > 10
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_damage_is_refused_in_one_line(exported, tmp_path, rng, name):
+def test_a_damaged_file_is_rejected_in_one_line(exported, tmp_path, rng, name):
     whole = exported[name].path.read_bytes()
     path = tmp_path / f"damaged{exported[name].path.suffix}"
     if path.suffix == ".xml":
@@ -187,7 +192,7 @@ def test_damage_is_refused_in_one_line(exported, tmp_path, rng, name):
             Detector.load(path)
 
 
-def test_weights_of_another_model_are_refused(exported, tmp_path):
+def test_weights_of_another_detector_are_rejected(exported, tmp_path):
     path = tmp_path / "mixed.xml"
     path.write_bytes(exported["inspection.xml"].path.read_bytes())
     with pytest.raises(InputError, match=r"mixed\.bin: no such file"):
@@ -197,7 +202,7 @@ def test_weights_of_another_model_are_refused(exported, tmp_path):
         Detector.load(path)
 
 
-def test_a_foreign_model_is_refused(tmp_path):
+def test_a_model_of_another_program_is_rejected(tmp_path):
     graph = onnx.helper.make_graph([], "nothing", [], [])
     path = tmp_path / "foreign.onnx"
     onnx.save(onnx.helper.make_model(graph), path)
@@ -209,16 +214,16 @@ def test_a_foreign_model_is_refused(tmp_path):
         Detector.load(path)
 
 
-def test_content_counts_and_not_the_name(exported, tmp_path):
+def test_the_kind_of_file_is_read_from_its_content(exported, tmp_path):
     path = tmp_path / "detector.bin"
     path.write_bytes(exported["inspection.onnx"].path.read_bytes())
     assert Detector.load(path).config == read_detector(exported["inspection.onnx"].path).config
 
 
-def test_what_the_file_says_of_itself(exported, tiny_run):
+def test_the_metadata_of_the_file(exported, tiny_run):
     path = exported["inspection.onnx"].path
-    told = json.loads({entry.key: entry.value for entry in onnx.load(path).metadata_props}[METADATA_KEY])
-    assert told["config"] == read_detector(tiny_run.detector_path).config.model_dump()
+    metadata = json.loads({entry.key: entry.value for entry in onnx.load(path).metadata_props}[METADATA_KEY])
+    assert metadata["config"] == read_detector(tiny_run.detector_path).config.model_dump()
     assert onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map[METADATA_KEY]
 
 
@@ -232,8 +237,8 @@ def test_new_thresholds_for_an_exported_detector(exported, tmp_path, capsys):
 
 
 @pytest.fixture
-def fake_tool(tmp_path, monkeypatch):
-    """Stands in for Ascend's tool, which runs nowhere here: writes what it was told to the file it should make."""
+def fake_atc(tmp_path, monkeypatch):
+    """A stand-in for the compiler atc, which is not installed: it writes its arguments to the output file."""
     tool = tmp_path / "tools" / "atc"
     tool.parent.mkdir()
     tool.write_text(
@@ -244,35 +249,38 @@ def fake_tool(tmp_path, monkeypatch):
     return tool
 
 
-def test_an_om_file_is_made_by_its_makers_tool(tiny_run, tmp_path, fake_tool, capsys):
+def test_an_om_file_is_compiled_from_an_onnx_file(tiny_run, tmp_path, fake_atc, capsys):
     target = tmp_path / "board.om"
     options = ["--format", "om", "--soc_version", "Ascend310P3", "--batch_size", "9", "--output", str(target)]
     assert main(["export", str(tiny_run.folder), *options]) == 0
-    told = target.read_text().split()
-    assert f"--model={tmp_path / 'board.onnx'}" in told and "--framework=5" in told
-    assert "--input_shape=patches:9,3,32,32" in told and "--soc_version=Ascend310P3" in told
+    arguments = target.read_text().split()
+    assert f"--model={tmp_path / 'board.onnx'}" in arguments and "--framework=5" in arguments
+    assert "--input_shape=patches:9,3,32,32" in arguments and "--soc_version=Ascend310P3" in arguments
     model = onnx.load(tmp_path / "board.onnx")
     assert model.opset_import[0].version == 11
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 9
-    beside = json.loads((tmp_path / "board.om.json").read_text())
-    assert beside["batch_size"] == 9 and beside["config"]["crop_size"] == 32
-    fake_tool.write_text("#!/bin/sh\necho no such chip\nexit 3\n")
+    sidecar = json.loads((tmp_path / "board.om.json").read_text())
+    assert sidecar["batch_size"] == 9 and sidecar["config"]["crop_size"] == 32
+    assert capsys.readouterr().out.count("2 of 2") == 2, "parity of the ONNX file"
+    fake_atc.write_text("#!/bin/sh\necho no such chip\nexit 3\n")
     assert main(["export", str(tiny_run.folder), "--format", "om", "--output", str(tmp_path / "b.om")]) == 2
     assert "b.om: atc failed: no such chip" in capsys.readouterr().err
+    assert not list(tmp_path.glob("b.om*"))
 
 
-def test_without_the_tool_its_command_is_said(tiny_run, tmp_path, capsys):
+def test_without_atc_the_message_has_its_command(tiny_run, tmp_path, capsys):
     target = tmp_path / "board.om"
     assert main(["export", str(tiny_run.folder), "--format", "om", "--output", str(target)]) == 2
-    said = capsys.readouterr().err
-    assert f"where it is installed: atc --model={tmp_path / 'board.onnx'} --framework=5" in said
+    message = capsys.readouterr().err
+    assert f"where it is installed, run: atc --model={tmp_path / 'board.onnx'} --framework=5" in message
+    assert f"--output={tmp_path / 'board'} " in message
     assert Detector.load(tmp_path / "board.onnx") and not target.exists()
 
 
 def test_the_command(tiny_run, tmp_path, images, capsys):
     target = tmp_path / "detector.onnx"
     assert main(["export", str(tiny_run.folder), "--output", str(target)]) == 0
-    assert "same verdicts" in capsys.readouterr().out
+    assert "equal verdicts" in capsys.readouterr().out
     assert main(["predict", str(target), str(images[0])]) == 0
     assert main(["export", str(tiny_run.folder), "--output", str(target)]) == 2
     assert "exists already" in capsys.readouterr().err
@@ -285,18 +293,81 @@ def test_the_command(tiny_run, tmp_path, images, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--format", "coreml"], "format: should be one of onnx, openvino, mindir, air, om"),
         (["--graph", "half"], "graph of onnx: should be one of inspection, network"),
         (["--precision", "int8"], "precision of onnx: should be one of fp32"),
         (["--graph", "network", "--opset", "9"], "opset: should be one of 11, 12, 13"),
         (["--graph", "network", "--batch_size", "0"], "batch_size: should be 1 to 1024"),
-        (["--batch_size", "3"], "export it alone, with graph network"),
-        (["--format", "openvino"], "should end in .xml"),
+        (["--batch_size", "3"], "batch_size: not supported by graph inspection; set graph to network"),
+        (["--format", "openvino"], "choose one that ends in .xml"),
     ],
 )
-def test_what_cannot_be_is_one_line(tiny_run, tmp_path, capsys, options, said):
+def test_an_unsupported_option_is_one_line(tiny_run, tmp_path, capsys, options, message):
     assert main(["export", str(tiny_run.folder), "--output", str(tmp_path / "x.onnx"), *options]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+WRITER = """
+import numpy as np
+
+from ssim_ae.detector.detector import Detector
+from ssim_ae.export.parity import inspect_with
+
+
+def write(path, job):
+    np.savez(path, **job.file.weights)
+    with np.load(path) as weights:
+        file = job.file._replace(weights={name: FACTOR * weights[name] for name in weights})
+    return inspect_with(Detector.from_file(file, device_target="CPU"))
+
+
+def write_only(path, job):
+    np.savez(path, **job.file.weights)
+"""
+
+
+@pytest.fixture
+def new_format(tmp_path, monkeypatch):
+    """Adds a format to the table, with a writer in a module of its own: no other file changes."""
+
+    def add(function="write", factor=1.0):
+        (tmp_path / "npz_files.py").write_text(WRITER.replace("FACTOR", str(factor)))
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "npz_files", raising=False)
+        row = ExportFormat(".npz", "", ("network",), ("fp32",), f"npz_files:{function}")
+        monkeypatch.setitem(FORMATS, "npz", row)
+
+    yield add
+    sys.modules.pop("npz_files", None)
+
+
+def test_a_format_is_one_line_in_the_table_and_a_writer(tiny_run, tmp_path, new_format, capsys):
+    new_format()
+    path = tmp_path / "weights.npz"
+    assert main(["export", str(tiny_run.folder), "--format", "npz", "--output", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("2 of 2") == 2 and printed.endswith(f"exported: {path}\n")
+    weights = read_detector(tiny_run.detector_path).weights
+    with np.load(path) as written:
+        assert all(np.array_equal(written[name], array) for name, array in weights.items())
+    with pytest.raises(SystemExit):
+        main(["export", "-h"])
+    assert "npz" in capsys.readouterr().out
+
+
+def test_a_new_format_is_compared_with_the_detector(tiny_run, tmp_path, new_format):
+    new_format(factor=1.1)
+    path = tmp_path / "weights.npz"
+    with pytest.raises(InputError, match="not written, it differs from the detector"):
+        export(tiny_run.folder, path, ExportOptions("npz"))
+    assert not path.exists()
+
+
+def test_a_file_that_cannot_be_run_here_has_no_parity(tiny_run, tmp_path, new_format, monkeypatch):
+    new_format(function="write_only")
+    monkeypatch.setattr("ssim_ae.export.job.known_images", lambda *_: pytest.fail("no image is needed"))
+    result = export(tiny_run.folder, tmp_path / "weights.npz", ExportOptions("npz"))
+    assert result.path.exists() and result.parity is None

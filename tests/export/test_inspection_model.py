@@ -19,7 +19,7 @@ from ssim_ae.maps.regions import opening as opening_in_arrays
 from ssim_ae.maps.residuals import LEVEL_STEPS, Thresholds
 from ssim_ae.maps.residuals import level_of_area as level_in_arrays
 from ssim_ae.network.architecture import weight_shapes
-from ssim_ae.onnx_operators.graph import Graph
+from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.onnx_operators.regions import foreground, level_of_area, opening
 from ssim_ae.runtimes.onnx_runtime import open_session
 from ssim_ae.runtimes.openvino_runtime import FLOAT32_INFERENCE
@@ -139,7 +139,7 @@ def test_thresholds_may_be_given():
 
 def computed(build, **inputs: np.ndarray) -> np.ndarray:
     """What ONNX Runtime makes of the float32 `inputs` by the operators that `build` adds."""
-    add = Graph()
+    add = GraphBuilder()
     result = build(add)
     graph = helper.make_graph(
         add.nodes,

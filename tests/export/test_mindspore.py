@@ -1,4 +1,4 @@
-"""MindSpore's files, in processes of their own: the framework leaves marks on the one it is imported in."""
+"""MindSpore files, each in a process of its own, because importing the framework changes the state of a process."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ def command(*arguments) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("batch_size", [None, 4])
-def test_a_mindir_file_says_the_same(tiny_run, detector, fabric_folder, tmp_path, batch_size):
+def test_a_mindir_file_has_equal_outputs(tiny_run, detector, fabric_folder, tmp_path, batch_size):
     path = tmp_path / "tiny.mindir"
     fixed = ["--batch_size", batch_size] if batch_size else []
     done = command("export", tiny_run.folder, "--format", "mindir", "--output", path, *fixed)
@@ -46,70 +46,70 @@ def test_the_runtime_builds_the_network_from_the_table(tiny_run, detector, fabri
     assert scores == pytest.approx([detector.inspect(image).score for image in images], abs=2e-4)
 
 
-def test_what_cannot_be_is_one_line(tiny_run, fabric_folder, tmp_path):
+def test_an_unsupported_request_is_one_line(tiny_run, fabric_folder, tmp_path):
     path = tmp_path / "tiny.mindir"
     assert command("export", tiny_run.folder, "--format", "mindir", "--output", path).returncode == 0
     image = next((fabric_folder / "test" / "good").iterdir())
     done = command("predict", path, image, "--runtime", "torch")
-    assert done.returncode == 2 and "runs in mindspore only" in done.stderr
+    assert done.returncode == 2 and "is for mindspore, not for torch" in done.stderr
     done = command("predict", path, image, "--device_target", "Ascend")
-    assert done.returncode == 2 and "device_target Ascend: MindSpore has no such device" in done.stderr
+    assert done.returncode == 2 and "device_target Ascend: this MindSpore has no such device" in done.stderr
     done = command("export", tiny_run.folder, "--format", "air", "--output", tmp_path / "tiny.air")
-    assert done.returncode == 2 and "only MindSpore on an Ascend writes AIR" in done.stderr
+    assert done.returncode == 2 and "MindSpore writes AIR files only on an Ascend" in done.stderr
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(InputError, match=r"tiny\.mindir: damaged"):
         Detector.load(path)
 
 
-@pytest.mark.parametrize("spoil", ["operator", "function", "attribute"])
-def test_a_graph_that_would_run_a_program_or_crash_is_not_run(tiny_run, detector, fabric_folder, tmp_path, spoil):
+@pytest.mark.parametrize("change", ["operator", "function", "attribute"])
+def test_an_unsafe_or_invalid_graph_is_not_run(tiny_run, detector, fabric_folder, tmp_path, change):
     path = tmp_path / "tiny.mindir"
     assert command("export", tiny_run.folder, "--format", "mindir", "--output", path).returncode == 0
-    subprocess.run([sys.executable, "-c", SPOIL, str(path), spoil], check=True)
+    subprocess.run([sys.executable, "-c", CHANGE_FILE, str(path), change], check=True)
     image = next((fabric_folder / "test" / "good").iterdir())
     done = command("predict", path, image)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout.split()[1]) == pytest.approx(detector.inspect(image).score, abs=2e-4)
 
 
-@pytest.mark.parametrize("spoil", ["garbage", "shape", "missing", "number"])
-def test_other_weights_are_refused(tiny_run, fabric_folder, tmp_path, spoil):
+@pytest.mark.parametrize("change", ["garbage", "shape", "missing", "number"])
+def test_weights_that_do_not_fit_are_rejected(tiny_run, fabric_folder, tmp_path, change):
     path = tmp_path / "tiny.mindir"
     assert command("export", tiny_run.folder, "--format", "mindir", "--output", path).returncode == 0
-    subprocess.run([sys.executable, "-c", SPOIL, str(path), spoil], check=True)
+    subprocess.run([sys.executable, "-c", CHANGE_FILE, str(path), change], check=True)
     done = command("predict", path, next((fabric_folder / "test" / "good").iterdir()))
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1, done.stderr
-    reasons = {"garbage": "corrupt, or not a MINDIR file", "number": "a weight is not a finite number"}
-    assert reasons.get(spoil, "do not fit the network") in done.stderr
+    reasons = {"garbage": "damaged", "number": "a weight is not a finite number"}
+    assert reasons.get(change, "do not fit the network") in done.stderr
 
 
-SPOIL = """
+CHANGE_FILE = """
 import json, sys
 from pathlib import Path
 from mindspore.train import mind_ir_pb2
 from ssim_ae.storage import SEAL, UNSEALED, file_hash, sealed
 
-path, spoil = Path(sys.argv[1]), sys.argv[2]
-beside = path.with_name(path.name + ".json")
-metadata = json.loads(beside.read_bytes())
+path, change = Path(sys.argv[1]), sys.argv[2]
+sidecar = path.with_name(path.name + ".json")
+metadata = json.loads(sidecar.read_bytes())
 model = mind_ir_pb2.ModelProto()
 model.ParseFromString(path.read_bytes())
-if spoil == "operator":
+if change == "operator":
     model.primitives[0].op_type = "Custom"
-if spoil == "function":
+if change == "function":
     model.functions.add().name = "f"
-if spoil == "attribute":
+if change == "attribute":
     for primitive in model.primitives:
         for attribute in primitive.attribute:
             attribute.ClearField("values")
 weight = model.graph.parameter[0]
-if spoil == "shape":
+if change == "shape":
     weight.raw_data = weight.raw_data[:-4]
-if spoil == "missing":
+if change == "missing":
     weight.name = "x"
-if spoil == "number":
+if change == "number":
     weight.raw_data = bytes.fromhex("0000c07f") + weight.raw_data[4:]
-path.write_bytes(model.SerializeToString()[: None if spoil != "garbage" else 900])
+path.write_bytes(model.SerializeToString()[: None if change != "garbage" else 900])
 metadata |= {"weights_sha256": file_hash(path.read_bytes()), SEAL: UNSEALED}
-beside.write_bytes(sealed(json.dumps(metadata).encode()))
+sidecar.write_bytes(sealed(json.dumps(metadata).encode()))
 """

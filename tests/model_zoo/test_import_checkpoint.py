@@ -13,7 +13,7 @@ from ssim_ae.cli import main
 from ssim_ae.detector.detector_file import layer_table, read_detector
 from ssim_ae.evaluation.evaluate import evaluate
 from ssim_ae.export.export import export
-from ssim_ae.export.form import Form
+from ssim_ae.export.options import ExportOptions
 from ssim_ae.images.folders import content_hash, find_dataset
 from ssim_ae.model_zoo.checkpoint import read_mindspore_checkpoint
 from ssim_ae.model_zoo.import_checkpoint import import_reference, reference_weights
@@ -179,9 +179,9 @@ def test_what_a_detector_is_good_for_it_is_good_for(tmp_path, fabric_folder):
     bare = import_reference(CHECKPOINT, Config(**SHAPE, **GIVEN), tmp_path / "bare.safetensors")
     dataset = find_dataset(fabric_folder)
     for path in (learned, bare):
-        exported = export(path, form=Form(graph="network"))
-        assert exported.parity.good.holds
-        assert len(evaluate(Detector.load(path, device_target="CPU"), dataset).results) == len(dataset.test)
+        exported = export(path, options=ExportOptions(graph="network"))
+        assert exported.parity.good.within_tolerance
+        assert len(evaluate(Detector.load(path, device_target="CPU"), dataset).cases) == len(dataset.test)
     assert read_detector(recalibrate(learned, None, {"threshold": "max"})[0]).provenance["imported"] == "reference.ckpt"
     unseen = fabric.make(tmp_path, classes=["canvas"], train=5, good=1, defective=1, size=64, seed=2)[0]
     recalibrate(bare, unseen, {"threshold": "max"})

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from ssim_ae import Config, Detector, train
 from ssim_ae.detector.detector_file import FORMAT, read_detector, write_detector
 from ssim_ae.export.export import export
-from ssim_ae.export.form import Form
+from ssim_ae.export.options import ExportOptions
 from ssim_ae.synthetic import fabric
 
 SETTINGS = {"im_resize": 64, "crop_size": 32, "flc": 4, "augment_num": 512, "epochs": 8, "run_eval": False}

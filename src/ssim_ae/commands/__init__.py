@@ -1,3 +1,7 @@
-"""The verbs of the command line, a module each: its first line says what it does."""
+"""The commands of `ssim-ae`, one module each. The docstring of a module is the help text of its command."""
 
-NOK_FOUND, UNUSABLE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141  # exit statuses
+# Exit statuses besides 0.
+NOK_FOUND = 1  # `predict --fail-on-nok`: an image is defective
+INPUT_ERROR = 2  # a wrong option, or an image or a file that cannot be read
+INTERRUPTED = 130  # as shells report SIGINT
+BROKEN_PIPE = 141  # as shells report SIGPIPE

@@ -1,4 +1,4 @@
-"""See all of it on the built-in data set, in minutes."""
+"""Train and evaluate on the built-in data set, in a few minutes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ssim_ae.commands.printing import print_evaluation, print_thresholds
 
 
 def arguments(parser: Parser) -> None:
-    """Say what can be given."""
-    parser.add_argument("folder", nargs="?", default="demo", help="where all of it goes (demo)")
+    """Add the command's arguments."""
+    parser.add_argument("folder", nargs="?", default="demo", help="folder for the data set and the runs (demo)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do it; return the exit status."""
+    """Run the command and return its exit status."""
     from ssim_ae.demo import demo
 
     for run, evaluation in demo(Path(options.folder)):

@@ -1,8 +1,9 @@
-"""Write a detector as one ONNX file that needs no training framework."""
+"""Export a detector for other programs and compare the file with it."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,48 +11,59 @@ from ssim_ae.commands.options import detector_given
 from ssim_ae.commands.parser import Parser
 
 if TYPE_CHECKING:
-    from ssim_ae.export.export import Export
+    from ssim_ae.export.export import ExportResult
 
 
 def arguments(parser: Parser) -> None:
-    """Say what can be given."""
-    parser.add_argument("detector", nargs="?", help="a detector file, or a run's folder (the config's checkpoint_path)")
-    parser.add_argument("--format", default="onnx", help="onnx, openvino, mindir, air or om (onnx)")
-    parser.add_argument("--graph", default="", help="inspection: the whole job; network: patches in and out")
-    parser.add_argument("--precision", default="", help="of openvino's weights: fp16, fp32 or int8 (fp16)")
-    parser.add_argument("--output", metavar="FILE", help="the exported file (beside the detector)")
-    parser.add_argument("--batch_size", type=int, help="of the network: patches at once, always as many (any number)")
-    parser.add_argument("--opset", type=int, help="of the network: version of ONNX's operators, 11, 12 or 13 (13)")
-    parser.add_argument("--soc_version", default="Ascend310", help="of om: the chip (Ascend310)")
-    parser.add_argument("--config_path", metavar="YAML", help="settings, of which checkpoint_path is used")
+    """Add the command's arguments."""
+    from ssim_ae.export.formats import FORMATS
+
+    precisions = [f"{name}: {', '.join(row.precisions)}" for name, row in FORMATS.items() if len(row.precisions) > 1]
+    parser.add_argument("detector", nargs="?", help="detector file or folder of a run (the config's checkpoint_path)")
+    parser.add_argument("--format", default="onnx", help=f"{', '.join(FORMATS)} (onnx)")
+    parser.add_argument(
+        "--graph",
+        default="",
+        help="inspection: image in, verdict out; network: patches in, reconstructions out (the format's default)",
+    )
+    parser.add_argument(
+        "--precision",
+        default="",
+        help=f"precision of the weights, the default first; {'; '.join(precisions)}; other formats: fp32",
+    )
+    parser.add_argument("--output", metavar="FILE", help="exported file (beside the detector)")
+    parser.add_argument("--batch_size", type=int, help="graph network: fixed number of patches (any number)")
+    parser.add_argument("--opset", type=int, help="graph network: version of the ONNX operators, 11, 12 or 13 (13)")
+    parser.add_argument("--soc_version", default="Ascend310", help="format om: name of the chip (Ascend310)")
+    parser.add_argument("--config_path", metavar="YAML", help="settings; only checkpoint_path is used")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do it; return the exit status."""
+    """Run the command and return its exit status."""
     from ssim_ae.export.export import export
-    from ssim_ae.export.form import Form
+    from ssim_ae.export.options import ExportOptions
     from ssim_ae.export.table import print_export
     from ssim_ae.locations import written
 
-    keys = ("format", "graph", "precision", "batch_size", "opset", "soc_version")
-    form = Form(**{key: getattr(options, key) for key in keys})
+    export_options = ExportOptions(**{field.name: getattr(options, field.name) for field in fields(ExportOptions)})
     detector = detector_given(options)
     with written(options.output) as output:
-        exported = export(detector, output, form)
-        print_export(exported)
-        if form.precision == "int8":
-            _print_accuracies(detector, exported)
+        result = export(detector, output, export_options)
+        print_export(result)
+        if export_options.precision == "int8":
+            _print_accuracies(detector, result)
     return 0
 
 
-def _print_accuracies(detector: Path, exported: Export) -> None:
+def _print_accuracies(detector: Path, result: ExportResult) -> None:
+    """Print metrics and speed of the detector and of the exported one, if its data set has test images."""
     from ssim_ae.detector.detector import Detector
-    from ssim_ae.export.accuracy import accuracies
+    from ssim_ae.export.accuracy import compare_accuracy
     from ssim_ae.export.table import print_accuracies
     from ssim_ae.images.folders import find_dataset
 
-    detectors = [Detector.load(path, runtime="openvino") for path in (detector, exported.path)]
+    detectors = [Detector.load(path, runtime="openvino") for path in (detector, result.path)]
     config = detectors[0].config
     dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     if dataset.test:
-        print_accuracies(("fp32", exported.form.precision), accuracies(detectors, dataset))
+        print_accuracies(("fp32", result.options.precision), compare_accuracy(detectors, dataset))

@@ -1,4 +1,4 @@
-"""Draw the built-in data set."""
+"""Draw the built-in data set of synthetic images."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ from ssim_ae.commands.parser import Parser
 from ssim_ae.errors import InputError
 from ssim_ae.spelling import nearest
 
+MIN_SIZE = 64  # px
+
 
 def arguments(parser: Parser) -> None:
-    """Say what can be given."""
-    parser.add_argument("folder", help="where the class folders are made")
-    parser.add_argument("--classes", nargs="+", metavar="NAME", help="of twill, canvas, badge (all three)")
-    parser.add_argument("--train", type=int, default=100, help="good images to learn from, a class (100)")
-    parser.add_argument("--good", type=int, default=20, help="good test images, a class (20)")
-    parser.add_argument("--defective", type=int, default=5, help="test images a type of defect (5)")
-    parser.add_argument("--size", type=int, default=256, help="height and width, px (256)")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same images (0)")
+    """Add the command's arguments."""
+    parser.add_argument("folder", help="folder in which one folder for each class is created")
+    parser.add_argument("--classes", nargs="+", metavar="NAME", help="classes: twill, canvas, badge (all)")
+    parser.add_argument("--train", type=int, default=100, help="training images per class (100)")
+    parser.add_argument("--good", type=int, default=20, help="good test images per class (20)")
+    parser.add_argument("--defective", type=int, default=5, help="test images per defect type (5)")
+    parser.add_argument("--size", type=int, default=256, help="height and width in px (256)")
+    parser.add_argument("--seed", type=int, default=0, help="seed; equal seeds draw equal images (0)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do it; return the exit status."""
+    """Run the command and return its exit status."""
     from ssim_ae.synthetic import fabric
 
     for name in options.classes or ():
         if name not in fabric.CLASSES:
             raise InputError(f"--classes: unknown class {name!r}{nearest(name, fabric.CLASSES)}")
-    if min(options.train, options.good, options.defective) < 1 or options.size < 64 or options.seed < 0:
-        raise InputError("--train, --good and --defective should be at least 1, --size at least 64, --seed at least 0")
+    _check_minimum(options, 1, "train", "good", "defective")
+    _check_minimum(options, MIN_SIZE, "size")
+    _check_minimum(options, 0, "seed")
     folders = fabric.make(
         Path(options.folder),
         classes=options.classes or fabric.CLASSES,
@@ -42,3 +45,10 @@ def run(options: argparse.Namespace) -> int:
     for folder in folders:
         print(folder)
     return 0
+
+
+def _check_minimum(options: argparse.Namespace, minimum: int, *names: str) -> None:
+    for name in names:
+        value = getattr(options, name)
+        if value < minimum:
+            raise InputError(f"--{name}: should be at least {minimum}, not {value}")

@@ -1,4 +1,4 @@
-"""Make a detector of a checkpoint of the reference system."""
+"""Convert a checkpoint of the reference implementation to a detector."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from ssim_ae.commands.parser import Parser
 from ssim_ae.commands.printing import print_thresholds
 from ssim_ae.commands.threshold import THRESHOLD_KEYS
 
+DATA_KEYS = ("dataset", "dataset_path", "img_suffix", "mask_suffix", "grayscale", "bit_depth", "im_resize", "bg_mask")
+NETWORK_KEYS = ("crop_size", "z_dim", "flc", "stride")
+
 
 def arguments(parser: Parser) -> None:
-    """Say what can be given."""
-    parser.add_argument("checkpoint", help="a .ckpt file of the MindSpore model zoo's SSIM-AE")
-    parser.add_argument("--config_path", metavar="YAML", help="the settings it was trained under")
-    parser.add_argument("--output", metavar="FILE", help="the detector file (beside the checkpoint)")
-    data = ("dataset", "dataset_path", "img_suffix", "mask_suffix", "grayscale", "bit_depth", "im_resize", "bg_mask")
-    parser.add_config_keys((*data, "crop_size", "z_dim", "flc", "stride", *THRESHOLD_KEYS))
+    """Add the command's arguments."""
+    parser.add_argument("checkpoint", help=".ckpt file of SSIM-AE in the MindSpore model zoo")
+    parser.add_argument("--config_path", metavar="YAML", help="settings of its training")
+    parser.add_argument("--output", metavar="FILE", help="detector file (beside the checkpoint)")
+    parser.add_config_keys((*DATA_KEYS, *NETWORK_KEYS, *THRESHOLD_KEYS))
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do it; return the exit status."""
+    """Run the command and return its exit status."""
     from ssim_ae.calibration.thresholds import given_thresholds
     from ssim_ae.config import Config
     from ssim_ae.locations import local, local_config, written

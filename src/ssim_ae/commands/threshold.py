@@ -1,4 +1,4 @@
-"""Estimate the thresholds of a detector anew."""
+"""Estimate new thresholds for a detector from good images."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ THRESHOLD_KEYS = ("threshold", "false_alarm_rate", "percent", "k_sigma", "min_ar
 
 
 def arguments(parser: Parser) -> None:
-    """Say what can be given."""
-    parser.add_argument("detector", help="a detector file, or a run's folder")
-    parser.add_argument("folder", nargs="?", help="good images (the held-out ones of its training)")
-    parser.add_argument("--output", metavar="FILE", help="the new detector file (beside the old one)")
+    """Add the command's arguments."""
+    parser.add_argument("detector", help="detector file or folder of a run")
+    parser.add_argument("folder", nargs="?", help="folder of good images (the held-out images of its training)")
+    parser.add_argument("--output", metavar="FILE", help="new detector file (beside the detector)")
     parser.add_config_keys(THRESHOLD_KEYS)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do it; return the exit status."""
+    """Run the command and return its exit status."""
     from ssim_ae.calibration.recalibrate import recalibrate
     from ssim_ae.locations import local, written
 

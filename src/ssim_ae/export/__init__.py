@@ -1,1 +1,1 @@
-"""Files that other programs run, and the proof that they say what the detector says."""
+"""Export of detectors to files for other programs, and the comparison of these files with the detector."""

@@ -1,4 +1,4 @@
-"""What a change of precision costs and gains: figures on test images, and the network's time."""
+"""The effect of the precision of the weights on the metrics and on the speed of the network."""
 
 from __future__ import annotations
 
@@ -13,34 +13,40 @@ from ssim_ae.evaluation.results import Evaluation
 from ssim_ae.images.folders import Dataset
 from ssim_ae.maps.verdict import is_defective
 
-REPEATS = 10
+TIMING_REPEATS = 10
 
 
 class Accuracy(NamedTuple):
-    """How a detector does on test images, how many of its verdicts are not the first one's, and ms a patch."""
+    """Accuracy and speed of a detector.
+
+    Attributes:
+        evaluation: metrics on the test images.
+        changed_verdicts: number of test images with another verdict than that of the first detector.
+        ms_per_patch: time of the network for a patch, in milliseconds.
+    """
 
     evaluation: Evaluation
     changed_verdicts: int
-    milliseconds: float
+    ms_per_patch: float
 
 
-def accuracies(detectors: list[Detector], dataset: Dataset) -> list[Accuracy]:
-    """Evaluate detectors on the same test images, which none of them was made from. InputError without any."""
+def compare_accuracy(detectors: list[Detector], dataset: Dataset) -> list[Accuracy]:
+    """Evaluate detectors on the same test images. InputError if there are none."""
     evaluations = [evaluate(detector, dataset) for detector in detectors]
     verdicts = [[is_defective(result.score) for result in evaluation.results] for evaluation in evaluations]
     return [
-        Accuracy(evaluation, sum(np.not_equal(own, verdicts[0])), network_milliseconds(detector))
+        Accuracy(evaluation, sum(np.not_equal(own, verdicts[0])), ms_per_patch(detector))
         for detector, evaluation, own in zip(detectors, evaluations, verdicts, strict=True)
     ]
 
 
-def network_milliseconds(detector: Detector) -> float:
-    """Return the shortest time a patch of the network alone, in a batch as large as the detector's."""
+def ms_per_patch(detector: Detector) -> float:
+    """Return the time of the network for a patch in milliseconds, in a batch of TILE_BATCH: the minimum of repeats."""
     config = detector.config
     shape = (TILE_BATCH, config.channels, config.tile_size, config.tile_size)
     patches = np.random.default_rng(0).random(shape, np.float32)
     seconds = []
-    for _ in range(REPEATS):
+    for _ in range(TIMING_REPEATS):
         start = time.perf_counter()
         detector.runtime.reconstruct(patches)
         seconds.append(time.perf_counter() - start)

@@ -1,130 +1,92 @@
-"""Export a detector, open what was written as another program would, and compare."""
+"""The export of a detector."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from ssim_ae.calibration.recalibrate import KnownImages, known_images
-from ssim_ae.console import note
 from ssim_ae.detector.detector import Detector, detector_path
-from ssim_ae.detector.detector_file import DetectorFile, read_detector, weights_in
+from ssim_ae.detector.detector_file import read_detector, weights_in
 from ssim_ae.errors import InputError
-from ssim_ae.export.form import SMALLEST_OPSET, Form
-from ssim_ae.export.parity import Inspect, Parity, parity
-from ssim_ae.images.files import read_image
+from ssim_ae.export.job import ExportJob, GoodImages
+from ssim_ae.export.options import ExportOptions
+from ssim_ae.export.parity import Inspect, Parity, measure_parity
 from ssim_ae.storage import scratch_folder
-from ssim_ae.synthetic import fabric
 
-INT8_SCORE_TOLERANCE = 0.2  # 1e-7 in an image moves the score by up to .05
-COMPARED = 10  # images compared on, and as many with a defect drawn into them
+INT8_SCORE_TOLERANCE = 0.2  # a change of an image by 1e-7 changes the score by up to 0.05
 
 
-class Export(NamedTuple):
-    """What was written, and how it compares with the detector run by its trainer, or by what is here.
+class ExportResult(NamedTuple):
+    """An exported file and how it compares with the detector.
 
-    Nothing here opens AIR: no parity.
+    Attributes:
+        path: the exported file.
+        options: the options of the export.
+        runtime: runtime of the detector that the file was compared with; empty without a comparison.
+        parity: the differences; None if nothing on this machine can run the file.
     """
 
     path: Path
-    form: Form
-    trainer: str = ""
+    options: ExportOptions
+    runtime: str = ""
     parity: Parity | None = None
 
 
-def export(detector: Path, output: Path | None = None, form: Form | None = None) -> Export:
-    """Write a detector in another form, config and thresholds within, and compare the two.
+def export(detector: Path, output: Path | None = None, options: ExportOptions | None = None) -> ExportResult:
+    """Export a detector with its config and thresholds, and compare the exported file with it.
 
-    The detector file, or a run's folder, stays as it is. InputError, and no file, where the two do not agree.
+    `detector` is a detector file or the folder of a run; `output` defaults to a file beside the detector file.
+    InputError if the exported file differs from the detector; then no file is written.
     """
-    form = form or Form()
+    options = options or ExportOptions()
     source = detector_path(detector)
     file = read_detector(source)
-    weights_in(file)
-    target = form.target(source, output)
-    if form.format == "om":
-        return _export_om(source, file, target, form)
-    if form.format == "air":
-        from ssim_ae.export.mindspore_files import write_air
-
-        write_air(target, file, batch_size=form.batch_size or 1)
-        return Export(target, form)
-    known = _known(file, source)
-    images = _compared_on(known.held_out, file)
-    trainer = "torch" if find_spec("torch") else "onnxruntime"
-    with scratch_folder(target.parent) as scratch:
-        written = scratch / target.name
-        inspect = _write(written, file, form, known, images)
-        found = own = parity(Detector.from_file(file, runtime=trainer, device_target="CPU"), inspect, images)
-        if form.precision != "fp32":
-            own = parity(Detector.load(written, device_target="CPU"), inspect, images)
-        if not _agrees(form.precision, found, own):
-            raise InputError(f"{target}: not written, for it does not agree with {source}: {found}")
-        for path in reversed(form.files(written)):
-            path.replace(target.with_name(path.name))
-    return Export(target, form, trainer, found)
+    weights_in(file)  # raises an InputError if the file has no weights by name
+    return run_job(ExportJob(source, options.target(source, output), file, options, GoodImages(source, file)))
 
 
-def _agrees(precision: str, trainers: Parity, own: Parity) -> bool:
-    """Whether a file says what its detector says, or if that cannot be in 8 bits, what the same network says here."""
+def run_job(job: ExportJob) -> ExportResult:
+    """Write the files of an export to a temporary folder, compare them with the detector and move them to the target.
+
+    InputError if they differ from the detector.
+    """
+    write = job.options.export_format.load_writer()
+    with scratch_folder(job.target.parent) as scratch:
+        path = scratch / job.target.name
+        inspect = write(path, job)
+        result = _compare(job, path, inspect) if inspect else ExportResult(job.target, job.options)
+        for written in reversed(job.options.export_format.files(path)):  # the main file last: it needs its sidecar
+            written.replace(job.target.with_name(written.name))
+    return result
+
+
+def _compare(job: ExportJob, path: Path, inspect: Inspect) -> ExportResult:
+    """Compare the written file with the detector. InputError if they differ.
+
+    Weights of reduced precision change the reconstructions, so such a file is also compared with the detector that
+    Python loads from it.
+    """
+    images = job.images.for_comparison
+    runtime = "torch" if find_spec("torch") else "onnxruntime"
+    to_source = to_itself = measure_parity(
+        Detector.from_file(job.file, runtime=runtime, device_target="CPU"), inspect, images
+    )
+    if job.options.precision != "fp32":
+        to_itself = measure_parity(Detector.load(path, device_target="CPU"), inspect, images)
+    if not _is_faithful(job.options.precision, to_source, to_itself):
+        advice = "report it as a bug" if job.options.precision == "fp32" else "use precision fp32"
+        raise InputError(f"{job.target}: not written, it differs from the detector ({to_source}); {advice}")
+    return ExportResult(job.target, job.options, runtime, to_source)
+
+
+def _is_faithful(precision: str, to_source: Parity, to_itself: Parity) -> bool:
+    """Whether an exported file agrees with the detector as closely as its precision permits.
+
+    `to_source` compares the file with the detector, `to_itself` with the detector that Python loads from the file.
+    fp32 and fp16: the outputs equal those of the loaded detector within the tolerances, and all verdicts equal those of
+    the detector. int8, which has thresholds of its own: the scores are close to those of the loaded detector.
+    """
     if precision == "int8":
-        return max(own.good.score, own.spoiled.score) <= INT8_SCORE_TOLERANCE
-    return own.holds and trainers.agrees
-
-
-def _write(target: Path, file: DetectorFile, form: Form, known: KnownImages, images: Sequence[np.ndarray]) -> Inspect:
-    """Write the file; return what asks it."""
-    if form.format == "onnx":
-        from ssim_ae.export import onnx_files
-
-        if form.graph == "inspection":
-            return onnx_files.write_inspection(target, file, images)
-        return onnx_files.write_network(target, file, batch_size=form.batch_size, opset=form.opset)
-    if form.format == "mindir":
-        from ssim_ae.export import mindspore_files
-
-        return mindspore_files.write_mindir(target, file, batch_size=form.batch_size)
-    from ssim_ae.export import openvino_files
-
-    if form.precision == "int8":
-        if not known.held_out:
-            raise InputError("precision int8: its ranges come from the held-out good images, and these are gone")
-        model, file = openvino_files.quantised(file, *known)
-    else:
-        model = openvino_files.network(file, form.precision, form.batch_size)
-    if form.graph == "inspection":
-        return openvino_files.write_inspection(target, file, model, images)
-    return openvino_files.write_network(target, file, model)
-
-
-def _export_om(source: Path, file: DetectorFile, target: Path, form: Form) -> Export:
-    """Write and compare the ONNX file that an OM file is made from, then have the maker's tool make it."""
-    from ssim_ae.export.ascend import om_command, write_om
-
-    batch_size = form.batch_size or 1
-    network = Form("onnx", "network", batch_size=batch_size, opset=form.opset or SMALLEST_OPSET)
-    exported = export(source, network.target(source, target.with_suffix(".onnx")), network)
-    command = om_command(exported.path, target, file, batch_size=batch_size, soc_version=form.soc_version)
-    write_om(target, file, command, batch_size=batch_size)
-    return exported._replace(path=target, form=form)
-
-
-def _known(file: DetectorFile, source: Path) -> KnownImages:
-    """Return the good images that a detector knows; none where the held-out ones are gone."""
-    try:
-        return known_images(file, source)
-    except InputError:
-        return KnownImages([], [])
-
-
-def _compared_on(held_out: Sequence[Path], file: DetectorFile) -> list[np.ndarray]:
-    """Return some of the held-out good images, read, or drawn ones where there are none."""
-    if held_out:
-        return [read_image(path, grayscale=file.config.grayscale) for path in held_out[:COMPARED]]
-    note("its held-out images are gone: compared on drawn ones")
-    drawn = [fabric.draw("twill", size=file.config.im_resize, seed=seed)[0] for seed in range(COMPARED)]
-    return [image[:, :, :1] if file.config.grayscale else image for image in drawn]
+        return max(to_itself.good.score, to_itself.with_defect.score) <= INT8_SCORE_TOLERANCE
+    return to_itself.within_tolerance and to_source.all_verdicts_equal

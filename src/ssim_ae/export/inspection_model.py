@@ -19,7 +19,7 @@ from ssim_ae.maps.tiles import tile_starts
 from ssim_ae.methods import method_of
 from ssim_ae.methods.method import MIN_THRESHOLD
 from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, checked_model, network_nodes, weight_tensors
-from ssim_ae.onnx_operators.graph import Graph
+from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.onnx_operators.regions import foreground, level_of_area, without_small_regions
 
 IMAGE, THRESHOLDS = "image", "thresholds"
@@ -36,7 +36,7 @@ def inspection_model(file: DetectorFile, *, pixels: DTypeLike = np.uint8) -> Mod
     `anomaly_map` (H, W) float32, limit 1; `mask` (H, W) bool; `reconstruction` (C, S, S) float32 in [0, 1].
     """
     config, view = file.config, View.from_config(file.config)
-    add = Graph()
+    add = GraphBuilder()
     height, width = (add("Gather", add("Shape", IMAGE), axis) for axis in range(2))
     white = 255 if pixels == np.uint8 else 2**config.bit_depth - 1
     part = _centre(add, height, width, view, white, grayscale=config.grayscale)
@@ -68,7 +68,7 @@ def inspection_model(file: DetectorFile, *, pixels: DTypeLike = np.uint8) -> Mod
     return checked_model(graph, OPSET, IR_VERSION)
 
 
-def _centre(add: Graph, height: str, width: str, view: View, white: int, *, grayscale: bool) -> str:
+def _centre(add: GraphBuilder, height: str, width: str, view: View, white: int, *, grayscale: bool) -> str:
     """(C, S, S) in [0, 1]: colours as the detector wants them, resized, cropped."""
     colours = add("Slice", add("Transpose", IMAGE, perm=[2, 0, 1]), [0], [3], [0])  # without alpha
     planes = add("Cast", add("Expand", colours, [3, 1, 1]), to=TensorProto.FLOAT)
@@ -83,7 +83,7 @@ def _centre(add: Graph, height: str, width: str, view: View, white: int, *, gray
     return add("Clip", add("Mul", planes, 1 / white), 0.0, 1.0)
 
 
-def _triangle(add: Graph, size: str, view: View) -> str:
+def _triangle(add: GraphBuilder, size: str, view: View) -> str:
     """The rows of `triangle_matrix(size, im_resize)` that make what is inspected."""
     new_size = view.im_resize
     new = np.arange(view.margin, view.margin + view.size)[:, None]
@@ -94,7 +94,7 @@ def _triangle(add: Graph, size: str, view: View) -> str:
     return add("Div", weights, add("ReduceSum", weights, [1], keepdims=1))
 
 
-def _reconstruction(add: Graph, part: str, file: DetectorFile, size: int) -> str:
+def _reconstruction(add: GraphBuilder, part: str, file: DetectorFile, size: int) -> str:
     """(C, S, S): cut into tiles, reconstructed, averaged where they overlap."""
     tile, channels = file.config.tile_size, file.config.channels
     corners = np.array(tile_starts(size, tile, file.config.stride))
@@ -111,7 +111,7 @@ def _reconstruction(add: Graph, part: str, file: DetectorFile, size: int) -> str
     return add("MatMul", add("MatMul", mean, both), add("Transpose", mean, perm=[1, 0]), output=RECONSTRUCTION)
 
 
-def _anomaly_map(add: Graph, view: str, reconstruction: str, file: DetectorFile) -> str:
+def _anomaly_map(add: GraphBuilder, view: str, reconstruction: str, file: DetectorFile) -> str:
     """Add the anomaly map (S, S): `Detector`'s residuals, normalization and `Method.anomaly_map` in a graph."""
     config, size = file.config, file.config.mask_size
     method = method_of(config)
@@ -132,7 +132,7 @@ def _anomaly_map(add: Graph, view: str, reconstruction: str, file: DetectorFile)
     return without_small_regions(add, add("Min", anomaly, level), size, config.min_defect_area)
 
 
-def _foreground(add: Graph, view: str, config: Config) -> str:
+def _foreground(add: GraphBuilder, view: str, config: Config) -> str:
     """Add the foreground mask (S, S), 1 or 0."""
     level = _brightness(add, view, config.channels)
     white = config.bg_mask == "W"
@@ -140,22 +140,22 @@ def _foreground(add: Graph, view: str, config: Config) -> str:
     return foreground(add, add("Cast", background, to=TensorProto.FLOAT), config.mask_size)
 
 
-def _brightness(add: Graph, part: str, channels: int) -> str:
+def _brightness(add: GraphBuilder, part: str, channels: int) -> str:
     if channels == 1:
         return add("Squeeze", part, [0])
     shares = (np.array(LUMA_16) / 2**16).astype(np.float32)[:, None, None]
-    red, green, blue = add.several("Split", add("Mul", part, shares), outputs=3, axis=0, num_outputs=3)
+    red, green, blue = add.add_multi("Split", add("Mul", part, shares), outputs=3, axis=0, num_outputs=3)
     return add("Squeeze", add("Add", add("Add", red, green), blue), [0])
 
 
-def _back(add: Graph, anomaly: str, height: str, width: str, view: View) -> str:
+def _back(add: GraphBuilder, anomaly: str, height: str, width: str, view: View) -> str:
     """(S, S) -> (H, W): every px of the image gets the value of the px that covers it; what was cut off 0."""
     padded = add("Pad", anomaly, [1, 1, 1, 1])
     rows = add("Gather", padded, _covering(add, height, view), axis=0)
     return add("Gather", rows, _covering(add, width, view), axis=1, output=ANOMALY_MAP)
 
 
-def _covering(add: Graph, length: str, view: View) -> str:
+def _covering(add: GraphBuilder, length: str, view: View) -> str:
     odd = add("Add", add("Mul", add("Range", 0, length, 1), 2), 1)
     position = add("Div", add("Mul", odd, view.im_resize), add("Mul", length, 2))
     return add("Add", add("Clip", add("Sub", position, view.margin), -1, view.size), 1)

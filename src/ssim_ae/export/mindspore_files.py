@@ -1,4 +1,4 @@
-"""MindSpore files, MINDIR and AIR: written, and opened again."""
+"""The MindSpore formats MINDIR and AIR. A JSON file beside them has the config and the thresholds."""
 
 from __future__ import annotations
 
@@ -10,34 +10,43 @@ import numpy as np
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import DetectorFile, layer_table, write_json_beside
 from ssim_ae.errors import InputError
-from ssim_ae.export.parity import Inspect, inspect_by
+from ssim_ae.export.job import ExportJob
+from ssim_ae.export.parity import Inspect, inspect_with
 from ssim_ae.frameworks import import_mindspore
 from ssim_ae.network.mindspore_network import network_cell
 from ssim_ae.runtimes.mindspore_runtime import MindSporeRuntime, set_device
 from ssim_ae.storage import write_whole
 
 
-def write_mindir(path: Path, file: DetectorFile, *, batch_size: int | None = None) -> Inspect:
-    """Write the network, and our JSON beside it; return what asks the file, and does the rest as the detector does."""
+def write_mindir(path: Path, job: ExportJob) -> Inspect:
+    """Write a MINDIR file and return a function that inspects an image with it."""
+    batch_size = job.options.batch_size
     set_device("CPU")
-    write_whole(path, _exported(file, "MINDIR", batch_size))
-    write_json_beside(path, file, batch_size)
+    _write_files(path, job.file, "MINDIR", batch_size)
     detector = Detector.load(path, device_target="CPU")
-    detector.runtime = MindSporeRuntime.from_graph(path, batch_size)  # what others will run; loading builds it anew
-    return inspect_by(detector)
+    # Loading rebuilds the network from the layer table; other programs run the graph in the file.
+    detector.runtime = MindSporeRuntime.from_graph(path, batch_size)
+    return inspect_with(detector)
 
 
-def write_air(path: Path, file: DetectorFile, *, batch_size: int) -> None:
-    """Write the network for Ascend, and our JSON beside it. InputError where no Ascend is here: none elsewhere can."""
+def write_air(path: Path, job: ExportJob) -> None:
+    """Write an AIR file, for Ascend 910. InputError without an Ascend: MindSpore writes AIR files there alone."""
     try:
         set_device("Ascend")
     except InputError as error:
-        raise InputError(f"{path}: only MindSpore on an Ascend writes AIR: give the same command there") from error
-    write_whole(path, _exported(file, "AIR", batch_size))
+        raise InputError(
+            f"{job.target}: MindSpore writes AIR files only on an Ascend; run the same command there"
+        ) from error
+    _write_files(path, job.file, "AIR", job.options.batch_size or 1)
+
+
+def _write_files(path: Path, file: DetectorFile, file_format: str, batch_size: int | None) -> None:
+    write_whole(path, _network_file(file, file_format, batch_size))
     write_json_beside(path, file, batch_size)
 
 
-def _exported(file: DetectorFile, file_format: str, batch_size: int | None) -> bytes:
+def _network_file(file: DetectorFile, file_format: str, batch_size: int | None) -> bytes:
+    """Return the content of a file of the network in a format of MindSpore."""
     mindspore = import_mindspore()
     config = file.config
     patch = (config.channels, config.tile_size, config.tile_size)

@@ -1,23 +1,17 @@
-"""ONNX files: written, and opened again as another program would."""
+"""The ONNX format, run by ONNX Runtime."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import DetectorFile, header, layer_table
-from ssim_ae.export.inspection_model import (
-    ANOMALY_MAP,
-    IMAGE,
-    RECONSTRUCTION,
-    SCORE,
-    VERDICT,
-    inspection_model,
-)
-from ssim_ae.export.parity import Findings, Inspect, inspect_by
+from ssim_ae.export.inspection_model import ANOMALY_MAP, IMAGE, RECONSTRUCTION, SCORE, VERDICT, inspection_model
+from ssim_ae.export.job import ExportJob
+from ssim_ae.export.parity import Inspect, InspectionOutputs, inspect_with
 from ssim_ae.network.onnx_network import OPSET, model_bytes, network_model
 from ssim_ae.runtimes.onnx_runtime import OnnxRuntime, open_session
 from ssim_ae.storage import SEAL, UNSEALED, write_whole
@@ -25,15 +19,22 @@ from ssim_ae.storage import SEAL, UNSEALED, write_whole
 OUTPUTS = (RECONSTRUCTION, ANOMALY_MAP, SCORE, VERDICT)
 
 
-def write_inspection(path: Path, file: DetectorFile, images: Sequence[np.ndarray]) -> Inspect:
-    """Write the whole inspection; return what asks the file."""
-    model = model_bytes(inspection_model(file, pixels=images[0].dtype), {**header(file), SEAL: UNSEALED})
+def write(path: Path, job: ExportJob) -> Inspect:
+    """Write an ONNX file and return a function that inspects an image with it."""
+    if job.options.graph == "inspection":
+        return write_inspection(path, job.file, pixels=job.images.for_comparison[0].dtype)
+    return write_network(path, job.file, batch_size=job.options.batch_size, opset=job.options.opset)
+
+
+def write_inspection(path: Path, file: DetectorFile, *, pixels: DTypeLike) -> Inspect:
+    """Write the graph `inspection` for images of dtype `pixels` and return a function that runs it."""
+    model = model_bytes(inspection_model(file, pixels=pixels), {**header(file), SEAL: UNSEALED})
     write_whole(path, model)
     session = open_session(path.read_bytes(), "CPU")
 
-    def inspect(image: np.ndarray) -> Findings:
+    def inspect(image: np.ndarray) -> InspectionOutputs:
         reconstruction, anomaly_map, score, nok = session.run(OUTPUTS, {IMAGE: image})
-        return Findings(reconstruction, anomaly_map, float(score), bool(nok))
+        return InspectionOutputs(reconstruction, anomaly_map, float(score), bool(nok))
 
     return inspect
 
@@ -41,11 +42,16 @@ def write_inspection(path: Path, file: DetectorFile, images: Sequence[np.ndarray
 def write_network(
     path: Path, file: DetectorFile, *, batch_size: int | None = None, opset: int | None = None
 ) -> Inspect:
-    """Write the network alone; return what asks the file, and does the rest as the detector does."""
+    """Write the graph `network` and return a function that inspects an image with it."""
     table, tile_size = layer_table(file.config), file.config.tile_size
     network = network_model(table, file.weights, tile_size=tile_size, batch_size=batch_size, opset=opset or OPSET)
     write_whole(path, model_bytes(network, {**header(file), SEAL: UNSEALED}))
-    return inspect_by(
+    return open_network(path, file)
+
+
+def open_network(path: Path, file: DetectorFile) -> Inspect:
+    """Return a function that inspects an image with the network in an ONNX file, and with all else in Python."""
+    return inspect_with(
         Detector(
             file.config,
             file.thresholds,

@@ -1,4 +1,4 @@
-"""OpenVINO files (IR): written, and opened again as another program would."""
+"""The OpenVINO format (IR), run by OpenVINO."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ssim_ae.calibration.calibrate import calibrate
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import DetectorFile, header, layer_table
+from ssim_ae.errors import InputError
 from ssim_ae.export.inspection_model import ANOMALY_MAP, IMAGE, RECONSTRUCTION, SCORE, VERDICT, inspection_model
-from ssim_ae.export.parity import Findings, Inspect, inspect_by
+from ssim_ae.export.job import ExportJob
+from ssim_ae.export.parity import Inspect, InspectionOutputs, inspect_with
 from ssim_ae.frameworks import import_openvino
 from ssim_ae.images.files import read_image
 from ssim_ae.images.view import View
@@ -29,31 +32,48 @@ from ssim_ae.storage import METADATA_KEY, SEAL, UNSEALED, file_hash, sealed, wri
 if TYPE_CHECKING:
     import openvino
 
-BIN_HASH = "f" * 64  # stands for the hash of the weights until they are written
+UNKNOWN_HASH = "f" * 64  # placeholder for the hash of the .bin file until that file is written
 
 
-def network(file: DetectorFile, precision: str, batch_size: int | None = None) -> openvino.Model:
+def write(path: Path, job: ExportJob) -> Inspect:
+    """Write an .xml and a .bin file and return a function that inspects an image with them."""
+    options, file = job.options, job.file
+    if options.precision == "int8":
+        held_out, training = job.images.paths
+        if not held_out:
+            raise InputError(
+                "precision int8: needs held-out images, and none was found; restore the data set or use fp16"
+            )
+        network, file = quantize(file, held_out, training)
+    else:
+        network = build_network(file, options.precision, options.batch_size)
+    if options.graph == "inspection":
+        return write_inspection(path, file, network, pixels=job.images.for_comparison[0].dtype)
+    return write_network(path, file, network)
+
+
+def build_network(file: DetectorFile, precision: str, batch_size: int | None = None) -> openvino.Model:
     """Return the network with weights of `precision` fp32 or fp16."""
     openvino = import_openvino()
     model = network_model(
         layer_table(file.config), file.weights, tile_size=file.config.tile_size, batch_size=batch_size
     )
-    exact = openvino.Core().read_model(model.SerializeToString())
+    network = openvino.Core().read_model(model.SerializeToString())
     if precision == "fp32":
-        return exact
+        return network
     with TemporaryDirectory() as folder:
-        openvino.save_model(exact, Path(folder) / "half.xml", compress_to_fp16=True)
-        return openvino.Core().read_model(Path(folder) / "half.xml")
+        openvino.save_model(network, Path(folder) / "fp16.xml", compress_to_fp16=True)
+        return openvino.Core().read_model(Path(folder) / "fp16.xml")
 
 
-def quantised(
-    file: DetectorFile, held_out: Sequence[Path], learned: Sequence[Path]
+def quantize(
+    file: DetectorFile, held_out: Sequence[Path], training: Sequence[Path]
 ) -> tuple[openvino.Model, DetectorFile]:
-    """Return the network in 8 bits, and the detector file with the thresholds that belong to it.
+    """Return the network with int8 weights and activations, and the detector file with thresholds for it.
 
-    The ranges of its values come from the held-out good images, and the thresholds are estimated anew.
+    The ranges of the activations are measured on the held-out images. The thresholds are estimated again.
     """
-    import_openvino()
+    import_openvino()  # without its telemetry, which NNCF would start
     import nncf
 
     nncf.set_log_level(logging.ERROR)
@@ -62,47 +82,49 @@ def quantised(
     def tiles(path: Path) -> np.ndarray:
         return cut_tiles(view.crop(read_image(path, grayscale=config.grayscale)), config.tile_size, config.stride)
 
-    with contextlib.redirect_stdout(sys.stderr):
-        model = nncf.quantize(
-            network(file, "fp32"),
+    with contextlib.redirect_stdout(sys.stderr):  # NNCF draws its progress bar on stdout
+        network = nncf.quantize(
+            build_network(file, "fp32"),
             nncf.Dataset(held_out, tiles),
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(held_out),
         )
-    detector = Detector(config, file.thresholds, OpenVinoRuntime(model))
-    calibration = calibrate(detector, held_out, config, learned)
+    detector = Detector(config, file.thresholds, OpenVinoRuntime(network))
+    calibration = calibrate(detector, held_out, config, training)
     provenance = file.provenance.model_copy(update={"thresholds": calibration.origin})
-    return model, file._replace(
+    return network, file._replace(
         thresholds=calibration.thresholds, normal_statistics=calibration.normal_statistics, provenance=provenance
     )
 
 
-def write_inspection(path: Path, file: DetectorFile, model: openvino.Model, images: Sequence[np.ndarray]) -> Inspect:
-    """Write the whole inspection with `model` as its network; return what asks the file."""
+def write_inspection(path: Path, file: DetectorFile, network: openvino.Model, *, pixels: DTypeLike) -> Inspect:
+    """Write the graph `inspection` for images of dtype `pixels` and return a function that runs it."""
     openvino = import_openvino()
-    whole = openvino.Core().read_model(inspection_model(file, pixels=images[0].dtype).SerializeToString())
-    _graft(whole, model)
-    _write(path, whole, file)
+    model = openvino.Core().read_model(inspection_model(file, pixels=pixels).SerializeToString())
+    _replace_network(model, network)
+    _write_files(path, model, file)
     compiled = openvino.Core().compile_model(path, "CPU", FLOAT32_INFERENCE)
 
-    def inspect(image: np.ndarray) -> Findings:
-        found = compiled({IMAGE: image})
-        return Findings(found[RECONSTRUCTION], found[ANOMALY_MAP], float(found[SCORE]), bool(found[VERDICT]))
+    def inspect(image: np.ndarray) -> InspectionOutputs:
+        outputs = compiled({IMAGE: image})
+        return InspectionOutputs(
+            outputs[RECONSTRUCTION], outputs[ANOMALY_MAP], float(outputs[SCORE]), bool(outputs[VERDICT])
+        )
 
     return inspect
 
 
-def write_network(path: Path, file: DetectorFile, model: openvino.Model) -> Inspect:
-    """Write the network alone; return what asks the file, and does the rest as the detector does."""
-    _write(path, model, file)
-    return inspect_by(
+def write_network(path: Path, file: DetectorFile, network: openvino.Model) -> Inspect:
+    """Write the graph `network` and return a function that inspects an image with it."""
+    _write_files(path, network, file)
+    return inspect_with(
         Detector(file.config, file.thresholds, OpenVinoRuntime(path), normal_statistics=file.normal_statistics)
     )
 
 
-def _graft(whole: openvino.Model, network: openvino.Model) -> None:
-    """Put a network in the place of the one in an inspection."""
-    named = tensors_by_name(whole)
+def _replace_network(inspection: openvino.Model, network: openvino.Model) -> None:
+    """Replace the network in an inspection model by `network`, in place."""
+    named = tensors_by_name(inspection)
     result = network.output(0).node.input_value(0)
     for consumer in named[RECONSTRUCTIONS].get_target_inputs():
         consumer.replace_source_output(result)
@@ -111,13 +133,14 @@ def _graft(whole: openvino.Model, network: openvino.Model) -> None:
     result.set_names({RECONSTRUCTIONS})
 
 
-def _write(path: Path, model: openvino.Model, file: DetectorFile) -> None:
-    metadata = {**header(file), "weights_sha256": BIN_HASH, SEAL: UNSEALED}
+def _write_files(path: Path, model: openvino.Model, file: DetectorFile) -> None:
+    """Write the .xml file with the header of the detector file in it, and the .bin file with the weights."""
+    metadata = {**header(file), "weights_sha256": UNKNOWN_HASH, SEAL: UNSEALED}
     model.set_rt_info(json.dumps(metadata, allow_nan=False), METADATA_KEY)
     with TemporaryDirectory() as folder:
         written = Path(folder) / "model.xml"
         import_openvino().save_model(model, written, compress_to_fp16=False)
         description, weights = written.read_bytes(), written.with_suffix(".bin").read_bytes()
-    description = description.replace(BIN_HASH.encode(), file_hash(weights).encode(), 1)
+    description = description.replace(UNKNOWN_HASH.encode(), file_hash(weights).encode(), 1)
     write_whole(path.with_suffix(".bin"), weights)
     write_whole(path, sealed(description))

@@ -1,8 +1,8 @@
-"""Whether an exported file says what the detector it came from says."""
+"""The parity of an exported file with its detector: differences of their outputs on the same images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,13 +10,20 @@ import numpy as np
 from ssim_ae.detector.detector import Detector
 from ssim_ae.errors import InputError
 
-RECONSTRUCTION_TOLERANCE = 1e-5  # ten times what float32 costs ...
-RESIDUAL_TOLERANCE = 1e-4  # ... and SSIM makes more of it where an image is flat
-SPOT = 0.06  # radius of the drawn defect, as a share of the image's shorter side
+RECONSTRUCTION_TOLERANCE = 1e-5  # ten times the rounding error of float32
+RESIDUAL_TOLERANCE = 1e-4  # larger, because SSIM amplifies rounding errors where an image is flat
+DEFECT_RADIUS = 0.06  # of the synthetic defect, as a share of the shorter side of the image
 
 
-class Findings(NamedTuple):
-    """What is found in an image (H, W, C): reconstruction (C, S, S), anomaly map (H, W), score, and if it is nok."""
+class InspectionOutputs(NamedTuple):
+    """What an inspection of an image (H, W, C) returns.
+
+    Attributes:
+        reconstruction: (C, S, S) in [0, 1], S being the size of the view.
+        anomaly_map: (H, W), non-negative.
+        score: the maximum of the anomaly map in the view.
+        nok: whether the verdict is `nok`.
+    """
 
     reconstruction: np.ndarray
     anomaly_map: np.ndarray
@@ -24,107 +31,121 @@ class Findings(NamedTuple):
     nok: bool
 
 
-Inspect = Callable[[np.ndarray], Findings]
+Inspect = Callable[[np.ndarray], InspectionOutputs]
 
 
 class Difference(NamedTuple):
-    """The largest differences over some images, and how many verdicts are the same.
+    """The maximum absolute differences of the outputs on several images.
 
-    `residual` is the anomaly maps', in units of the residuals: times the highest that one may be.
+    Attributes:
+        images: number of images.
+        reconstruction: difference of the reconstructions.
+        residual: difference of the anomaly maps, in units of residuals: multiplied by the highest residual threshold.
+        score: difference of the scores.
+        equal_verdicts: number of images with equal verdicts.
     """
 
     images: int
     reconstruction: float
     residual: float
     score: float
-    same_verdicts: int
+    equal_verdicts: int
 
     @property
-    def holds(self) -> bool:
-        """Whether no more than what float32 costs lies between the two, and every verdict is the same."""
+    def within_tolerance(self) -> bool:
+        """Whether the outputs differ by rounding errors of float32 alone and all verdicts are equal."""
         close = self.reconstruction <= RECONSTRUCTION_TOLERANCE and self.residual <= RESIDUAL_TOLERANCE
-        return close and self.agrees
+        return close and self.all_verdicts_equal
 
     @property
-    def agrees(self) -> bool:
-        """Whether every verdict is the same."""
-        return self.same_verdicts == self.images
+    def all_verdicts_equal(self) -> bool:
+        """Whether all verdicts are equal."""
+        return self.equal_verdicts == self.images
 
     def __str__(self) -> str:
         return (
-            f"reconstruction {self.reconstruction:.1e}, residuals {self.residual:.1e}, score {self.score:.1e} apart; "
-            f"{self.same_verdicts} of {self.images} verdicts the same"
+            f"reconstruction {self.reconstruction:.1e}, residuals {self.residual:.1e}, score {self.score:.1e}, "
+            f"{self.equal_verdicts} of {self.images} verdicts equal"
         )
 
 
 class Parity(NamedTuple):
-    """The differences on good images, and on the same with a defect drawn into them."""
+    """The differences on good images and on the same images with a synthetic defect."""
 
     good: Difference
-    spoiled: Difference
+    with_defect: Difference
 
     def __str__(self) -> str:
-        return f"{self.good}; with a drawn defect {self.spoiled}"
+        return f"maximum differences on good images: {self.good}; with a synthetic defect: {self.with_defect}"
 
     @property
-    def holds(self) -> bool:
-        """Whether both hold."""
-        return self.good.holds and self.spoiled.holds
+    def within_tolerance(self) -> bool:
+        """Whether the outputs differ by rounding errors of float32 alone and all verdicts are equal."""
+        return self.good.within_tolerance and self.with_defect.within_tolerance
 
     @property
-    def agrees(self) -> bool:
-        """Whether every verdict is the same."""
-        return self.good.agrees and self.spoiled.agrees
+    def all_verdicts_equal(self) -> bool:
+        """Whether all verdicts are equal."""
+        return self.good.all_verdicts_equal and self.with_defect.all_verdicts_equal
 
 
-def parity(detector: Detector, inspect: Inspect, images: Sequence[np.ndarray]) -> Parity:
-    """Compare a detector with what `inspect` finds, on images (H, W, C), each as it is and with a defect drawn in."""
+def measure_parity(detector: Detector, inspect: Inspect, images: Sequence[np.ndarray]) -> Parity:
+    """Compare the outputs of a detector and of `inspect` on images (H, W, C), without and with a synthetic defect."""
     if not images:
-        raise InputError("no images to compare on")
-    return Parity(difference(detector, inspect, images), difference(detector, inspect, list(_spoiled(images))))
-
-
-def difference(detector: Detector, inspect: Inspect, images: Sequence[np.ndarray]) -> Difference:
-    """Compare a detector with what `inspect` finds on images (H, W, C)."""
-    ours = inspect_by(detector)
-    pairs = [(ours(image), inspect(image)) for image in images]
-    return Difference(
-        images=len(pairs),
-        reconstruction=max(_apart(a.reconstruction, b.reconstruction) for a, b in pairs),
-        residual=max(_apart(a.anomaly_map, b.anomaly_map) for a, b in pairs) * _highest_limit(detector),
-        score=max(abs(a.score - b.score) for a, b in pairs),
-        same_verdicts=sum(a.nok == b.nok for a, b in pairs),
+        raise InputError("parity: no images; name at least one")
+    return Parity(
+        good=measure_difference(detector, inspect, images),
+        with_defect=measure_difference(detector, inspect, _with_synthetic_defects(images)),
     )
 
 
-def inspect_by(detector: Detector) -> Inspect:
-    """Return what asks a detector."""
+def measure_difference(detector: Detector, inspect: Inspect, images: Sequence[np.ndarray]) -> Difference:
+    """Compare the outputs of a detector and of `inspect` on images (H, W, C)."""
+    inspect_with_detector = inspect_with(detector)
+    pairs = [(inspect_with_detector(image), inspect(image)) for image in images]
+    return Difference(
+        images=len(pairs),
+        reconstruction=max(_max_difference(a.reconstruction, b.reconstruction) for a, b in pairs),
+        residual=max(_max_difference(a.anomaly_map, b.anomaly_map) for a, b in pairs) * _highest_threshold(detector),
+        score=max(abs(a.score - b.score) for a, b in pairs),
+        equal_verdicts=sum(a.nok == b.nok for a, b in pairs),
+    )
 
-    def inspect(image: np.ndarray) -> Findings:
-        found = detector.inspect(image)
-        return Findings(found.planes, found.anomaly_map, found.score, found.verdict == "nok")
+
+def inspect_with(detector: Detector) -> Inspect:
+    """Return a function that inspects an image (H, W, C) with a detector."""
+
+    def inspect(image: np.ndarray) -> InspectionOutputs:
+        inspection = detector.inspect(image)
+        return InspectionOutputs(
+            inspection.planes, inspection.anomaly_map, inspection.score, inspection.verdict == "nok"
+        )
 
     return inspect
 
 
-def _highest_limit(detector: Detector) -> float:
-    """Return the residual that is allowed where most is."""
-    scale = (1.0, 1.0) if detector.residual_scale is None else detector.residual_scale.max(axis=(1, 2))
-    return float(max(np.multiply(detector.thresholds, scale)))
+def _highest_threshold(detector: Detector) -> float:
+    """Return the highest threshold of a residual over both residuals and all locations."""
+    divisors = (1.0, 1.0) if detector.residual_scale is None else detector.residual_scale.max(axis=(1, 2))
+    return float(max(np.multiply(detector.thresholds, divisors)))
 
 
-def _apart(ours: np.ndarray, theirs: np.ndarray) -> float:
-    return float(np.abs(ours - theirs).max())
+def _max_difference(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(a - b).max())
 
 
-def _spoiled(images: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the images with a round spot of inverted pixels, each in another place."""
+def _with_synthetic_defects(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return copies of images (H, W, C) with inverted pixels in a disk, at a random place in the middle of each."""
     rng = np.random.default_rng(0)
-    for image in images:
-        height, width = image.shape[:2]
-        y, x = rng.uniform(0.3, 0.7, 2) * (height, width)
-        rows, columns = np.ogrid[:height, :width]
-        spot = (rows - y) ** 2 + (columns - x) ** 2 < (SPOT * min(height, width)) ** 2
-        spoiled = image.copy()
-        spoiled[spot] = np.iinfo(image.dtype).max - spoiled[spot]
-        yield spoiled
+    return [_with_inverted_disk(image, rng.uniform(0.3, 0.7, 2)) for image in images]
+
+
+def _with_inverted_disk(image: np.ndarray, center: np.ndarray) -> np.ndarray:
+    """Return a copy of an image (H, W, C) with a disk of inverted pixels; `center` (y, x) is in shares of the sides."""
+    height, width = image.shape[:2]
+    y, x = center * (height, width)
+    rows, columns = np.ogrid[:height, :width]
+    disk = (rows - y) ** 2 + (columns - x) ** 2 < (DEFECT_RADIUS * min(height, width)) ** 2
+    defective = image.copy()
+    defective[disk] = np.iinfo(image.dtype).max - defective[disk]
+    return defective

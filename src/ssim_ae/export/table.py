@@ -1,4 +1,4 @@
-"""How an export compares with its detector, as tables on the console."""
+"""Tables on the console: parity of an export, and accuracy by precision."""
 
 from collections.abc import Sequence
 
@@ -7,40 +7,43 @@ from rich.console import Console
 from rich.table import Table
 
 from ssim_ae.export.accuracy import Accuracy
-from ssim_ae.export.export import Export
+from ssim_ae.export.export import ExportResult
 from ssim_ae.images.folders import ALL
 
-PARITY_HEADINGS = ("images", "reconstruction", "residuals", "score", "same verdicts")
-ACCURACY_HEADINGS = ("ok", "nok", "image AUROC", "pixel AUROC", "other verdicts", "ms a patch")
+PARITY_HEADINGS = ("images", "number", "reconstruction", "residuals", "score", "equal verdicts")
+ACCURACY_HEADINGS = ("weights", "ok", "nok", "image AUROC", "pixel AUROC", "changed verdicts", "ms per patch")
+MIN_WIDTH = 100  # columns, also where the output is not a terminal
 
 
-def print_export(exported: Export) -> None:
-    """Print one row for the good images and one for those with a drawn defect."""
-    if exported.parity:
-        rows = {}
-        for name, found in zip(("good images", "with a drawn defect"), exported.parity, strict=True):
-            apart = (f"{value:.1e}" for value in (found.reconstruction, found.residual, found.score))
-            rows[name] = [str(found.images), *apart, f"{found.same_verdicts} of {found.images}"]
-        _print(f"largest difference from the detector in {exported.trainer}", "on", PARITY_HEADINGS, rows)
-    print(f"exported: {exported.path}")
+def print_export(result: ExportResult) -> None:
+    """Print the differences on good images and on images with a synthetic defect, and the path of the file."""
+    if result.parity:
+        rows = []
+        for name, found in zip(("good", "good, with a synthetic defect"), result.parity, strict=True):
+            differences = (f"{value:.1e}" for value in (found.reconstruction, found.residual, found.score))
+            rows.append([name, str(found.images), *differences, f"{found.equal_verdicts} of {found.images}"])
+        _print_table(f"maximum difference from the detector, run by {result.runtime}", PARITY_HEADINGS, rows)
+    print(f"exported: {result.path}")
 
 
-def print_accuracies(names: Sequence[str], found: Sequence[Accuracy]) -> None:
-    """Print one row a precision."""
-    rows = {}
-    for name, accuracy in zip(names, found, strict=True):
+def print_accuracies(precisions: Sequence[str], accuracies: Sequence[Accuracy]) -> None:
+    """Print one row for each precision of the weights."""
+    rows = []
+    for precision, accuracy in zip(precisions, accuracies, strict=True):
         whole = accuracy.evaluation.metrics[ALL]
-        figures = (whole.ok, whole.nok, whole.image_auroc, whole.pixel_auroc)
+        metrics = (whole.ok, whole.nok, whole.image_auroc, whole.pixel_auroc)
+        percentages = (f"{100 * metric.value:.1f}" for metric in metrics)
         changed = f"{accuracy.changed_verdicts} of {len(accuracy.evaluation.results)}"
-        rows[name] = [*(f"{100 * figure.value:.1f}" for figure in figures), changed, f"{accuracy.milliseconds:.2f}"]
-    _print(f"on the test images of {found[0].evaluation.dataset}", "weights", ACCURACY_HEADINGS, rows)
+        rows.append([precision, *percentages, changed, f"{accuracy.ms_per_patch:.2f}"])
+    title = f"metrics on the test images of {accuracies[0].evaluation.dataset}, in %"
+    _print_table(title, ACCURACY_HEADINGS, rows)
 
 
-def _print(title: str, first: str, headings: Sequence[str], rows: dict[str, list[str]]) -> None:
+def _print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table whose first column has the names of the rows."""
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left")
-    table.add_column(first)
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    for name, cells in rows.items():
-        table.add_row(name, *cells)
-    Console(width=max(Console().width, 100)).print(table)
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left")
+    for cells in rows:
+        table.add_row(*cells)
+    Console(width=max(Console().width, MIN_WIDTH)).print(table)

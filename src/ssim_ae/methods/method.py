@@ -16,7 +16,7 @@ from ssim_ae.network.architecture import Layer
 
 if TYPE_CHECKING:
     from ssim_ae.config import Config
-    from ssim_ae.onnx_operators.graph import Graph
+    from ssim_ae.onnx_operators.graph import GraphBuilder
 
 MIN_THRESHOLD = 1e-6  # replaces a threshold of 0, by which a residual cannot be divided
 ALL_EXPORT_FORMATS = ("onnx", "openvino", "mindir", "air", "om")
@@ -37,15 +37,15 @@ class OnnxOperators(Protocol):
     Arguments and results are names of values in the graph; `size` is the height and width of the maps.
     """
 
-    def residual_maps(self, add: Graph, image: str, reconstruction: str, size: int) -> tuple[str, str]:
+    def residual_maps(self, add: GraphBuilder, image: str, reconstruction: str, size: int) -> tuple[str, str]:
         """Add the operators of `Method.residual_maps`."""
         ...
 
-    def combine(self, add: Graph, ssim: str, l1: str) -> str:
+    def combine(self, add: GraphBuilder, ssim: str, l1: str) -> str:
         """Add the operators of `Method.combine`."""
         ...
 
-    def postprocess(self, add: Graph, anomaly: str, size: int) -> str:
+    def postprocess(self, add: GraphBuilder, anomaly: str, size: int) -> str:
         """Add the operators of `Method.postprocess`."""
         ...
 

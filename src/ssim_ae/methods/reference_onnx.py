@@ -3,12 +3,12 @@
 import numpy as np
 
 from ssim_ae.methods.reference import BORDER, BORDER_WEIGHT, OPENING_RADIUS
-from ssim_ae.onnx_operators.graph import Graph
+from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.onnx_operators.regions import opening
 from ssim_ae.onnx_operators.ssim import ssim_residual
 
 
-def residual_maps(add: Graph, image: str, reconstruction: str, size: int) -> tuple[str, str]:
+def residual_maps(add: GraphBuilder, image: str, reconstruction: str, size: int) -> tuple[str, str]:
     """Add 1 - SSIM, damped near the border, and the absolute difference, each (S, S)."""
     l1 = add("ReduceMean", add("Abs", add("Sub", image, reconstruction)), [0], keepdims=0)
     weights = np.full((size, size), BORDER_WEIGHT, np.float32)
@@ -16,11 +16,11 @@ def residual_maps(add: Graph, image: str, reconstruction: str, size: int) -> tup
     return add("Mul", ssim_residual(add, image, reconstruction, size), weights), l1
 
 
-def combine(add: Graph, ssim: str, l1: str) -> str:
+def combine(add: GraphBuilder, ssim: str, l1: str) -> str:
     """Add the larger of both maps at each pixel."""
     return add("Max", ssim, l1)
 
 
-def postprocess(add: Graph, anomaly: str, size: int) -> str:
+def postprocess(add: GraphBuilder, anomaly: str, size: int) -> str:
     """Add the morphological opening of the map with a disk."""
     return opening(add, anomaly, size, radius=OPENING_RADIUS)

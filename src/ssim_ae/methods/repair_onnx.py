@@ -3,11 +3,11 @@
 import numpy as np
 
 from ssim_ae.methods.repair import BORDER, reduction
-from ssim_ae.onnx_operators.graph import Graph
+from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.onnx_operators.ssim import gaussian, ssim_residual
 
 
-def residual_maps(add: Graph, image: str, reconstruction: str, size: int) -> tuple[str, str]:
+def residual_maps(add: GraphBuilder, image: str, reconstruction: str, size: int) -> tuple[str, str]:
     """Add 1 - SSIM of the reduced images, enlarged again, and the absolute difference; both smoothed, (S, S)."""
     inner = np.zeros((size, size), np.float32)
     inner[BORDER : size - BORDER, BORDER : size - BORDER] = 1
@@ -22,17 +22,17 @@ def residual_maps(add: Graph, image: str, reconstruction: str, size: int) -> tup
     return add("Gather", smoothed, 0), add("Gather", smoothed, 1)
 
 
-def combine(add: Graph, ssim: str, l1: str) -> str:
+def combine(add: GraphBuilder, ssim: str, l1: str) -> str:
     """Add the sum of both maps."""
     return add("Add", ssim, l1)
 
 
-def postprocess(add: Graph, anomaly: str, size: int) -> str:
+def postprocess(add: GraphBuilder, anomaly: str, size: int) -> str:
     """Return the map as it is."""
     return anomaly
 
 
-def _reduce(add: Graph, planes: str, factor: int) -> str:
+def _reduce(add: GraphBuilder, planes: str, factor: int) -> str:
     """(C, S, S) -> (C, S / factor, S / factor): the mean of each block of pixels."""
     batch = add("Unsqueeze", planes, [0])
     return add("Squeeze", add("AveragePool", batch, kernel_shape=[factor] * 2, strides=[factor] * 2), [0])

@@ -1,1 +1,1 @@
-"""Building blocks of the exported graph: the array functions of `maps` as ONNX operators."""
+"""ONNX operators for the array functions of `maps`, from which the exported graph is built."""

@@ -1,7 +1,10 @@
-"""Regions of a map in ONNX operators: what `detection.regions` does in arrays.
+"""Connected regions of a map in ONNX operators: the counterpart of `maps.regions`, which uses arrays.
 
-Something spreads through a region by whole runs, along the rows and down the columns in turn: what a run holds is
-scattered to the run's number and gathered by all of its pixels.
+ONNX has no operator for connected components. Here a value spreads through a region until nothing changes. To need few
+iterations, each iteration fills whole runs, a run being a sequence of adjacent region pixels in a column or a row: the
+largest value of a run is scattered to the run's number and gathered by all pixels of the run.
+
+Masks are float32, 1 inside and 0 outside. `size` is the height and width S of the map.
 """
 
 from __future__ import annotations
@@ -10,88 +13,110 @@ import numpy as np
 from onnx import TensorProto
 
 from ssim_ae.maps.regions import disk_rectangles
-from ssim_ae.onnx_operators.graph import Graph
+from ssim_ae.onnx_operators.graph import GraphBuilder
 
 
-def opening(add: Graph, values: str, size: int, *, radius: int) -> str:
-    """Grey opening of (S, S) by a disk: the extreme over it is that over its rectangles, and those are max-poolings."""
+def opening(add: GraphBuilder, values: str, size: int, *, radius: int) -> str:
+    """Add the grey opening of `values` (S, S) by a disk and return its result (S, S).
 
-    def largest(values: str) -> str:
-        pooled = [
-            add("MaxPool", values, kernel_shape=[2 * y + 1, 2 * x + 1], pads=[y, x, y, x])
-            for y, x in disk_rectangles(radius)
-        ]
-        return add("Max", *pooled)
-
-    eroded = add("Neg", largest(add("Neg", add("Reshape", values, [1, 1, size, size]))))
-    return add("Reshape", largest(eroded), [size, size])
+    The maximum over a disk is the maximum over the rectangles in it, and over a rectangle it is a max-pooling.
+    """
+    planes = add("Reshape", values, [1, 1, size, size])
+    eroded = add("Neg", _dilation(add, add("Neg", planes), radius))
+    return add("Reshape", _dilation(add, eroded, radius), [size, size])
 
 
-def foreground(add: Graph, background: str, size: int) -> str:
-    """1 or 0 (S, S): all but the background, 1 or 0, that a way along edge neighbours joins to the border."""
+def foreground(add: GraphBuilder, background: str, size: int) -> str:
+    """Add the mask (S, S) of the foreground, given the mask (S, S) of background-colored pixels.
+
+    Foreground is everything except the background pixels that are 4-connected to the border of the map.
+    """
     border = np.ones((size, size), np.float32)
     border[1:-1, 1:-1] = 0
-    runs = _runs(add, background)
+    runs = _number_runs(add, background)
 
-    def spread(body: Graph, outside: str) -> str:
-        return _spread(body, outside, background, runs, size)
+    def spread(body: GraphBuilder, outside: str) -> str:
+        return _fill_runs(body, outside, background, runs, size)
 
-    return add("Sub", 1.0, add.settled(add("Mul", background, border), spread))
+    return add("Sub", 1.0, add.loop_until_stable(add("Mul", background, border), spread))
 
 
-def level_of_area(add: Graph, opened: str, size: int, min_area: int, *, steps: int) -> str:
-    """Return the level () above which no region of (S, S) has `min_area` px, halving the interval it lies in."""
+def level_of_area(add: GraphBuilder, opened: str, size: int, min_area: int, *, steps: int) -> str:
+    """Add the lowest level () above which no region of `opened` (S, S) has `min_area` px.
 
-    def halve(body: Graph, interval: str) -> str:
+    The level is found by bisection between 0 and the maximum, in `steps` steps; the upper end is returned.
+    """
+
+    def bisect(body: GraphBuilder, interval: str) -> str:
         middle = body("ReduceMean", interval, keepdims=0)
         above = body("Cast", body("Greater", opened, middle), to=TensorProto.FLOAT)
-        areas, _ = _areas(body, above, size)
-        large = body("GreaterOrEqual", body("ReduceMax", areas, keepdims=0), float(min_area))
+        areas, _ = _areas_and_labels(body, above, size)
+        is_too_low = body("GreaterOrEqual", body("ReduceMax", areas, keepdims=0), float(min_area))
         low, high = (body("Gather", interval, end) for end in range(2))
-        ends = (body("Where", large, middle, low), body("Where", large, high, middle))
+        ends = (body("Where", is_too_low, middle, low), body("Where", is_too_low, high, middle))
         return body("Concat", *(body("Reshape", end, [1]) for end in ends), axis=0)
 
-    highest = add("Reshape", add("ReduceMax", opened, keepdims=0), [1])
-    interval = add("Concat", np.zeros(1, np.float32), highest, axis=0)
-    return add("Gather", add.repeated(interval, halve, times=steps), 1)
+    maximum = add("Reshape", add("ReduceMax", opened, keepdims=0), [1])
+    interval = add("Concat", np.zeros(1, np.float32), maximum, axis=0)
+    return add("Gather", add.loop_n(interval, bisect, n=steps), 1)
 
 
-def without_small_regions(add: Graph, opened: str, size: int, min_area: int) -> str:
-    """(S, S): regions above 1 of less than `min_area` px end at 1."""
+def without_small_regions(add: GraphBuilder, opened: str, size: int, min_area: int) -> str:
+    """Add a copy of `opened` (S, S) in which regions above 1 with fewer than `min_area` px are set to 1."""
     above = add("Cast", add("Greater", opened, 1.0), to=TensorProto.FLOAT)
-    areas, labels = _areas(add, above, size)
-    small = add("Less", add("Gather", areas, labels), float(min_area))
-    beyond = add("Mul", above, add("Cast", small, to=TensorProto.FLOAT))
-    return add("Where", add("Cast", beyond, to=TensorProto.BOOL), 1.0, opened)
+    areas, labels = _areas_and_labels(add, above, size)
+    is_small = add("Less", add("Gather", areas, labels), float(min_area))
+    is_removed = add("Mul", above, add("Cast", is_small, to=TensorProto.FLOAT))
+    return add("Where", add("Cast", is_removed, to=TensorProto.BOOL), 1.0, opened)
 
 
-def _areas(add: Graph, mask: str, size: int) -> tuple[str, str]:
-    """Return the px of every 8-connected region of a mask, 1 or 0, by its label (S * S + 1,), and the labels (S, S)."""
-    runs = _runs(add, mask)
-    numbers = np.arange(1, size * size + 1, dtype=np.float32).reshape(size, size)
+def _dilation(add: GraphBuilder, planes: str, radius: int) -> str:
+    """Add the maximum of `planes` (1, 1, S, S) over the disk around each pixel."""
+    pooled = [
+        add("MaxPool", planes, kernel_shape=[2 * y + 1, 2 * x + 1], pads=[y, x, y, x])
+        for y, x in disk_rectangles(radius)
+    ]
+    return add("Max", *pooled)
 
-    def spread(body: Graph, labels: str) -> str:
+
+def _areas_and_labels(add: GraphBuilder, mask: str, size: int) -> tuple[str, str]:
+    """Add the areas and the labels of the 8-connected regions of a mask (S, S).
+
+    The label (S, S) int64 of a region is the largest pixel number in it, 1 to S * S; outside it is 0. The area in px of
+    the region with label n is element n of the areas (S * S + 1,) float32.
+    """
+    runs = _number_runs(add, mask)
+    pixel_numbers = np.arange(1, size * size + 1, dtype=np.float32).reshape(size, size)
+
+    def spread(body: GraphBuilder, labels: str) -> str:
         planes = body("Reshape", labels, [1, 1, size, size])
-        around = body("MaxPool", planes, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
-        labels = body("Mul", body("Reshape", around, [size, size]), mask)
-        return _spread(body, labels, mask, runs, size)
+        neighbours = body("MaxPool", planes, kernel_shape=[3, 3], pads=[1, 1, 1, 1])  # connects along diagonals
+        labels = body("Mul", body("Reshape", neighbours, [size, size]), mask)
+        return _fill_runs(body, labels, mask, runs, size)
 
-    labels = add("Cast", add.settled(add("Mul", mask, numbers), spread), to=TensorProto.INT64)
-    flat = [add("Reshape", values, [-1]) for values in (labels, mask)]
-    none = np.zeros(size * size + 1, np.float32)
-    return add("ScatterElements", none, *flat, axis=0, reduction="add"), labels
-
-
-def _runs(add: Graph, mask: str) -> list[str]:
-    """Number the runs of a mask, 1 or 0, down the columns and along the rows; the gap before a run has its number."""
-    gaps = add("Sub", 1.0, mask)
-    return [add("Cast", add("CumSum", gaps, axis), to=TensorProto.INT64) for axis in range(2)]
+    labels = add("Cast", add.loop_until_stable(add("Mul", mask, pixel_numbers), spread), to=TensorProto.INT64)
+    flat_labels, flat_mask = add("Reshape", labels, [-1]), add("Reshape", mask, [-1])
+    zeros = np.zeros(size * size + 1, np.float32)
+    return add("ScatterElements", zeros, flat_labels, flat_mask, axis=0, reduction="add"), labels
 
 
-def _spread(add: Graph, values: str, mask: str, runs: list[str], size: int) -> str:
-    """Give every pixel of a run the largest value in it: down the columns, then along the rows."""
-    for axis, run in enumerate(runs):
-        none = np.zeros((size + 1, size) if axis == 0 else (size, size + 1), np.float32)
-        largest = add("ScatterElements", none, run, values, axis=axis, reduction="max")
-        values = add("Mul", add("GatherElements", largest, run, axis=axis), mask)
+def _number_runs(add: GraphBuilder, mask: str) -> list[str]:
+    """Add the run numbers (S, S) int64 of a mask (S, S), one array for columns and one for rows.
+
+    The number of a pixel is the count of pixels outside the mask up to it, so it is constant within a run. The last
+    pixel before a run has the run's number too; as it is outside the mask, it does not matter.
+    """
+    outside = add("Sub", 1.0, mask)
+    return [add("Cast", add("CumSum", outside, axis), to=TensorProto.INT64) for axis in range(2)]
+
+
+def _fill_runs(add: GraphBuilder, values: str, mask: str, runs: list[str], size: int) -> str:
+    """Add a copy of non-negative `values` (S, S) in which each pixel has the maximum of its run.
+
+    Columns are filled first, then rows. Pixels outside the mask are 0.
+    """
+    for axis, numbers in enumerate(runs):
+        zeros = np.zeros((size + 1, size) if axis == 0 else (size, size + 1), np.float32)
+        maxima = add("ScatterElements", zeros, numbers, values, axis=axis, reduction="max")
+        values = add("Mul", add("GatherElements", maxima, numbers, axis=axis), mask)
     return values

@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from ssim_ae.network.ssim import C1, C2, WINDOW, gaussian_matrix, reflect_indices
-from ssim_ae.onnx_operators.graph import Graph
+from ssim_ae.onnx_operators.graph import GraphBuilder
 
 ROWS_PER_PRODUCT = 32  # of the Gaussian filter in one matrix product
 
 
-def ssim_residual(add: Graph, x: str, y: str, size: int) -> str:
+def ssim_residual(add: GraphBuilder, x: str, y: str, size: int) -> str:
     """Add 1 - SSIM of x and y, (C, S, S), the mean over channels: (S, S)."""
     offset = add("ReduceMean", x, [1, 2], keepdims=1)
     centred_x, centred_y, difference = add("Sub", x, offset), add("Sub", y, offset), add("Sub", y, x)
     squares = add("Add", add("Mul", centred_x, centred_x), add("Mul", centred_y, centred_y))
     maps = add("Concat", centred_x, difference, add("Mul", difference, difference), squares, axis=0)
-    filtered = add.several("Split", gaussian(add, maps, size), outputs=4, axis=0, num_outputs=4)
+    filtered = add.add_multi("Split", gaussian(add, maps, size), outputs=4, axis=0, num_outputs=4)
     mu_x, mu_d, squares_d, squares = filtered
     mu_y, mu_d_squared = add("Add", mu_x, mu_d), add("Mul", mu_d, mu_d)
     sigma_d_squared = add("Sub", squares_d, mu_d_squared)
@@ -29,7 +29,7 @@ def ssim_residual(add: Graph, x: str, y: str, size: int) -> str:
     return add("ReduceMean", residual, [0], keepdims=0)
 
 
-def gaussian(add: Graph, maps: str, size: int) -> str:
+def gaussian(add: GraphBuilder, maps: str, size: int) -> str:
     """Add the Gaussian filter of maps (K, S, S), mirrored at the border."""
     blocks = -(-size // ROWS_PER_PRODUCT)
     inputs = ROWS_PER_PRODUCT + WINDOW - 1

@@ -17,11 +17,11 @@ from ssim_ae.synthetic import fabric
 SETTINGS = {"im_resize": 64, "crop_size": 32, "flc": 4, "augment_num": 512, "epochs": 8, "run_eval": False}
 METHODS = {"reference": {"z_dim": 8, "stride": 16}, "repair": {}}
 EXPORTS = {  # of the method `reference`
-    "inspection.onnx": Form(),
-    "network.onnx": Form(graph="network", opset=11),
-    "half.xml": Form("openvino"),
-    "eight_bits.xml": Form("openvino", precision="int8"),
-    "network.mindir": Form("mindir"),
+    "inspection.onnx": ExportOptions(),
+    "network.onnx": ExportOptions(graph="network", opset=11),
+    "half.xml": ExportOptions("openvino"),
+    "eight_bits.xml": ExportOptions("openvino", precision="int8"),
+    "network.mindir": ExportOptions("mindir"),
 }
 IMAGES = {"good.png": "good/000.png", "cut.png": "cut/000.png", "hole.png": "hole/000.png"}
 
@@ -36,9 +36,9 @@ def make(folder: Path) -> None:
             file = read_detector(train(config).detector_path)
             path = folder / f"{method}.safetensors"
             write_detector(path, file._replace(config=file.config.replace(dataset_path=str(cloth))))
-        for name, form in EXPORTS.items():
-            export(folder / "reference.safetensors", folder / name, form)
-        export(folder / "repair.safetensors", folder / "repair.onnx", Form())
+        for name, options in EXPORTS.items():
+            export(folder / "reference.safetensors", folder / name, options)
+        export(folder / "repair.safetensors", folder / "repair.onnx", ExportOptions())
         for name, drawn in IMAGES.items():
             (folder / name).write_bytes((cloth / "test" / drawn).read_bytes())
     names = (*(f"{method}.safetensors" for method in METHODS), *EXPORTS, "repair.onnx")

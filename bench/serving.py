@@ -1,6 +1,6 @@
-"""The server under load and under attack: python bench/serving.py DETECTOR IMAGE... [--output docs/bench/serving.md]
+"""Measures the server under load and under attack, with clients and server on the same machine.
 
-All on this machine: clients and server share its cores.
+Usage: python bench/serving.py DETECTOR IMAGE... [--output docs/bench/serving.md]
 """
 
 import argparse
@@ -16,9 +16,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from itertools import cycle, islice
+from itertools import chain, cycle, islice
 from pathlib import Path
 from statistics import quantiles
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,17 +30,28 @@ from ssim_ae.detector.predictions import predict
 from ssim_ae.machine import cores, in_parallel
 from ssim_ae.maps.tiles import tile_starts
 
-MIB = 2**20
-CROWD = 200  # clients at once
-UPLOAD = 500 * MIB
-SLOW = 150  # connections of a slow-loris client
-SLOW_SECONDS = 12.0
+MIB = 2**20  # bytes
+CROWD_CLIENTS = 200  # simultaneous clients
+CROWD_REQUESTS = 5  # of each of them
+UPLOAD_BYTES = 500 * MIB
+BOMB_SIDE = 30_000  # pixels, as the header of the PNG states
+RANDOM_BODIES = 1000
+RANDOM_REQUESTS = 100
+SLOW_CONNECTIONS = 150  # of the slow-loris client
+SLOW_SECONDS = 12.0  # duration of the slow-loris attack
 HEADERS = {"Content-Type": "application/octet-stream"}
+
+
+class Exchange(NamedTuple):
+    """The status of a response, and the time until it was complete."""
+
+    status: int
+    seconds: float
 
 
 @contextmanager
 def server(detector: Path, *options: str) -> Iterator[tuple[int, int]]:
-    """Serve on a free port; give its port and process number. Fails if it does not stop with 0 when told to."""
+    """Serve on a free port; yield port and process ID. Exits if the server does not stop with status 0."""
     command = [sys.executable, "-m", "ssim_ae", "serve", str(detector), "--port", "0", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
@@ -47,33 +59,33 @@ def server(detector: Path, *options: str) -> Iterator[tuple[int, int]]:
     finally:
         process.terminate()
         if process.wait(60):
-            raise SystemExit(f"the server ended with {process.returncode}")
+            raise SystemExit(f"serve: exit status {process.returncode} after SIGTERM")
 
 
-def asked(port: int, bodies: Sequence[bytes], timeout: float = 60) -> list[tuple[int, float]]:
-    """Send bodies one after the other on one connection; return statuses and seconds."""
-    answers = []
+def post_bodies(port: int, bodies: Sequence[bytes], timeout: float = 60) -> list[Exchange]:
+    """Send bodies one after the other on one connection."""
+    exchanges = []
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)) as connection:
         for body in bodies:
             start = time.perf_counter()
             connection.request("POST", "/v1/inspect", body, HEADERS)
             response = connection.getresponse()
             response.read()
-            answers.append((response.status, time.perf_counter() - start))
-    return answers
+            exchanges.append(Exchange(response.status, time.perf_counter() - start))
+    return exchanges
 
 
-def load(port: int, images: Sequence[bytes], *, clients: int, requests: int) -> tuple[list[tuple[int, float]], float]:
-    """Let clients send `requests` images in all; return statuses and seconds of each, and the seconds of all."""
+def load(port: int, images: Sequence[bytes], *, clients: int, requests: int) -> tuple[list[Exchange], float]:
+    """Send `requests` images from parallel clients; return the exchanges and the total seconds."""
     shares = [list(islice(cycle(images), client, client + requests // clients)) for client in range(clients)]
     start = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
-        answers = [answer for found in pool.map(lambda share: asked(port, share), shares) for answer in found]
-    return answers, time.perf_counter() - start
+        exchanges = list(chain.from_iterable(pool.map(lambda share: post_bodies(port, share), shares)))
+    return exchanges, time.perf_counter() - start
 
 
 def network_rate(detector: Detector, images: int) -> float:
-    """Return how many images a second the network alone would reconstruct, a core each."""
+    """Return the images/s that the network alone reconstructs, with one worker per core."""
     config = detector.config
     tiles = len(tile_starts(detector.view.size, config.crop_size, config.stride)) ** 2
     shape = (tiles, config.channels, config.crop_size, config.crop_size)
@@ -89,92 +101,99 @@ def network_rate(detector: Detector, images: int) -> float:
 
 
 def predict_rate(detector: Detector, paths: Sequence[Path], images: int) -> float:
-    """Return how many images a second `predict` does, from their files."""
-    wanted = list(islice(cycle(paths), images))
+    """Return the images/s of `predict`, which reads them from files."""
+    repeated = list(islice(cycle(paths), images))
     start = time.perf_counter()
-    for _ in predict(detector, wanted):
+    for _ in predict(detector, repeated):
         pass
     return images / (time.perf_counter() - start)
 
 
-def resident(pid: int, key: str = "VmRSS") -> float:
-    """MiB of a process now; VmHWM: at most until now."""
+def memory(pid: int, key: str = "VmRSS") -> float:
+    """Return the resident memory of a process in MiB: the current value (VmRSS) or the maximum so far (VmHWM)."""
     return int(re.search(rf"{key}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
 
 
 def large_upload(port: int) -> str:
-    """An image file of 500 MB that says so, and one that does not."""
-    told = []
-    for head in (f"Content-Length: {UPLOAD}", "Transfer-Encoding: chunked"):
-        with closing(socket.create_connection(("127.0.0.1", port), timeout=30)) as connection:
-            connection.sendall(_head(head))
-            piece = bytes(MIB) if "Length" in head else f"{MIB:x}\r\n".encode() + bytes(MIB) + b"\r\n"
-            sent = 0
-            try:
-                while sent < UPLOAD:
-                    connection.sendall(piece)
-                    sent += MIB
-            except OSError:
-                pass
-            told.append(f"{_status(connection)} after {sent // MIB} MiB")
-    return "; ".join(told)
+    """Send a body of 500 MiB, first with a Content-Length and then in chunks."""
+    chunk = f"{MIB:x}\r\n".encode() + bytes(MIB) + b"\r\n"
+    return "; ".join(
+        (
+            _upload(port, f"Content-Length: {UPLOAD_BYTES}", bytes(MIB)),
+            _upload(port, "Transfer-Encoding: chunked", chunk),
+        )
+    )
+
+
+def _upload(port: int, header: str, piece: bytes) -> str:
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=30)) as connection:
+        connection.sendall(_head(header))
+        sent = 0
+        try:
+            while sent < UPLOAD_BYTES:
+                connection.sendall(piece)
+                sent += MIB
+        except OSError:
+            pass
+        return f"{_status(connection)} after {sent // MIB} MiB"
 
 
 def decompression_bomb(port: int) -> str:
-    """A PNG of a few kB that says it is 30 000 px square."""
+    """Send a PNG of a few kB whose header states a size of 30 000 x 30 000 px."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", BOMB_SIDE, BOMB_SIDE, 8, 0, 0, 0, 0))
     bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(10**7))) + chunk(b"IEND", b"")
-    return str(asked(port, [bomb])[0][0])
+    return str(post_bodies(port, [bomb])[0].status)
 
 
 def garbage(port: int) -> str:
-    """A thousand bodies of random bytes, and a hundred requests of them."""
+    """Send random bytes as bodies, and as whole requests."""
     rng = np.random.default_rng(0)
-    bodies = [rng.bytes(int(length)) for length in rng.integers(1, 20_000, 1000)]
-    statuses = Counter(status for status, _ in asked(port, bodies))
-    closed = 0
-    for _ in range(100):
+    bodies = [rng.bytes(int(length)) for length in rng.integers(1, 20_000, RANDOM_BODIES)]
+    exchanges = post_bodies(port, bodies)
+    refused = 0
+    for _ in range(RANDOM_REQUESTS):
         with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as connection:
             connection.sendall(rng.bytes(2000) + b"\r\n\r\n")
-            closed += _status(connection) in ("400", "closed")
-    return f"{_counted(statuses)}; no HTTP: {closed} of 100 refused"
+            refused += _status(connection) in ("400", "closed")
+    return f"{_status_counts(exchanges)}; random requests: {refused} of {RANDOM_REQUESTS} refused"
 
 
 def slow_loris(port: int, image: bytes) -> str:
-    """Heads that drip, a byte a second, while another client asks."""
-    connections = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(SLOW)]
+    """Send request heads byte by byte on many connections, while another client sends images."""
+    connections = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(SLOW_CONNECTIONS)]
     for connection in connections:
         connection.sendall(b"POST /v1/inspect HTTP/1.1\r\nHost: localhost\r\n")
     seconds = []
-    until = time.monotonic() + SLOW_SECONDS
+    end = time.monotonic() + SLOW_SECONDS
     closed: set[int] = set()
-    while time.monotonic() < until:
+    while time.monotonic() < end:
         for number, connection in enumerate(connections):
             try:
                 connection.sendall(b"X")
             except OSError:
                 closed.add(number)
-        seconds += [taken for status, taken in asked(port, [image]) if status == 200]
+        seconds += [exchange.seconds for exchange in post_bodies(port, [image]) if exchange.status == 200]
         time.sleep(0.5)
     for connection in connections:
         connection.close()
     return (
-        f"{len(closed)} of {SLOW} cut off; {len(seconds)} others answered, the slowest in {1000 * max(seconds):.0f} ms"
+        f"{len(closed)} of {SLOW_CONNECTIONS} closed; "
+        f"{len(seconds)} other requests served, the slowest in {1000 * max(seconds):.0f} ms"
     )
 
 
 def crowd(port: int, images: Sequence[bytes]) -> str:
-    """200 clients at once, five images each."""
-    answers, _ = load(port, images, clients=CROWD, requests=5 * CROWD)
-    return _counted(Counter(status for status, _ in answers))
+    """Send five images from each of 200 simultaneous clients."""
+    exchanges, _ = load(port, images, clients=CROWD_CLIENTS, requests=CROWD_REQUESTS * CROWD_CLIENTS)
+    return _status_counts(exchanges)
 
 
-def _head(line: str) -> bytes:
-    return f"POST /v1/inspect HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n{line}\r\n\r\n".encode()
+def _head(header: str) -> bytes:
+    return f"POST /v1/inspect HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n{header}\r\n\r\n".encode()
 
 
 def _status(connection: socket.socket) -> str:
@@ -184,50 +203,57 @@ def _status(connection: socket.socket) -> str:
         return "closed"
 
 
-def _counted(statuses: Counter[int]) -> str:
-    return ", ".join(f"{status}: {count}" for status, count in sorted(statuses.items()))
+def _status_counts(exchanges: Sequence[Exchange]) -> str:
+    counts = Counter(exchange.status for exchange in exchanges)
+    return ", ".join(f"{status}: {count}" for status, count in sorted(counts.items()))
 
 
-def measured(detector: Path, paths: Sequence[Path], clients: int, requests: int) -> Iterator[str]:
-    """Yield the lines of the report."""
+def measure_load(detector: Path, paths: Sequence[Path], clients: int, requests: int) -> Iterator[str]:
+    """Yield the lines of the table of rates, latencies and memory."""
     images = [path.read_bytes() for path in paths]
     loaded = Detector.load(detector, device_target="CPU")
     network = network_rate(loaded, max(20, requests // 20))
     predicted = predict_rate(loaded, paths, max(20, requests // 20))
     with server(detector) as (port, pid):
         load(port, images, clients=clients, requests=20 * clients)
-        before = resident(pid)
-        answers, seconds = load(port, images, clients=clients, requests=requests)
-        times = sorted(1000 * taken for _, taken in answers)
-        cuts = quantiles(times, n=100)
+        before = memory(pid)
+        exchanges, seconds = load(port, images, clients=clients, requests=requests)
+        latencies = sorted(1000 * exchange.seconds for exchange in exchanges)  # ms
+        percentiles = quantiles(latencies, n=100)
+        p50, p99, slowest = figure(percentiles[49]), figure(percentiles[98]), figure(latencies[-1])
         yield "| | |"
         yield "|---|---|"
-        yield f"| images/s, {clients} clients | {figure(len(answers) / seconds)} |"
-        yield f"| the network alone, images/s | {figure(network)} |"
+        yield f"| server, {clients} clients, images/s | {figure(len(exchanges) / seconds)} |"
+        yield f"| network alone, images/s | {figure(network)} |"
         yield f"| ssim-ae predict on the same files, images/s | {figure(predicted)} |"
-        yield f"| an answer: p50, p99, slowest | {figure(cuts[49])}, {figure(cuts[98])}, {figure(times[-1])} ms |"
-        yield f"| answers by status | {_counted(Counter(status for status, _ in answers))} |"
-        yield f"| memory before and after {len(answers):,} requests | {before:.0f}, {resident(pid):.0f} MiB |"
+        yield f"| latency: p50, p99, maximum | {p50}, {p99}, {slowest} ms |"
+        yield f"| responses by status | {_status_counts(exchanges)} |"
+        yield f"| memory before and after {len(exchanges):,} requests | {before:.0f}, {memory(pid):.0f} MiB |"
+
+
+def measure_attacks(detector: Path, paths: Sequence[Path]) -> Iterator[str]:
+    """Yield the lines of the table of attacks, each with its responses and the memory of the server."""
+    images = [path.read_bytes() for path in paths]
     attacks: dict[str, Callable[[int], str]] = {
-        "a body of 500 MiB, length told and not": large_upload,
-        "a PNG of 10 kB that would be 900 megapixels": decompression_bomb,
-        "bodies and requests of random bytes": garbage,
-        f"{SLOW} heads that drip, {SLOW_SECONDS:.0f} s": lambda port: slow_loris(port, images[0]),
-        f"{CROWD} clients at once": lambda port: crowd(port, images),
+        "body of 500 MiB, with Content-Length and in chunks": large_upload,
+        "PNG of 10 kB that decodes to 900 megapixels": decompression_bomb,
+        "random bytes as bodies and as requests": garbage,
+        f"{SLOW_CONNECTIONS} slow request heads, {SLOW_SECONDS:.0f} s": lambda port: slow_loris(port, images[0]),
+        f"{CROWD_CLIENTS} simultaneous clients": lambda port: crowd(port, images),
     }
     with server(detector) as (port, pid):
-        asked(port, images)
-        yield f"\nAt {resident(pid):.0f} MiB, the attacks:\n"
-        yield "| attack | answers | most memory until then, MiB | lives |"
+        post_bodies(port, images)
+        yield f"\nAttacks, on a server that uses {memory(pid):.0f} MiB:\n"
+        yield "| attack | responses | maximum memory so far, MiB | still serving |"
         yield "|---|---|---|---|"
         for name, attack in attacks.items():
-            told = attack(port)
-            lives = asked(port, images[:1])[0][0] == 200
-            yield f"| {name} | {told} | {resident(pid, 'VmHWM'):.0f} | {'yes' if lives else 'no'} |"
+            responses = attack(port)
+            serving = post_bodies(port, images[:1])[0].status == 200
+            yield f"| {name} | {responses} | {memory(pid, 'VmHWM'):.0f} | {'yes' if serving else 'no'} |"
 
 
 def main() -> None:
-    """Measure, and write what was found."""
+    """Run the benchmark, print its tables, and write them if requested."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("detector", type=Path)
     parser.add_argument("images", type=Path, nargs="+")
@@ -243,7 +269,11 @@ def main() -> None:
         f"- detector: patches of {crop_size} px",
         "",
     ]
-    for line in measured(options.detector, options.images, options.clients, options.requests):
+    tables = chain(
+        measure_load(options.detector, options.images, options.clients, options.requests),
+        measure_attacks(options.detector, options.images),
+    )
+    for line in tables:
         print(line, flush=True)
         lines.append(line)
     if options.output:

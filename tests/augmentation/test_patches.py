@@ -4,9 +4,9 @@ import torch
 from scipy.ndimage import rotate
 
 from ssim_ae.augmentation.patches import PatchBatch, gain
-from ssim_ae.training.patch_sampling import draw, epoch_patches, monitor_patches
 from ssim_ae.augmentation.torch_cut import _rotated_patches, cut_patches
 from ssim_ae.config import Config
+from ssim_ae.training.patch_sampling import draw, epoch_patches, monitor_patches
 
 STILL = {"p_rotate": 0, "p_horizontal_flip": 0, "p_vertical_flip": 0}
 

@@ -1,4 +1,4 @@
-"""A real server on this machine, with the detector of the tiny run."""
+"""Fixtures: a real server on this machine, with the detector of the tiny run."""
 
 import threading
 import time
@@ -12,14 +12,14 @@ import pytest
 from ssim_ae import Detector
 from ssim_ae.server.app import create_app
 from ssim_ae.server.inspector import Inspector
-from ssim_ae.server.serve import Server, bound
+from ssim_ae.server.serve import Server, listening_socket
 from ssim_ae.training.train import Run
 
-Serving = Callable[..., AbstractContextManager[httpx.Client]]
+ServerFactory = Callable[..., AbstractContextManager[httpx.Client]]
 
 
-class Held(Detector):
-    """A detector that takes as long as the test wants it to."""
+class BlockingDetector(Detector):
+    """A detector that waits for `gate` before each inspection."""
 
     gate: threading.Event
 
@@ -29,10 +29,10 @@ class Held(Detector):
 
 
 @contextmanager
-def serving(inspector: Inspector, **how) -> Iterator[httpx.Client]:
-    """Serve on a port that is free, in a thread."""
-    with closing(bound("127.0.0.1", 0)) as listener:
-        server = Server(create_app(inspector, **how))
+def running_server(inspector: Inspector, **options) -> Iterator[httpx.Client]:
+    """Run a server on a free port in a thread, and yield a client of it."""
+    with closing(listening_socket("127.0.0.1", 0)) as listener:
+        server = Server(create_app(inspector, **options))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
@@ -47,35 +47,35 @@ def serving(inspector: Inspector, **how) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="session")
-def serve() -> Serving:
-    """Serves an inspector for the length of a `with` block, and gives a client."""
-    return serving
+def serve() -> ServerFactory:
+    """Return a context manager that serves an inspector and yields a client."""
+    return running_server
 
 
 @pytest.fixture(scope="module")
 def loaded(tiny_run: Run) -> Detector:
-    """The detector that is served."""
+    """The detector of the tiny run, loaded once per module."""
     return Detector.load(tiny_run.folder, device_target="CPU")
 
 
 @pytest.fixture(scope="module")
 def inspector(loaded: Detector) -> Iterator[Inspector]:
-    """Owns it."""
-    with Inspector({"twill": loaded}) as opened:
-        yield opened
+    """An open inspector with this detector, named twill."""
+    with Inspector({"twill": loaded}) as inspector:
+        yield inspector
 
 
 @pytest.fixture(scope="module")
 def client(inspector: Inspector) -> Iterator[httpx.Client]:
-    """Asks a server that nothing special is true of."""
-    with serving(inspector) as asking:
-        yield asking
+    """A client of a server with default options."""
+    with running_server(inspector) as client:
+        yield client
 
 
 @pytest.fixture
-def held(tiny_run: Run) -> Iterator[Held]:
-    """Inspects once `gate` is set."""
-    detector = Held.load(tiny_run.folder, device_target="CPU")
+def blocking_detector(tiny_run: Run) -> Iterator[BlockingDetector]:
+    """A detector that inspects once its `gate` is set."""
+    detector = BlockingDetector.load(tiny_run.folder, device_target="CPU")
     detector.gate = threading.Event()
     yield detector
     detector.gate.set()
@@ -89,5 +89,5 @@ def images(fabric_folder: Path) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def image(images: list[Path]) -> bytes:
-    """One of them."""
+    """The first test image, as the bytes of its file."""
     return images[0].read_bytes()

@@ -6,10 +6,10 @@ import sys
 import numpy as np
 
 from ssim_ae import Config
-from ssim_ae.training.patch_sampling import epoch_patches
 from ssim_ae.detector.detector_file import layer_table
 from ssim_ae.synthetic import fabric
 from ssim_ae.training.mindspore_engine import MindSporeEngine
+from ssim_ae.training.patch_sampling import epoch_patches
 from ssim_ae.training.torch_engine import TorchEngine
 
 STEPS = 20  # training steps from the same weights on the same batches

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ssim_ae import Config
-from ssim_ae.training.patch_sampling import epoch_patches
 from ssim_ae.detector.detector_file import layer_table
+from ssim_ae.training.patch_sampling import epoch_patches
 from ssim_ae.training.torch_engine import TorchEngine
 from ssim_ae.training.torch_muon import UPDATE_RMS, Muon, orthogonalize
 

@@ -1,10 +1,10 @@
-"""Inspect images that come over HTTP, or into a folder."""
+"""Serve detectors over HTTP, with an inspection page."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from math import inf
+from math import isfinite
 from pathlib import Path
 
 from ssim_ae.commands.parser import Parser
@@ -12,35 +12,30 @@ from ssim_ae.errors import InputError
 
 
 def arguments(parser: Parser) -> None:
-    """Say what can be given."""
-    parser.add_argument("detectors", nargs="+", metavar="DETECTOR", help="detector files or runs' folders; NAME=PATH")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1: this machine alone)")
-    parser.add_argument("--port", type=int, default=8000, help="port to listen at, 0 for any that is free (8000)")
-    parser.add_argument("--watch", metavar="FOLDER", help="inspect the images that come in there, with the first one")
-    parser.add_argument("--token", help="who asks has to give it (SSIM_AE_TOKEN of the environment)")
-    parser.add_argument("--queue", type=int, default=32, help="images that may wait for a core (32)")
-    parser.add_argument("--max_mb", type=int, default=32, help="size of a request, MiB (32)")
-    parser.add_argument("--max_megapixels", type=int, default=25, help="size of an image, million px (25)")
-    parser.add_argument("--timeout", type=float, default=30, help="for a request, seconds (30)")
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "detectors", nargs="+", metavar="DETECTOR", help="detector file or run folder, or NAME=PATH to name it"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on, 0 for any free port (8000)")
+    parser.add_argument("--watch", metavar="FOLDER", help="inspect new images in this folder with the first detector")
+    parser.add_argument("--token", help="require this Bearer token (environment variable SSIM_AE_TOKEN)")
+    parser.add_argument("--queue", type=int, default=32, help="number of images that may wait for a worker (32)")
+    parser.add_argument("--max_mb", type=int, default=32, help="maximum size of a request body, MiB (32)")
+    parser.add_argument("--max_megapixels", type=int, default=25, help="maximum size of an image, megapixels (25)")
+    parser.add_argument("--timeout", type=float, default=30, help="maximum duration of a request, seconds (30)")
     parser.add_argument("--device_target", default="auto", help="auto, CPU, GPU or Ascend")
     parser.add_runtime()
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do it; return the exit status."""
-    from ssim_ae.buckets import is_url
-    from ssim_ae.images.files import MAX_PIXELS
+    """Run the command and return its exit status."""
     from ssim_ae.server.limits import MIB, Limits
-    from ssim_ae.server.serve import named, serve
+    from ssim_ae.server.serve import detectors_by_name, serve
 
-    if options.queue < 0 or min(options.max_mb, options.max_megapixels) < 1 or not 0 < options.timeout < inf:
-        raise InputError("--queue should be at least 0, --max_mb and --max_megapixels at least 1, --timeout above 0")
-    if options.max_megapixels * 10**6 > MAX_PIXELS:
-        raise InputError(f"--max_megapixels should be at most {MAX_PIXELS // 10**6}")
-    if options.watch and is_url(options.watch):
-        raise InputError("--watch should name a folder on this machine")
+    _check(options)
     serve(
-        named(options.detectors),
+        detectors_by_name(options.detectors),
         host=options.host,
         port=options.port,
         watch=Path(options.watch) if options.watch else None,
@@ -51,3 +46,21 @@ def run(options: argparse.Namespace) -> int:
         threads=options.threads,
     )
     return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raise InputError if an option is out of range."""
+    from ssim_ae.buckets import is_url
+    from ssim_ae.images.files import MAX_PIXELS
+
+    max_megapixels = MAX_PIXELS // 10**6
+    if options.queue < 0:
+        raise InputError(f"--queue: should be at least 0, not {options.queue}")
+    if options.max_mb < 1:
+        raise InputError(f"--max_mb: should be at least 1, not {options.max_mb}")
+    if not 1 <= options.max_megapixels <= max_megapixels:
+        raise InputError(f"--max_megapixels: should be from 1 to {max_megapixels}, not {options.max_megapixels}")
+    if not (options.timeout > 0 and isfinite(options.timeout)):
+        raise InputError(f"--timeout: should be a finite number above 0, not {options.timeout:g}")
+    if options.watch and is_url(options.watch):
+        raise InputError(f"--watch: should be a folder on this machine, not {options.watch}")

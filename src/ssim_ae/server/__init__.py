@@ -1,1 +1,1 @@
-"""The server: images come in over HTTP, or into a folder; answers go out as JSON."""
+"""HTTP server: inspects uploaded images and images of a watched folder, and returns the results as JSON."""

@@ -1,4 +1,4 @@
-"""The HTTP application: the routes, and what stands before them."""
+"""The FastAPI application: routes, middleware, authentication and error handlers."""
 
 import hmac
 from collections.abc import Sequence
@@ -16,70 +16,75 @@ from starlette.requests import ClientDisconnect
 from ssim_ae.errors import InputError
 from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
-from ssim_ae.server.limits import BodyLimit, Deadline, Paced
-from ssim_ae.server.metrics import CountRequests
-from ssim_ae.server.routes import RETRY_SECONDS, api, problems, service
+from ssim_ae.server.limits import BackpressureMiddleware, BodyLimitMiddleware, TimeoutMiddleware
+from ssim_ae.server.metrics import RequestCountMiddleware
+from ssim_ae.server.routes import RETRY_SECONDS, api_router, problem_responses, public_router
 
 
 def create_app(
     inspector: Inspector,
     *,
-    watch: FolderWatcher | None = None,
+    watcher: FolderWatcher | None = None,
     token: str | None = None,
-    hosts: Sequence[str] | None = None,
+    allowed_hosts: Sequence[str] | None = None,
 ) -> FastAPI:
-    """Return the application that answers with an open inspector, within its limits.
+    """Return the application that serves an open inspector within its limits.
 
-    `token`: who asks has to give it. `hosts`: the names, without port, under which the server may be asked; None: any.
+    With a `token`, the API requires it as a Bearer token. `allowed_hosts` are the values of the header Host, without
+    port, that are accepted; None accepts any.
     """
     app = FastAPI(
         title="SSIM-AE",
         summary="Visual defect detection: images in; scores, verdicts, boxes and masks out.",
         version=version("ssim-ae"),
-        docs_url=None,  # these load from elsewhere
+        docs_url=None,  # both pages load scripts from other servers
         redoc_url=None,
     )
-    app.state.inspector, app.state.watch, app.state.token = inspector, watch, token
+    app.state.inspector = inspector
+    app.state.watcher = watcher
+    app.state.token = token
     if token:
-        app.include_router(api, dependencies=[Depends(_check_token)], responses=problems(401))
+        app.include_router(api_router, dependencies=[Depends(_check_token)], responses=problem_responses(401))
     else:
-        app.include_router(api)
-    app.include_router(service)
-    app.add_middleware(BodyLimit, max_bytes=inspector.limits.max_bytes)
-    app.add_middleware(Deadline, seconds=inspector.limits.seconds)
-    app.add_middleware(Paced)
-    if hosts is not None:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
-    app.add_middleware(CountRequests, metrics=inspector.metrics)  # the last added comes first
-    app.add_exception_handler(InputError, _bad_image)
-    app.add_exception_handler(Full, _full)
-    app.add_exception_handler(RequestValidationError, _bad_parameter)
-    app.add_exception_handler(ClientDisconnect, _gone)
+        app.include_router(api_router)
+    app.include_router(public_router)
+    app.add_middleware(BodyLimitMiddleware, max_bytes=inspector.limits.max_bytes)
+    app.add_middleware(TimeoutMiddleware, timeout=inspector.limits.timeout)
+    app.add_middleware(BackpressureMiddleware)
+    if allowed_hosts is not None:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts, www_redirect=False)
+    app.add_middleware(RequestCountMiddleware, metrics=inspector.metrics)  # added last: the outermost
+    app.add_exception_handler(InputError, _input_error)
+    app.add_exception_handler(Full, _queue_full)
+    app.add_exception_handler(RequestValidationError, _invalid_parameter)
+    app.add_exception_handler(ClientDisconnect, _client_disconnected)
     return app
 
 
 async def _check_token(
-    request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
+    request: Request,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))],
 ) -> None:
-    token = given.credentials if given else ""
+    token = credentials.credentials if credentials else ""
     if not hmac.compare_digest(token.encode(), request.app.state.token.encode()):
-        raise HTTPException(401, "a token is needed", {"WWW-Authenticate": "Bearer"})
+        detail = "token: missing or wrong; send it in the header Authorization: Bearer TOKEN"
+        raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
 
 
-async def _bad_image(_request: Request, error: Exception) -> JSONResponse:
+async def _input_error(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, 400)
 
 
-async def _full(_request: Request, _error: Exception) -> JSONResponse:
-    detail = "too many images at once; try again"
+async def _queue_full(_request: Request, _error: Exception) -> JSONResponse:
+    detail = "server: all queue slots are in use; try again later"
     return JSONResponse({"detail": detail}, 429, {"Retry-After": str(RETRY_SECONDS)})
 
 
-async def _bad_parameter(_request: Request, error: Exception) -> JSONResponse:
+async def _invalid_parameter(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     detail = "; ".join(f"{fault['loc'][1]}: {fault['msg']}" for fault in error.errors())
     return JSONResponse({"detail": detail}, 422)
 
 
-async def _gone(_request: Request, _error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": "the body ended early"}, 400)
+async def _client_disconnected(_request: Request, _error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "body: incomplete; send it again"}, 400)

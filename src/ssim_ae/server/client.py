@@ -1,4 +1,4 @@
-"""Asks a server, over HTTP as the standard library speaks it."""
+"""Python client of the server. It needs pydantic and the standard library, but no server package."""
 
 from __future__ import annotations
 
@@ -6,27 +6,37 @@ import http.client
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlencode, urlsplit
 from uuid import uuid4
 
 from pydantic import TypeAdapter, ValidationError
 
 from ssim_ae.errors import InputError
-from ssim_ae.server.schemas import DetectorInfo, Failure, InspectionResponse, Picture, Problem
+from ssim_ae.server.schemas import DetectorInfo, Failure, InspectionResponse, PictureName, Problem
 
-CONNECTIONS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+CONNECTION_TYPES = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
 Result = TypeVar("Result")
 
 
+class _Body(NamedTuple):
+    """The body of a request, and its content type."""
+
+    data: bytes
+    content_type: str
+
+
 class Client:
-    """Asks the server at a URL. Whatever goes wrong is an InputError, one line."""
+    """Sends images to the server at a URL and returns its results.
+
+    `timeout` is the longest wait for the network, in seconds. All methods raise InputError with a message of one line.
+    """
 
     def __init__(self, url: str, *, token: str | None = None, timeout: float = 30.0) -> None:
         self.url = url.rstrip("/")
         self.timeout = timeout
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
-        if url.partition("://")[0] not in CONNECTIONS:
+        if url.partition("://")[0] not in CONNECTION_TYPES:
             raise InputError(f"{url}: should begin with http:// or https://")
 
     def inspect(
@@ -35,13 +45,12 @@ class Client:
         *,
         detector: str | None = None,
         sensitivity: float = 1.0,
-        pictures: Sequence[Picture] = (),
+        pictures: Sequence[PictureName] = (),
     ) -> InspectionResponse:
-        """Inspect one image, a file or its bytes."""
+        """Inspect one image, given as a path or as the bytes of a file."""
         form = _form("", image) if isinstance(image, bytes) else _form(*_read(Path(image)))
-        return self._asked(
-            TypeAdapter(InspectionResponse), f"/v1/inspect?{_query(detector, sensitivity, pictures)}", form
-        )
+        query = _query(detector, sensitivity, pictures)
+        return self._request(TypeAdapter(InspectionResponse), f"/v1/inspect?{query}", form)
 
     def inspect_many(
         self,
@@ -49,9 +58,9 @@ class Client:
         *,
         detector: str | None = None,
         sensitivity: float = 1.0,
-        pictures: Sequence[Picture] = (),
+        pictures: Sequence[PictureName] = (),
     ) -> Iterator[InspectionResponse | Failure]:
-        """Inspect files in their order; one that cannot be inspected gives its error instead."""
+        """Inspect files in order, and yield a `Failure` for each file that cannot be inspected."""
         for path in paths:
             try:
                 yield self.inspect(path, detector=detector, sensitivity=sensitivity, pictures=pictures)
@@ -59,31 +68,32 @@ class Client:
                 yield Failure(name=Path(path).name, error=str(error))
 
     def detectors(self) -> list[DetectorInfo]:
-        """List the detectors, the default first."""
-        return self._asked(TypeAdapter(list[DetectorInfo]), "/v1/detectors")
+        """Return the descriptions of the server's detectors, the default first."""
+        return self._request(TypeAdapter(list[DetectorInfo]), "/v1/detectors")
 
-    def _asked(self, adapter: TypeAdapter[Result], path: str, form: tuple[bytes, str] | None = None) -> Result:
+    def _request(self, adapter: TypeAdapter[Result], path: str, body: _Body | None = None) -> Result:
         try:
-            status, answer = self._answered(path, form)
+            status, content = self._send(path, body)
         except TimeoutError as error:
-            raise InputError(f"{self.url}: no answer within {self.timeout:g} s") from error
+            raise InputError(f"{self.url}: no response within {self.timeout:g} s") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise InputError(f"{self.url}: {getattr(error, 'strerror', None) or error}") from error
         try:
             if status == http.HTTPStatus.OK:
-                return adapter.validate_json(answer)
-            problem = Problem.model_validate_json(answer)
+                return adapter.validate_json(content)
+            problem = Problem.model_validate_json(content)
         except ValidationError as error:
-            raise InputError(f"{self.url}: status {status}, not what an SSIM-AE server answers") from error
+            raise InputError(f"{self.url}: status {status}, not an SSIM-AE response; check the URL") from error
         raise InputError(problem.detail)
 
-    def _answered(self, path: str, form: tuple[bytes, str] | None) -> tuple[int, bytes]:
+    def _send(self, path: str, body: _Body | None) -> tuple[int, bytes]:
+        """Send POST with a body, else GET; return status and content of the response."""
         parts = urlsplit(self.url)
-        connection = CONNECTIONS[parts.scheme](parts.netloc, timeout=self.timeout)
+        connection = CONNECTION_TYPES[parts.scheme](parts.netloc, timeout=self.timeout)
         try:
-            if form:
-                body, content_type = form
-                connection.request("POST", parts.path + path, body, {**self.headers, "Content-Type": content_type})
+            if body:
+                headers = {**self.headers, "Content-Type": body.content_type}
+                connection.request("POST", parts.path + path, body.data, headers)
             else:
                 connection.request("GET", parts.path + path, headers=self.headers)
             response = connection.getresponse()
@@ -99,16 +109,16 @@ def _read(path: Path) -> tuple[str, bytes]:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _query(detector: str | None, sensitivity: float, pictures: Sequence[Picture]) -> str:
-    named = [("detector", detector)] if detector else []
-    return urlencode([*named, ("sensitivity", sensitivity), *(("pictures", picture) for picture in pictures)])
+def _query(detector: str | None, sensitivity: float, pictures: Sequence[PictureName]) -> str:
+    chosen = [("detector", detector)] if detector else []
+    return urlencode([*chosen, ("sensitivity", sensitivity), *(("pictures", picture) for picture in pictures)])
 
 
-def _form(name: str, data: bytes) -> tuple[bytes, str]:
-    """Return the body of a form with a file `image`, and its content type."""
+def _form(name: str, data: bytes) -> _Body:
+    """Return a multipart form with the file `image`."""
     boundary = uuid4().hex
     quoted = name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
     disposition = f'Content-Disposition: form-data; name="image"; filename="{quoted}"'
     head = f"--{boundary}\r\n{disposition}\r\nContent-Type: application/octet-stream\r\n\r\n"
-    body = b"".join([head.encode(errors="surrogateescape"), data, f"\r\n--{boundary}--\r\n".encode()])
-    return body, f"multipart/form-data; boundary={boundary}"
+    parts = [head.encode(errors="surrogateescape"), data, f"\r\n--{boundary}--\r\n".encode()]
+    return _Body(b"".join(parts), f"multipart/form-data; boundary={boundary}")

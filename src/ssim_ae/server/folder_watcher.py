@@ -1,4 +1,4 @@
-"""Watches a folder: images that come in are inspected as soon as they are whole. Nothing there is changed."""
+"""Inspects the images that appear in a folder. It never changes the folder."""
 
 from __future__ import annotations
 
@@ -14,103 +14,121 @@ from ssim_ae.images.folders import find_images
 from ssim_ae.server.inspector import InspectionRequest, Inspector
 from ssim_ae.server.schemas import Failure, InspectionResponse, WatchedImage
 
-INTERVAL = 1.0  # seconds between two looks
-REMEMBERED = 1000  # answers
+SCAN_INTERVAL = 1.0  # seconds between two scans
+MAX_RESULTS = 1000  # results that are kept; the oldest are dropped
 
 
-class Stamp(NamedTuple):
-    """What tells a file from what it was."""
+class FileVersion(NamedTuple):
+    """Size and modification time of a file: if they are unchanged, its content counts as unchanged."""
 
-    size: int
-    modified: int
+    size: int  # bytes
+    modified: int  # nanoseconds since the epoch
 
 
-class Entry(NamedTuple):
-    """An image that came in, and what was answered."""
+class InspectedFile(NamedTuple):
+    """A file, the version of it that was inspected, and the result."""
 
     path: Path
-    stamp: Stamp
-    watched: WatchedImage
+    version: FileVersion
+    image: WatchedImage
 
 
 class FolderWatcher:
-    """Inspects the images that come into a folder after its `with` block began, until that ends.
+    """Inspects the images that appear in a folder while its `with` block runs, with the default detector.
 
-    A file is taken when it is the same at two looks, and again when it was rewritten. InputError if there is no folder.
+    The folder is scanned every `interval` seconds. A file is inspected if it is stable, that is unchanged since the
+    previous scan, and new, that is different from the version that was inspected last. Files that exist when the block
+    begins count as inspected. Raises InputError if there is no folder.
     """
 
-    def __init__(self, folder: Path, inspector: Inspector, *, interval: float = INTERVAL) -> None:
+    def __init__(self, folder: Path, inspector: Inspector, *, interval: float = SCAN_INTERVAL) -> None:
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder")
-        self.folder, self.inspector, self.interval = folder, inspector, interval
+        self.folder = folder
+        self.inspector = inspector
+        self.interval = interval
         self.detector = inspector.default
-        self.entries: deque[Entry] = deque(maxlen=REMEMBERED)
-        self.lock = Lock()
-        self.number = int(1000 * time.time())  # those of a server that ran before are lower
-        self.stopping = Event()
-        self.thread = Thread(target=self._run, name="watch")
+        self.last_number = int(1000 * time.time())  # above all numbers that an earlier server has used
+        self._results: deque[InspectedFile] = deque(maxlen=MAX_RESULTS)
+        self._results_lock = Lock()
+        self._previous_scan: dict[Path, FileVersion] = {}
+        self._inspected_versions: dict[Path, FileVersion] = {}
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name="folder-watcher")
 
     def __enter__(self) -> Self:
-        self.seen = self._found()
-        self.taken = dict(self.seen)
-        self.thread.start()
+        self._previous_scan = self._list_files()
+        self._inspected_versions = dict(self._previous_scan)
+        self._thread.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self.stopping.set()
-        self.thread.join()
+        self._stop.set()
+        self._thread.join()
 
-    def after(self, number: int) -> list[WatchedImage]:
-        """Return the answers after a number, the oldest first, as far as they are remembered."""
-        with self.lock:
-            return [entry.watched for entry in self.entries if entry.watched.number > number]
+    def results_after(self, number: int) -> list[WatchedImage]:
+        """Return the kept results with higher numbers, oldest first."""
+        with self._results_lock:
+            return [result.image for result in self._results if result.image.number > number]
 
-    def path(self, number: int) -> Path | None:
-        """Return the file that an answer was about, if it is remembered and the file is still the same."""
-        with self.lock:
-            found = [entry for entry in self.entries if entry.watched.number == number]
-        return next((entry.path for entry in found if _stamp(entry.path) == entry.stamp), None)
+    def path_of(self, number: int) -> Path | None:
+        """Return the file that a kept result belongs to, or None if it is not kept or the file has changed."""
+        with self._results_lock:
+            found = [result for result in self._results if result.image.number == number]
+        return next((result.path for result in found if _version(result.path) == result.version), None)
 
-    def look(self) -> None:
-        """Inspect the images that are new, and still what they were at the last look."""
-        found = self._found()
-        for path, stamp in found.items():
-            if stamp == self.seen.get(path) != self.taken.get(path) and not self.stopping.is_set():
-                self._take(path, stamp)
-        self.seen = found
-        if found:  # none at all may be a folder that is out of reach, and comes back
-            self.taken = {path: stamp for path, stamp in self.taken.items() if path in found}
+    def scan(self) -> None:
+        """Inspect each file of the folder that is stable and new."""
+        current = self._list_files()
+        for path, version in current.items():
+            if self._stop.is_set():
+                break
+            if self._is_stable(path, version) and self._is_new(path, version):
+                self._inspect(path, version)
+        self._previous_scan = current
+        if current:  # an empty scan can mean that the folder is unreachable for a while
+            self._inspected_versions = {
+                path: version for path, version in self._inspected_versions.items() if path in current
+            }
+
+    def _is_stable(self, path: Path, version: FileVersion) -> bool:
+        return self._previous_scan.get(path) == version
+
+    def _is_new(self, path: Path, version: FileVersion) -> bool:
+        return self._inspected_versions.get(path) != version
 
     def _run(self) -> None:
-        while not self.stopping.wait(self.interval):
-            self.look()
+        while not self._stop.wait(self.interval):
+            self.scan()
 
-    def _found(self) -> dict[Path, Stamp]:
+    def _list_files(self) -> dict[Path, FileVersion]:
         try:
             paths = find_images(self.folder)
         except OSError:
             return {}
-        stamps = {path: _stamp(path) for path in paths}
-        return {path: stamp for path, stamp in stamps.items() if stamp}
+        versions = {path: _version(path) for path in paths}
+        return {path: version for path, version in versions.items() if version}
 
-    def _take(self, path: Path, stamp: Stamp) -> None:
-        self.taken[path] = stamp
-        result = self._result(path)
-        with self.lock:
-            self.number += 1
-            self.entries.append(Entry(path, stamp, WatchedImage(number=self.number, result=result)))
+    def _inspect(self, path: Path, version: FileVersion) -> None:
+        self._inspected_versions[path] = version
+        result = self._response_or_failure(path)
+        with self._results_lock:
+            self.last_number += 1
+            image = WatchedImage(number=self.last_number, result=result)
+            self._results.append(InspectedFile(path, version, image))
 
-    def _result(self, path: Path) -> InspectionResponse | Failure:
+    def _response_or_failure(self, path: Path) -> InspectionResponse | Failure:
         name = os.fsencode(path.name).decode(errors="replace")
         try:
             return self.inspector.submit(path, InspectionRequest(self.detector), name).result()
-        except Exception as error:  # whatever it is, the images after it are looked at
+        except Exception as error:  # any error of one image must not stop the inspection of the next ones
             return Failure(name=name, error=str(error) if isinstance(error, InputError) else f"{name}: {error!r}")
 
 
-def _stamp(path: Path) -> Stamp | None:
+def _version(path: Path) -> FileVersion | None:
+    """Return the current version of a file, or None if it does not exist or is out of reach."""
     try:
         status = path.stat()
     except OSError:
         return None
-    return Stamp(status.st_size, status.st_mtime_ns)
+    return FileVersion(status.st_size, status.st_mtime_ns)

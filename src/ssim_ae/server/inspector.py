@@ -1,10 +1,10 @@
-"""Inspects images for many at once: a worker a core, and no more images in the house than there is room for."""
+"""Inspects images in worker threads, one per core by default, with a bounded number of images in memory."""
 
 from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
@@ -23,163 +23,180 @@ from ssim_ae.images import colours
 from ssim_ae.images.files import decode_image, encode_png
 from ssim_ae.machine import cores, once_a_thread, one_blas_thread
 from ssim_ae.maps.levels import levels_image
-from ssim_ae.server.limits import Limits
+from ssim_ae.server.limits import MIB, Limits
 from ssim_ae.server.metrics import Metrics
-from ssim_ae.server.schemas import Box, DetectorInfo, InspectionResponse, Milliseconds, Picture
+from ssim_ae.server.schemas import Box, DetectorInfo, InspectionResponse, PictureName, Timing
 
-UNNAMED = "image"  # in an error, where no file name was given
+DEFAULT_IMAGE_NAME = "image"  # in error messages, if the request has no file name
 
 
 class InspectionRequest(NamedTuple):
-    """What is asked of an image."""
+    """The detector, sensitivity and pictures that a client requests for an image."""
 
     detector: str
     sensitivity: float = 1.0
-    pictures: tuple[Picture, ...] = ()
+    pictures: tuple[PictureName, ...] = ()
 
     @property
-    def limit(self) -> np.float32:
+    def threshold(self) -> np.float32:
         """The value of the anomaly map above which a pixel is defective."""
         return np.float32(1 / self.sensitivity)
 
 
 class Inspector:
-    """Owns the detectors, by name, and the workers that inspect images with them. Open while its `with` block runs."""
+    """Detectors by name, and the worker threads that inspect images with them.
+
+    It accepts images within its `with` block. At the end of the block it finishes the images that were submitted.
+    """
 
     def __init__(
         self, detectors: Mapping[str, Detector], *, limits: Limits | None = None, threads: int | None = None
     ) -> None:
         self.detectors = dict(detectors)
         self.limits = limits or Limits()
-        self.workers = threads or cores()
-        self.places = self.workers + self.limits.queue
-        self.free = BoundedSemaphore(self.places)
         self.metrics = Metrics()
-        self.opened = ExitStack()
+        self._workers = threads or cores()
+        self._free_slots = BoundedSemaphore(self._workers + self.limits.queue)
+        self._resources = ExitStack()
 
     def __enter__(self) -> Self:
-        with ExitStack() as opening:
-            begins = [opening.enter_context(detector.runtime.concurrent()) for detector in self.detectors.values()]
-            opening.enter_context(one_blas_thread())
-            self.begun = once_a_thread(lambda: _call(begins))
-            self.pool = opening.enter_context(ThreadPoolExecutor(self.workers))
-            self.opened = opening.pop_all()
+        with ExitStack() as resources:
+            initializers = [
+                resources.enter_context(detector.runtime.concurrent()) for detector in self.detectors.values()
+            ]
+            resources.enter_context(one_blas_thread())
+            self._initialize_thread = once_a_thread(lambda: _call_all(initializers))
+            self._pool = resources.enter_context(ThreadPoolExecutor(self._workers))
+            self._resources = resources.pop_all()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self.opened.close()  # the workers finish first
+        self._resources.close()  # waits for the workers first
 
     @property
     def default(self) -> str:
-        """The detector that is asked where none is named."""
+        """The name of the detector that is used if a request names none."""
         return next(iter(self.detectors))
 
     def infos(self) -> list[DetectorInfo]:
-        """Describe the detectors."""
+        """Return the descriptions of all detectors, the default first."""
         return [_info(name, detector) for name, detector in self.detectors.items()]
 
     @contextmanager
-    def place(self) -> Iterator[QueueSlot]:
-        """Take one of the places. Full if there is none; free again when what was begun in it has ended, too."""
-        if not self.free.acquire(blocking=False):
+    def reserve_slot(self) -> Iterator[QueueSlot]:
+        """Reserve a queue slot, or raise `queue.Full` if none is free.
+
+        The slot is released after the block and after the last inspection in it, whichever ends later.
+        """
+        if not self._free_slots.acquire(blocking=False):
             self.metrics.refused.inc()
             raise Full
-        self.metrics.places_taken.inc()
-        place = QueueSlot(self)
+        self.metrics.queue_slots_used.inc()
+        slot = QueueSlot(self)
         try:
-            yield place
+            yield slot
         finally:
-            place.job.add_done_callback(lambda _job: self._leave())
+            slot.call_when_idle(self._release_slot)
 
-    def submit(self, image: bytes | Path, question: InspectionRequest, name: str = "") -> Future[InspectionResponse]:
-        """Have a worker inspect an image, a file's bytes or its path. InputError if it is none."""
-        return self.pool.submit(self._answer, image, question, name, perf_counter())
+    def submit(self, image: bytes | Path, request: InspectionRequest, name: str = "") -> Future[InspectionResponse]:
+        """Queue an image, given as the bytes of a file or as its path, and return the future response.
 
-    def _leave(self) -> None:
-        self.metrics.places_taken.dec()
-        self.free.release()
+        The future raises InputError if the image cannot be read, is too large or cannot be decoded.
+        """
+        return self._pool.submit(self._inspect, image, request, name, perf_counter())
 
-    def _answer(
-        self, image: bytes | Path, question: InspectionRequest, name: str, submitted: float
+    def _release_slot(self) -> None:
+        self.metrics.queue_slots_used.dec()
+        self._free_slots.release()
+
+    def _inspect(
+        self, image: bytes | Path, request: InspectionRequest, name: str, submitted: float
     ) -> InspectionResponse:
-        begun = perf_counter()
+        started = perf_counter()
         try:
-            self.begun()
-            inspection = self._inspected(image, self.detectors[question.detector], name or UNNAMED)
+            self._initialize_thread()
+            detector = self.detectors[request.detector]
+            inspection = detector.inspect(self._pixels(image, detector, name or DEFAULT_IMAGE_NAME))
         except InputError:
-            self.metrics.inspections.labels(question.detector, "error").inc()
+            self.metrics.inspections.labels(request.detector, "error").inc()
             raise
-        answer = _answer(inspection, question, name)
-        seconds = perf_counter() - begun
-        answer.milliseconds = Milliseconds(waited=_ms(begun - submitted), inspected=_ms(seconds))
-        self.metrics.inspections.labels(question.detector, answer.verdict).inc()
-        self.metrics.seconds.labels(question.detector).observe(seconds)
-        return answer
+        response = _response(inspection, request, name)
+        seconds = perf_counter() - started
+        response.milliseconds = Timing(waited=_milliseconds(started - submitted), inspected=_milliseconds(seconds))
+        self.metrics.inspections.labels(request.detector, response.verdict).inc()
+        self.metrics.inspection_seconds.labels(request.detector).observe(seconds)
+        return response
 
-    def _inspected(self, image: bytes | Path, detector: Detector, name: str) -> Inspection:
-        data = _file(image, name, self.limits.max_bytes) if isinstance(image, Path) else image
-        pixels = decode_image(
-            BytesIO(data), name, grayscale=detector.config.grayscale, max_pixels=self.limits.max_pixels
-        )
-        return detector.inspect(pixels)
+    def _pixels(self, image: bytes | Path, detector: Detector, name: str) -> np.ndarray:
+        data = _read_file(image, name, self.limits.max_bytes) if isinstance(image, Path) else image
+        return decode_image(BytesIO(data), name, grayscale=detector.config.grayscale, max_pixels=self.limits.max_pixels)
 
 
 class QueueSlot:
-    """Room for one image at a time."""
+    """Capacity for one image at a time."""
 
     def __init__(self, inspector: Inspector) -> None:
-        self.inspector = inspector
-        self.job: Future[InspectionResponse] = Future()
-        self.job.cancel()  # nothing has begun
+        self._inspector = inspector
+        self._latest: Future[InspectionResponse] | None = None
 
-    async def inspect(self, image: bytes | Path, question: InspectionRequest, name: str = "") -> InspectionResponse:
-        """Wait for the answer. InputError if it is no image."""
-        self.job = self.inspector.submit(image, question, name)
-        return await asyncio.wrap_future(self.job)
+    async def inspect(self, image: bytes | Path, request: InspectionRequest, name: str = "") -> InspectionResponse:
+        """Inspect an image and wait for the response; errors as for `Inspector.submit`."""
+        self._latest = self._inspector.submit(image, request, name)
+        return await asyncio.wrap_future(self._latest)
+
+    def call_when_idle(self, callback: Callable[[], None]) -> None:
+        """Call back once the latest inspection has ended, at once if there is none.
+
+        A worker finishes its image even if nobody waits for it any more.
+        """
+        if self._latest is None:
+            callback()
+        else:
+            self._latest.add_done_callback(lambda _future: callback())
 
 
-def _call(begins: list[Callable[[], None]]) -> None:
-    for begin in begins:
-        begin()
+def _call_all(functions: Sequence[Callable[[], None]]) -> None:
+    for function in functions:
+        function()
 
 
-def _file(path: Path, name: str, max_bytes: int) -> bytes:
+def _read_file(path: Path, name: str, max_bytes: int) -> bytes:
     try:
         if path.stat().st_size > max_bytes:
-            raise InputError(f"{name}: larger than {max_bytes / 2**20:.0f} MiB")
+            raise InputError(f"{name}: larger than {max_bytes / MIB:.0f} MiB")
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from error
 
 
-def _answer(inspection: Inspection, question: InspectionRequest, name: str) -> InspectionResponse:
-    limit = question.limit
+def _response(inspection: Inspection, request: InspectionRequest, name: str) -> InspectionResponse:
+    threshold = request.threshold
     height, width = inspection.pixels.shape[:2]
-    mask = inspection.above(float(limit))
+    mask = inspection.above(float(threshold))
     return InspectionResponse(
-        detector=question.detector,
+        detector=request.detector,
         name=name,
-        verdict="nok" if inspection.score > limit else "ok",
+        verdict="nok" if inspection.score > threshold else "ok",
         score=inspection.score,
-        limit=float(limit),
+        threshold=float(threshold),
         width=width,
         height=height,
         defect_share=inspection.view.image_share(mask, height, width),
-        defects=[Box(**defect._asdict()) for defect in inspection.defects(float(limit))],
-        milliseconds=Milliseconds(waited=0, inspected=0),
+        defects=[Box(**defect._asdict()) for defect in inspection.defects(float(threshold))],
+        milliseconds=Timing(waited=0, inspected=0),
         pictures={
-            picture: b64encode(encode_png(_picture(picture, inspection, mask, limit))).decode()
-            for picture in question.pictures
+            picture: b64encode(encode_png(_draw(picture, inspection, mask, threshold))).decode()
+            for picture in request.pictures
         },
     )
 
 
-def _picture(picture: Picture, inspection: Inspection, mask: np.ndarray, limit: np.float32) -> np.ndarray:
+def _draw(picture: PictureName, inspection: Inspection, mask: np.ndarray, threshold: np.float32) -> np.ndarray:
     match picture:
         case "mask":
             return inspection.view.to_image_size(mask, *inspection.pixels.shape[:2])
         case "heatmap":
-            return colours.heatmap(inspection.image, inspection.anomaly_map / limit)
+            return colours.heatmap(inspection.image, inspection.anomaly_map / threshold)
         case "inspected":
             return inspection.inspected
         case "reconstruction":
@@ -200,5 +217,5 @@ def _info(name: str, detector: Detector) -> DetectorInfo:
     )
 
 
-def _ms(seconds: float) -> float:
+def _milliseconds(seconds: float) -> float:
     return round(1000 * seconds, 2)

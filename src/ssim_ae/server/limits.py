@@ -1,4 +1,4 @@
-"""What protects the server: how much it takes in, for how long, and from whom."""
+"""Limits that protect the server: body size, request duration, response buffering and connections."""
 
 import asyncio
 from functools import cache
@@ -13,155 +13,188 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ssim_ae.machine import files_to_open
 
-MIB = 2**20
-HEAD_SECONDS = 10.0  # for a request's head to arrive, and for what is left of its body once it is answered
-MAX_CONNECTIONS = 512  # at once, where the process may open as many files ...
-BACKLOG = 16  # connections accepted at once; a few times as many are open before the first of them is counted
-FILES_APART = 6 * BACKLOG + 64  # ... besides these, and what it has open anyway
-PIECE = 64 * 1024  # bytes of an answer sent at once
+MIB = 2**20  # bytes
+HEAD_TIMEOUT = 10.0  # seconds to receive the head of a request, or the rest of a body after its response
+MAX_CONNECTIONS = 512  # open at a time, if the process may open enough files
+ACCEPT_BATCH = 16  # connections accepted in one turn of the event loop, before any of them is counted
+RESERVED_FILES = 6 * ACCEPT_BATCH + 64  # for connections not yet counted (several batches) and for all other files
+CHUNK_SIZE = 64 * 1024  # bytes of a response body sent at a time
 
 
 class Limits(NamedTuple):
-    """What is accepted. `queue`: images that may wait for a worker; `seconds`: from a request's head to its answer."""
+    """What the server accepts.
+
+    `queue` is the number of images that may wait for a worker. `max_bytes` bounds the body of a request and
+    `max_pixels` the area of an image. `timeout` bounds the seconds from the head of a request to the end of its
+    response.
+    """
 
     queue: int = 32
     max_bytes: int = 32 * MIB
     max_pixels: int = 25_000_000
-    seconds: float = 30.0
+    timeout: float = 30.0
 
 
-class BodyLimit:
-    """Refuses bodies of more than `max_bytes`, by what their length is said to be and by what comes."""
+class BodyLimitMiddleware:
+    """ASGI middleware that refuses bodies of more than `max_bytes` with status 413.
+
+    It checks the header Content-Length before the body arrives, and counts the bytes that are received.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self.app, self.max_bytes = app, max_bytes
+        self.app = app
+        self.max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        detail = f"the body is larger than {self.max_bytes / MIB:.3g} MiB"
+        detail = f"body: larger than {self.max_bytes / MIB:.3g} MiB; send smaller or fewer images"
         if int(Headers(scope=scope).get("content-length", 0)) > self.max_bytes:
             await JSONResponse({"detail": detail}, 413)(scope, receive, send)
             return
-        received = 0
-
-        async def counting() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.max_bytes:
-                raise HTTPException(413, detail)
-            return message
-
-        await self.app(scope, counting, send)
+        await self.app(scope, _BoundedReceive(receive, self.max_bytes, detail), send)
 
 
-class Deadline:
-    """Ends requests that take more than `seconds`, from their head to the last byte of their answer."""
+class _BoundedReceive:
+    """An ASGI receive channel that raises HTTPException 413 once the body exceeds `max_bytes`."""
 
-    def __init__(self, app: ASGIApp, seconds: float) -> None:
-        self.app, self.seconds = app, seconds
+    def __init__(self, receive: Receive, max_bytes: int, detail: str) -> None:
+        self.receive = receive
+        self.max_bytes = max_bytes
+        self.detail = detail
+        self.received_bytes = 0
+
+    async def __call__(self) -> Message:
+        message = await self.receive()
+        self.received_bytes += len(message.get("body", b""))
+        if self.received_bytes > self.max_bytes:
+            raise HTTPException(413, self.detail)
+        return message
+
+
+class TimeoutMiddleware:
+    """ASGI middleware that ends requests that take longer than `timeout` seconds, including sending the response.
+
+    The response has status 408 if the body did not arrive in time, else 503. A response that has already started is
+    cut off.
+    """
+
+    def __init__(self, app: ASGIApp, timeout: float) -> None:
+        self.app = app
+        self.timeout = timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        listening = started = False
-
-        async def receiving() -> Message:
-            nonlocal listening
-            listening = True
-            message = await receive()
-            listening = False
-            return message
-
-        async def sending(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
+        channels = _ObservedChannels(receive, send)
         try:
-            async with asyncio.timeout(self.seconds):
-                await self.app(scope, receiving, sending)
+            async with asyncio.timeout(self.timeout):
+                await self.app(scope, channels.receive, channels.send)
         except TimeoutError:
-            if started:
-                return  # to one who does not read it
-            status, what = (408, "the body did not arrive") if listening else (503, "no answer")
-            problem = JSONResponse({"detail": f"{what} within {self.seconds:g} s"}, status)
-            await problem(scope, receive, send)
+            if channels.response_started:
+                return
+            if channels.receiving:
+                status, detail = 408, f"body: not received within {self.timeout:g} s; send it again"
+            else:
+                status, detail = 503, f"response: not ready within {self.timeout:g} s; try again"
+            await JSONResponse({"detail": detail}, status)(scope, receive, send)
 
 
-class Paced:
-    """Sends an answer piece by piece, each once there is room: it waits for a slow reader, and buffers little."""
+class _ObservedChannels:
+    """The ASGI channels of one request, with a record of what they are doing."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self.receiving = False
+        self.response_started = False
+
+    async def receive(self) -> Message:
+        self.receiving = True
+        message = await self._receive()
+        self.receiving = False  # stays True if the wait for the body is cancelled
+        return message
+
+    async def send(self, message: Message) -> None:
+        self.response_started = True
+        await self._send(message)
+
+
+class BackpressureMiddleware:
+    """ASGI middleware that sends a response body in chunks of `CHUNK_SIZE`.
+
+    Each chunk waits until the write buffer of the connection has room, so that a slow reader does not fill the memory.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def pacing(message: Message) -> None:
+        async def send_in_chunks(message: Message) -> None:
             body = message.get("body", b"")
-            last = max(0, len(body) - 1) // PIECE * PIECE
-            for start in range(0, last, PIECE):
-                await send({**message, "body": body[start : start + PIECE], "more_body": True})
+            last = max(0, len(body) - 1) // CHUNK_SIZE * CHUNK_SIZE
+            for start in range(0, last, CHUNK_SIZE):
+                await send({**message, "body": body[start : start + CHUNK_SIZE], "more_body": True})
             await send({**message, "body": body[last:]} if last else message)
 
-        await self.app(scope, receive, pacing)
+        await self.app(scope, receive, send_in_chunks)
 
 
 @cache
 def max_connections() -> int:
-    """Return how many connections are kept at once: one more would leave no file to accept it with."""
-    return max(1, min(MAX_CONNECTIONS, files_to_open(MAX_CONNECTIONS + FILES_APART) - FILES_APART))
+    """Return the maximum number of open connections; it leaves enough files to accept further ones."""
+    return max(1, min(MAX_CONNECTIONS, files_to_open(MAX_CONNECTIONS + RESERVED_FILES) - RESERVED_FILES))
 
 
-class PromptProtocol(H11Protocol):
-    """HTTP for those who ask promptly: a connection on which a request is long in coming is closed.
+class IdleTimeoutProtocol(H11Protocol):
+    """HTTP/1.1 protocol that closes a connection if a request does not arrive within `HEAD_TIMEOUT`.
 
-    Of too many connections the one that has waited longest for a request is closed.
+    If there are more than `max_connections()` connections, it closes the one that has waited longest for a request.
     """
 
-    late: asyncio.TimerHandle | None = None
+    _idle_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Give the first request its time."""
+        """Start the timer for the first request, and close another connection if there are too many."""
         super().connection_made(transport)
-        self._set_timer()
+        self._start_timer()
         if len(self.connections) > max_connections():
-            connections = [other for other in self.connections if isinstance(other, PromptProtocol)]
-            first = min(connections, key=PromptProtocol.due)
-            first.transport.abort()
-            self.connections.discard(first)  # now: others may come before it is heard of as lost
+            connections = [other for other in self.connections if isinstance(other, IdleTimeoutProtocol)]
+            longest_idle = min(connections, key=IdleTimeoutProtocol.idle_deadline)
+            longest_idle.transport.abort()
+            self.connections.discard(longest_idle)  # at once: more may connect before connection_lost is called
 
     def data_received(self, data: bytes) -> None:
-        """Stop the clock once a request has begun."""
+        """Stop the timer once the head of a request is complete."""
         super().data_received(data)
-        if not self._waiting:
+        if not self._is_idle:
             self._stop_timer()
 
     def on_response_complete(self) -> None:
-        """Give the next request its time, and what is left of this one's body."""
+        """Start the timer for the next request and for the rest of this request's body."""
         super().on_response_complete()
         self._stop_timer()
-        if self._waiting:
-            self._set_timer()
+        if self._is_idle:
+            self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the timer."""
         self._stop_timer()
         super().connection_lost(exc)
 
-    def due(self) -> float:
-        """Return when it is closed, in the loop's seconds: never while a request is answered."""
-        if self.transport.is_closing():  # though nobody may read what it still has to send
+    def idle_deadline(self) -> float:
+        """Return the event loop's time at which the connection is closed, or infinity during a request."""
+        if self.transport.is_closing():  # it can stay open for long if the client does not read the rest
             return 0
-        return self.late.when() if self.late else inf
+        return self._idle_timer.when() if self._idle_timer else inf
 
     @property
-    def _waiting(self) -> bool:
+    def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
-    def _set_timer(self) -> None:
-        self.late = self.loop.call_later(HEAD_SECONDS, self.timeout_keep_alive_handler)
+    def _start_timer(self) -> None:
+        self._idle_timer = self.loop.call_later(HEAD_TIMEOUT, self.timeout_keep_alive_handler)
 
     def _stop_timer(self) -> None:
-        if self.late:
-            self.late.cancel()
-        self.late = None
+        if self._idle_timer:
+            self._idle_timer.cancel()
+        self._idle_timer = None

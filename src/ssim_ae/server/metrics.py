@@ -1,44 +1,55 @@
-"""What is counted, for Prometheus."""
+"""Prometheus metrics of the server."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-OTHER = "other"  # the path of a request for what there is not
+UNKNOWN_PATH = "other"  # label of requests that match no route
 
 
 class Metrics:
-    """The counters of one server."""
+    """The metrics of one server, in a registry of their own."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
-        self.requests = Counter("ssim_ae_requests", "Requests answered", ["path", "status"], registry=registry)
+        self.requests = Counter(
+            "ssim_ae_requests", "HTTP requests by route and response status", ["path", "status"], registry=registry
+        )
         self.inspections = Counter(
-            "ssim_ae_inspections", "Images inspected", ["detector", "verdict"], registry=registry
+            "ssim_ae_inspections",
+            "Inspected images by detector and verdict (ok, nok or error)",
+            ["detector", "verdict"],
+            registry=registry,
         )
-        self.seconds = Histogram(
-            "ssim_ae_inspection_seconds", "Decoding, inspecting, drawing", ["detector"], registry=registry
+        self.inspection_seconds = Histogram(
+            "ssim_ae_inspection_seconds",
+            "Time to decode and inspect an image and to draw its pictures, in seconds",
+            ["detector"],
+            registry=registry,
         )
-        self.places_taken = Gauge("ssim_ae_places_taken", "Requests with an image in the house", registry=registry)
+        self.queue_slots_used = Gauge(
+            "ssim_ae_queue_slots_used", "Queue slots in use, each by one request with images", registry=registry
+        )
         self.refused = Counter(
-            "ssim_ae_refused", "Requests with an image for which there was no room", registry=registry
+            "ssim_ae_refused", "Requests with images that found no free queue slot (status 429)", registry=registry
         )
 
     def text(self) -> bytes:
-        """Return all of it as Prometheus reads it."""
+        """Return all metrics in the Prometheus text format."""
         return generate_latest(self.registry)
 
 
-class CountRequests:
-    """Counts the requests by the path they were for and the status they got."""
+class RequestCountMiddleware:
+    """ASGI middleware that counts requests by route and response status."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self.app, self.metrics = app, metrics
+        self.app = app
+        self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def counting(message: Message) -> None:
+        async def counting_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                path = getattr(scope.get("route"), "path", OTHER)
+                path = getattr(scope.get("route"), "path", UNKNOWN_PATH)
                 self.metrics.requests.labels(path, message["status"]).inc()
             await send(message)
 
-        await self.app(scope, receive, counting)
+        await self.app(scope, receive, counting_send)

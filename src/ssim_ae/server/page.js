@@ -1,245 +1,299 @@
-// The inspection page: images go to the server, what it found comes back, and the limit moves here.
+// The inspection page: sends images to the server, shows the results, and applies the threshold of the slider to them.
 
-const AT_ONCE = 2; // requests in flight
-const REMEMBERED = 200; // images shown
-const FAILURES = 20; // lines about others
-const state = { k: DEFAULT_LEVEL, view: "mask", cards: [], shown: null, waiting: [], running: 0, watched: 0, sent: 0, done: 0 };
+const MAX_PARALLEL_REQUESTS = 2;
+const MAX_HISTORY = 200; // images on the page
+const MAX_ERRORS = 20; // lines about images that could not be inspected
+const RETRY_MS = 1000; // while the server is busy
+const POLL_MS = 1000; // between two requests for images of the watched folder
+const REVOKE_MS = 10_000; // until the downloaded CSV is released
+const PICTURES = ["inspected", "reconstruction", "levels"];
 
-/** Ask the server. An error says why in a line. */
-async function ask(path, options = {}) {
+const state = {
+  thresholdIndex: DEFAULT_LEVEL, // into data.level_thresholds
+  view: "mask",
+  cards: [], // the history, newest first
+  selected: null, // the card whose result is shown
+  queue: [], // files to send
+  activeRequests: 0,
+  batchSize: 0, // files added since the queue was last empty
+  batchDone: 0,
+  lastWatchedNumber: 0,
+  isPolling: false,
+};
+
+// Requests
+
+/** Send a request to the API and return the JSON of its response. An error has a message of one line. */
+async function callApi(path, options = {}) {
   const token = sessionStorage.getItem("token");
   const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
   const response = await fetch(path, { ...options, headers }).catch(() => {
-    throw new Error("the server does not answer");
+    throw new Error("server: not reachable; check that it is running");
   });
-  if (response.status === 401) $("asks").hidden = false;
-  const answer = await response.json().catch(() => ({ detail: `status ${response.status}` }));
-  if (!response.ok) throw Object.assign(new Error(answer.detail), { status: response.status });
-  return answer;
+  if (response.status === 401) $("token-form").hidden = false;
+  const content = await response.json().catch(() => ({ detail: `server: status ${response.status}` }));
+  if (!response.ok) throw Object.assign(new Error(content.detail), { status: response.status });
+  return content;
 }
 
-// In
-
-function send(files) {
-  for (const file of files) state.waiting.push(file);
-  state.sent += files.length;
-  work();
-}
-
-function work() {
-  while (state.running < AT_ONCE && state.waiting.length) {
-    state.running += 1;
-    inspect(state.waiting.shift()).finally(() => {
-      state.running -= 1;
-      state.done += 1;
-      if (state.done < state.sent) say(`${state.done} of ${state.sent}`);
-      else state.sent = state.done = 0;
-      work();
-    });
-  }
-}
-
-async function inspect(file) {
-  const form = new FormData();
-  form.append("image", file, file.name || "pasted.png");
-  const query = new URLSearchParams({ detector: $("detector").value });
-  for (const name of ["inspected", "reconstruction", "levels"]) query.append("pictures", name);
-  try {
-    show(await patiently(() => ask(`/v1/inspect?${query}`, { method: "POST", body: form })), file.name);
-  } catch (error) {
-    fail(error.message.startsWith(file.name) ? error.message : `${file.name}: ${error.message}`);
-  }
-}
-
-/** Try again while the server has no room. */
-async function patiently(attempt) {
+/** Repeat a call until the server has a free queue slot. */
+async function retryWhileBusy(call) {
   for (;;) {
     try {
-      return await attempt();
+      return await call();
     } catch (error) {
       if (error.status !== 429) throw error;
-      await new Promise((done) => setTimeout(done, 1000));
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
 }
 
-/** Keep a line about an image that could not be inspected. */
-function fail(text) {
-  $("failed").prepend(make("li", { textContent: text }));
-  $("failed").children[FAILURES]?.remove();
-  say(text);
+function addToQueue(files) {
+  state.queue.push(...files);
+  state.batchSize += files.length;
+  processQueue();
 }
 
-function say(text) {
+function processQueue() {
+  while (state.activeRequests < MAX_PARALLEL_REQUESTS && state.queue.length) {
+    state.activeRequests += 1;
+    inspectFile(state.queue.shift()).finally(finishRequest);
+  }
+}
+
+function finishRequest() {
+  state.activeRequests -= 1;
+  state.batchDone += 1;
+  if (state.batchDone < state.batchSize) setStatus(`${state.batchDone} of ${state.batchSize}`);
+  else state.batchSize = state.batchDone = 0;
+  processQueue();
+}
+
+async function inspectFile(file) {
+  const form = new FormData();
+  form.append("image", file, file.name || "pasted.png");
+  const query = new URLSearchParams({ detector: $("detector").value });
+  for (const name of PICTURES) query.append("pictures", name);
+  try {
+    const response = await retryWhileBusy(() => callApi(`/v1/inspect?${query}`, { method: "POST", body: form }));
+    addResult(response, file.name);
+  } catch (error) {
+    addError(error.message.startsWith(file.name) ? error.message : `${file.name}: ${error.message}`);
+  }
+}
+
+// Results
+
+function setStatus(text) {
   $("status").textContent = text;
 }
 
-// Out
+function addError(text) {
+  $("errors").prepend(make("li", { textContent: text }));
+  $("errors").children[MAX_ERRORS]?.remove();
+  setStatus(text);
+}
 
-function show(answer, name = answer.name) {
-  const address = (name) => `data:image/png;base64,${answer.pictures[name]}`;
-  const layers = { original: address("inspected"), reconstruction: address("reconstruction"), levels: address("levels") };
-  const image = { ...answer, name: name || "image", layers, small: layers.original, time: new Date() };
-  const newest = !state.shown || state.shown === state.cards[0];
+/** Add a response to the history, and show it unless the user has selected an older image. */
+function addResult(response, name = response.name) {
+  const url = (picture) => `data:image/png;base64,${response.pictures[picture]}`;
+  const layers = { original: url("inspected"), reconstruction: url("reconstruction"), levels: url("levels") };
+  const image = { ...response, name: name || "image", layers, small: layers.original, time: new Date() };
+  const showsNewest = !state.selected || state.selected === state.cards[0];
   const added = galleryCard(image, state, () => {
-    look(added);
+    select(added);
     $("result").focus();
     $("result").scrollIntoView({ block: "nearest" });
   });
-  updateVerdict(added, state.k);
+  updateVerdict(added, state.thresholdIndex);
+  addToHistory(added);
+  if (showsNewest) select(added);
+  setStatus(`${image.name}: ${verdictOf(added)}, score ${image.score.toFixed(4)}`);
+}
+
+function addToHistory(added) {
   state.cards.unshift(added);
   $("gallery").prepend(added.item);
-  for (const old of state.cards.splice(REMEMBERED)) old.item.remove();
-  $("inspected").hidden = false;
-  $("count").textContent = `${state.cards.length} images`;
-  if (newest) look(added); // who looks at another one goes on looking
-  say(`${image.name}: ${added.nok ? "nok" : "ok"}, score ${image.score.toFixed(4)}`);
+  for (const old of state.cards.splice(MAX_HISTORY)) old.item.remove();
+  $("history").hidden = false;
+  $("image-count").textContent = `${state.cards.length} ${state.cards.length === 1 ? "image" : "images"}`;
 }
 
-function look(card) {
-  state.shown = card;
+function clearHistory() {
+  state.cards.length = 0;
+  state.selected = null;
+  $("gallery").replaceChildren();
+  $("errors").replaceChildren();
+  $("history").hidden = $("result").hidden = true;
+  setStatus("");
+}
+
+function select(selected) {
+  state.selected = selected;
   $("result").hidden = false;
-  $("name").textContent = card.image.name;
-  $("four").replaceChildren(...viewFigures(card.image));
-  tell();
+  $("result-name").textContent = selected.image.name;
+  $("result-views").replaceChildren(...viewFigures(selected.image));
+  showVerdict();
 }
 
-/** The verdict on the image that is shown, at the limit. */
-function tell() {
-  if (!state.shown) return;
-  const { image, nok } = state.shown;
-  $("verdict").textContent = nok ? "nok" : "ok";
-  $("verdict").className = `verdict ${nok ? "defective" : "good"}`;
-  const found = state.k === DEFAULT_LEVEL ? `, ${image.defects.length} ${image.defects.length === 1 ? "defect" : "defects"}` : "";
-  $("told").textContent =
-    `score ${image.score.toFixed(4)} at limit ${data.level_thresholds[state.k].toFixed(3)}${found}; ` +
+function verdictOf({ nok }) {
+  return nok ? "nok" : "ok";
+}
+
+/** Show the verdict on the selected image at the threshold of the slider. */
+function showVerdict() {
+  if (!state.selected) return;
+  const { image, nok } = state.selected;
+  $("result-verdict").textContent = verdictOf(state.selected);
+  $("result-verdict").className = `verdict ${nok ? "defective" : "good"}`;
+  const count = image.defects.length; // at the default threshold
+  const defects = state.thresholdIndex === DEFAULT_LEVEL ? `, ${count} ${count === 1 ? "defect" : "defects"}` : "";
+  $("result-details").textContent =
+    `score ${image.score.toFixed(4)}, threshold ${data.level_thresholds[state.thresholdIndex].toFixed(3)}${defects}; ` +
     `${image.width} × ${image.height} px, ${image.detector}, ${image.milliseconds.inspected.toFixed(0)} ms`;
 }
 
-function csv() {
-  const rows = state.cards.map(({ image, nok }) =>
-    [image.time.toISOString(), image.name, image.detector, nok ? "nok" : "ok", image.score, data.level_thresholds[state.k], image.width, image.height]);
-  const plain = (cell) => (/^[=+\-@\t\r]/.test(cell) && typeof cell === "string" ? `'${cell}` : cell); // no formula
-  const quoted = (cell) => (/[",\n\r]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
-  const table = [["time", "image", "detector", "verdict", "score", "limit", "width", "height"], ...rows];
-  return table.map((row) => row.map(plain).map(quoted).join(",")).join("\n") + "\n";
+function applyThreshold(index) {
+  state.thresholdIndex = index;
+  for (const shown of state.cards) updateVerdict(shown, index);
+  showVerdict();
+  $("sensitivity").textContent = (1 / data.level_thresholds[index]).toPrecision(6);
+  $("api-query").hidden = index === DEFAULT_LEVEL;
+}
+
+/** Announce the verdict once the slider rests. */
+function announceVerdict() {
+  if (!state.selected) return;
+  const threshold = thresholdText(state.thresholdIndex);
+  setStatus(`${state.selected.image.name}: ${verdictOf(state.selected)}, threshold ${threshold}`);
+}
+
+// CSV
+
+const CSV_HEADER = ["time", "image", "detector", "verdict", "score", "threshold", "width", "height"];
+
+function csvTable() {
+  const threshold = data.level_thresholds[state.thresholdIndex];
+  const rows = state.cards.map((shown) => {
+    const { time, name, detector, score, width, height } = shown.image;
+    return [time.toISOString(), name, detector, verdictOf(shown), score, threshold, width, height];
+  });
+  return [CSV_HEADER, ...rows].map((row) => row.map(csvCell).join(",")).join("\n") + "\n";
+}
+
+/** A quoted cell; a leading ' keeps spreadsheets from evaluating a text as a formula. */
+function csvCell(value) {
+  const cell = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  return /[",\n\r]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
+}
+
+function downloadCsv() {
+  const url = URL.createObjectURL(new Blob([csvTable()], { type: "text/csv" }));
+  make("a", { href: url, download: "inspected.csv" }).click();
+  setTimeout(() => URL.revokeObjectURL(url), REVOKE_MS);
 }
 
 // The watched folder
 
-async function follow() {
+async function pollWatchedFolder() {
   try {
-    for (const { number, result } of (await ask(`/v1/watched?after=${state.watched}`)).slice(-REMEMBERED)) {
-      if (result.error) fail(result.error);
-      else await showWatched(number, result);
-      state.watched = number;
+    const images = await callApi(`/v1/watched?after=${state.lastWatchedNumber}`);
+    for (const { number, result } of images.slice(-MAX_HISTORY)) {
+      if (result.error) addError(result.error);
+      else await addWatchedImage(number, result);
+      state.lastWatchedNumber = number;
     }
   } catch (error) {
-    say(error.message);
+    setStatus(error.message);
   }
-  setTimeout(follow, 1000);
+  setTimeout(pollWatchedFolder, POLL_MS);
 }
 
-async function showWatched(number, { name, verdict, score }) {
+async function addWatchedImage(number, { name, verdict, score }) {
   try {
-    show(await patiently(() => ask(`/v1/watched/${number}`)));
+    addResult(await retryWhileBusy(() => callApi(`/v1/watched/${number}`)));
   } catch (error) {
     if (error.status !== 404) throw error;
-    fail(`${name}: ${verdict}, score ${score.toFixed(4)}; the file is gone`);
+    addError(`${name}: ${verdict}, score ${score.toFixed(4)}; the file was changed or deleted`);
   }
 }
 
 // The camera
 
-async function cameraOn() {
+async function startCamera() {
   try {
     $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
     await $("video").play();
-    $("live").hidden = false;
-    $("camera").hidden = true;
+    $("camera").hidden = false;
+    $("start-camera").hidden = true;
   } catch (error) {
-    say(`camera: ${error.message}`);
+    setStatus(`camera: ${error.message}`);
   }
 }
 
-function cameraOff() {
+function stopCamera() {
   for (const track of $("video").srcObject?.getTracks() ?? []) track.stop();
-  $("live").hidden = true;
-  $("camera").hidden = false;
+  $("camera").hidden = true;
+  $("start-camera").hidden = false;
 }
 
-function take() {
+function takePhoto() {
   const video = $("video");
   const canvas = make("canvas", { width: video.videoWidth, height: video.videoHeight });
   canvas.getContext("2d").drawImage(video, 0, 0);
   const name = `camera-${new Date().toISOString().slice(11, 19).replaceAll(":", "")}.png`;
-  canvas.toBlob((blob) => send([new File([blob], name, { type: "image/png" })]), "image/png");
+  canvas.toBlob((blob) => addToQueue([new File([blob], name, { type: "image/png" })]), "image/png");
 }
 
-// All of it
+// Start
 
-async function introduce() {
+async function loadDetectors() {
   try {
-    const detectors = await ask("/v1/detectors");
-    $("detector").replaceChildren(...detectors.map(({ name }) => make("option", { textContent: name, value: name })));
-    $("which").hidden = detectors.length < 2;
-    $("about").textContent = detectors.map(({ name }) => name).join(", ") + (data.watching ? "; watching a folder" : "");
-    $("asks").hidden = true;
-    if (data.watching && !state.following) follow();
-    state.following = true;
+    const names = (await callApi("/v1/detectors")).map(({ name }) => name);
+    $("detector").replaceChildren(...names.map((name) => make("option", { textContent: name, value: name })));
+    $("detector-choice").hidden = names.length < 2;
+    $("detector-names").textContent = names.join(", ") + (data.watching ? "; watching a folder" : "");
+    $("token-form").hidden = true;
+    if (data.watching && !state.isPolling) pollWatchedFolder();
+    state.isPolling = true;
   } catch (error) {
-    say(error.message);
+    setStatus(error.message);
   }
 }
 
-connectThresholdSlider(0, data.level_thresholds.length - 1, (k) => {
-  state.k = k;
-  for (const card of state.cards) updateVerdict(card, k);
-  tell();
-  $("sensitivity").textContent = (1 / data.level_thresholds[k]).toPrecision(6);
-  $("keep").hidden = k === DEFAULT_LEVEL;
-}, () => {
-  if (state.shown) say(`${state.shown.image.name}: ${$("verdict").textContent} at limit ${thresholdText(state.k)}`);
-});
-addViewSelector($("view"), state, state.cards);
+function listenForFiles() {
+  const area = $("drop-area");
+  $("files").accept = data.accept;
+  $("choose-files").addEventListener("click", () => $("files").click());
+  $("files").addEventListener("change", () => {
+    addToQueue([...$("files").files]);
+    $("files").value = "";
+  });
+  addEventListener("dragover", (event) => {
+    event.preventDefault();
+    area.classList.add("over");
+  });
+  addEventListener("dragleave", () => area.classList.remove("over"));
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    area.classList.remove("over");
+    addToQueue([...event.dataTransfer.files]);
+  });
+  addEventListener("paste", (event) => addToQueue([...event.clipboardData.files]));
+}
 
-$("files").accept = data.accept;
-$("choose").addEventListener("click", () => $("files").click());
-$("files").addEventListener("change", () => {
-  send([...$("files").files]);
-  $("files").value = "";
-});
-addEventListener("dragover", (event) => {
-  event.preventDefault();
-  $("drop").classList.add("over");
-});
-addEventListener("dragleave", () => $("drop").classList.remove("over"));
-addEventListener("drop", (event) => {
-  event.preventDefault();
-  $("drop").classList.remove("over");
-  send([...event.dataTransfer.files]);
-});
-addEventListener("paste", (event) => send([...event.clipboardData.files]));
-$("camera").hidden = !navigator.mediaDevices?.getUserMedia;
-$("camera").addEventListener("click", cameraOn);
-$("off").addEventListener("click", cameraOff);
-$("take").addEventListener("click", take);
-$("asks").addEventListener("submit", (event) => {
+connectThresholdSlider(0, data.level_thresholds.length - 1, applyThreshold, announceVerdict);
+addViewSelector($("view-choice"), state, state.cards);
+listenForFiles();
+$("start-camera").hidden = !navigator.mediaDevices?.getUserMedia;
+$("start-camera").addEventListener("click", startCamera);
+$("stop-camera").addEventListener("click", stopCamera);
+$("take-photo").addEventListener("click", takePhoto);
+$("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   sessionStorage.setItem("token", $("token").value);
-  introduce();
+  loadDetectors();
 });
-$("csv").addEventListener("click", () => {
-  const address = URL.createObjectURL(new Blob([csv()], { type: "text/csv" }));
-  make("a", { href: address, download: "inspected.csv" }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 10_000);
-});
-$("clear").addEventListener("click", () => {
-  state.cards.length = 0;
-  state.shown = null;
-  $("gallery").replaceChildren();
-  $("failed").replaceChildren();
-  $("inspected").hidden = $("result").hidden = true;
-  say("");
-});
-introduce();
+$("download-csv").addEventListener("click", downloadCsv);
+$("clear-history").addEventListener("click", clearHistory);
+loadDetectors();

@@ -1,4 +1,4 @@
-"""What can be asked of the server."""
+"""The routes of the HTTP API and of the inspection page."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
@@ -13,139 +13,156 @@ from ssim_ae.maps.levels import THRESHOLD_DOUBLINGS
 from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import InspectionRequest, Inspector, QueueSlot
 from ssim_ae.server.page import page_html
-from ssim_ae.server.schemas import DetectorInfo, Failure, InspectionResponse, Picture, Problem, WatchedImage
+from ssim_ae.server.schemas import DetectorInfo, Failure, InspectionResponse, PictureName, Problem, WatchedImage
 from ssim_ae.server.uploads import BATCH_BODY, IMAGE_BODY, Upload, many_images, one_image
 
-RETRY_SECONDS = 1
-MOST_SENSITIVE = 2.0**THRESHOLD_DOUBLINGS  # the least is its inverse: as far as the limits of `levels` go
-PROBLEMS = {
-    400: ("Damaged, or not an image.", "017.png: damaged (image file is truncated)"),
-    401: ("The token is missing, or wrong.", "a token is needed"),
-    404: ("There is no such thing.", "no such detector 'bottle-9'; there are: bottle-1, grid-1"),
-    408: ("The body did not arrive in time.", "the body did not arrive within 30 s"),
-    413: ("The body is too large.", "the body is larger than 32 MiB"),
-    415: ("The body is of a kind that is not supported.", "text/plain is not supported; send image/png, ..."),
-    422: ("A parameter or a field of the form is not as it should be.", "sensitivity: should be at most 8"),
-    429: ("All places are taken; try again.", "too many images at once; try again"),
-    503: ("The answer was not found in time.", "no answer within 30 s"),
+RETRY_SECONDS = 1  # header Retry-After of status 429
+MAX_SENSITIVITY = 2.0**THRESHOLD_DOUBLINGS  # up to its inverse: the thresholds that the picture `levels` covers
+WATCHED_PICTURES: tuple[PictureName, ...] = ("inspected", "reconstruction", "levels")  # that the page needs
+PROBLEMS = {  # description and example of each error status
+    400: ("The image is corrupt, or the body is not an image.", "017.png: damaged (image file is truncated)"),
+    401: (
+        "The token is missing or wrong.",
+        "token: missing or wrong; send it in the header Authorization: Bearer TOKEN",
+    ),
+    404: ("The detector or image does not exist.", "detector: no detector 'bottle-9'; choose one of bottle-1, grid-1"),
+    408: ("The body did not arrive in time.", "body: not received within 30 s; send it again"),
+    413: ("The body is too large.", "body: larger than 32 MiB; send smaller or fewer images"),
+    415: ("The content type is not supported.", "content type: text/plain is not supported; send image/png, ..."),
+    422: ("A query parameter or a field of the form is invalid.", "sensitivity: should be at most 8"),
+    429: ("All queue slots are in use.", "server: all queue slots are in use; try again later"),
+    503: ("The response was not ready in time.", "response: not ready within 30 s; try again"),
 }
-FOLLOWED: tuple[Picture, ...] = ("inspected", "reconstruction", "levels")  # pictures of an image of the watched folder
+INSPECTION_STATUSES = (400, 404, 408, 413, 415, 422, 429, 503)  # with which a request with images can fail
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return what OpenAPI says of statuses that are not 200."""
-    return {status: _documented(*PROBLEMS[status]) for status in statuses}
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI descriptions of error statuses."""
+    return {status: _problem_response(*PROBLEMS[status]) for status in statuses}
 
 
-def _documented(description: str, example: str) -> dict[str, Any]:
+def _problem_response(description: str, example: str) -> dict[str, Any]:
     content = {"application/json": {"example": {"detail": example}}}
     return {"model": Problem, "description": description, "content": content}
 
 
-async def _inspector(request: Request) -> Inspector:
+class InspectionQuery(BaseModel):
+    """The query parameters of an inspection."""
+
+    model_config = ConfigDict(extra="forbid")  # a misspelled parameter is an error, not ignored
+
+    detector: str = Field("", description="Name of the detector; the server's first one if not given.")
+    sensitivity: float = Field(
+        1.0, ge=1 / MAX_SENSITIVITY, le=MAX_SENSITIVITY, description="The threshold of the score is 1 / sensitivity."
+    )
+    pictures: list[PictureName] = Field(
+        [],
+        description="Pictures to return. `mask` and `heatmap` have the size of the image, the others the working size.",
+    )
+
+
+async def _get_inspector(request: Request) -> Inspector:
     inspector: Inspector = request.app.state.inspector
     return inspector
 
 
-async def _watch(request: Request) -> FolderWatcher:
-    watch: FolderWatcher | None = request.app.state.watch
-    if not watch:
-        raise HTTPException(404, "no folder is watched")
-    return watch
+async def _get_watcher(request: Request) -> FolderWatcher:
+    watcher: FolderWatcher | None = request.app.state.watcher
+    if not watcher:
+        raise HTTPException(404, "watched folder: none; start the server with --watch FOLDER")
+    return watcher
 
 
-Inspecting = Annotated[Inspector, Depends(_inspector)]
-Watching = Annotated[FolderWatcher, Depends(_watch)]
+InspectorDep = Annotated[Inspector, Depends(_get_inspector)]
+FolderWatcherDep = Annotated[FolderWatcher, Depends(_get_watcher)]
 
 
-class Options(BaseModel):
-    """The query of an inspection."""
-
-    model_config = ConfigDict(extra="forbid")  # a misspelt one would go unnoticed
-
-    detector: str = Field("", description="The detector to ask; the first, if none is named.")
-    sensitivity: float = Field(
-        1.0, ge=1 / MOST_SENSITIVE, le=MOST_SENSITIVE, description="The limit of the score is 1 / sensitivity."
-    )
-    pictures: list[Picture] = Field(
-        [], description="Pictures to send: mask and heatmap are as large as the image, the others as what is inspected."
-    )
-
-
-async def _question(inspector: Inspecting, options: Annotated[Options, Query()]) -> InspectionRequest:
-    name = options.detector or inspector.default
+async def _get_inspection_request(
+    inspector: InspectorDep, query: Annotated[InspectionQuery, Query()]
+) -> InspectionRequest:
+    name = query.detector or inspector.default
     if name not in inspector.detectors:
-        raise HTTPException(404, f"no such detector {name!r}; there are: {', '.join(inspector.detectors)}")
-    return InspectionRequest(name, options.sensitivity, tuple(options.pictures))
+        raise HTTPException(404, f"detector: no detector {name!r}; choose one of {', '.join(inspector.detectors)}")
+    return InspectionRequest(name, query.sensitivity, tuple(query.pictures))
 
 
-async def _place(inspector: Inspecting) -> AsyncIterator[QueueSlot]:
-    with inspector.place() as place:
-        yield place
+async def _get_queue_slot(inspector: InspectorDep) -> AsyncIterator[QueueSlot]:
+    with inspector.reserve_slot() as slot:
+        yield slot
 
 
-Asked = Annotated[InspectionRequest, Depends(_question)]
-Placed = Annotated[QueueSlot, Depends(_place)]  # after Asked, and before the body is read
-api = APIRouter()
-service = APIRouter()
+InspectionRequestDep = Annotated[InspectionRequest, Depends(_get_inspection_request)]
+QueueSlotDep = Annotated[QueueSlot, Depends(_get_queue_slot)]  # reserved before the body is read
+api_router = APIRouter()  # requires the token, if there is one
+public_router = APIRouter()
 
 
-@api.post("/v1/inspect", responses=problems(400, 404, 408, 413, 415, 422, 429, 503), openapi_extra=IMAGE_BODY)
-async def inspect(request: Request, question: Asked, place: Placed) -> InspectionResponse:
-    """Inspect one image: the body, or the file `image` of a form."""
-    image = await one_image(request)
-    return await place.inspect(image.data, question, image.name)
+@api_router.post("/v1/inspect", responses=problem_responses(*INSPECTION_STATUSES), openapi_extra=IMAGE_BODY)
+async def inspect(
+    http_request: Request, inspection_request: InspectionRequestDep, slot: QueueSlotDep
+) -> InspectionResponse:
+    """Inspect one image, sent as the body or as the file `image` of a form."""
+    image = await one_image(http_request)
+    return await slot.inspect(image.data, inspection_request, image.name)
 
 
-@api.post("/v1/inspect/batch", responses=problems(400, 404, 408, 413, 415, 422, 429, 503), openapi_extra=BATCH_BODY)
-async def inspect_batch(request: Request, question: Asked, place: Placed) -> list[InspectionResponse | Failure]:
-    """Inspect the files `images` of a form, one after the other; one that is no image gives its error instead."""
-    return [await _answer(image, question, place) for image in await many_images(request)]
+@api_router.post("/v1/inspect/batch", responses=problem_responses(*INSPECTION_STATUSES), openapi_extra=BATCH_BODY)
+async def inspect_batch(
+    http_request: Request, inspection_request: InspectionRequestDep, slot: QueueSlotDep
+) -> list[InspectionResponse | Failure]:
+    """Inspect the files `images` of a form, in order. An image that cannot be inspected yields a failure."""
+    images = await many_images(http_request)
+    return [await _response_or_failure(image, inspection_request, slot) for image in images]
 
 
-@api.get("/v1/detectors")
-async def detectors(inspector: Inspecting) -> list[DetectorInfo]:
+@api_router.get("/v1/detectors")
+async def list_detectors(inspector: InspectorDep) -> list[DetectorInfo]:
     """List the detectors, the default first."""
     return inspector.infos()
 
 
-@api.get("/v1/watched", responses=problems(404, 422))
-async def watched(
-    watch: Watching, after: Annotated[int, Query(ge=0, description="The last number known.")] = 0
+@api_router.get("/v1/watched", responses=problem_responses(404, 422))
+async def list_watched_images(
+    watcher: FolderWatcherDep,
+    after: Annotated[int, Query(ge=0, description="Return only images with a higher number.")] = 0,
 ) -> list[WatchedImage]:
-    """List the images that came into the watched folder, the last 1000 at most."""
-    return watch.after(after)
+    """List the inspected images of the watched folder, oldest first. The server keeps the last 1000 results."""
+    return watcher.results_after(after)
 
 
-@api.get("/v1/watched/{number}", responses=problems(400, 404, 422, 429, 503))
-async def watched_image(number: Annotated[int, Path(ge=1)], watch: Watching, place: Placed) -> InspectionResponse:
-    """Inspect an image of the watched folder anew, with pictures: inspected, reconstruction, levels."""
-    path = watch.path(number)
+@api_router.get("/v1/watched/{number}", responses=problem_responses(400, 404, 422, 429, 503))
+async def inspect_watched_image(
+    number: Annotated[int, Path(ge=1)], watcher: FolderWatcherDep, slot: QueueSlotDep
+) -> InspectionResponse:
+    """Inspect an image of the watched folder again, with the pictures `inspected`, `reconstruction` and `levels`."""
+    path = watcher.path_of(number)
     if not path:
-        raise HTTPException(404, f"{number}: no such image, or it is gone")
-    return await place.inspect(path, InspectionRequest(watch.detector, pictures=FOLLOWED), path.name)
+        raise HTTPException(404, f"{number}: unknown number, or the image was changed or deleted")
+    return await slot.inspect(path, InspectionRequest(watcher.detector, pictures=WATCHED_PICTURES), path.name)
 
 
-@service.get("/healthz")
+@public_router.get("/healthz")
 async def healthz() -> dict[str, Literal["ok"]]:
-    """Say that the server lives."""
+    """Return status 200 while the server is running."""
     return {"status": "ok"}
 
 
-@api.get("/metrics", response_class=PlainTextResponse)
-async def metrics(inspector: Inspecting) -> PlainTextResponse:
-    """Count, for Prometheus."""
+@api_router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(inspector: InspectorDep) -> PlainTextResponse:
+    """Return the metrics in the Prometheus text format."""
     return PlainTextResponse(inspector.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-@service.get("/", include_in_schema=False)
+@public_router.get("/", include_in_schema=False)
 async def page(request: Request) -> HTMLResponse:
-    """Show the inspection page."""
-    return HTMLResponse(page_html(watching=request.app.state.watch is not None))
+    """Return the inspection page."""
+    return HTMLResponse(page_html(watching=request.app.state.watcher is not None))
 
 
-async def _answer(image: Upload, question: InspectionRequest, place: QueueSlot) -> InspectionResponse | Failure:
+async def _response_or_failure(
+    image: Upload, inspection_request: InspectionRequest, slot: QueueSlot
+) -> InspectionResponse | Failure:
     try:
-        return await place.inspect(image.data, question, image.name)
+        return await slot.inspect(image.data, inspection_request, image.name)
     except InputError as error:
         return Failure(name=image.name, error=str(error))

@@ -1,83 +1,86 @@
-"""What the server answers, as its clients read it."""
+"""The JSON schemas of the HTTP API, shared by server and client."""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
 MAX_BATCH = 64  # images in one request
-Picture = Literal["mask", "heatmap", "inspected", "reconstruction", "levels"]
+PictureName = Literal["mask", "heatmap", "inspected", "reconstruction", "levels"]
 Verdict = Literal["ok", "nok"]
 
 
-def _says(description: str, *examples: object) -> object:
+def _described(description: str, *examples: object) -> object:
     return Field(description=description, examples=list(examples))
 
 
 class Problem(BaseModel):
-    """Why a request was not answered."""
+    """The reason why a request failed."""
 
-    detail: Annotated[str, _says("The reason, in one line.", "image: not an image, or damaged")]
+    detail: Annotated[str, _described("The reason, in one line.", "image: not an image, or damaged")]
 
 
 class Box(BaseModel):
-    """The box around a defective region, in px of the image."""
+    """The bounding box of a defect, in pixels of the image."""
 
-    x: Annotated[int, _says("The left edge.", 118)]
-    y: Annotated[int, _says("The upper edge.", 342)]
-    width: Annotated[int, _says("At least 1.", 56)]
-    height: Annotated[int, _says("At least 1.", 31)]
-    score: Annotated[float, _says("The highest value of the anomaly map there.", 2.61)]
+    x: Annotated[int, _described("Left edge.", 118)]
+    y: Annotated[int, _described("Top edge.", 342)]
+    width: Annotated[int, _described("Width, at least 1.", 56)]
+    height: Annotated[int, _described("Height, at least 1.", 31)]
+    score: Annotated[float, _described("Maximum of the anomaly map in the defect.", 2.61)]
 
 
-class Milliseconds(BaseModel):
-    """How long it took."""
+class Timing(BaseModel):
+    """The duration of an inspection, in milliseconds."""
 
-    waited: Annotated[float, _says("Until a worker was free.", 0.2)]
-    inspected: Annotated[float, _says("Decoding, inspecting and drawing the pictures.", 14.8)]
+    waited: Annotated[float, _described("Time until a worker was free.", 0.2)]
+    inspected: Annotated[float, _described("Time for decoding, inspection and drawing of the pictures.", 14.8)]
 
 
 class InspectionResponse(BaseModel):
-    """What was found in one image."""
+    """The result of inspecting one image."""
 
-    detector: Annotated[str, _says("The detector that inspected it.", "bottle-1")]
-    name: Annotated[str, _says("The file's name, if one was given.", "017.png")]
-    verdict: Annotated[Verdict, _says("nok if the score is above the limit.", "nok")]
-    score: Annotated[float, _says("The highest value of the anomaly map.", 2.61)]
-    limit: Annotated[float, _says("1 / sensitivity, as float32.", 1.0)]
-    width: Annotated[int, _says("Of the image, px.", 900)]
-    height: Annotated[int, _says("Of the image, px.", 900)]
-    defect_share: Annotated[float, _says("The share of the image's px that is defective.", 0.0124)]
-    defects: Annotated[list[Box], Field(description="The connected defective regions, the worst first.")]
-    milliseconds: Milliseconds
-    pictures: Annotated[dict[str, str], _says("The pictures asked for: PNG files in base64, by name.", {})]
+    detector: Annotated[str, _described("Name of the detector that inspected the image.", "bottle-1")]
+    name: Annotated[str, _described("File name of the image; empty if the request has none.", "017.png")]
+    verdict: Annotated[Verdict, _described("`nok` if the score is above the threshold, else `ok`.", "nok")]
+    score: Annotated[float, _described("Maximum of the anomaly map.", 2.61)]
+    threshold: Annotated[float, _described("Threshold of the score: 1 / sensitivity, as float32.", 1.0)]
+    width: Annotated[int, _described("Width of the image, in pixels.", 900)]
+    height: Annotated[int, _described("Height of the image, in pixels.", 900)]
+    defect_share: Annotated[float, _described("Share of the image's pixels that are defective.", 0.0124)]
+    defects: Annotated[list[Box], Field(description="Connected defective regions, highest score first.")]
+    milliseconds: Timing
+    pictures: Annotated[dict[str, str], _described("Requested pictures by name: PNG files in base64.", {})]
 
 
 class Failure(BaseModel):
     """An image that could not be inspected."""
 
-    name: Annotated[str, _says("The file's name, if one was given.", "018.png")]
-    error: Annotated[str, _says("The reason, in one line.", "018.png: an empty file")]
+    name: Annotated[str, _described("File name of the image; empty if the request has none.", "018.png")]
+    error: Annotated[str, _described("The reason, in one line.", "018.png: an empty file")]
 
 
 class WatchedImage(BaseModel):
-    """An image that came into the watched folder."""
+    """An inspected image of the watched folder."""
 
-    number: Annotated[int, _says("Rises with every image that comes in.", 1767225600001)]
+    number: Annotated[int, _described("Identifies the image; increases with each inspected image.", 1767225600001)]
     result: Annotated[
-        InspectionResponse | Failure, Field(description="What was found in it, or why it could not be inspected.")
+        InspectionResponse | Failure, Field(description="Result of the inspection, or the reason why it failed.")
     ]
 
 
 class DetectorInfo(BaseModel):
-    """A detector that can be asked."""
+    """The description of a detector of the server."""
 
-    name: Annotated[str, _says("What a request calls it.", "bottle-1")]
-    runtime: Annotated[str, _says("What runs its network.", "OnnxRuntime")]
+    name: Annotated[str, _described("Name of the detector, for the query parameter `detector`.", "bottle-1")]
+    runtime: Annotated[str, _described("Runtime of the network.", "OnnxRuntime")]
     thresholds: Annotated[
         dict[str, float],
-        _says("Residuals above which a pixel is defective; the score is relative to them.", {"ssim": 0.41, "l1": 0.16}),
+        _described(
+            "Thresholds of the residuals. The anomaly map is relative to them.",
+            {"ssim": 0.41, "l1": 0.16},
+        ),
     ]
-    dataset: Annotated[str, _says("What it was trained on.", "bottle")]
-    size: Annotated[int, _says("Height and width of what it inspects of an image, resized, px.", 256)]
-    channels: Annotated[int, _says("1: gray, 3: colour.", 3)]
-    min_area: Annotated[int, _says("Px of what it inspects below which a region is no defect.", 1)]
+    dataset: Annotated[str, _described("Data set that the detector was trained on.", "bottle")]
+    size: Annotated[int, _described("Working size: height and width of the resized view, in pixels.", 256)]
+    channels: Annotated[int, _described("Color channels: 1 for gray, 3 for color.", 3)]
+    min_area: Annotated[int, _described("Area of the smallest region that is a defect, in pixels of the view.", 1)]

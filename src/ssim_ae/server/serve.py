@@ -1,4 +1,4 @@
-"""Serves detectors over HTTP until it is told to stop."""
+"""Runs the server: loads detectors, listens on a socket, and serves until a signal stops it."""
 
 from __future__ import annotations
 
@@ -24,24 +24,28 @@ from ssim_ae.locations import local
 from ssim_ae.server.app import create_app
 from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
-from ssim_ae.server.limits import BACKLOG, Limits, PromptProtocol
+from ssim_ae.server.limits import ACCEPT_BATCH, IdleTimeoutProtocol, Limits
 
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")  # what a browser on this machine calls the server
-WAITING = 512  # connections that the system holds until they are accepted
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")  # values of the header Host from this machine
+LISTEN_BACKLOG = 512  # connections that the operating system holds until they are accepted
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def named(places: Sequence[str]) -> dict[str, Path]:
-    """Return detectors' paths by name: NAME=PATH, else a run's folder or a file's stem. InputError for a name twice."""
-    found: dict[str, Path] = {}
-    for place in places:
-        given = re.fullmatch(r"([\w.-]+)=(.+)", place)
-        path = Path(local(given[2] if given else place))
-        name = given[1] if given else _name(path)
-        if name in found:
-            raise InputError(f"two detectors are called {name!r}; call one otherwise: NAME={path}")
-        found[name] = path
-    return found
+def detectors_by_name(locations: Sequence[str]) -> dict[str, Path]:
+    """Return the paths of detectors by name.
+
+    A location is NAME=PATH or a path. The name of a path is that of the run's folder or the stem of the file. Raises
+    InputError if two detectors have the same name.
+    """
+    paths: dict[str, Path] = {}
+    for location in locations:
+        named = re.fullmatch(r"([\w.-]+)=(.+)", location)
+        path = Path(local(named[2] if named else location))
+        name = named[1] if named else _default_name(path)
+        if name in paths:
+            raise InputError(f"{name}: two detectors have this name; rename one with NAME={path}")
+        paths[name] = path
+    return paths
 
 
 def serve(
@@ -56,37 +60,42 @@ def serve(
     device_target: str = "auto",
     threads: int | None = None,
 ) -> None:
-    """InspectionResponse until SIGINT or SIGTERM, then finish what is running. InputError where the server cannot start.
+    """Serve detectors until SIGINT or SIGTERM, then finish the running requests.
 
-    `watch`: a folder; images that come into it are inspected with the first detector.
+    `watch` is a folder whose new images are inspected with the first detector. Raises InputError if the server cannot
+    start.
     """
     if token and not re.fullmatch(r"[!-~]+", token):
-        raise InputError("token: should be letters, digits and signs of ASCII, without spaces")
-    with suppress(KeyboardInterrupt), bound(host, port) as listener, ExitStack() as opened:
+        raise InputError("token: should consist of printable ASCII characters without spaces")
+    with suppress(KeyboardInterrupt), listening_socket(host, port) as listener, ExitStack() as resources:
         load = partial(Detector.load, runtime=runtime, device_target=device_target, threads=threads)
         loaded = {name: load(path) for name, path in detectors.items()}
-        inspector = opened.enter_context(Inspector(loaded, limits=limits, threads=threads))
-        watching = opened.enter_context(FolderWatcher(watch, inspector)) if watch else None
-        private = ip_address(listener.getsockname()[0]).is_loopback
-        if not private and not token:
-            note("anyone on this network can use the server; with --token only who knows it")
-        app = create_app(inspector, watch=watching, token=token, hosts=(*LOOPBACK, host) if private else None)
-        with _signals_left_to_uvicorn():
+        inspector = resources.enter_context(Inspector(loaded, limits=limits, threads=threads))
+        watcher = resources.enter_context(FolderWatcher(watch, inspector)) if watch else None
+        is_loopback = ip_address(listener.getsockname()[0]).is_loopback
+        if not is_loopback and not token:
+            note(f"{host}: anyone on this network can use the server; use --token to require a token")
+        allowed_hosts = (*LOOPBACK_HOSTS, host) if is_loopback else None
+        app = create_app(inspector, watcher=watcher, token=token, allowed_hosts=allowed_hosts)
+        with _signals_ignored_outside_uvicorn():
             Server(app, f"serving {', '.join(loaded)} at {_url(host, listener)}").run([listener])
     print("stopped", flush=True)
 
 
 class Server(uvicorn.Server):
-    """Uvicorn as it runs an application here: promptly, and without a word but the greeting."""
+    """A uvicorn server with the limits of an application and without log output.
 
-    def __init__(self, app: FastAPI, greeting: str = "") -> None:
-        logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # else a line a wrong byte
+    It prints `startup_message` once it accepts connections.
+    """
+
+    def __init__(self, app: FastAPI, startup_message: str = "") -> None:
+        logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it logs each invalid byte of a form
         limits: Limits = app.state.inspector.limits
         config = uvicorn.Config(
             app,
             loop="asyncio",
-            backlog=BACKLOG,
-            http=PromptProtocol,
+            backlog=ACCEPT_BATCH,
+            http=IdleTimeoutProtocol,
             ws="none",
             lifespan="off",
             log_level="error",
@@ -94,42 +103,46 @@ class Server(uvicorn.Server):
             proxy_headers=False,
             server_header=False,
             headers=[("X-Content-Type-Options", "nosniff")],
-            timeout_graceful_shutdown=ceil(limits.seconds) + 1,  # all are answered, or late, by then
+            timeout_graceful_shutdown=ceil(limits.timeout) + 1,  # by then each request has ended or timed out
         )
         super().__init__(config)
-        self.greeting = greeting
+        self.startup_message = startup_message
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept, a few at once; the system holds many more until then."""
+        """Start to accept connections in small batches, with a long queue in the operating system."""
         await super().startup(sockets)
         for listener in sockets or ():
-            listener.listen(WAITING)
-        if self.greeting:
-            print(self.greeting, flush=True)
+            listener.listen(LISTEN_BACKLOG)  # uvicorn has set it to ACCEPT_BATCH
+        if self.startup_message:
+            print(self.startup_message, flush=True)
 
 
 @contextmanager
-def _signals_left_to_uvicorn() -> Iterator[None]:
-    """It raises those that stopped it once more when it is done: here they have been heard."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
+def _signals_ignored_outside_uvicorn() -> Iterator[None]:
+    """Ignore stop signals except while uvicorn handles them: it raises them again when it has stopped."""
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """Return a socket that listens. InputError where it cannot."""
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on a host and port, or on a free port for 0.
+
+    Raises InputError if the host is unknown or the port is not available.
+    """
     if not 0 <= port < 2**16:
         raise InputError(f"port: should be from 0 to 65535, not {port}")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family)
     except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        raise InputError(f"{host}:{port}: {'already in use' if taken else error.strerror}") from error
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else an answer's body waits 40 ms for its head
+        in_use = error.errno == errno.EADDRINUSE
+        reason = "already in use; choose another port with --port" if in_use else error.strerror
+        raise InputError(f"{host}:{port}: {reason}") from error
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # without it each response body is 40 ms late
     return listener
 
 
@@ -137,7 +150,9 @@ def _url(host: str, listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
 
-def _name(path: Path) -> str:
-    if path.is_dir() or path.stem == Path(DETECTOR_NAME).stem:
-        return (path if path.is_dir() else path.parent).resolve().name
+def _default_name(path: Path) -> str:
+    if path.is_dir():
+        return path.resolve().name
+    if path.stem == Path(DETECTOR_NAME).stem:
+        return path.parent.resolve().name
     return path.stem

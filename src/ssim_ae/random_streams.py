@@ -9,7 +9,10 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """The purposes that random numbers serve. A number is never reused: it is part of the seed."""
+    """The purposes that random numbers serve. The number is part of the seed: a new purpose gets a new number.
+
+    Three purposes share the number 4. They keep it, so that a seed keeps its held-out images, corruption and weights.
+    """
 
     PATCHES = 1  # image, position, rotation and flips of the patches of an epoch
     PATCH_ORDER = 2  # order of the patches of an epoch

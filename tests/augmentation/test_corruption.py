@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from ssim_ae.augmentation.corruption import Fill, ShapeKind, draw_corruption
-from ssim_ae.augmentation.patches import pieces_of
+from ssim_ae.augmentation.patches import corruption_pieces
 from ssim_ae.augmentation.torch_corruption import apply_corruption, opacity_mask
 
 SIZE = 64
@@ -77,9 +77,9 @@ def test_corruption_of_a_patch_does_not_depend_on_the_batch(corruption, rng):
 
 
 def test_pieces_come_from_all_images_and_positions(corruption):
-    picks = pieces_of(corruption, 10)
-    assert set(picks.image) == set(range(7)) and picks.corner.min() == 0 and picks.corner.max() == 10
-    assert len(picks) == 200 and not picks.angle.any()
+    pieces = corruption_pieces(corruption, 10)
+    assert set(pieces.image) == set(range(7)) and pieces.corner.min() == 0 and pieces.corner.max() == 10
+    assert len(pieces) == 200 and not pieces.angle.any() and not pieces.flipped.any()
 
 
 def with_fill_everywhere(corruption, fill):

@@ -20,8 +20,10 @@ def badges():
 def rotated(images, angle):
     """Rotate image n by angle(n) degrees; the border pixels are repeated outward."""
     padded = np.pad(np.rint(images * 255).astype(np.uint8), [(0, 0), (0, 0), (16, 16), (16, 16)], "edge")
-    turned = [Image.fromarray(np.moveaxis(image, 0, 2)).rotate(angle(n), BILINEAR) for n, image in enumerate(padded)]
-    return np.stack([np.moveaxis(np.asarray(image), 2, 0)[:, 16:-16, 16:-16] for image in turned])
+    rotated_images = [
+        Image.fromarray(np.moveaxis(image, 0, 2)).rotate(angle(n), BILINEAR) for n, image in enumerate(padded)
+    ]
+    return np.stack([np.moveaxis(np.asarray(image), 2, 0)[:, 16:-16, 16:-16] for image in rotated_images])
 
 
 def test_parts_of_one_orientation_are_not_of_any_orientation(badges):
@@ -42,8 +44,8 @@ def test_parts_rotated_by_quarter_or_half_turns_are_not_of_any_orientation(badge
 def test_stripes_are_not_of_any_orientation(rng):
     """A texture has no features at a location, but it has a direction."""
     across = np.sin(1.6 * np.arange(64) + rng.uniform(0, 6, (COUNT, 1))) / 4 + 0.5
-    light = np.kron(rng.normal(0, 0.1, (COUNT, 1, 4, 4)), np.ones((16, 16)))
-    stripes = across[:, None, :, None] + light + rng.normal(0, 0.05, (COUNT, 1, 64, 64))
+    illumination = np.kron(rng.normal(0, 0.1, (COUNT, 1, 4, 4)), np.ones((16, 16)))
+    stripes = across[:, None, :, None] + illumination + rng.normal(0, 0.05, (COUNT, 1, 64, 64))
     assert not has_any_orientation(stripes.astype(np.float32))
 
 

@@ -1,4 +1,4 @@
-"""Thresholds of a whole detector, from folders of good images."""
+"""Thresholds of a detector, from folders of good images."""
 
 import re
 
@@ -6,51 +6,86 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssim_ae import train
-from ssim_ae.calibration.calibrate import MOST_NAMED
+from ssim_ae import Config, train
+from ssim_ae.calibration.calibrate import MAX_NAMED_IMAGES, cross_validate
 from ssim_ae.calibration.recalibrate import recalibrate
-from ssim_ae.synthetic import fabric
+from ssim_ae.detector.provenance import CrossValidation
+from ssim_ae.maps.residuals import Residuals
 from ssim_ae.training.good_images import held_out_indices
 
-ASKED = r"note: (\d+) of (\d+) good images would be called defective; are they good\? (.*)\n"
+REJECTED_NOTE = r"note: (\d+) of (\d+) good images are rejected; check that they have no defect: (.*)\n"
 
 
-@pytest.fixture
-def cloths(tmp_path):
-    """A folder of 40 good pictures."""
-    fabric.make(tmp_path, classes=["twill"], train=40, good=1, defective=1, size=64, seed=5)
-    return tmp_path / "twill" / "train" / "good"
+def reference(**settings) -> Config:
+    return Config(method="reference", **settings)
 
 
-def spoil(path, shade=250):
-    picture = np.asarray(Image.open(path)).copy()
-    picture[16:48, 16:48] = [shade, 20, shade]
-    Image.fromarray(picture).save(path)
+def draw_defect(path, shade=250):
+    image = np.asarray(Image.open(path)).copy()
+    image[16:48, 16:48] = [shade, 20, shade]
+    Image.fromarray(image).save(path)
 
 
-def test_what_lies_among_good_images_and_is_not_is_named(tiny_run, tmp_path, capfd, cloths):
-    first, second = sorted(cloths.iterdir())[:2]
-    spoil(first, shade=180)
-    spoil(second)
-    recalibrate(tiny_run.folder, cloths, {"threshold": "false_alarm_rate"}, tmp_path / "new.safetensors")
-    asked = re.search(ASKED, capfd.readouterr().err)
-    assert asked.groups() == ("2", "40", f"{second.name}, {first.name}"), "the farthest from good first"
+def test_defective_images_among_held_out_images_are_named_worst_first(tiny_run, tmp_path, capfd, good_folder):
+    first, second = sorted(good_folder.iterdir())[:2]
+    draw_defect(first, shade=180)
+    draw_defect(second)
+    recalibrate(tiny_run.folder, good_folder, {"threshold": "false_alarm_rate"}, tmp_path / "new.safetensors")
+    note = re.search(REJECTED_NOTE, capfd.readouterr().err)
+    assert note.groups() == ("2", "40", f"{second.name}, {first.name}")
 
 
-def test_so_are_those_that_were_learned_from(tiny_config, tmp_path, capfd, cloths):
-    config = tiny_config.replace(dataset_path=str(cloths), method="repair", false_alarm_rate=0.1)
+def test_defective_images_among_training_images_are_named(tiny_config, tmp_path, capfd, good_folder):
+    config = tiny_config.replace(dataset_path=str(good_folder), method="repair", epochs=6, false_alarm_rate=0.1)
     held_out = held_out_indices(40, config)
-    spoilt = next(path for number, path in enumerate(sorted(cloths.iterdir())) if number not in held_out)
-    spoil(spoilt)
+    defective = next(path for number, path in enumerate(sorted(good_folder.iterdir())) if number not in held_out)
+    draw_defect(defective)
     train(config, runs=tmp_path)
-    asked = re.search(ASKED, capfd.readouterr().err)
-    assert asked[2] == "40" and asked[3].split(", ")[0] == spoilt.name
+    note = re.search(REJECTED_NOTE, capfd.readouterr().err)
+    assert note[2] == "40" and note[3].split(", ")[0] == defective.name
 
 
-def test_many_are_not_all_named(tiny_run, tmp_path, capfd, cloths):
-    for path in sorted(cloths.iterdir())[:15]:
-        spoil(path)
+def test_at_most_ten_rejected_images_are_named(tiny_run, tmp_path, capfd, good_folder):
+    for path in sorted(good_folder.iterdir())[:15]:
+        draw_defect(path)
     changes = {"threshold": "false_alarm_rate", "false_alarm_rate": 0.3}
-    recalibrate(tiny_run.folder, cloths, changes, tmp_path / "new.safetensors")
-    asked = re.search(ASKED, capfd.readouterr().err)
-    assert int(asked[1]) > MOST_NAMED == asked[3].count(", ") and asked[3].endswith(", ...")
+    recalibrate(tiny_run.folder, good_folder, changes, tmp_path / "new.safetensors")
+    note = re.search(REJECTED_NOTE, capfd.readouterr().err)
+    assert int(note[1]) > MAX_NAMED_IMAGES == note[3].count(", ") and note[3].endswith(", ...")
+
+
+def test_cross_validation_counts_rejected_images_among_those_left_out(held_out):
+    found = cross_validate(held_out, reference(threshold="max", percent=90))
+    assert found.images == 12 and 0 < found.rejected <= 5
+    given = reference(ssim_threshold=9, l1_threshold=9)
+    assert cross_validate(held_out, given) == CrossValidation(images=12, rejected=0)
+    given = reference(ssim_threshold=0, l1_threshold=0)
+    assert cross_validate(held_out, given) == CrossValidation(images=12, rejected=12)
+
+
+@pytest.mark.parametrize("method", ["reference", "repair"])
+@pytest.mark.parametrize("count", [2, 5])
+def test_cross_validation_of_the_maximum_score_rejects_the_worst_image_alone(method, count):
+    """Each of up to 5 images is a fold, and only the worst one exceeds the maximum of the others."""
+    maps = [np.full((64, 64), level, np.float32) for level in np.linspace(0.1, 0.5, count)]
+    held_out = [Residuals(level, level, np.ones((64, 64), bool)) for level in maps]
+    config = Config(method=method, threshold="max")
+    assert cross_validate(held_out, config) == CrossValidation(images=count, rejected=1)
+
+
+def test_cross_validation_uses_training_images(held_out, rng):
+    config = Config(method="repair", false_alarm_rate=0.1)
+    factors = np.exp(rng.gumbel(0, 0.5, 50))
+    training = [held_out[0]._replace(ssim=held_out[0].ssim * factor) for factor in factors.astype(np.float32)]
+    alone, together = cross_validate(held_out, config), cross_validate(held_out, config, training)
+    assert together.rejected < alone.rejected
+
+
+def test_cross_validation_is_a_function_of_the_seed(held_out):
+    config = reference(threshold="max")
+    assert cross_validate(held_out, config) == cross_validate(held_out, config)
+    assert len({cross_validate(held_out, config.replace(seed=seed)).rejected for seed in range(20)}) > 1
+
+
+def test_cross_validation_needs_two_images(held_out):
+    assert cross_validate([], reference()) is cross_validate(held_out[:1], reference()) is None

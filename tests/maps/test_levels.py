@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from skimage.morphology import remove_small_objects
 
 from ssim_ae.maps.levels import LEVEL_THRESHOLDS, anomaly_levels
-from ssim_ae.maps.residuals import Residuals, Thresholds, anomaly_map
+from ssim_ae.maps.residuals import Residuals, Thresholds
+from ssim_ae.methods import get_method
 
 SIZE = 48
 
@@ -25,7 +26,7 @@ def _maps(rng: np.random.Generator) -> Residuals:
 
 @given(st.integers(0, 2**32 - 1))
 def test_levels_are_exact_at_every_threshold(seed):
-    anomaly = anomaly_map(_maps(np.random.default_rng(seed)), Thresholds(1, 1))
+    anomaly = get_method("reference").anomaly_map(_maps(np.random.default_rng(seed)), Thresholds(1, 1))
     levels = anomaly_levels(anomaly)
     for k in range(0, len(LEVEL_THRESHOLDS), 7):
         assert np.array_equal(levels > k, anomaly > LEVEL_THRESHOLDS[k])
@@ -40,6 +41,7 @@ def test_the_default_threshold_is_level_120():
 @pytest.mark.parametrize("min_area", [120, 400])
 def test_small_regions_are_removed_at_every_threshold(seed, min_area):
     maps = _maps(np.random.default_rng(seed))
+    anomaly_map = get_method("reference").anomaly_map
     plain = anomaly_map(maps, Thresholds(1, 1))
     levels = anomaly_levels(anomaly_map(maps, Thresholds(1, 1), min_area=min_area), min_area)
     for k in range(60, len(LEVEL_THRESHOLDS), 5):

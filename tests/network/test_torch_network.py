@@ -2,13 +2,14 @@ import pytest
 import torch
 from torch import nn
 
-from ssim_ae.network.architecture import layers, repair_layers
+from ssim_ae.methods.reference import autoencoder_layers
+from ssim_ae.methods.repair import unet_layers
 from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.network.torch_ssim import CHUNK_PIXELS, SSIMLoss
 
 
 def table(channels: int):
-    return layers(crop_size=32, channels=channels, z_dim=10, flc=4)
+    return autoencoder_layers(crop_size=32, channels=channels, z_dim=10, flc=4)
 
 
 class PlainNetwork(nn.Module):
@@ -37,7 +38,7 @@ class PlainNetwork(nn.Module):
 @pytest.mark.parametrize("method", ["reference", "repair"])
 def test_outputs_and_gradients_equal_those_of_torch_layers(channels, method):
     torch.manual_seed(0)
-    repair_table = repair_layers(crop_size=128, channels=channels, flc=2)
+    repair_table = unet_layers(crop_size=128, channels=channels, flc=2)
     network = Autoencoder(repair_table if method == "repair" else table(channels)).to_device(torch.device("cpu"))
     plain = PlainNetwork(network)
     patches = torch.rand(5, channels, 32, 32, requires_grad=True)

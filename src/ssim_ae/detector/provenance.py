@@ -106,7 +106,8 @@ class Provenance(_Strict):
     def split(self, images: Iterable[Path]) -> ImageSplit:
         """Return which images the detector was trained on, which were held out, and which it has never seen.
 
-        A file that does not exist is unseen.
+        A held-out image counts as held out even if it is a duplicate of a training image. A file that does not exist
+        is unseen.
         """
         training, held_out = set(self.training_images), set(self.held_out_images)
         split = ImageSplit([], [], [])

@@ -1,0 +1,26 @@
+"""Residuals and folders of good images for the tests of calibration."""
+
+import numpy as np
+import pytest
+
+from ssim_ae.maps.residuals import Residuals
+from ssim_ae.synthetic import fabric
+
+
+@pytest.fixture
+def held_out(rng):
+    """Residuals of 12 good images."""
+
+    def residuals():
+        blotches = np.kron(rng.random((16, 16)), np.ones((4, 4)))
+        ssim = (0.2 * blotches + 0.1 * rng.random((64, 64))).astype(np.float32)
+        return Residuals(ssim, 0.3 * ssim + 0.01 * rng.random((64, 64), np.float32), np.ones((64, 64), bool))
+
+    return [residuals() for _ in range(12)]
+
+
+@pytest.fixture
+def good_folder(tmp_path):
+    """A folder of 40 good images."""
+    fabric.make(tmp_path, classes=["twill"], train=40, good=1, defective=1, size=64, seed=5)
+    return tmp_path / "twill" / "train" / "good"

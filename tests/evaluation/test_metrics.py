@@ -190,7 +190,7 @@ def test_bootstrap_depends_on_the_seed_alone_and_propagates_nan() -> None:
     values = np.arange(9.0)
     intervals = [bootstrap(lambda images: values[images].mean(), values > 3, seed=seed) for seed in (0, 0, 1)]
     assert intervals[0] == intervals[1] != intervals[2]
-    assert np.isnan(bootstrap(lambda images: np.nan, values > 3)).all()
+    assert np.isnan(bootstrap(lambda _: np.nan, values > 3)).all()
 
 
 @quick
@@ -258,6 +258,6 @@ def test_invalid_limits_and_groups_are_errors() -> None:
         with pytest.raises(ValueError, match=f"up to 1, got {limit}"):
             area_under(np.array([0.0, 1.0]), np.array([0.0, 1.0]), limit=limit)
     with pytest.raises(ValueError, match=r"groups \(images,\), got shape \(0,\)"):
-        bootstrap(lambda images: 0.0, np.array([]))
+        bootstrap(lambda _: 0.0, np.array([]))
     with pytest.raises(ValueError, match=r"expected scores, got shape \(0,\)"):
         roc(np.array([]), np.array([], bool))

@@ -95,7 +95,7 @@ def test_training_images(tiny_config, fabric_folder, tmp_path):
     assert data_of(tmp_path / "report")["heading"] == "10 training images"
 
 
-def test_given_thresholds_are_described_as_set_manually(tiny_run, fabric_folder, tmp_path, capsys):
+def test_given_thresholds_are_described_as_set_manually(tiny_run, tmp_path, capsys):
     line = ["threshold", str(tiny_run.folder), "--ssim_threshold", ".2", "--l1_threshold", ".1"]
     assert main([*line, "--output", str(tmp_path / "given.safetensors")]) == 0
     assert "thresholds: ssim 0.2, l1 0.1. Thresholds were given." in capsys.readouterr().out

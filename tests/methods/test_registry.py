@@ -13,7 +13,7 @@ from ssim_ae.export.export import export
 from ssim_ae.images.files import read_image
 from ssim_ae.methods import DEFAULT_METHOD, default_method, get_method, methods, register
 from ssim_ae.methods import _registry as registry
-from ssim_ae.report.report import report
+from ssim_ae.report.report import write_report
 
 PACKAGE = Path(__file__).parents[2] / "src" / "ssim_ae"
 EDGES = ("methods/", "config/yaml_files.py", "model_zoo/", "commands/import_reference.py")
@@ -62,7 +62,7 @@ def test_a_third_method_trains_calibrates_inspects_reports_and_exports(blur, fab
     assert inspection.score > 0 and inspection.anomaly.shape == (64, 64)
     assert evaluate(detector, fabric_folder).reference_line().startswith("ok: ")
 
-    report(run.detector_path, detector, find_dataset(fabric_folder), tmp_path / "report")
+    write_report(run.detector_path, detector, find_dataset(fabric_folder), tmp_path / "report")
     assert "Method blur: one convolution, trained to remove noise" in (tmp_path / "report" / "index.html").read_text()
 
     path, calibration = recalibrate(run.folder, None, {"threshold": "max"})

@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "ssim_ae"
 LEVELS = (  # from the lowest to the highest; rooms of one level do not import each other
-    {"errors", "spelling", "random_streams"},
+    {"errors", "frameworks", "random_streams", "spelling"},
     {"console", "machine"},
     {"storage"},
     {"buckets", "images", "network", "synthetic"},

@@ -45,7 +45,8 @@ def test_regions_above_one_have_the_minimum_area(seed, min_area):
 def test_maximum_of_a_limited_map_is_the_level_of_the_area(seed, min_area):
     anomaly = random_map(seed)
     level = level_of_area(anomaly, min_area)
-    assert limit_to_area(anomaly, min_area).max() == (level if level > 1 else np.minimum(anomaly, level).max())
+    below = level - limit_to_area(anomaly, min_area).max()
+    assert 0 <= below <= 1e-6 * max(anomaly.max(), 1), "within the error of the level"
 
 
 def test_a_minimum_area_of_one_changes_nothing():

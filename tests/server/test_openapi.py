@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ssim_ae.images.formats import IMAGE_FORMATS
+from ssim_ae.server.app import create_app
 from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.uploads import ACCEPTED_MEDIA_TYPES

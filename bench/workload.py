@@ -13,11 +13,11 @@ import torch
 
 from peers.case import Case
 from ssim_ae import Config
-from ssim_ae.training.patch_sampling import epoch_patches
 from ssim_ae.detector.detector_file import DetectorFile, layer_table, write_detector
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.synthetic import fabric
+from ssim_ae.training.patch_sampling import epoch_patches
 from ssim_ae.training.torch_engine import TorchEngine
 
 DRAWN = 16  # images in memory that training patches are cut from

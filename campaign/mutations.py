@@ -24,7 +24,6 @@ from ssim_ae import Config, Detector, InputError
 from ssim_ae.detector.detector_file import header, json_beside, layer_table, read_detector
 from ssim_ae.export.export import export
 from ssim_ae.export.options import ExportOptions
-from ssim_ae.images.files import decode_image
 from ssim_ae.network.onnx_network import model_bytes, network_model
 from ssim_ae.storage import METADATA_KEY, SEAL, UNSEALED, sealed, write_tensors
 from ssim_ae.training.checkpoints import read_checkpoint
@@ -186,7 +185,7 @@ def inspecting(detector: Path) -> Attempt:
         if not opened:
             opened.append(Detector.load(detector, runtime="onnxruntime", threads=1))
         data = mutated(files[rng.integers(len(files))], rng)
-        opened[0].inspect(decode(BytesIO(data), "image"))
+        opened[0].inspect(decode_image(BytesIO(data), "image"))
 
     return attempt
 
@@ -239,7 +238,7 @@ def written_tensors(file: Any, metadata: dict[str, Any]) -> None:
 def written_onnx(file: Any, metadata: dict[str, Any]) -> None:
     """Write as our own exports are."""
     model = network_model(layer_table(file.config), file.weights, tile_size=file.config.tile_size)
-    Path("x").write_bytes(model_file(model, {**metadata, SEAL: UNSEALED}))
+    Path("x").write_bytes(model_bytes(model, {**metadata, SEAL: UNSEALED}))
 
 
 def regrafted(description: Path) -> Attempt:

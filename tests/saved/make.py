@@ -1,6 +1,6 @@
 """Make the saved detectors of the current format: python tests/saved/make.py (needs the frameworks of all exports).
 
-Run it when FORMAT is raised. Detectors of older formats stay: every later version must open them and return their scores.
+Run it when FORMAT is raised. Detectors of older formats stay: later versions must open them and return the same scores.
 """
 
 import contextlib

@@ -71,11 +71,11 @@ def _good_images(file: DetectorFile, source: Path, folder: Path | None) -> Known
 
 def _images_in(file: DetectorFile, folder: Path) -> KnownImages:
     """Return the images of a folder that a detector was not trained on, and those that it was trained on."""
-    # A held-out image may be a duplicate of a training image; without held-out images, the split counts it as trained on
+    # A held-out image may be a duplicate of a training image: it must not set the thresholds.
     provenance = file.provenance.model_copy(update={"held_out_images": []})
     training, _, others = provenance.split(find_dataset(folder).good)
     if training:
         note(f"{folder}: {len(training)} training images; the other {len(others)} set the thresholds")
     if not others:
-        raise InputError(f"{folder}: the detector was trained on every image; name a folder of other good images")
+        raise InputError(f"{folder}: the detector was trained on every image; name another folder")
     return KnownImages(others, training)

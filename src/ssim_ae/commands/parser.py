@@ -48,6 +48,7 @@ class Parser(argparse.ArgumentParser):
         return spelt
 
     def error(self, message: str) -> NoReturn:
+        """Raise InputError, with the nearest option if one is unknown."""
         unknown = message.removeprefix("unrecognized arguments: ").split()[0].partition("=")[0]
         hint = nearest(unknown, self._option_string_actions) if unknown.startswith("--") else ""
         raise InputError(f"{message}{hint}; see {self.prog} -h")

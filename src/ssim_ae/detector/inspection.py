@@ -77,7 +77,7 @@ class Inspection:
 
     @property
     def levels(self) -> np.ndarray:
-        """The number of `LEVEL_THRESHOLDS` that each pixel of the view exceeds, (S, S) uint8, for masks at other thresholds."""
+        """The number of `LEVEL_THRESHOLDS` that each pixel of the view exceeds, (S, S) uint8."""
         return anomaly_levels(self.anomaly, self.min_area)
 
     def above(self, threshold: float) -> np.ndarray:

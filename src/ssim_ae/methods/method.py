@@ -98,7 +98,7 @@ class Method(ABC):
     def check(self, config: Config) -> None:  # noqa: B027 (most methods support all settings)
         """Raise ValueError if the method does not support the settings."""
 
-    def draw_corruption(self, count: int, images: int, rng: np.random.Generator) -> Corruption | None:
+    def draw_corruption(self, count: int, images: int, rng: np.random.Generator) -> Corruption | None:  # noqa: ARG002
         """Draw how `count` patches are corrupted, with pieces of `images` images; None if they are not."""
         return None
 

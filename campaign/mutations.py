@@ -24,6 +24,7 @@ from ssim_ae import Config, Detector, InputError
 from ssim_ae.detector.detector_file import header, json_beside, layer_table, read_detector
 from ssim_ae.export.export import export
 from ssim_ae.export.options import ExportOptions
+from ssim_ae.images.files import decode_image
 from ssim_ae.network.onnx_network import model_bytes, network_model
 from ssim_ae.storage import METADATA_KEY, SEAL, UNSEALED, sealed, write_tensors
 from ssim_ae.training.checkpoints import read_checkpoint

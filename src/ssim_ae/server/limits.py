@@ -46,6 +46,7 @@ class BodyLimitMiddleware:
         self.max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on with a bounded body, or respond with status 413."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -85,6 +86,7 @@ class TimeoutMiddleware:
         self.timeout = timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and end it when the time is over."""
         channels = _ObservedChannels(receive, send)
         try:
             async with asyncio.timeout(self.timeout):
@@ -129,6 +131,8 @@ class BackpressureMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on with a send channel that splits bodies."""
+
         async def send_in_chunks(message: Message) -> None:
             body = message.get("body", b"")
             last = max(0, len(body) - 1) // CHUNK_SIZE * CHUNK_SIZE

@@ -28,7 +28,6 @@ from measure import figure
 from ssim_ae import Detector
 from ssim_ae.detector.predictions import predict
 from ssim_ae.machine import cores, in_parallel
-from ssim_ae.maps.tiles import tile_starts
 
 MIB = 2**20  # bytes
 CROWD_CLIENTS = 200  # simultaneous clients
@@ -87,12 +86,11 @@ def load(port: int, images: Sequence[bytes], *, clients: int, requests: int) -> 
 def network_rate(detector: Detector, images: int) -> float:
     """Return the images/s that the network alone reconstructs, with one worker per core."""
     config = detector.config
-    tiles = len(tile_starts(detector.view.size, config.crop_size, config.stride)) ** 2
-    shape = (tiles, config.channels, config.crop_size, config.crop_size)
-    patches = np.random.default_rng(0).random(shape, np.float32)
+    shape = (config.tiles, config.channels, config.tile_size, config.tile_size)  # of one image
+    tiles = np.random.default_rng(0).random(shape, np.float32)
     with detector.runtime.concurrent() as initialize_thread:
         run = in_parallel(
-            lambda _: detector.runtime.reconstruct(patches), range(images), begin=initialize_thread, workers=cores()
+            lambda _: detector.runtime.reconstruct(tiles), range(images), begin=initialize_thread, workers=cores()
         )
         next(run)
         start = time.perf_counter()

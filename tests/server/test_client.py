@@ -58,9 +58,7 @@ def test_token(serve, inspector, image):
     with serve(inspector, token="secret") as client:
         url = str(client.base_url)
         assert Client(url, token="secret").inspect(image).detector == "twill"
-        with pytest.raises(
-            InputError, match=r"^token: missing or wrong; send it in the header Authorization: Bearer TOKEN$"
-        ):
+        with pytest.raises(InputError, match=r"^token: missing or wrong; send a valid Bearer token$"):
             Client(url).inspect(image)
 
 

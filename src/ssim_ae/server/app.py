@@ -67,7 +67,7 @@ async def _check_token(
 ) -> None:
     token = credentials.credentials if credentials else ""
     if not hmac.compare_digest(token.encode(), request.app.state.token.encode()):
-        detail = "token: missing or wrong; send it in the header Authorization: Bearer TOKEN"
+        detail = "token: missing or wrong; send a valid Bearer token"
         raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
 
 

@@ -46,7 +46,7 @@ class BodyLimitMiddleware:
         self.max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request (ASGI)."""
+        """Pass a request on with a bounded body, or respond with status 413."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -86,7 +86,7 @@ class TimeoutMiddleware:
         self.timeout = timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request (ASGI)."""
+        """Pass a request on, and end it when the time is over."""
         channels = _ObservedChannels(receive, send)
         try:
             async with asyncio.timeout(self.timeout):
@@ -131,7 +131,7 @@ class BackpressureMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request (ASGI)."""
+        """Pass a request on with a send channel that splits bodies."""
 
         async def send_in_chunks(message: Message) -> None:
             body = message.get("body", b"")

@@ -46,7 +46,7 @@ class RequestCountMiddleware:
         self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request (ASGI)."""
+        """Pass a request on, and count it when its response starts."""
 
         async def counting_send(message: Message) -> None:
             if message["type"] == "http.response.start":

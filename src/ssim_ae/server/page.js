@@ -9,7 +9,7 @@ const REVOKE_MS = 10_000; // until the downloaded CSV is released
 const PICTURES = ["inspected", "reconstruction", "levels"];
 
 const state = {
-  thresholdIndex: DEFAULT_LEVEL, // into data.level_thresholds
+  level: DEFAULT_LEVEL, // of the threshold
   view: "mask",
   cards: [], // the history, newest first
   selected: null, // the card whose result is shown
@@ -105,7 +105,7 @@ function addResult(response, name = response.name) {
     $("result").focus();
     $("result").scrollIntoView({ block: "nearest" });
   });
-  updateVerdict(added, state.thresholdIndex);
+  updateVerdict(added, state.level);
   addToHistory(added);
   if (showsNewest) select(added);
   setStatus(`${image.name}: ${verdictOf(added)}, score ${image.score.toFixed(4)}`);
@@ -147,24 +147,24 @@ function showVerdict() {
   $("result-verdict").textContent = verdictOf(state.selected);
   $("result-verdict").className = `verdict ${nok ? "defective" : "good"}`;
   const count = image.defects.length; // at the default threshold
-  const defects = state.thresholdIndex === DEFAULT_LEVEL ? `, ${count} ${count === 1 ? "defect" : "defects"}` : "";
+  const defects = state.level === DEFAULT_LEVEL ? `, ${count} ${count === 1 ? "defect" : "defects"}` : "";
   $("result-details").textContent =
-    `score ${image.score.toFixed(4)}, threshold ${data.level_thresholds[state.thresholdIndex].toFixed(3)}${defects}; ` +
+    `score ${image.score.toFixed(4)}, threshold ${data.level_thresholds[state.level].toFixed(3)}${defects}; ` +
     `${image.width} × ${image.height} px, ${image.detector}, ${image.milliseconds.inspected.toFixed(0)} ms`;
 }
 
-function applyThreshold(index) {
-  state.thresholdIndex = index;
-  for (const shown of state.cards) updateVerdict(shown, index);
+function applyThreshold(level) {
+  state.level = level;
+  for (const shown of state.cards) updateVerdict(shown, level);
   showVerdict();
-  $("sensitivity").textContent = (1 / data.level_thresholds[index]).toPrecision(6);
-  $("api-query").hidden = index === DEFAULT_LEVEL;
+  $("sensitivity").textContent = (1 / data.level_thresholds[level]).toPrecision(6);
+  $("api-query").hidden = level === DEFAULT_LEVEL;
 }
 
 /** Announce the verdict once the slider rests. */
 function announceVerdict() {
   if (!state.selected) return;
-  const threshold = thresholdText(state.thresholdIndex);
+  const threshold = thresholdText(state.level);
   setStatus(`${state.selected.image.name}: ${verdictOf(state.selected)}, threshold ${threshold}`);
 }
 
@@ -173,7 +173,7 @@ function announceVerdict() {
 const CSV_HEADER = ["time", "image", "detector", "verdict", "score", "threshold", "width", "height"];
 
 function csvTable() {
-  const threshold = data.level_thresholds[state.thresholdIndex];
+  const threshold = data.level_thresholds[state.level];
   const rows = state.cards.map((shown) => {
     const { time, name, detector, score, width, height } = shown.image;
     return [time.toISOString(), name, detector, verdictOf(shown), score, threshold, width, height];

@@ -5,6 +5,6 @@ from ssim_ae.pages.page import render_page
 
 
 def page_html(*, watching: bool) -> str:
-    """Return the page; it looks for images that come into a watched folder if there is one."""
-    accept = ",".join((*MEDIA_TYPES, *SUFFIXES))  # systems that do not know a media type use the suffixes
+    """Return the inspection page as HTML; with `watching` it polls the server for images of the watched folder."""
+    accept = ",".join((*MEDIA_TYPES, *SUFFIXES))  # suffixes for systems without a media type for each format
     return render_page("server", "Inspect", {"watching": watching, "accept": accept}, ("page.js",))

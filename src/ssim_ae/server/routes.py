@@ -23,7 +23,7 @@ PROBLEMS = {  # description and example of each error status
     400: ("The image is corrupt, or the body is not an image.", "017.png: damaged (image file is truncated)"),
     401: (
         "The token is missing or wrong.",
-        "token: missing or wrong; send it in the header Authorization: Bearer TOKEN",
+        "token: missing or wrong; send a valid Bearer token",
     ),
     404: ("The detector or image does not exist.", "detector: no detector 'bottle-9'; choose one of bottle-1, grid-1"),
     408: ("The body did not arrive in time.", "body: not received within 30 s; send it again"),

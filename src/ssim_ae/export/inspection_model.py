@@ -1,6 +1,6 @@
 """The whole inspection as one ONNX graph: an image in; score, verdict, anomaly map and mask out.
 
-Each function says in operators what the function of the same job in `images` and `detection` says in arrays.
+Each function adds the operators of an array function in `images`, `maps`, `methods` or `detector`, which it names.
 """
 
 from __future__ import annotations
@@ -16,36 +16,47 @@ from ssim_ae.images.view import View
 from ssim_ae.maps.area import BISECTION_STEPS
 from ssim_ae.maps.residuals import BLACK_BACKGROUND, WHITE_BACKGROUND
 from ssim_ae.maps.tiles import tile_starts
+from ssim_ae.maps.verdict import THRESHOLD
 from ssim_ae.methods import method_of
 from ssim_ae.methods.method import MIN_THRESHOLD
 from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, checked_model, network_nodes, weight_tensors
 from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.onnx_operators.regions import foreground, level_of_area, without_small_regions
 
-IMAGE, THRESHOLDS = "image", "thresholds"
-SCORE, VERDICT, ANOMALY_MAP, MASK, RECONSTRUCTION = "score", "verdict", "anomaly_map", "mask", "reconstruction"
-OPSET, IR_VERSION = 18, 8  # the first with ScatterElements' maximum
-SIZE = ["height", "width"]
+# Names of the graph's inputs
+IMAGE = "image"
+THRESHOLDS = "thresholds"
+# Names of the graph's outputs
+SCORE = "score"
+VERDICT = "verdict"
+ANOMALY_MAP = "anomaly_map"
+MASK = "mask"
+RECONSTRUCTION = "reconstruction"
+
+OPSET = 18  # the first with the reduction `max` of ScatterElements
+IR_VERSION = 8
+IMAGE_SIZE = ["height", "width"]
 
 
 def inspection_model(file: DetectorFile, *, pixels: DTypeLike = np.uint8) -> ModelProto:
-    """Return the model.
+    """Return the inspection as a model.
 
-    In: `image` (H, W, C) of any size, gray, RGB or RGBA, uint8 or, as `pixels` says, uint16; `thresholds` (2,) float32,
-    SSIM and L1, those of the detector where none are given. Out: `score` () float32; `verdict` () bool, True for nok;
-    `anomaly_map` (H, W) float32, limit 1; `mask` (H, W) bool; `reconstruction` (C, S, S) float32 in [0, 1].
+    Inputs: `image` (H, W, C) of any size, gray, RGB or RGBA, of dtype `pixels` (uint8 or uint16); `thresholds` (2,)
+    float32, SSIM and L1, by default those of the detector. Outputs: `score` () float32; `verdict` () bool, True for
+    nok; `anomaly_map` (H, W) float32 with the threshold 1; `mask` (H, W) bool; `reconstruction` (C, S, S) float32
+    in [0, 1].
     """
     config, view = file.config, View.from_config(file.config)
     add = GraphBuilder()
     height, width = (add("Gather", add("Shape", IMAGE), axis) for axis in range(2))
     white = 255 if pixels == np.uint8 else 2**config.bit_depth - 1
-    part = _centre(add, height, width, view, white, grayscale=config.grayscale)
-    reconstruction = _reconstruction(add, part, file, view.size)
-    anomaly = _anomaly_map(add, part, reconstruction, file)
+    cropped = _crop(add, height, width, view, white, grayscale=config.grayscale)
+    reconstruction = _reconstruct(add, cropped, file, view.size)
+    anomaly = _anomaly_map(add, cropped, reconstruction, file)
     score = add("ReduceMax", anomaly, keepdims=0, output=SCORE)
-    add("Greater", score, 1.0, output=VERDICT)
-    anomaly_map = _back(add, anomaly, height, width, view)
-    add("Greater", anomaly_map, 1.0, output=MASK)
+    add("Greater", score, THRESHOLD, output=VERDICT)
+    anomaly_map = _to_image_size(add, anomaly, height, width, view)
+    add("Greater", anomaly_map, THRESHOLD, output=MASK)
 
     element = helper.np_dtype_to_tensor_dtype(np.dtype(pixels))
     thresholds = helper.make_tensor(THRESHOLDS, TensorProto.FLOAT, [2], file.thresholds)
@@ -53,14 +64,14 @@ def inspection_model(file: DetectorFile, *, pixels: DTypeLike = np.uint8) -> Mod
         add.nodes,
         "ssim_ae",
         [
-            helper.make_tensor_value_info(IMAGE, element, [*SIZE, "channels"]),
+            helper.make_tensor_value_info(IMAGE, element, [*IMAGE_SIZE, "channels"]),
             helper.make_tensor_value_info(THRESHOLDS, TensorProto.FLOAT, [2]),
         ],
         [
             helper.make_tensor_value_info(SCORE, TensorProto.FLOAT, []),
             helper.make_tensor_value_info(VERDICT, TensorProto.BOOL, []),
-            helper.make_tensor_value_info(ANOMALY_MAP, TensorProto.FLOAT, SIZE),
-            helper.make_tensor_value_info(MASK, TensorProto.BOOL, SIZE),
+            helper.make_tensor_value_info(ANOMALY_MAP, TensorProto.FLOAT, IMAGE_SIZE),
+            helper.make_tensor_value_info(MASK, TensorProto.BOOL, IMAGE_SIZE),
             helper.make_tensor_value_info(RECONSTRUCTION, TensorProto.FLOAT, [config.channels, view.size, view.size]),
         ],
         [*add.tensors, *weight_tensors(file.weights), thresholds],
@@ -68,23 +79,28 @@ def inspection_model(file: DetectorFile, *, pixels: DTypeLike = np.uint8) -> Mod
     return checked_model(graph, OPSET, IR_VERSION)
 
 
-def _centre(add: GraphBuilder, height: str, width: str, view: View, white: int, *, grayscale: bool) -> str:
-    """(C, S, S) in [0, 1]: colours as the detector wants them, resized, cropped."""
-    colours = add("Slice", add("Transpose", IMAGE, perm=[2, 0, 1]), [0], [3], [0])  # without alpha
-    planes = add("Cast", add("Expand", colours, [3, 1, 1]), to=TensorProto.FLOAT)
+def _crop(add: GraphBuilder, height: str, width: str, view: View, white: int, *, grayscale: bool) -> str:
+    """Add `View.crop`: the channels that the network takes, resized and cropped, (C, S, S) in [0, 1]."""
+    colors = add("Slice", add("Transpose", IMAGE, perm=[2, 0, 1]), [0], [3], [0])  # without alpha
+    planes = add("Cast", add("Expand", colors, [3, 1, 1]), to=TensorProto.FLOAT)
     if grayscale and white > 255:
         planes = add("Slice", planes, [0], [1], [0])  # 16-bit files are gray
     elif grayscale:
-        shares = np.array(LUMA_16, np.float32)[:, None, None]  # whole numbers, and sums below 2^24: nothing is rounded
-        total = add("ReduceSum", add("Mul", planes, shares), [0], keepdims=1)
-        planes = add("Floor", add("Mul", add("Add", total, 2.0**15), 2.0**-16))
-    planes = add("MatMul", _triangle(add, height, view), planes)
-    planes = add("MatMul", planes, add("Transpose", _triangle(add, width, view), perm=[1, 0]))
+        planes = _gray(add, planes)
+    planes = add("MatMul", _triangle_matrix(add, height, view), planes)
+    planes = add("MatMul", planes, add("Transpose", _triangle_matrix(add, width, view), perm=[1, 0]))
     return add("Clip", add("Mul", planes, 1 / white), 0.0, 1.0)
 
 
-def _triangle(add: GraphBuilder, size: str, view: View) -> str:
-    """The rows of `triangle_matrix(size, im_resize)` that make what is inspected."""
+def _gray(add: GraphBuilder, planes: str) -> str:
+    """Add `colours.gray`, (3, H, W) -> (1, H, W). All sums are integers below 2^24, so float32 is exact."""
+    weights = np.array(LUMA_16, np.float32)[:, None, None]
+    total = add("ReduceSum", add("Mul", planes, weights), [0], keepdims=1)
+    return add("Floor", add("Mul", add("Add", total, 2.0**15), 2.0**-16))
+
+
+def _triangle_matrix(add: GraphBuilder, size: str, view: View) -> str:
+    """Add the rows of `resize.triangle_matrix(size, im_resize)` that belong to the view."""
     new_size = view.im_resize
     new = np.arange(view.margin, view.margin + view.size)[:, None]
     old = add("Range", 0, size, 1)
@@ -94,21 +110,21 @@ def _triangle(add: GraphBuilder, size: str, view: View) -> str:
     return add("Div", weights, add("ReduceSum", weights, [1], keepdims=1))
 
 
-def _reconstruction(add: GraphBuilder, part: str, file: DetectorFile, size: int) -> str:
-    """(C, S, S): cut into tiles, reconstructed, averaged where they overlap."""
+def _reconstruct(add: GraphBuilder, view: str, file: DetectorFile, size: int) -> str:
+    """Add `cut_tiles`, the network and `stitch_tiles`: the reconstruction (C, S, S)."""
     tile, channels = file.config.tile_size, file.config.channels
-    corners = np.array(tile_starts(size, tile, file.config.stride))
-    lines = (corners[:, None] + np.arange(tile)).ravel()
-    n = len(corners)
-    both = add("Gather", add("Gather", part, lines, axis=1), lines, axis=2)
-    apart = add("Reshape", both, [channels, n, tile, n, tile])
-    add("Reshape", add("Transpose", apart, perm=[1, 3, 0, 2, 4]), [n * n, channels, tile, tile], output=PATCHES)
+    starts = np.array(tile_starts(size, tile, file.config.stride))
+    positions = (starts[:, None] + np.arange(tile)).ravel()
+    n = len(starts)
+    cut = add("Gather", add("Gather", view, positions, axis=1), positions, axis=2)
+    cut = add("Reshape", cut, [channels, n, tile, n, tile])
+    add("Reshape", add("Transpose", cut, perm=[1, 3, 0, 2, 4]), [n * n, channels, tile, tile], output=PATCHES)
     add.nodes.extend(network_nodes(layer_table(file.config)))
-    apart = add("Reshape", RECONSTRUCTIONS, [n, n, channels, tile, tile])
-    both = add("Reshape", add("Transpose", apart, perm=[2, 0, 3, 1, 4]), [channels, n * tile, n * tile])
-    share = (lines == np.arange(size)[:, None]).astype(np.float32)
-    mean = add.constant(share / share.sum(axis=1, keepdims=True))
-    return add("MatMul", add("MatMul", mean, both), add("Transpose", mean, perm=[1, 0]), output=RECONSTRUCTION)
+    tiles = add("Reshape", RECONSTRUCTIONS, [n, n, channels, tile, tile])
+    tiles = add("Reshape", add("Transpose", tiles, perm=[2, 0, 3, 1, 4]), [channels, n * tile, n * tile])
+    covers = (positions == np.arange(size)[:, None]).astype(np.float32)
+    mean = add.constant(covers / covers.sum(axis=1, keepdims=True))
+    return add("MatMul", add("MatMul", mean, tiles), add("Transpose", mean, perm=[1, 0]), output=RECONSTRUCTION)
 
 
 def _anomaly_map(add: GraphBuilder, view: str, reconstruction: str, file: DetectorFile) -> str:
@@ -140,22 +156,24 @@ def _foreground(add: GraphBuilder, view: str, config: Config) -> str:
     return foreground(add, add("Cast", background, to=TensorProto.FLOAT), config.mask_size)
 
 
-def _brightness(add: GraphBuilder, part: str, channels: int) -> str:
+def _brightness(add: GraphBuilder, view: str, channels: int) -> str:
+    """Add `colours.brightness`, (C, S, S) -> (S, S)."""
     if channels == 1:
-        return add("Squeeze", part, [0])
-    shares = (np.array(LUMA_16) / 2**16).astype(np.float32)[:, None, None]
-    red, green, blue = add.add_multi("Split", add("Mul", part, shares), outputs=3, axis=0, num_outputs=3)
+        return add("Squeeze", view, [0])
+    weights = (np.array(LUMA_16) / 2**16).astype(np.float32)[:, None, None]
+    red, green, blue = add.add_multi("Split", add("Mul", view, weights), outputs=3, axis=0, num_outputs=3)
     return add("Squeeze", add("Add", add("Add", red, green), blue), [0])
 
 
-def _back(add: GraphBuilder, anomaly: str, height: str, width: str, view: View) -> str:
-    """(S, S) -> (H, W): every px of the image gets the value of the px that covers it; what was cut off 0."""
-    padded = add("Pad", anomaly, [1, 1, 1, 1])
-    rows = add("Gather", padded, _covering(add, height, view), axis=0)
-    return add("Gather", rows, _covering(add, width, view), axis=1, output=ANOMALY_MAP)
+def _to_image_size(add: GraphBuilder, anomaly: str, height: str, width: str, view: View) -> str:
+    """Add `View.to_image_size`, (S, S) -> (H, W): pixels of the image get the value of the pixel that covers them."""
+    padded = add("Pad", anomaly, [1, 1, 1, 1])  # pixels outside the view get 0
+    rows = add("Gather", padded, _padded_positions(add, height, view), axis=0)
+    return add("Gather", rows, _padded_positions(add, width, view), axis=1, output=ANOMALY_MAP)
 
 
-def _covering(add: GraphBuilder, length: str, view: View) -> str:
+def _padded_positions(add: GraphBuilder, length: str, view: View) -> str:
+    """Add the positions in the padded view of the pixels along one side of the image."""
     odd = add("Add", add("Mul", add("Range", 0, length, 1), 2), 1)
     position = add("Div", add("Mul", odd, view.im_resize), add("Mul", length, 2))
     return add("Add", add("Clip", add("Sub", position, view.margin), -1, view.size), 1)

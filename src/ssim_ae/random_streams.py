@@ -9,10 +9,7 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """The purposes that random numbers serve. The number is part of the seed: a new purpose gets a new number.
-
-    Three purposes share the number 4. They keep it, so that a seed keeps its held-out images, corruption and weights.
-    """
+    """The purposes that random numbers serve; a member is part of the seed, so its number never changes."""
 
     PATCHES = 1  # image, position, rotation and flips of the patches of an epoch
     PATCH_ORDER = 2  # order of the patches of an epoch
@@ -21,8 +18,8 @@ class Stream(IntEnum):
     CROSS_VALIDATION = 5  # folds of the held-out images
     MONITOR_CORRUPTION = 6  # corruption of the monitor patches
     ILLUMINATION = 7  # illumination of the patches of an epoch
-    CORRUPTION = 4  # corruption of the patches of an epoch
-    INITIAL_WEIGHTS = 4  # of the network, where the framework does not draw them
+    CORRUPTION = 8  # corruption of the patches of an epoch
+    INITIAL_WEIGHTS = 9  # of the network, where the framework does not draw them
 
 
 def random_stream(seed: int, stream: Stream, *index: int) -> np.random.Generator:

@@ -80,9 +80,9 @@ def evaluated(detector: Path, run: Path, folder: Path, method: str, seed: int) -
     """Evaluate a detector on the test images."""
     figures = evaluate(Detector.load(detector), find_dataset(folder), run / f"test-{method}").metrics[ALL]
     end = read_history(run)[-1]
-    shares = [100 * getattr(figures, name).value for name in FIGURES]
+    shares = {name: 100 * getattr(figures, name).value for name in FIGURES}
     patches = end.steps * Config.read(run / "config.yaml").batch_size
-    return Result(folder.name, method, seed, *shares, end.seconds / 60, patches)
+    return Result(folder.name, method, seed, **shares, minutes=end.seconds / 60, patches=patches)
 
 
 def read_results(path: Path) -> list[Result]:

@@ -27,7 +27,7 @@ from machine import description
 from measure import figure
 from ssim_ae import Detector
 from ssim_ae.detector.predictions import predict
-from ssim_ae.machine import cores, in_parallel
+from ssim_ae.machine import cores, parallel_map
 
 MIB = 2**20  # bytes
 CROWD_CLIENTS = 200  # simultaneous clients
@@ -89,8 +89,8 @@ def network_rate(detector: Detector, images: int) -> float:
     shape = (config.tiles, config.channels, config.tile_size, config.tile_size)  # of one image
     tiles = np.random.default_rng(0).random(shape, np.float32)
     with detector.runtime.concurrent() as initialize_thread:
-        run = in_parallel(
-            lambda _: detector.runtime.reconstruct(tiles), range(images), begin=initialize_thread, workers=cores()
+        run = parallel_map(
+            lambda _: detector.runtime.reconstruct(tiles), range(images), initialize=initialize_thread, workers=cores()
         )
         next(run)
         start = time.perf_counter()

@@ -1,1 +1,1 @@
-"""A campaign of faults and bad inputs: `make campaign`."""
+"""Robustness tests by fault injection and mutated inputs: `make campaign`."""

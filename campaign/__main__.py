@@ -1,4 +1,4 @@
-"""Run the campaign, and print a table of what came of it."""
+"""Run the robustness tests and print a table of the results."""
 
 import argparse
 import tempfile
@@ -10,7 +10,8 @@ from campaign import endurance, faults, kills, mutations, products, requests
 from campaign.child import import_all
 from campaign.row import Row
 
-PARTS: dict[str, Callable[[products.Products, Path, float], Iterator[Row]]] = {
+MAX_FAILURES = 20  # printed for each row
+PARTS: dict[str, Callable[[products.Products, Path, int], Iterator[Row]]] = {
     "kills": kills.rows,
     "faults": faults.rows,
     "mutations": mutations.rows,
@@ -20,11 +21,12 @@ PARTS: dict[str, Callable[[products.Products, Path, float], Iterator[Row]]] = {
 
 
 def main() -> int:
+    """Run the chosen parts; return 1 if a row has failures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)} (all)")
-    parser.add_argument("--times", type=int, default=100, help="share of the full length, per cent (100)")
+    parser.add_argument("parts", nargs="*", help=f"any of {', '.join(PARTS)} (all)")
+    parser.add_argument("--times", type=int, default=100, help="length of the run, in percent of the full length (100)")
     options = parser.parse_args()
-    failed = 0
+    failed = False
     with tempfile.TemporaryDirectory() as folder:
         import_all()
         made = products.make(Path(folder))
@@ -32,10 +34,10 @@ def main() -> int:
             start = time.monotonic()
             for row in PARTS[name](made, Path(folder) / name, options.times):
                 print(row, f"{time.monotonic() - start:.0f} s", flush=True)
-                for failure in row.failures[:20]:
+                for failure in row.failures[:MAX_FAILURES]:
                     print("   ", failure)
-                failed += bool(row.failures)
-    return int(failed > 0)
+                failed |= bool(row.failures)
+    return int(failed)
 
 
 if __name__ == "__main__":

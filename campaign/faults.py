@@ -1,4 +1,4 @@
-"""What a machine lacks: room on the disk, leave to write, files to open, memory for a file, a clock that goes on."""
+"""Run commands with a full disk, no write permission, few open files, small files, or a clock that jumps."""
 
 import resource
 import shutil
@@ -10,99 +10,103 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from campaign.child import Outcome
+from campaign.child import Outcome, do_nothing
 from campaign.intact import broken_files, leftovers
 from campaign.kills import Arguments, commands, run_into
 from campaign.products import Products
 from campaign.row import Row
 from ssim_ae.storage import remove_leftovers
 
-PROMISE = "The work done, or a status above 0 and one clear line. Every file is the old one or the new one, whole."
+GUARANTEE = (
+    "The command does its work, or ends with a status above 0 and one clear line. "
+    "Every file is complete: the old one or the new one."
+)
 KIB = 1024
-DISKS = (16, 64, 128, 256, 400, 512, 768, 1024, 2048)  # KiB that are free
+FREE_SPACE = (16, 64, 128, 256, 400, 512, 768, 1024, 2048)  # KiB
+OPEN_FILES = (3, 4, 5, 6, 7, 8, 10, 16)
+FILE_SIZES = (0, 1, 20, 50, 100)  # KiB
+CLOCK_JUMPS = (-(10**9), -3600, 3600, 10**9)  # s
 
 
-class Tried(NamedTuple):
-    """The status that a command ended with under a fault, and what went wrong."""
+class Trial(NamedTuple):
+    """The exit status of a command under a fault, and a line for each problem."""
 
     status: int
-    wrong: list[str]
+    problems: list[str]
 
 
 def rows(products: Products, folder: Path, _times: int) -> Iterator[Row]:
-    """Run all that writes under every fault."""
+    """Run all commands that write files under every fault."""
     folder.mkdir()
-    works = commands(products)
-    yield _row("a full disk", works, lambda work: [_on_disk(products, folder, work, kib) for kib in DISKS])
-    yield _row("a folder that is read only", works, lambda work: [_read_only(products, folder, work)])
-    limits = (3, 4, 5, 6, 7, 8, 10, 16)
-    yield _row("few files to open", works, lambda work: [_files(products, folder, work, n) for n in limits])
-    sizes = (0, 1, 20, 50, 100)
-    yield _row("a limit on the size of files", works, lambda work: [_sizes(products, folder, work, n) for n in sizes])
-    jumps = (-(10**9), -3600, 3600, 10**9)
-    yield _row("a clock that jumps", works, lambda work: [_clock(products, folder, work, by) for by in jumps])
+    every = commands(products)
+    yield _row("a full disk", every, lambda each: [_full_disk(products, folder, each, kib) for kib in FREE_SPACE])
+    yield _row("a read-only folder", every, lambda each: [_read_only(products, folder, each)])
+    yield _row("few open files", every, lambda each: [_few_files(products, folder, each, n) for n in OPEN_FILES])
+    yield _row("limited file size", every, lambda each: [_small_files(products, folder, each, n) for n in FILE_SIZES])
+    yield _row("a clock that jumps", every, lambda each: [_clock(products, folder, each, by) for by in CLOCK_JUMPS])
 
 
-def _row(fault: str, works: dict[str, Arguments], tried: Callable[[Arguments], list[Tried]]) -> Row:
-    found = [(name, one) for name, work in works.items() for one in tried(work)]
-    failures = [f"{name}: {line}" for name, one in found for line in one.wrong]
-    done = sum(one.status == 0 for _, one in found)
-    outcome = f"kept: {done} done, {len(found) - done} refused in a line"
-    names = ", ".join(f"`{name}`" for name in works)
-    return Row(f"{fault}, for each of {names}", len(found), outcome, PROMISE, failures)
+def _row(fault: str, every: dict[str, Arguments], run: Callable[[Arguments], list[Trial]]) -> Row:
+    trials = [(name, trial) for name, arguments in every.items() for trial in run(arguments)]
+    failures = [f"{name}: {problem}" for name, trial in trials for problem in trial.problems]
+    done = sum(trial.status == 0 for _, trial in trials)
+    outcome = f"kept: {done} done, {len(trials) - done} ended with an error in one line"
+    names = ", ".join(f"`{name}`" for name in every)
+    return Row(f"{fault}, for each of {names}", len(trials), outcome, GUARANTEE, failures)
 
 
-def _on_disk(products: Products, folder: Path, work: Arguments, kib: int) -> Tried:
-    size = kib * KIB + sum(path.stat().st_size for path in (products.detector,)) + 64 * KIB
+def _full_disk(products: Products, folder: Path, arguments: Arguments, kib: int) -> Trial:
+    size = kib * KIB + products.detector.stat().st_size + 64 * KIB
     with mounted(folder / "disk", "tmpfs", f"size={size}") as disk:
-        return _tried(products, disk / "out", work)
+        return _trial(products, disk / "out", arguments)
 
 
-def _read_only(products: Products, folder: Path, work: Arguments) -> Tried:
+def _read_only(products: Products, folder: Path, arguments: Arguments) -> Trial:
     out = _prepared(products, folder / "read-only")
     try:
         with mounted(out, "none", "bind", str(out)) as same:
             subprocess.run(["mount", "-o", "remount,ro,bind", same], check=True)
-            return _judged(run_into(same, work), same, products)
+            return _checked(run_into(same, arguments), same, products)
     finally:
         shutil.rmtree(out)
 
 
-def _files(products: Products, folder: Path, work: Arguments, count: int) -> Tried:
-    def few() -> None:
+def _few_files(products: Products, folder: Path, arguments: Arguments, count: int) -> Trial:
+    def limit_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
 
-    return _tried(products, folder / "files", work, few)
+    return _trial(products, folder / "files", arguments, limit_files)
 
 
-def _sizes(products: Products, folder: Path, work: Arguments, kib: int) -> Tried:
-    def small() -> None:
+def _small_files(products: Products, folder: Path, arguments: Arguments, kib: int) -> Trial:
+    def limit_size() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (kib * KIB, kib * KIB))
 
-    return _tried(products, folder / "sizes", work, small, silent=True)
+    return _trial(products, folder / "sizes", arguments, limit_size, may_be_silent=True)
 
 
-def _clock(products: Products, folder: Path, work: Arguments, by: int) -> Tried:
+def _clock(products: Products, folder: Path, arguments: Arguments, by: int) -> Trial:
     def jump() -> None:
         real, start = time.time, time.time()
         time.time = lambda: real() + (by if real() > start + 0.2 else 0)
 
-    return _tried(products, folder / "clock", work, jump, done=True)
+    return _trial(products, folder / "clock", arguments, jump, must_succeed=True)
 
 
-def _tried(
+def _trial(
     products: Products,
     out: Path,
-    work: Arguments,
-    first: Callable[[], None] = lambda: None,
+    arguments: Arguments,
+    prepare: Callable[[], None] = do_nothing,
     *,
-    silent: bool = False,
-    done: bool = False,
-) -> Tried:
+    may_be_silent: bool = False,
+    must_succeed: bool = False,
+) -> Trial:
     _prepared(products, out)
     try:
-        return _judged(run_into(out, work, first), out, products, silent=silent, done=done)
+        outcome = run_into(out, arguments, prepare)
+        return _checked(outcome, out, products, may_be_silent=may_be_silent, must_succeed=must_succeed)
     finally:
         shutil.rmtree(out)
 
@@ -113,25 +117,27 @@ def _prepared(products: Products, out: Path) -> Path:
     return out
 
 
-def _judged(outcome: Outcome, out: Path, products: Products, *, silent: bool = False, done: bool = False) -> Tried:
-    """Return what went wrong. `silent`: what is said may be cut off as well; `done`: it has to succeed."""
-    remove_leftovers(out)  # as the next start will
-    wrong = broken_files(out) + [f"left over: {path}" for path in leftovers(out)]
-    if not outcome.clean or (outcome.status and not outcome.said and not silent):
-        wrong.append(f"status {outcome.status}: {outcome.said[-300:]!r}")
-    if done and outcome.status:
-        wrong.append(f"not done: {outcome.said[-300:]!r}")
+def _checked(
+    outcome: Outcome, out: Path, products: Products, *, may_be_silent: bool = False, must_succeed: bool = False
+) -> Trial:
+    """Check the outcome and the files of a command. `may_be_silent`: the fault can also truncate the error message."""
+    remove_leftovers(out)  # as the next start does
+    problems = broken_files(out) + [f"left over: {path}" for path in leftovers(out)]
+    if not outcome.clean or (outcome.status and not outcome.output and not may_be_silent):
+        problems.append(f"status {outcome.status}: {outcome.output[-300:]!r}")
+    if must_succeed and outcome.status:
+        problems.append(f"not done: {outcome.output[-300:]!r}")
     if (out / "detector.safetensors").read_bytes() != products.detector.read_bytes():
-        wrong.append("the detector changed")
-    return Tried(outcome.status, wrong)
+        problems.append("the detector changed")
+    return Trial(outcome.status, problems)
 
 
 @contextmanager
-def mounted(place: Path, kind: str, options: str, source: str = "none") -> Iterator[Path]:
-    """Mount something for the length of a block. Needs the rights to."""
-    place.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", kind, "-o", options, source, place], check=True)
+def mounted(path: Path, kind: str, options: str, source: str = "none") -> Iterator[Path]:
+    """Mount a file system for the block. Requires root."""
+    path.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", kind, "-o", options, source, path], check=True)
     try:
-        yield place
+        yield path
     finally:
-        subprocess.run(["umount", "-l", place], check=True)
+        subprocess.run(["umount", "-l", path], check=True)

@@ -1,4 +1,4 @@
-"""What has to hold of a folder whatever happened: every file in it is whole."""
+"""Check that every file in a folder is complete."""
 
 import csv
 import json
@@ -10,25 +10,25 @@ import yaml
 from ssim_ae import Config
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.images.files import read_image
-from ssim_ae.storage import PART, read_tensors
+from ssim_ae.storage import PARTIAL_SUFFIX, read_tensors
 from ssim_ae.training.checkpoints import CHECKPOINT_NAME
 
 
 def broken_files(folder: Path) -> list[str]:
-    """Return what is wrong with the files below a folder, a line each; half-written ones are not looked at."""
-    wrong = []
+    """Return a line for each incomplete or invalid file below a folder. Temporary files are not checked."""
+    problems = []
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and PART not in str(path) and (check := CHECKS.get(path.suffix)):
+        if path.is_file() and PARTIAL_SUFFIX not in str(path) and (check := CHECKS.get(path.suffix)):
             try:
                 check(path)
-            except Exception as error:  # anything that a reader may raise says that the file is broken
-                wrong.append(f"{path.relative_to(folder)}: {str(error) or type(error).__name__}")
-    return wrong
+            except Exception as error:  # any exception of a reader means that the file is broken
+                problems.append(f"{path.relative_to(folder)}: {str(error) or type(error).__name__}")
+    return problems
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Return the names of half-written files and scratch folders below a folder."""
-    return [path.name for path in folder.rglob("*") if PART in path.name or path.parent.name == "tmp"]
+    """Return the names of temporary files and folders below a folder."""
+    return [path.name for path in folder.rglob("*") if PARTIAL_SUFFIX in path.name or path.parent.name == "tmp"]
 
 
 def _tensors(path: Path) -> None:
@@ -46,7 +46,7 @@ def _table(path: Path) -> None:
     text = path.read_text()
     rows = list(csv.reader(text.splitlines()))
     if not text.endswith("\n") or any(len(row) != len(rows[0]) for row in rows):
-        raise ValueError("cut off")
+        raise ValueError("truncated")
 
 
 def _settings(path: Path) -> None:
@@ -56,7 +56,7 @@ def _settings(path: Path) -> None:
 
 def _page(path: Path) -> None:
     if not path.read_text().rstrip().endswith("</html>"):
-        raise ValueError("cut off")
+        raise ValueError("truncated")
 
 
 def _image(path: Path) -> None:

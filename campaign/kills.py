@@ -1,4 +1,4 @@
-"""SIGKILL: before every file operation of a command, and at random moments; then the same command again."""
+"""Kill commands before each file operation and at random times, then run them again."""
 
 import shutil
 import tempfile
@@ -7,48 +7,32 @@ from pathlib import Path
 
 import numpy as np
 
-from campaign.child import Outcome, command, killed_at
+from campaign.child import Outcome, do_nothing, kill_before, run_command
 from campaign.intact import broken_files, leftovers
-from campaign.products import Products, training
+from campaign.products import Products, train_arguments
 from campaign.row import Row
 from ssim_ae.detector.detector_file import read_detector
 
-PROMISE = "Every file is the old one or the new one, whole. What was half written is gone after the next start."
-RESUMED = f"{PROMISE} `--resume` ends bit for bit where the undisturbed run ends."
+GUARANTEE = "Every file is complete: the old one or the new one. The next start removes temporary files."
+GUARANTEE_OF_TRAIN = f"{GUARANTEE} `--resume` ends bit for bit where the undisturbed run ends."
 Arguments = list[object]
-WRITE_ONCE = ("threshold", "export", "fabric")  # what refuses to write over an older file
+KEEPS_EXISTING = ("threshold", "export", "fabric")  # commands that do not overwrite files
 
 
 def rows(products: Products, folder: Path, times: int) -> Iterator[Row]:
-    """Kill all that writes; at random moments `times` x 0.3 times each."""
+    """Kill all commands that write files, each at `times` x 0.3 random times too."""
     for name, arguments in commands(products).items():
-        old = folder / name / "old"
-        old.mkdir(parents=True)
-        shutil.copy(products.other, old / "detector.safetensors")
-        whole = run_into(old, arguments)  # the older files; of a training, the undisturbed run
-        failures = [] if whole.clean else [f"undisturbed: {whole.said}"]
-        if name in WRITE_ONCE:
-            shutil.rmtree(old)
-            old.mkdir()
-        shutil.copy(products.detector, old / "detector.safetensors")
-        kill = killer(name, arguments, old)
-        at = tried = 0
-        while (found := kill(folder / name / f"at-{at}", killed_at(at), 120)) is not None:
-            failures += [f"{name} before file operation {at}: {line}" for line in found]
-            at += 1
-        for number, moment in enumerate(np.random.default_rng(times).uniform(0.02, 1, 3 * times // 10)):
-            found = kill(folder / name / f"after-{number}", lambda: None, moment * whole.seconds)
-            tried += found is not None
-            failures += [f"{name} after {moment:.3f} of its time: {line}" for line in found or ()]
-        fault = f"`{name}` killed before each of its {at} file operations, and at random moments"
-        yield Row(fault, at + tried, "kept", RESUMED if name == "train" else PROMISE, failures)
+        yield _row(name, arguments, products, folder / name, times)
 
 
 def commands(products: Products) -> dict[str, Arguments]:
-    """Return all that writes files, each into a folder OUT that has a detector and older files of the same names."""
+    """Return the arguments of all commands that write files.
+
+    Each writes into a folder OUT that contains a detector and older files of the same names.
+    """
     outputs = ["--csv", "OUT/p.csv", "--json", "OUT/p.json", "--overlays", "OUT/overlays"]
     return {
-        "train": [*training(products.dataset), "--runs", "OUT"],
+        "train": [*train_arguments(products.dataset), "--runs", "OUT"],
         "threshold": ["threshold", "OUT/detector.safetensors", products.dataset / "test" / "good"],
         "export": ["export", "OUT/detector.safetensors"],
         "predict": ["predict", "OUT/detector.safetensors", products.dataset / "test", *outputs],
@@ -58,50 +42,83 @@ def commands(products: Products) -> dict[str, Arguments]:
     }
 
 
-def killer(name: str, arguments: Arguments, old: Path) -> Callable[[Path, Callable[[], None], float], list[str] | None]:
-    """Return what kills a command in a copy of a folder, and says what went wrong; None where it came to its end."""
+def _row(name: str, arguments: Arguments, products: Products, folder: Path, times: int) -> Row:
+    old = folder / "old"
+    old.mkdir(parents=True)
+    shutil.copy(products.other, old / "detector.safetensors")
+    undisturbed = run_into(old, arguments)  # writes the older files; for a training, the run to compare with
+    failures = [] if undisturbed.clean else [f"undisturbed: {undisturbed.output}"]
+    if name in KEEPS_EXISTING:
+        shutil.rmtree(old)
+        old.mkdir()
+    shutil.copy(products.detector, old / "detector.safetensors")
+    operations = tried = 0
+    while True:
+        out = folder / f"at-{operations}"
+        problems = kill_and_repeat(name, arguments, old, out, kill_before(operations), 120)
+        if problems is None:
+            break
+        failures += [f"{name} before file operation {operations}: {problem}" for problem in problems]
+        operations += 1
+    for number, moment in enumerate(np.random.default_rng(times).uniform(0.02, 1, 3 * times // 10)):
+        out = folder / f"after-{number}"
+        problems = kill_and_repeat(name, arguments, old, out, do_nothing, moment * undisturbed.seconds)
+        tried += problems is not None
+        failures += [f"{name} after {moment:.3f} of its duration: {problem}" for problem in problems or ()]
+    fault = f"`{name}` killed before each of its {operations} file operations, and at random times"
+    guarantee = GUARANTEE_OF_TRAIN if name == "train" else GUARANTEE
+    return Row(fault, operations + tried, "kept", guarantee, failures)
+
+
+def kill_and_repeat(
+    name: str, arguments: Arguments, old: Path, out: Path, prepare: Callable[[], None], timeout: float
+) -> list[str] | None:
+    """Kill a command that writes into a copy of the folder `old`, then run it again.
+
+    `prepare` and `timeout` decide when it is killed. Returns a line for each problem; None if the command ended first.
+    """
     files = {path.relative_to(old) for path in old.rglob("*") if path.is_file()}
-
-    def kill(out: Path, first: Callable[[], None], seconds: float) -> list[str] | None:
-        shutil.copytree(old, out)
-        try:
-            if not run_into(out, arguments, first, seconds).killed:
-                return None
-            wrong = [f"lost: {path}" for path in files if not (out / path).exists()] + broken_files(out)
-            again = run_into(out, _next_start(name, arguments, out))
-            wrong += [] if again.clean else [f"the next start: {again.said}"]
-            wrong += [f"left over: {path}" for path in leftovers(out)] + broken_files(out)
-            if name == "train" and not _same_weights(out, old):
-                wrong.append("the resumed run ends elsewhere")
-            return wrong
-        finally:
-            shutil.rmtree(out)
-
-    return kill
+    shutil.copytree(old, out)
+    try:
+        if not run_into(out, arguments, prepare, timeout).killed:
+            return None
+        problems = [f"lost: {path}" for path in files if not (out / path).exists()] + broken_files(out)
+        repeated = run_into(out, _next_start(name, arguments, out))
+        problems += [] if repeated.clean else [f"the next start: {repeated.output}"]
+        problems += [f"left over: {path}" for path in leftovers(out)] + broken_files(out)
+        if name == "train" and not _same_weights(out, old):
+            problems.append("the resumed run has other weights")
+        return problems
+    finally:
+        shutil.rmtree(out)
 
 
 def _next_start(name: str, arguments: Arguments, out: Path) -> Arguments:
     if name == "train" and (out / "twill-2" / "config.yaml").exists():
         return ["train", "--resume", "OUT/twill-2"]
-    if name in WRITE_ONCE and any(path.name not in ("detector.safetensors", "tmp") for path in out.glob("[!.]*")):
-        given = ["--ssim_threshold", 1, "--l1_threshold", 1]  # it was done: another that writes into this folder
-        return ["threshold", "OUT/detector.safetensors", *given, "--output", "OUT/again.safetensors"]
+    if name in KEEPS_EXISTING and any(path.name not in ("detector.safetensors", "tmp") for path in out.glob("[!.]*")):
+        # The killed command had written its output: another command that writes into this folder
+        thresholds = ["--ssim_threshold", 1, "--l1_threshold", 1]
+        return ["threshold", "OUT/detector.safetensors", *thresholds, "--output", "OUT/again.safetensors"]
     return arguments
 
 
 def _same_weights(out: Path, old: Path) -> bool:
-    mine, theirs = (read_detector(sorted(folder.glob("twill-*"))[-1] / "detector.safetensors") for folder in (out, old))
-    return all((mine.weights[name] == theirs.weights[name]).all() for name in theirs.weights)
+    ours, expected = (
+        read_detector(sorted(folder.glob("twill-*"))[-1] / "detector.safetensors") for folder in (out, old)
+    )
+    return all((ours.weights[name] == expected.weights[name]).all() for name in expected.weights)
 
 
 def run_into(
-    out: Path, arguments: Arguments, first: Callable[[], None] = lambda: None, seconds: float = 120
+    out: Path, arguments: Arguments, prepare: Callable[[], None] = do_nothing, timeout: float = 120
 ) -> Outcome:
-    """Run a command into a folder, with its scratch files in one of that folder."""
+    """Run a command with OUT replaced by a folder; its temporary files go into a subfolder."""
 
-    def here() -> None:
+    def prepare_all() -> None:
         tempfile.tempdir = str(out / "tmp")
-        first()
+        prepare()
 
     (out / "tmp").mkdir(exist_ok=True)
-    return command(*(str(word).replace("OUT", str(out)) for word in arguments), first=here, seconds=seconds)
+    words = (str(word).replace("OUT", str(out)) for word in arguments)
+    return run_command(*words, prepare=prepare_all, timeout=timeout)

@@ -1,4 +1,4 @@
-"""Changed MINDIR files."""
+"""Mutated MINDIR files."""
 
 import json
 from pathlib import Path
@@ -8,34 +8,34 @@ from mindspore.train import mind_ir_pb2
 
 from campaign.mutate import mutated
 from ssim_ae.detector.detector_file import json_beside
-from ssim_ae.storage import SEAL, UNSEALED, file_hash, sealed
+from ssim_ae.storage import EMPTY_CHECKSUM, file_hash, with_checksum
 
 OPERATORS = ("Conv2D", "BiasAdd", "Maximum", "MakeTuple", "Load", "Custom", "x")
 NUMBERS = (0, -1, 1, 3, 7, 70000, 2**31 - 1, 2**40, -(2**62))
 
 
-def resealed(path: Path, data: bytes, beside: bytes) -> None:
-    """Write a MINDIR file, and our JSON beside it with the hashes that fit."""
-    metadata = json.loads(beside) | {"weights_sha256": file_hash(data), SEAL: UNSEALED}
+def write_with_checksum(path: Path, data: bytes, beside: bytes) -> None:
+    """Write a MINDIR file and our JSON beside it, with valid checksums."""
+    metadata = json.loads(beside) | {"weights_sha256": file_hash(data), **EMPTY_CHECKSUM}
     path.write_bytes(data)
-    json_beside(path).write_bytes(sealed(json.dumps(metadata).encode()))
+    json_beside(path).write_bytes(with_checksum(json.dumps(metadata).encode()))
 
 
-def changed(data: bytes, rng: np.random.Generator) -> bytes:
-    """Return the file with a few bytes changed or, as often, a few places of its graph."""
+def mutated_model(data: bytes, rng: np.random.Generator) -> bytes:
+    """Return the file with mutations of its bytes or, with equal probability, of its graph."""
     if rng.random() < 0.5:
         return mutated(data, rng)
     model = mind_ir_pb2.ModelProto()
     model.ParseFromString(data)
     for _ in range(rng.integers(1, 4)):
-        change_once(model, rng)
+        _mutate_graph(model, rng)
     return bytes(model.SerializeToString())
 
 
-def change_once(model: mind_ir_pb2.ModelProto, rng: np.random.Generator) -> None:
-    """Change an attribute, a connection, an operator, or a shape."""
+def _mutate_graph(model: mind_ir_pb2.ModelProto, rng: np.random.Generator) -> None:
+    """Change an attribute, a connection, an operator or a shape, or remove a node."""
     nodes, number = list(model.graph.node), int(rng.choice(NUMBERS))
-    node, other = (nodes[place] for place in rng.integers(len(nodes), size=2))
+    node, other = (nodes[position] for position in rng.integers(len(nodes), size=2))
     tensors = [*model.graph.parameter, *(tensor for value in model.graph.input for tensor in value.tensor)]
     match rng.integers(5):
         case 0:

@@ -1,12 +1,13 @@
-"""A small data set and what is made of it, for every fault to work on."""
+"""A small data set, a run and two detectors that all robustness tests use."""
 
 import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from campaign.child import command
+from campaign.child import run_command
 
 SETTINGS = {
+    "method": "reference",
     "im_resize": 64,
     "crop_size": 32,
     "z_dim": 8,
@@ -23,7 +24,7 @@ SETTINGS = {
 
 
 class Products(NamedTuple):
-    """Paths of a data set, of a run, and of two detectors that differ in their limits."""
+    """Paths of a data set, of a run on it, of its detector, and of the same detector with other thresholds."""
 
     dataset: Path
     run: Path
@@ -31,8 +32,8 @@ class Products(NamedTuple):
     other: Path
 
 
-def training(dataset: Path) -> list[object]:
-    """Return the arguments of a training of a second."""
+def train_arguments(dataset: Path) -> list[object]:
+    """Return the arguments of a training that takes a second."""
     return ["train", dataset, *(word for key, value in SETTINGS.items() for word in (f"--{key}", value))]
 
 
@@ -40,15 +41,15 @@ def make(folder: Path) -> Products:
     """Draw the data set and train on it."""
     dataset, run = folder / "data" / "twill", folder / "runs" / "twill-1"
     detector, other = run / "detector.safetensors", folder / "other.safetensors"
-    _do("fabric", folder / "data", "--classes", "twill", "--train", 10, "--good", 4, "--defective", 1, "--size", 64)
-    for defect in ("cut", "displaced", "stain", "thread"):  # a type of defect is enough, and its figures take seconds
+    _run("fabric", folder / "data", "--classes", "twill", "--train", 10, "--good", 4, "--defective", 1, "--size", 64)
+    for defect in ("cut", "displaced", "stain", "thread"):  # one defect type is enough and saves seconds
         shutil.rmtree(dataset / "test" / defect)
-    _do(*training(dataset), "--runs", folder / "runs")
-    _do("threshold", run, "--ssim_threshold", 0.5, "--l1_threshold", 0.5, "--output", other)
+    _run(*train_arguments(dataset), "--runs", folder / "runs")
+    _run("threshold", run, "--ssim_threshold", 0.5, "--l1_threshold", 0.5, "--output", other)
     return Products(dataset, run, detector, other)
 
 
-def _do(*arguments: object) -> None:
-    outcome = command(*arguments)
+def _run(*arguments: object) -> None:
+    outcome = run_command(*arguments)
     if outcome.status:
-        raise SystemExit(f"the campaign could not start: {outcome.said}")
+        raise SystemExit(f"{arguments[0]}: failed before the first test: {outcome.output}")

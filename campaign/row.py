@@ -1,18 +1,18 @@
-"""What the campaign tells: a row a fault."""
+"""A row of the table of results."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """A fault, how often it was tried, what came of it, the promise it backs, and where it went wrong, if it did."""
+    """A fault, the number of trials, the outcome, the guarantee that is tested, and a line for each failure."""
 
     fault: str
     times: int
     outcome: str
-    promise: str
+    guarantee: str
     failures: Sequence[str] = ()
 
     def __str__(self) -> str:
-        ended = f"{len(self.failures)} of them failed" if self.failures else self.outcome
-        return f"| {self.fault} | {self.times:,} | {ended} | {self.promise} |"
+        outcome = f"{len(self.failures)} of them failed" if self.failures else self.outcome
+        return f"| {self.fault} | {self.times:,} | {outcome} | {self.guarantee} |"

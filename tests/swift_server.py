@@ -1,13 +1,13 @@
-"""OpenStack Swift, whole, in one process: `python swift_server.py FOLDER DOMAIN REGION` says its port, and serves
-until its standard input is closed.
+"""Run a complete OpenStack Swift in one process: `python swift_server.py FOLDER DOMAIN REGION`.
 
-Proxy, account, container and object server, without replicas, and what makes Swift speak S3. Needs swift, not ssim_ae.
+Prints its port and serves until standard input is closed. It has a proxy, an account, a container and an object server
+without replicas, and the middleware for the S3 interface. Needs swift, not ssim_ae.
 """
 
 import sys
 import warnings
 
-warnings.simplefilter("ignore")  # eventlet's, of its own end
+warnings.simplefilter("ignore")  # eventlet warns that it is deprecated
 
 import eventlet  # noqa: E402
 
@@ -68,8 +68,8 @@ def main(folder: Path, domain: str, region: str) -> None:
     sockets = {name: eventlet.listen(("127.0.0.1", 0)) for name in BACKENDS}
     for name, socket in sockets.items():
         ring = RingBuilder(part_power=1, replicas=1, min_part_hours=1)
-        place = {"ip": "127.0.0.1", "port": socket.getsockname()[1], "device": "disk"}
-        ring.add_dev({"id": 0, "region": 1, "zone": 1, "weight": 1, **place})
+        device = {"ip": "127.0.0.1", "port": socket.getsockname()[1], "device": "disk"}
+        ring.add_dev({"id": 0, "region": 1, "zone": 1, "weight": 1, **device})
         ring.rebalance()
         ring.get_ring().save(str(folder / f"{name}.ring.gz"))
     for name, socket in sockets.items():
@@ -81,7 +81,7 @@ def main(folder: Path, domain: str, region: str) -> None:
 
 
 def serve(socket: object, folder: Path, name: str, config: str) -> None:
-    """Serve one of the four."""
+    """Run one of the four servers."""
     (folder / f"{name}.conf").write_text(config)
     app = loadapp(str(folder / f"{name}.conf"), global_conf={})
     wsgi.server(socket, app, log_output=False, protocol=SwiftHttpProtocol)

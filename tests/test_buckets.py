@@ -1,8 +1,8 @@
-"""Transfers from and to a real object store: OpenStack Swift, which speaks S3, checks every signature and every MD5.
+"""Transfers from and to a real object store: OpenStack Swift, which implements S3 and verifies signatures and MD5s.
 
-`pip install swift` brings it, with its Python dependencies, into pytest's cache folder, not into the environment; it
-then runs on 127.0.0.1 (swift_server.py). Between it and the code under test lies a line of ours, which counts the
-requests, and can be cut or garble what passes. Skipped where s3fs is not installed, or Swift cannot be.
+`pip install swift` installs it with its dependencies into pytest's cache folder, not into the environment. It runs on
+127.0.0.1 (swift_server.py). A TCP proxy between the tests and Swift counts the requests, and can cut or corrupt the
+data. The tests are skipped if s3fs is not installed or Swift cannot be installed.
 """
 
 import os
@@ -23,32 +23,35 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from ssim_ae import buckets, places
-from ssim_ae.buckets import cache_folder, fetch, is_url, put
+from ssim_ae import locations
+from ssim_ae.buckets import cache_folder, fetch, is_url, put, state, store
 from ssim_ae.cli import main
 from ssim_ae.errors import InputError
 
 s3fs = pytest.importorskip("s3fs", reason="needs s3fs: pip install 's3fs>=2026.2'")
 
-DOMAIN, REGION = "obs.region-1.test", "region-1"
-MARK, GARBLED = b"a mark in a file", b"a mask in a file"
+DOMAIN = "obs.region-1.test"
+REGION = "region-1"
+MARK = b"a mark in a file"
+CORRUPTED = b"a mask in a file"  # what the proxy replaces MARK with
 
 
-class Line:
-    """A TCP line to a server, with a port of its own."""
+class Proxy:
+    """A TCP proxy with a port of its own in front of a server."""
 
     def __init__(self, server: int) -> None:
         self.server = server
         self.requests: list[str] = []  # "GET /bucket/key"
-        self.cuts = self.garbles = 0  # how often yet, at the MARK in a file that passes
-        self.exchanged: dict[bytes, bytes] = {}  # in all that comes back
-        self.front = socket.create_server(("127.0.0.1", 0))
-        self.port = self.front.getsockname()[1]
+        self.cuts = 0  # number of connections to cut at the MARK in a file
+        self.corruptions = 0  # number of MARKs to change
+        self.replacements: dict[bytes, bytes] = {}  # in all responses
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        with suppress(OSError), self.front:
-            self.front.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError), self.listener:
+            self.listener.shutdown(socket.SHUT_RDWR)
 
     def gets(self) -> int:
         return sum(request.startswith("GET ") and "list-type" not in request for request in self.requests)
@@ -59,24 +62,24 @@ class Line:
     def _accept(self) -> None:
         while True:
             try:
-                near, _ = self.front.accept()
+                client, _ = self.listener.accept()
             except OSError:
                 return
-            far = socket.create_connection(("127.0.0.1", self.server))
-            for ends in ((near, far, True), (far, near, False)):
-                threading.Thread(target=self._carry, args=ends, daemon=True).start()
+            server = socket.create_connection(("127.0.0.1", self.server))
+            for ends in ((client, server, True), (server, client, False)):
+                threading.Thread(target=self._forward, args=ends, daemon=True).start()
 
-    def _carry(self, source: socket.socket, target: socket.socket, forth: bool) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket, to_server: bool) -> None:
         with source, target:
             try:
                 while data := source.recv(2**16):
-                    if forth and (request := re.match(rb"([A-Z]+ \S+) HTTP/1.1\r\n", data)):
+                    if to_server and (request := re.match(rb"([A-Z]+ \S+) HTTP/1.1\r\n", data)):
                         self.requests.append(request[1].decode())
-                    for old, new in () if forth else self.exchanged.items():
+                    for old, new in () if to_server else self.replacements.items():
                         data = data.replace(old, new)
-                    if self.garbles and MARK in data:
-                        self.garbles -= 1
-                        data = data.replace(MARK, GARBLED, 1)
+                    if self.corruptions and MARK in data:
+                        self.corruptions -= 1
+                        data = data.replace(MARK, CORRUPTED, 1)
                     if self.cuts and MARK in data:
                         self.cuts -= 1
                         target.sendall(data[: data.index(MARK)])
@@ -91,7 +94,7 @@ class Line:
 
 @pytest.fixture(scope="session")
 def swift(request, tmp_path_factory):
-    """The port of a Swift."""
+    """The port of a Swift server."""
     installed = Path(request.config.cache.mkdir("swift")) / f"python{sys.version_info[0]}.{sys.version_info[1]}"
     if not installed.is_dir():
         new = tmp_path_factory.mktemp("swift") / "installed"
@@ -118,8 +121,8 @@ def swift(request, tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def surroundings(monkeypatch, tmp_path):
-    """Nothing of this machine's: no account of its own, no address but 127.0.0.1."""
+def isolated_environment(monkeypatch, tmp_path):
+    """No account and no network of this machine, and short pauses before retries."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "OBS_")) or name == "LOCAL_RANK"]:
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -127,23 +130,23 @@ def surroundings(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(buckets, "PAUSES", (0.02, 0.05, 0.1))
+    monkeypatch.setattr(store, "RETRY_PAUSES", (0.02, 0.05, 0.1))
 
 
 @pytest.fixture
-def line(swift, monkeypatch):
-    """The line to it, with what is needed to use it in the environment."""
-    line = Line(swift)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{line.port}")
+def proxy(swift, monkeypatch):
+    """A proxy in front of Swift; the environment variables point to it."""
+    proxy = Proxy(swift)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.port}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test:tester")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    yield line
-    line.close()
+    yield proxy
+    proxy.close()
 
 
 class Bucket:
-    """A new bucket, as another program sees it."""
+    """A new bucket, accessed without the proxy."""
 
     def __init__(self, files: "s3fs.S3FileSystem", name: str) -> None:
         self.files, self.name = files, name
@@ -171,7 +174,7 @@ def files(swift):
 
 
 @pytest.fixture
-def bucket(files, line, tmp_path) -> Bucket:
+def bucket(files, proxy, tmp_path) -> Bucket:
     return Bucket(files, re.sub("[^a-z0-9]+", "-", tmp_path.name.lower()).strip("-"))
 
 
@@ -180,14 +183,15 @@ def content(folder: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in paths.items() if not name.startswith(".fetched/")}
 
 
-def filled(folder: Path, files: dict[str, bytes]) -> Path:
+def write_files(folder: Path, files: dict[str, bytes]) -> Path:
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
     return folder
 
 
-def refused(action, match: str) -> None:
+def assert_input_error(action, match: str) -> None:
+    """Assert that `action` raises InputError with one line that matches."""
     with pytest.raises(InputError, match=match) as caught:
         action()
     assert "\n" not in str(caught.value)
@@ -202,61 +206,61 @@ FILES = {
 }
 
 
-def test_a_folder_goes_and_comes_back(bucket, line, tmp_path):
-    folder = filled(tmp_path / "here", FILES)
+def test_folder_round_trip(bucket, proxy, tmp_path):
+    folder = write_files(tmp_path / "here", FILES)
     put(folder, f"s3://{bucket.name}/data/set")
     assert bucket.content() == {f"data/set/{name}": data for name, data in FILES.items()}
     assert fetch(f"s3://{bucket.name}/data/set/", tmp_path / "there") == tmp_path / "there"
     assert content(tmp_path / "there") == FILES
     assert fetch(f"s3://{bucket.name}", tmp_path / "all") == tmp_path / "all"
     assert content(tmp_path / "all" / "data" / "set") == FILES
-    listings = [request for request in line.requests if "list-type" in request]
-    assert len(listings) == 2  # one a fetch; put asks for its own names alone, whatever else is there
+    listings = [request for request in proxy.requests if "list-type" in request]
+    assert len(listings) == 2  # one per fetch; put requests its own names only
 
 
-def test_an_object_goes_and_comes_back(bucket, tmp_path):
+def test_object_round_trip(bucket, tmp_path):
     url = f"s3://{bucket.name}/runs/cloth-1/detector.safetensors"
     bucket["runs/cloth-1/detector.safetensors.old"] = b"another"
-    put(filled(tmp_path, {"here": b"detector"}) / "here", url)
+    put(write_files(tmp_path, {"here": b"detector"}) / "here", url)
     for folder in (tmp_path / "there", cache_folder(url)):
         assert fetch(url, folder) == folder / "detector.safetensors"
         assert content(folder) == {"detector.safetensors": b"detector"}
     assert fetch(url) == cache_folder(url) / "detector.safetensors"
 
 
-def test_only_what_changed_is_fetched(bucket, line, tmp_path):
+def test_only_changed_objects_are_fetched(bucket, proxy, tmp_path):
     for name, data in FILES.items():
         bucket[f"set/{name}"] = data
     url, folder = f"s3://{bucket.name}/set", tmp_path / "there"
     fetch(url, folder)
-    assert line.gets() == len(FILES)
+    assert proxy.gets() == len(FILES)
     fetch(url, folder)
-    assert line.gets() == len(FILES)
-    bucket["set/train/good/000.png"] = b"neu"  # as long as before
+    assert proxy.gets() == len(FILES)
+    bucket["set/train/good/000.png"] = b"neu"  # same size
     bucket["set/new.png"] = b"new"
     fetch(url, folder)
-    assert line.gets() == len(FILES) + 2
+    assert proxy.gets() == len(FILES) + 2
     assert content(folder) == {**FILES, "train/good/000.png": b"neu", "new.png": b"new"}
-    (folder / "a/b/c/d/e.txt").write_bytes(b"4444")  # changed here: as in the bucket again
+    (folder / "a/b/c/d/e.txt").write_bytes(b"4444")  # changed locally: fetched again
     fetch(url, folder)
     assert content(folder)["a/b/c/d/e.txt"] == b"four"
     shutil.rmtree(folder / ".fetched")
-    before = line.gets()
+    before = proxy.gets()
     fetch(url, folder)
-    assert line.gets() == before
+    assert proxy.gets() == before
 
 
-def test_what_the_bucket_no_longer_has_is_removed(bucket, tmp_path):
+def test_files_of_deleted_objects_are_deleted(bucket, tmp_path):
     for name, data in FILES.items():
         bucket[f"set/{name}"] = data
     url, folder = f"s3://{bucket.name}/set", tmp_path / "there"
     fetch(f"{url}/", folder)
-    fetch(f"{url}/a", folder)  # of another URL in the same folder
+    fetch(f"{url}/a", folder)  # another URL in the same folder
     (folder / "mine.txt").write_bytes(b"mine")
     for name in ("train/good/000.png", "train/good/001.png", "a/b/c/d/e.txt"):
         del bucket[f"set/{name}"]
     bucket["set/train"] = b"a file where there was a folder"
-    bucket["set/empty/"] = b""  # what a console makes for an empty folder
+    bucket["set/empty/"] = b""  # the marker of an empty folder
     fetch(url, folder)
     assert content(folder).keys() == {*FILES, "mine.txt", "train", "b/c/d/e.txt"} - {
         "train/good/000.png",
@@ -265,7 +269,7 @@ def test_what_the_bucket_no_longer_has_is_removed(bucket, tmp_path):
     }
 
 
-def test_what_a_killed_fetch_left_is_removed_too(bucket, tmp_path, monkeypatch):
+def test_files_of_a_killed_fetch_are_deleted(bucket, tmp_path, monkeypatch):
     bucket["set/old.png"], bucket["set/new.png"] = b"old", b"new"
     url, folder = f"s3://{bucket.name}/set", tmp_path / "there"
     with monkeypatch.context() as patch:
@@ -276,7 +280,7 @@ def test_what_a_killed_fetch_left_is_removed_too(bucket, tmp_path, monkeypatch):
             if len(writes) == 1:
                 path.write_text(data)
 
-        patch.setattr(buckets, "write_whole", killed_after_one)
+        patch.setattr(state, "write_atomic", killed_after_one)
         fetch(url, folder)
     assert len(writes) == 2
     (folder / ".fetched" / ".0123456789ab.ssim-ae.part").write_bytes(b"half")
@@ -286,101 +290,103 @@ def test_what_a_killed_fetch_left_is_removed_too(bucket, tmp_path, monkeypatch):
     assert not list((folder / ".fetched").glob(".*"))
 
 
-def test_only_what_changed_is_put(bucket, line, tmp_path):
-    folder = filled(tmp_path / "here", FILES)
+def test_only_changed_files_are_put(bucket, proxy, tmp_path):
+    folder = write_files(tmp_path / "here", FILES)
     url = f"s3://{bucket.name}/runs/x-1"
     put(folder, url)
-    assert line.puts() == len(FILES)
+    assert proxy.puts() == len(FILES)
     put(folder, url)
-    assert line.puts() == len(FILES)
+    assert proxy.puts() == len(FILES)
     (folder / "train/good/000.png").write_bytes(b"neu")
-    (folder / "a/b/c/d/e.txt").unlink()  # there it stays
-    filled(folder, {".fetched/lock": b"", "train/.x.png.ab12.ssim-ae.part": b"half", ".hidden": b"x"})
+    (folder / "a/b/c/d/e.txt").unlink()  # kept in the bucket
+    write_files(folder, {".fetched/lock": b"", "train/.x.png.ab12.ssim-ae.part": b"half", ".hidden": b"x"})
     put(folder, url)
-    assert line.puts() == len(FILES) + 2
+    assert proxy.puts() == len(FILES) + 2
     expected = {**FILES, "train/good/000.png": b"neu", ".hidden": b"x"}
     assert bucket.content() == {f"runs/x-1/{name}": data for name, data in expected.items()}
 
 
 @pytest.fixture
 def marked(rng: np.random.Generator) -> bytes:
-    """300 kB, with marks all along their second half."""
+    """300 kB, with many MARKs in the second half."""
     noise = rng.integers(0, 256, 150_000, np.uint8).tobytes()
     return noise + (MARK + noise[:500]) * 300
 
 
 @pytest.mark.parametrize("cuts", [1, pytest.param(3, marks=pytest.mark.long)])
-def test_a_line_that_is_cut_is_survived(bucket, line, tmp_path, marked, cuts):
-    line.cuts = cuts
-    put(filled(tmp_path / "here", {"x.png": marked, "y.png": b"y"}), f"s3://{bucket.name}")
+def test_cut_connections_are_retried(bucket, proxy, tmp_path, marked, cuts):
+    proxy.cuts = cuts
+    put(write_files(tmp_path / "here", {"x.png": marked, "y.png": b"y"}), f"s3://{bucket.name}")
     assert bucket.content() == {"x.png": marked, "y.png": b"y"}
-    assert line.cuts == 0
-    line.cuts = cuts
+    assert proxy.cuts == 0
+    proxy.cuts = cuts
     fetch(f"s3://{bucket.name}", tmp_path / "there")
     assert content(tmp_path / "there") == {"x.png": marked, "y.png": b"y"}
-    assert line.cuts == 0
-    assert line.gets() == 2 + cuts
+    assert proxy.cuts == 0
+    assert proxy.gets() == 2 + cuts
 
 
-def test_a_file_whose_line_is_always_cut_is_refused_and_the_others_are_kept(bucket, line, tmp_path, marked):
+def test_file_that_always_fails_is_an_error_and_the_others_are_kept(bucket, proxy, tmp_path, marked):
     others = {f"{index}.png": bytes([index]) for index in range(20)}
     for name, data in {**others, "x.png": marked}.items():
         bucket[name] = data
-    line.cuts = 99
-    refused(lambda: fetch(f"s3://{bucket.name}", tmp_path / "there"), f"^s3://{bucket.name}/x.png: ")
+    proxy.cuts = 99
+    assert_input_error(lambda: fetch(f"s3://{bucket.name}", tmp_path / "there"), f"^s3://{bucket.name}/x.png: ")
     assert content(tmp_path / "there") == others
-    line.cuts, before = 0, line.gets()
+    proxy.cuts, before = 0, proxy.gets()
     fetch(f"s3://{bucket.name}", tmp_path / "there")
-    assert line.gets() == before + 1
+    assert proxy.gets() == before + 1
     assert content(tmp_path / "there") == {**others, "x.png": marked}
 
 
-@pytest.mark.parametrize("garbles", [1, 99])
-def test_what_arrives_damaged_is_not_taken(bucket, line, tmp_path, marked, garbles):
-    bucket["x.png"], folder = marked, filled(tmp_path / "there", {"x.png": b"old"})
-    line.garbles = garbles
-    if garbles == 1:
+@pytest.mark.parametrize("corruptions", [1, 99])
+def test_files_damaged_in_transfer_are_rejected(bucket, proxy, tmp_path, marked, corruptions):
+    bucket["x.png"], folder = marked, write_files(tmp_path / "there", {"x.png": b"old"})
+    proxy.corruptions = corruptions
+    if corruptions == 1:
         assert content(fetch(f"s3://{bucket.name}", folder)) == {"x.png": marked}
     else:
-        refused(lambda: fetch(f"s3://{bucket.name}", folder), f"^s3://{bucket.name}/x.png: arrived damaged$")
+        assert_input_error(
+            lambda: fetch(f"s3://{bucket.name}", folder), f"^s3://{bucket.name}/x.png: damaged in transfer$"
+        )
         assert content(folder) == {"x.png": b"old"}
         assert not list((folder / ".fetched").glob("*.part"))
-    line.garbles = garbles
-    new = filled(tmp_path / "new", {"x.png": MARK})
-    if garbles == 1:
+    proxy.corruptions = corruptions
+    new = write_files(tmp_path / "new", {"x.png": MARK})
+    if corruptions == 1:
         put(new, f"s3://{bucket.name}")
         assert bucket.content() == {"x.png": MARK}
     else:
-        refused(lambda: put(new, f"s3://{bucket.name}"), f"^s3://{bucket.name}/x.png: ")
+        assert_input_error(lambda: put(new, f"s3://{bucket.name}"), f"^s3://{bucket.name}/x.png: ")
         assert bucket.content() == {"x.png": marked}
 
 
 @pytest.mark.long
-def test_an_object_that_was_sent_in_parts(bucket, line, tmp_path, rng):
-    """Its ETag is no MD5: what was fetched once is known by the record alone."""
+def test_object_of_a_multipart_upload(bucket, proxy, tmp_path, rng):
+    """Its ETag is not an MD5, so only the record identifies the fetched file."""
     data = rng.integers(0, 256, 10 * 2**20 + 1, np.uint8).tobytes()
     bucket.files.pipe_file(f"{bucket.name}/x.bin", data, chunksize=5 * 2**20)
     assert bucket.files.info(f"{bucket.name}/x.bin")["ETag"].endswith('-3"')
     for _ in range(2):
         fetch(f"s3://{bucket.name}", tmp_path / "there")
         assert content(tmp_path / "there") == {"x.bin": data}
-        assert line.gets() == 1
+        assert proxy.gets() == 1
     bucket.files.pipe_file(f"{bucket.name}/x.bin", data[::-1], chunksize=5 * 2**20)
     fetch(f"s3://{bucket.name}", tmp_path / "there")
     assert content(tmp_path / "there") == {"x.bin": data[::-1]}
-    for puts in (1, 1):  # ours are sent in one piece, and known by their MD5
+    for puts in (1, 1):  # put does not use multipart uploads, so the MD5 is known
         put(tmp_path / "there", f"s3://{bucket.name}")
-        assert line.puts() == puts
+        assert proxy.puts() == puts
 
 
 @pytest.mark.long
-def test_an_etag_that_is_no_md5_though_it_looks_like_one(bucket, line, tmp_path, monkeypatch):
+def test_etag_that_looks_like_an_md5_but_is_not(bucket, proxy, tmp_path, monkeypatch):
     bucket["x.png"] = b"one"
     real = bucket.files.info(f"{bucket.name}/x.png")["ETag"].strip('"').encode()
-    line.exchanged = {real: b"0" * 32}
+    proxy.replacements = {real: b"0" * 32}
     url = f"s3://{bucket.name}"
-    refused(lambda: fetch(url, tmp_path / "there"), "arrived damaged")
-    refused(lambda: put(filled(tmp_path / "here", {"x.png": b"one"}), url), "arrived damaged")
+    assert_input_error(lambda: fetch(url, tmp_path / "there"), "damaged in transfer")
+    assert_input_error(lambda: put(write_files(tmp_path / "here", {"x.png": b"one"}), url), "damaged in transfer")
     call = s3fs.S3FileSystem.call_s3
     monkeypatch.setattr(
         s3fs.S3FileSystem, "call_s3", lambda *args, **given: {**call(*args, **given), "ServerSideEncryption": "aws:kms"}
@@ -388,78 +394,92 @@ def test_an_etag_that_is_no_md5_though_it_looks_like_one(bucket, line, tmp_path,
     for _ in range(2):
         fetch(url, tmp_path / "there")
         assert content(tmp_path / "there") == {"x.png": b"one"}
-        gets = line.gets()
-    assert line.gets() == gets
+        gets = proxy.gets()
+    assert proxy.gets() == gets
     put(tmp_path / "there", url)
 
 
-def test_a_key_that_would_leave_the_folder_is_refused(bucket, tmp_path, monkeypatch):
+def test_key_outside_the_folder_is_an_error(bucket, tmp_path, monkeypatch):
     bucket["set/fine.png"] = b"fine"
     find = s3fs.S3FileSystem.find
     for key in ("../x.png", "a/../../x.png", "/x.png", ".fetched/lock"):
 
         def found(files, path, bad=f"{bucket.name}/set/{key}", **how):
-            """A store that has such a key: Swift would not take all of them."""
+            """The listing of a store with such a key; Swift rejects some of them."""
             return {**find(files, path, **how), bad: {"size": 4, "ETag": '"00"'}}
 
         monkeypatch.setattr(s3fs.S3FileSystem, "find", found)
-        refused(lambda: fetch(f"s3://{bucket.name}/set", tmp_path / "a" / "b"), f"^s3://{bucket.name}/set: '{key}'")
+        assert_input_error(
+            lambda: fetch(f"s3://{bucket.name}/set", tmp_path / "a" / "b"),
+            f"^s3://{bucket.name}/set: the key '{key}' is not a valid file name",
+        )
         assert not (tmp_path / "a").exists()
 
 
-def test_a_forged_record_removes_nothing_outside(bucket, tmp_path):
+@pytest.mark.parametrize("forged", ['{"../mine.txt": ["", 0]}', "[]"])
+def test_forged_record_deletes_nothing_outside_the_folder(bucket, tmp_path, forged):
     bucket["set/x.png"] = b"x"
-    filled(tmp_path, {"mine.txt": b"mine"})
+    write_files(tmp_path, {"mine.txt": b"mine"})
     fetch(f"s3://{bucket.name}/set", tmp_path / "there")
     (record,) = (tmp_path / "there" / ".fetched").glob("*.json")
-    record.write_text('{"../mine.txt": ["", 0]}')
+    record.write_text(forged)
     fetch(f"s3://{bucket.name}/set", tmp_path / "there")
     assert (tmp_path / "mine.txt").exists()
 
 
 @pytest.mark.parametrize("url", ["s3://", "s3:///x", "s3://a b/x", "s3://../x", "s3://b/../x", "s3://b/x//y", "/b/x"])
-def test_what_is_no_url_is_refused(url, tmp_path):
+def test_invalid_url_is_an_error(url, tmp_path):
     for action in (lambda: fetch(url, tmp_path / "there"), lambda: cache_folder(url), lambda: put(tmp_path, url)):
-        refused(action, f"^{re.escape(url)}: should be s3://bucket/key or obs://bucket/key$")
+        assert_input_error(
+            action, f"^{re.escape(url)}: not the URL of an object; use s3://bucket/key or obs://bucket/key$"
+        )
 
 
-def test_what_is_not_there_is_one_line(bucket, tmp_path, monkeypatch):
+def test_missing_object_or_bucket_is_a_one_line_error(bucket, tmp_path, monkeypatch):
     bucket["set/x.png"] = b"x"
     there = tmp_path / "there"
-    monkeypatch.setattr(buckets, "PAUSES", (99,))
-    refused(lambda: fetch(f"s3://{bucket.name}/se", there), f"^s3://{bucket.name}/se: no such object, and nothing")
-    refused(lambda: fetch("s3://no-such-bucket/set", there), "^s3://no-such-bucket/set: .*does not exist")
-    refused(
-        lambda: put(filled(tmp_path / "here", FILES), "s3://no-such-bucket/x"), "^s3://no-such-bucket/x/.*not exist"
+    monkeypatch.setattr(store, "RETRY_PAUSES", (99,))
+    assert_input_error(
+        lambda: fetch(f"s3://{bucket.name}/se", there),
+        f"^s3://{bucket.name}/se: no such object, and no objects under this prefix$",
     )
-    refused(lambda: put(tmp_path / "none", f"s3://{bucket.name}/set"), "none: no such file or folder")
+    assert_input_error(lambda: fetch("s3://no-such-bucket/set", there), "^s3://no-such-bucket/set: .*does not exist")
+    assert_input_error(
+        lambda: put(write_files(tmp_path / "here", FILES), "s3://no-such-bucket/x"),
+        "^s3://no-such-bucket/x/.*not exist",
+    )
+    assert_input_error(lambda: put(tmp_path / "none", f"s3://{bucket.name}/set"), "none: no such file or folder")
     assert not there.exists()
 
 
-def test_no_credentials_or_wrong_ones_are_one_line(bucket, tmp_path, monkeypatch):
-    monkeypatch.setattr(buckets, "PAUSES", (99,))
+def test_missing_or_wrong_credentials_are_a_one_line_error(bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "RETRY_PAUSES", (99,))
     url = f"s3://{bucket.name}/set"
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    refused(lambda: fetch(url, tmp_path / "there"), f"^{url}: .*signature")
+    assert_input_error(lambda: fetch(url, tmp_path / "there"), f"^{url}: .*signature")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    refused(lambda: fetch(url, tmp_path / "there"), f"^{url}: no credentials; set AWS_ACCESS_KEY_ID and ")
-    refused(lambda: put(filled(tmp_path / "here", {"x": b""}), url), f"^{url}/x: no credentials")
+    assert_input_error(lambda: fetch(url, tmp_path / "there"), f"^{url}: no credentials; set AWS_ACCESS_KEY_ID and ")
+    assert_input_error(lambda: put(write_files(tmp_path / "here", {"x": b""}), url), f"^{url}/x: no credentials")
     monkeypatch.setenv("AWS_PROFILE", "none")
-    refused(lambda: fetch(url, tmp_path / "there"), f"^{url}: .*profile .none.")
+    assert_input_error(lambda: fetch(url, tmp_path / "there"), f"^{url}: .*profile .none.")
 
 
-def test_an_endpoint_that_is_not_there_is_one_line(line, tmp_path, monkeypatch):
-    line.close()
-    refused(lambda: fetch("s3://bucket/set", tmp_path / "there"), f"^s3://bucket/set: .*http://127.0.0.1:{line.port}")
-    monkeypatch.setattr(buckets, "PAUSES", (99,))  # for what no waiting helps
+def test_unreachable_endpoint_is_a_one_line_error(proxy, tmp_path, monkeypatch):
+    proxy.close()
+    assert_input_error(
+        lambda: fetch("s3://bucket/set", tmp_path / "there"), f"^s3://bucket/set: .*http://127.0.0.1:{proxy.port}"
+    )
+    monkeypatch.setattr(store, "RETRY_PAUSES", (99,))  # permanent errors are not retried
     monkeypatch.setenv("AWS_ENDPOINT_URL", "nowhere")
-    refused(lambda: fetch("s3://bucket/set", tmp_path / "there"), "^s3://bucket/set: Invalid endpoint: nowhere$")
+    assert_input_error(
+        lambda: fetch("s3://bucket/set", tmp_path / "there"), "^s3://bucket/set: Invalid endpoint: nowhere$"
+    )
 
 
 @pytest.mark.parametrize("silent", [False, pytest.param(True, marks=pytest.mark.long)])
-def test_an_endpoint_that_is_no_store_is_one_line(line, tmp_path, monkeypatch, silent):
-    monkeypatch.setattr(buckets, "READ_SECONDS", 0.1)
+def test_endpoint_that_is_not_an_object_store_is_a_one_line_error(proxy, tmp_path, monkeypatch, silent):
+    monkeypatch.setattr(store, "READ_TIMEOUT", 0.1)
 
     class Other(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -476,43 +496,45 @@ def test_an_endpoint_that_is_no_store_is_one_line(line, tmp_path, monkeypatch, s
     with ThreadingHTTPServer(("127.0.0.1", 0), Other) as other:
         threading.Thread(target=other.serve_forever, args=(0.05,)).start()
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{other.server_port}")
-        refused(lambda: fetch("s3://bucket/set", tmp_path / "there"), "^s3://bucket/set: ")
+        assert_input_error(lambda: fetch("s3://bucket/set", tmp_path / "there"), "^s3://bucket/set: ")
         ended.set()
         other.shutdown()
 
 
-def test_a_full_disk_is_one_line(bucket, tmp_path, monkeypatch):
-    monkeypatch.setattr(buckets, "PAUSES", (99,))
+def test_full_disk_is_a_one_line_error(bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "RETRY_PAUSES", (99,))
     bucket["x.png"] = b"x" * 2_000_000
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
     try:
-        refused(lambda: fetch(f"s3://{bucket.name}", tmp_path / "there"), f"^s3://{bucket.name}/x.png: File too large$")
+        assert_input_error(
+            lambda: fetch(f"s3://{bucket.name}", tmp_path / "there"), f"^s3://{bucket.name}/x.png: File too large$"
+        )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert content(tmp_path / "there") == {}
-    filled(tmp_path, {"file": b""})
-    refused(
+    write_files(tmp_path, {"file": b""})
+    assert_input_error(
         lambda: fetch(f"s3://{bucket.name}", tmp_path / "file"), f"^s3://{bucket.name}: cannot be written to .*file"
     )
 
 
 @pytest.mark.long
-def test_many_at_once(bucket, line, tmp_path):
-    """Several processes of one training ask for the same folder: one of them fetches."""
+def test_concurrent_fetches_download_once(bucket, proxy, tmp_path):
+    """As by several processes of one training: the first downloads, the others find the files."""
     files = {f"{index:03d}.png": bytes([index]) * 1000 for index in range(30)}
-    put(filled(tmp_path / "here", files), f"s3://{bucket.name}/set")
+    put(write_files(tmp_path / "here", files), f"s3://{bucket.name}/set")
     threads = [threading.Thread(target=fetch, args=(f"s3://{bucket.name}/set",)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert content(cache_folder(f"s3://{bucket.name}/set")) == files
-    assert line.gets() == len(files)
+    assert proxy.gets() == len(files)
 
 
-def test_obs_is_reached_by_its_own_names(swift, bucket, line, tmp_path, monkeypatch):
-    """The bucket is part of the host's name, as OBS wants it, and the region is the endpoint's."""
+def test_obs_has_its_own_environment_variables(swift, bucket, proxy, tmp_path, monkeypatch):
+    """The bucket is part of the host name, as OBS requires, and the region is that of the endpoint."""
     lookup = socket.getaddrinfo
 
     def local(host, *rest, **more):
@@ -522,32 +544,32 @@ def test_obs_is_reached_by_its_own_names(swift, bucket, line, tmp_path, monkeypa
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("OBS_ENDPOINT", f"http://{DOMAIN}:{line.port}")
+    monkeypatch.setenv("OBS_ENDPOINT", f"http://{DOMAIN}:{proxy.port}")
     monkeypatch.setenv("OBS_ACCESS_KEY_ID", "test:tester")
     monkeypatch.setenv("OBS_SECRET_ACCESS_KEY", "testing")
-    put(filled(tmp_path / "here", FILES), f"obs://{bucket.name}/set")
+    put(write_files(tmp_path / "here", FILES), f"obs://{bucket.name}/set")
     assert content(fetch(f"obs://{bucket.name}/set")) == FILES
-    assert not any(bucket.name in request.partition("?")[0] for request in line.requests)
-    assert "HEAD /" not in line.requests  # to ask for a region
-    assert cache_folder("obs://b/x").parts[-4:-2] == (f"{DOMAIN}-{line.port}", "b")
-    monkeypatch.setenv("OBS_ENDPOINT", f"{DOMAIN}:{line.port}")  # which is https
-    assert cache_folder("obs://b/x").parts[-4:-2] == (f"{DOMAIN}-{line.port}", "b")
-    refused(lambda: fetch(f"obs://{bucket.name}/set"), "SSL")
+    assert not any(bucket.name in request.partition("?")[0] for request in proxy.requests)
+    assert "HEAD /" not in proxy.requests  # a request for the region
+    assert cache_folder("obs://b/x").parts[-4:-2] == (f"{DOMAIN}-{proxy.port}", "b")
+    monkeypatch.setenv("OBS_ENDPOINT", f"{DOMAIN}:{proxy.port}")  # https by default
+    assert cache_folder("obs://b/x").parts[-4:-2] == (f"{DOMAIN}-{proxy.port}", "b")
+    assert_input_error(lambda: fetch(f"obs://{bucket.name}/set"), "SSL")
 
 
-def test_obs_with_the_usual_names(bucket, tmp_path, monkeypatch):
+def test_obs_falls_back_to_the_aws_environment_variables(bucket, tmp_path, monkeypatch):
     bucket["x.png"] = b"x"
     assert content(fetch(f"obs://{bucket.name}", tmp_path / "there")) == {"x.png": b"x"}
     monkeypatch.delenv("AWS_ENDPOINT_URL")
-    refused(lambda: fetch(f"obs://{bucket.name}"), f"^obs://{bucket.name}: set OBS_ENDPOINT")
+    assert_input_error(lambda: fetch(f"obs://{bucket.name}"), f"^obs://{bucket.name}: no endpoint; set OBS_ENDPOINT")
 
 
-def test_which_places_are_urls():
+def test_is_url():
     assert all(map(is_url, ("s3://b", "obs://b/x", "S3://b/x")))
     assert not any(map(is_url, ("", "s3", "s3:/b", "/s3://b", "data/s3", "http://b/x", "C:/x")))
 
 
-def test_every_url_has_a_cache_of_its_own(monkeypatch, tmp_path):
+def test_each_url_has_its_own_cache_folder(monkeypatch, tmp_path):
     urls = ["s3://b", "s3://b/x", "s3://b/x/y", "s3://b/y", "s3://c/x", "obs://b/x"]
     folders = [cache_folder(url) for url in urls]
     for folder in folders:
@@ -562,48 +584,48 @@ def test_every_url_has_a_cache_of_its_own(monkeypatch, tmp_path):
     assert cache_folder("s3://b/x").is_relative_to(tmp_path / "home" / ".cache" / "ssim-ae")
 
 
-def test_nothing_is_imported_before_it_is_needed():
+def test_s3fs_is_imported_lazily():
     code = "import sys, ssim_ae.buckets; print({'s3fs', 'fsspec', 'botocore', 'aiohttp'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 
 @pytest.fixture
 def moxing(monkeypatch, tmp_path) -> list[tuple[str, str, str]]:
-    """A stand-in for moxing whose obs:// is a folder; what was asked of it."""
-    asked = []
+    """A substitute for moxing that maps obs:// to a folder; the list of its calls."""
+    calls = []
 
-    def local(place: str) -> Path:
-        return Path(place.replace("obs://", f"{tmp_path}/obs/"))
+    def local(url: str) -> Path:
+        return Path(url.replace("obs://", f"{tmp_path}/obs/"))
 
     def copy(source: str, target: str) -> None:
-        asked.append(("copy", source, target))
+        calls.append(("copy", source, target))
         if not local(source).is_file():
             raise OSError(f"{source} is not a file\nand more")
         local(target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(local(source), local(target))
 
     def copy_parallel(source: str, target: str) -> None:
-        asked.append(("copy_parallel", source, target))
+        calls.append(("copy_parallel", source, target))
         shutil.copytree(local(source), local(target), dirs_exist_ok=True)
 
     module = ModuleType("moxing")
     module.file = SimpleNamespace(copy=copy, copy_parallel=copy_parallel, is_directory=lambda url: local(url).is_dir())
     monkeypatch.setitem(sys.modules, "moxing", module)
-    return asked
+    return calls
 
 
-def test_on_modelarts_moxing_copies(moxing, tmp_path):
-    put(filled(tmp_path / "here", FILES), "obs://b/set")
+def test_moxing_transfers_on_modelarts(moxing, tmp_path):
+    put(write_files(tmp_path / "here", FILES), "obs://b/set")
     put(tmp_path / "here" / "a/b/c/d/e.txt", "obs://b/e.txt")
     assert content(fetch("obs://b/set", tmp_path / "there")) == FILES
     assert fetch("obs://b/e.txt", tmp_path / "there") == tmp_path / "there" / "e.txt"
     assert (tmp_path / "there" / "e.txt").read_bytes() == b"four"
     assert [name for name, _, _ in moxing] == ["copy_parallel", "copy", "copy_parallel", "copy"]
-    refused(lambda: fetch("obs://b/none", tmp_path / "there"), "^obs://b/none: obs://b/none is not a file$")
+    assert_input_error(lambda: fetch("obs://b/none", tmp_path / "there"), "^obs://b/none: obs://b/none is not a file$")
 
 
-def test_on_modelarts_one_process_of_a_training_copies(moxing, tmp_path, monkeypatch):
-    put(filled(tmp_path / "here", FILES), "obs://b/set")
+def test_one_process_of_a_training_downloads_on_modelarts(moxing, tmp_path, monkeypatch):
+    put(write_files(tmp_path / "here", FILES), "obs://b/set")
     for rank, copies in (("0", 2), ("1", 2), (None, 3), (None, 4)):
         if rank is None:
             monkeypatch.delenv("LOCAL_RANK", raising=False)
@@ -617,74 +639,74 @@ def test_on_modelarts_one_process_of_a_training_copies(moxing, tmp_path, monkeyp
     assert len(moxing) == 5
 
 
-SETTINGS = "im_resize=64 crop_size=32 z_dim=8 flc=4 augment_num=64 batch_size=16 epochs=1 stride=16"
+SETTINGS = "method=reference im_resize=64 crop_size=32 z_dim=8 flc=4 augment_num=64 batch_size=16 epochs=1 stride=16"
 SMALL = [f"--{setting}" for setting in SETTINGS.split()]
 
 
 @pytest.fixture
-def stored_cloth(bucket, fabric_folder) -> str:
+def dataset_url(bucket, fabric_folder) -> str:
     """The URL of a data set in the bucket."""
     put(fabric_folder, f"s3://{bucket.name}/data/twill")
     return f"s3://{bucket.name}/data/twill"
 
 
-def test_from_a_bucket_to_a_bucket(bucket, line, stored_cloth, tmp_path, monkeypatch, capsys):
-    """The line is cut while the data set comes: the training goes on."""
+def test_commands_read_and_write_a_bucket(bucket, proxy, dataset_url, tmp_path, monkeypatch, capsys):
+    """The connection is cut during the download of the data set."""
     monkeypatch.chdir(tmp_path)
     config = tmp_path / "modelarts.yaml"
     config.write_text(
-        f"model_arts: True\ndata_url: {stored_cloth}\ntrain_url: s3://{bucket.name}/results\n"
+        f"model_arts: True\ndata_url: {dataset_url}\ntrain_url: s3://{bucket.name}/results\n"
         "device_target: CPU\nmask_suffix: _mask.png\n"
     )
-    line.cuts = 2
-    monkeypatch.setitem(globals(), "MARK", b"IEND")  # of every PNG
+    proxy.cuts = 2
+    monkeypatch.setitem(globals(), "MARK", b"IEND")  # in each PNG
     assert main(["train", f"--config_path={config}", *SMALL]) == 0
-    assert line.cuts == 0
+    assert proxy.cuts == 0
     names = {key.rpartition("/")[2]: key for key in bucket.content() if key.startswith("results/twill-1-")}
     assert {"detector.safetensors", "config.yaml", "history.csv", "metrics.json", "contact_sheet.png"} <= names.keys()
     run = f"s3://{bucket.name}/{names['detector.safetensors'].rpartition('/')[0]}"
 
-    assert main(["evaluate", run, stored_cloth, f"--save_dir=s3://{bucket.name}/pictures"]) == 0
-    assert main(["predict", run, f"{stored_cloth}/test/good", "--csv", f"s3://{bucket.name}/tables/good.csv"]) == 0
+    assert main(["evaluate", run, dataset_url, f"--save_dir=s3://{bucket.name}/pictures"]) == 0
+    assert main(["predict", run, f"{dataset_url}/test/good", "--csv", f"s3://{bucket.name}/tables/good.csv"]) == 0
     assert main(["export", run, "--output", f"s3://{bucket.name}/edge/detector.onnx"]) == 0
-    assert main(["predict", f"s3://{bucket.name}/edge/detector.onnx", f"{stored_cloth}/test/good/000.png"]) == 0
+    assert main(["predict", f"s3://{bucket.name}/edge/detector.onnx", f"{dataset_url}/test/good/000.png"]) == 0
     stored = bucket.content()
     assert b"000.png" in stored["tables/good.csv"]
     assert any(key.startswith("pictures/twill-1-") and key.endswith("metrics.csv") for key in stored)
     assert not (tmp_path / "runs").exists() and not (tmp_path / "output").exists()
 
 
-def test_a_run_in_a_bucket_goes_on(bucket, line, stored_cloth, tmp_path, monkeypatch):
+def test_run_in_a_bucket_is_resumed(bucket, proxy, dataset_url, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["train", stored_cloth, *SMALL, "--runs", f"s3://{bucket.name}/runs", "--device_target=CPU"]) == 0
+    assert main(["train", dataset_url, *SMALL, "--runs", f"s3://{bucket.name}/runs", "--device_target=CPU"]) == 0
     (config,) = [key for key in bucket.content() if key.endswith("config.yaml")]
     run = f"s3://{bucket.name}/{config.rpartition('/')[0]}"
-    before = line.puts()
+    before = proxy.puts()
     assert main(["train", "--resume", run]) == 0
-    assert line.puts() > before
+    assert proxy.puts() > before
 
 
-def test_results_that_cannot_be_sent_are_kept(bucket, line, stored_cloth, tmp_path, monkeypatch, capsys):
+def test_results_that_cannot_be_uploaded_are_kept(bucket, proxy, dataset_url, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("ssim_ae.locations.put", lambda *_: (_ for _ in ()).throw(InputError("s3://b/x: no answer")))
-    assert main(["train", stored_cloth, *SMALL, "--runs", "s3://none/runs", "--device_target=CPU"]) == 2
+    assert main(["train", dataset_url, *SMALL, "--runs", "s3://none/runs", "--device_target=CPU"]) == 2
     kept = re.search(r"s3://b/x: no answer; the results are in (\S+)", capsys.readouterr().err)[1]
     assert (Path(kept) / "detector.safetensors").is_file()
 
 
-def test_a_file_that_cannot_be_sent_is_kept(monkeypatch):
+def test_file_that_cannot_be_uploaded_is_kept(monkeypatch):
     monkeypatch.setattr("ssim_ae.locations.put", lambda *_: (_ for _ in ()).throw(InputError("s3://b: no answer")))
-    refusal = pytest.raises(InputError, match="s3://b: no answer; the results are in ")
-    with refusal as caught, places.written("s3://b/table.csv") as path:
+    raises = pytest.raises(InputError, match="s3://b: no answer; the results are in ")
+    with raises as caught, locations.local_output("s3://b/table.csv") as path:
         path.write_text("kept")
     folder = Path(str(caught.value).rpartition(" ")[2])
     assert (folder / "table.csv").read_text() == "kept"
     shutil.rmtree(folder)
 
 
-def test_modelarts_without_data_is_one_line(capsys):
+def test_modelarts_without_data_set_is_a_one_line_error(capsys):
     assert main(["train", "--model_arts", "True"]) == 2
-    assert capsys.readouterr().err == "ssim-ae: model_arts: data_url should say where the data set lies\n"
+    assert capsys.readouterr().err == "ssim-ae: model_arts: no data set; set data_url to its location\n"
 
 
 TRANSFER = """
@@ -692,14 +714,14 @@ import sys
 import tempfile
 from pathlib import Path
 from ssim_ae.buckets import fetch, put
-print("begun", flush=True)
+print("started", flush=True)
 fetch(sys.argv[3], Path(sys.argv[2])) if sys.argv[1] == "fetch" else put(Path(sys.argv[2]), sys.argv[3])
 """
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.long)])
 @pytest.mark.parametrize("way", ["fetch", "put"])
-def test_killed_while_it_brings_files_every_file_is_old_or_new(bucket, tmp_path, rng, way, kills):
+def test_killed_transfer_leaves_each_file_old_or_new(bucket, tmp_path, rng, way, kills):
     sizes = [*range(8), 3_000_000, 300_000]
     old, new = ({f"{size}.png": rng.bytes(size) + text for size in sizes} for text in (b"old", b"new"))
     url, killed = f"s3://{bucket.name}", 0
@@ -707,7 +729,7 @@ def test_killed_while_it_brings_files_every_file_is_old_or_new(bucket, tmp_path,
     while killed < kills:
         for name in old:
             bucket[name] = old[name] if way == "put" else new[name]
-        filled(tmp_path / "here", new if way == "put" else old)
+        write_files(tmp_path / "here", new if way == "put" else old)
         with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             process.stdout.readline()
             time.sleep(rng.uniform(0, 0.5))
@@ -721,18 +743,22 @@ def test_killed_while_it_brings_files_every_file_is_old_or_new(bucket, tmp_path,
     assert (bucket.content() if way == "put" else content(tmp_path / "here")) == new
 
 
-def test_of_several_results_none_is_lost_when_the_first_cannot_be_sent(monkeypatch, capsys):
+def test_all_outputs_are_kept_if_one_cannot_be_uploaded(monkeypatch, capsys):
     monkeypatch.setattr("ssim_ae.locations.put", lambda *_: (_ for _ in ()).throw(InputError("s3://b: no answer")))
-    refusal = pytest.raises(InputError, match="s3://b: no answer; the results are in ")
-    with refusal, places.written("s3://b/table.csv") as table, places.written("s3://b/list.json") as document:
+    raises = pytest.raises(InputError, match="s3://b: no answer; the results are in ")
+    with (
+        raises,
+        locations.local_output("s3://b/table.csv") as table,
+        locations.local_output("s3://b/list.json") as document,
+    ):
         table.write_text("kept")
         document.write_text("kept too")
-    folder = Path(re.search(r"not sent to s3://b/table.csv: what was done is in (\S+)", capsys.readouterr().err)[1])
+    folder = Path(re.search(r"s3://b/table.csv: not uploaded; the output is in (\S+)", capsys.readouterr().err)[1])
     assert (folder / "table.csv").read_text() == "kept"
 
 
-def test_nothing_is_left_where_nothing_was_done(monkeypatch, tmp_path, capsys):
+def test_no_scratch_folder_is_left_without_output(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with pytest.raises(InputError, match="no detector"), places.written("s3://b/table.csv"):
+    with pytest.raises(InputError, match="no detector"), locations.local_output("s3://b/table.csv"):
         raise InputError("no detector")
     assert not list(tmp_path.iterdir()) and not capsys.readouterr().err

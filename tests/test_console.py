@@ -11,7 +11,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_terminal_shows_a_bar_with_note_rate_and_time_left(monkeypatch):
+def test_terminal_shows_a_bar_with_note_and_rate(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(console.sys, "stderr", terminal)
     monkeypatch.setenv("COLUMNS", "120")
@@ -22,7 +22,7 @@ def test_a_terminal_shows_a_bar_with_note_rate_and_time_left(monkeypatch):
     assert "training" in shown and "loss 0.4" in shown and "patches/s" in shown and "100%" in shown
 
 
-def test_a_log_shows_a_line_now_and_then(monkeypatch, capsys):
+def test_log_shows_a_line_at_intervals(monkeypatch, capsys):
     now = iter(range(0, 1000, 5))
     monkeypatch.setattr(console.time, "monotonic", lambda: float(next(now)))
     with progress("training", 100, unit="patches") as bar:
@@ -36,9 +36,9 @@ def test_a_log_shows_a_line_now_and_then(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("rank", ["1", "7"])
-def test_only_the_first_of_several_workers_speaks(monkeypatch, capsys, rank):
+def test_only_the_main_process_prints(monkeypatch, capsys, rank):
     monkeypatch.setenv("RANK", rank)
-    monkeypatch.setattr(console, "LOG_SECONDS", 0)
+    monkeypatch.setattr(console, "LOG_INTERVAL", 0)
     with progress("training", 10) as bar:
         bar.advance(5)
     assert capsys.readouterr().err == ""

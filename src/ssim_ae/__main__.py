@@ -1,4 +1,4 @@
-"""`python -m ssim_ae`, the same as `ssim-ae`."""
+"""Run the command line as `python -m ssim_ae`."""
 
 from ssim_ae.cli import main
 

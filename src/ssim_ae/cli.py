@@ -1,4 +1,4 @@
-"""The command line: finds the command, runs it, and puts what goes wrong into one line."""
+"""The command line: finds the command, runs it and prints errors in one line."""
 
 import io
 import os
@@ -24,15 +24,11 @@ from ssim_ae.commands import (
     train,
 )
 from ssim_ae.commands.parser import Parser
-from ssim_ae.console import say
+from ssim_ae.console import print_message
 from ssim_ae.errors import InputError
-from ssim_ae.spelling import nearest
+from ssim_ae.spelling import did_you_mean
 
-EXTRAS = {  # the others: train
-    **{"s3fs": "buckets", "openvino": "openvino", "nncf": "int8", "mindspore": "mindspore"},
-    **{"fastapi": "serve", "uvicorn": "serve", "prometheus_client": "serve"},
-}
-VERBS: dict[str, ModuleType] = {
+COMMANDS: dict[str, ModuleType] = {
     "train": train,
     "evaluate": evaluate,
     "report": report,
@@ -44,60 +40,81 @@ VERBS: dict[str, ModuleType] = {
     "fabric": fabric,
     "demo": demo,
 }
+# The extra of this package that installs a module
+EXTRAS = {
+    "torch": "train",
+    "matplotlib": "train",
+    "openvino": "openvino",
+    "nncf": "int8",
+    "mindspore": "mindspore",
+    "s3fs": "buckets",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
+}
+DEFAULT_EXTRA = "train"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return its exit status."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file's name may be no text
-    warnings.filterwarnings("ignore", module="PIL")  # what matters of it is an InputError
+    """Run a command and return its exit status. `arguments` default to those of the process."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _configure_output()
     try:
-        status = _run(*given) if given and given[0] in VERBS else _overview(given)
+        is_command = bool(arguments) and arguments[0] in COMMANDS
+        status = _run_command(*arguments) if is_command else _run_without_command(arguments)
         sys.stdout.flush()
         return status
     except InputError as error:
-        say(f"ssim-ae: {error}")
+        print_message(f"ssim-ae: {error}")
     except ModuleNotFoundError as error:
-        say(f"ssim-ae: needs {error.name}: pip install 'ssim-ae[{EXTRAS.get(str(error.name), 'train')}]'")
-    except BrokenPipeError:  # `| head`
+        extra = EXTRAS.get(str(error.name), DEFAULT_EXTRA)
+        print_message(f"ssim-ae: {error.name} is not installed; pip install 'ssim-ae[{extra}]'")
+    except BrokenPipeError:  # the reader closed the pipe, as `head` does
         _discard_output()
         return BROKEN_PIPE
     except OSError as error:
         _discard_output()
-        say(f"ssim-ae: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}")
+        print_message(f"ssim-ae: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}")
     except MemoryError:
-        say("ssim-ae: not enough memory")
+        print_message("ssim-ae: not enough memory")
     except KeyboardInterrupt:
-        say("\nssim-ae: interrupted; a training goes on with: ssim-ae train --resume RUN")
+        print_message("\nssim-ae: interrupted; to continue a training: ssim-ae train --resume RUN")
         return INTERRUPTED
     return INPUT_ERROR
 
 
-def _run(verb: str, *given: str) -> int:
-    command = VERBS[verb]
-    parser = Parser(prog=f"ssim-ae {verb}", description=command.__doc__, allow_abbrev=False)
+def _configure_output() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name may not be valid text
+    warnings.filterwarnings("ignore", module="PIL")  # images that cannot be used raise InputError
+
+
+def _run_command(name: str, *arguments: str) -> int:
+    command = COMMANDS[name]
+    parser = Parser(prog=f"ssim-ae {name}", description=command.__doc__, allow_abbrev=False)
     command.arguments(parser)
-    return command.run(parser.parse_args(parser.spelt(list(given))))
+    return command.run(parser.parse_args(parser.normalize_option_names(arguments)))
 
 
-def _discard_output() -> None:
-    """Let what is left to be printed go nowhere: at its end Python would try again."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _overview(given: Sequence[str]) -> int:
-    if given and given[0] == "--version":
+def _run_without_command(arguments: Sequence[str]) -> int:
+    """Print the version or the list of commands; return the exit status."""
+    first = arguments[0] if arguments else None
+    if first == "--version":
         from importlib.metadata import version
 
         print(version("ssim-ae"))
         return 0
-    if given and given[0] not in ("-h", "--help"):
-        say(f"ssim-ae: unknown command {given[0]!r}{nearest(given[0], VERBS)}; see ssim-ae -h")
+    if first not in (None, "-h", "--help"):
+        print_message(f"ssim-ae: unknown command {first!r}{did_you_mean(first, COMMANDS)}; see ssim-ae -h")
         return INPUT_ERROR
-    print("usage: ssim-ae COMMAND ... (each with -h)\n")
-    for name, command in VERBS.items():
+    print("usage: ssim-ae COMMAND ... (-h after COMMAND shows its options)\n")
+    for name, command in COMMANDS.items():
         print(f"  {name:10} {command.__doc__}")
-    return 0 if given else INPUT_ERROR
+    return 0 if arguments else INPUT_ERROR
+
+
+def _discard_output() -> None:
+    """Redirect standard output to the null device. Python flushes it at exit, which would fail again."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

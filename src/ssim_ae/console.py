@@ -1,58 +1,72 @@
-"""What a person sees while waiting: a bar on a terminal, a line now and then in a log."""
+"""Messages and progress on standard error: a progress bar on a terminal, a line every few seconds in a log."""
+
+from __future__ import annotations
 
 import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-LOG_SECONDS = 15.0  # between two lines where there is no terminal
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+LOG_INTERVAL = 15.0  # s between two progress lines when standard error is not a terminal
 
 
-class Bar(Protocol):
-    """A bar that is moved on."""
+class ProgressBar(Protocol):
+    """The progress of some work."""
 
     def advance(self, amount: int = 1, note: str = "") -> None:
-        """Move on; `note` stands behind the bar from now on."""
+        """Report that `amount` more units are done, and show `note` beside the progress."""
         ...
 
 
-def say(text: str) -> None:
-    """Write a line for a person. That nobody can read it any more ends no work."""
+def print_message(text: str) -> None:
+    """Print a line to standard error. Errors are ignored: a closed standard error does not end the work."""
     with suppress(OSError, ValueError):
-        print(printable(text, keep="\n"), file=sys.stderr, flush=True)
+        print(escape_unprintable(text, keep="\n"), file=sys.stderr, flush=True)
 
 
-def note(text: str) -> None:
-    """Say what a person should know, though the work goes on."""
-    if _speaks():
-        say(f"note: {text}")
+def print_note(text: str) -> None:
+    """Print a note to standard error, once in a distributed training."""
+    if _is_main_process():
+        print_message(f"note: {text}")
 
 
-def printable(text: str, keep: str = "") -> str:
-    """Return a text in which what would steer a terminal is written out: a file may have any name."""
-    return "".join(
-        c if c.isprintable() or c in keep or (c.isspace() and ord(c) > 160) else ascii(c)[1:-1] for c in text
-    )
+def escape_unprintable(text: str, keep: str = "") -> str:
+    """Return `text` with its unprintable characters escaped, except those in `keep`.
+
+    A file name can contain control characters, which a terminal would execute.
+    """
+    return "".join(c if c in keep or _is_printable(c) else ascii(c)[1:-1] for c in text)
+
+
+def _is_printable(character: str) -> bool:
+    # str.isprintable() rejects all spaces except " "; those beyond Latin-1, such as U+3000, are harmless in names.
+    return character.isprintable() or (character.isspace() and ord(character) > 0xA0)
 
 
 @contextmanager
-def progress(label: str, total: int, *, done: int = 0, unit: str = "") -> Iterator[Bar]:
-    """Show how far the work of `total` units has come, how fast it goes and how long it will take."""
-    if not _speaks():
-        yield _Silent()
+def progress(label: str, total: int, *, done: int = 0, unit: str = "") -> Iterator[ProgressBar]:
+    """Show the progress of `total` units of work, its rate in `unit` per second and the remaining time.
+
+    `done` units are complete at the start.
+    """
+    if not _is_main_process():
+        yield _NoProgress()
     elif sys.stderr.isatty():
-        with _terminal_bar(label, total, done, unit) as bar:
+        with _terminal_progress(label, total, done, unit) as bar:
             yield bar
     else:
-        yield _Log(label, total, done, unit)
+        yield _LogProgress(label, total, done, unit)
 
 
 @contextmanager
-def _terminal_bar(label: str, total: int, done: int, unit: str) -> Iterator[Bar]:
+def _terminal_progress(label: str, total: int, done: int, unit: str) -> Iterator[ProgressBar]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description}"),
@@ -62,60 +76,68 @@ def _terminal_bar(label: str, total: int, done: int, unit: str) -> Iterator[Bar]
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-
-    class Terminal:
-        def __init__(self, bar: Progress, task: TaskID) -> None:
-            self.bar, self.task, self.rate = bar, task, _Rate(unit)
-
-        def advance(self, amount: int = 1, note: str = "") -> None:
-            self.bar.update(self.task, advance=amount, note=note, rate=self.rate.after(amount))
-
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        yield Terminal(bar, bar.add_task(label, total=total, completed=done, note="", rate=""))
+        task = bar.add_task(label, total=total, completed=done, note="", rate="")
+        yield _TerminalProgress(bar, task, unit)
 
 
-def _speaks() -> bool:
-    """The first process of a distributed training speaks for all."""
+def _is_main_process() -> bool:
+    """Return whether this process is the one of a distributed training that prints."""
     return os.environ.get("RANK", "0") == "0"
 
 
-class _Silent:
+class _NoProgress:
     def advance(self, amount: int = 1, note: str = "") -> None:
         pass
 
 
-class _Log:
-    def __init__(self, label: str, total: int, done: int, unit: str) -> None:
-        self.label, self.total, self.done = label, total, done
+class _TerminalProgress:
+    def __init__(self, bar: Progress, task: TaskID, unit: str) -> None:
+        self.bar = bar
+        self.task = task
         self.rate = _Rate(unit)
-        self.shown = time.monotonic()
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        self.rate.add(amount)
+        self.bar.update(self.task, advance=amount, note=note, rate=str(self.rate))
+
+
+class _LogProgress:
+    def __init__(self, label: str, total: int, done: int, unit: str) -> None:
+        self.label = label
+        self.total = total
+        self.done = done
+        self.rate = _Rate(unit)
+        self.last_printed = time.monotonic()
 
     def advance(self, amount: int = 1, note: str = "") -> None:
         self.done += amount
-        rate = self.rate.after(amount)
+        self.rate.add(amount)
         now = time.monotonic()
-        if now - self.shown >= LOG_SECONDS:
-            self.shown = now
-            left = self.rate.seconds(self.total - self.done)
-            parts = (
-                f"{self.label} {self.done}/{self.total}",
-                note,
-                rate,
-                f"{left // 60:.0f}:{left % 60:02.0f} left",
-            )
-            say("  ".join(part for part in parts if part))
+        if now - self.last_printed >= LOG_INTERVAL:
+            self.last_printed = now
+            seconds = self.rate.seconds_for(self.total - self.done)
+            remaining = f"{seconds // 60:.0f}:{seconds % 60:02.0f} left"
+            parts = (f"{self.label} {self.done}/{self.total}", note, str(self.rate), remaining)
+            print_message("  ".join(part for part in parts if part))
 
 
 class _Rate:
+    """Units of work per second since the start. `str(rate)` is empty if `unit` is."""
+
     def __init__(self, unit: str) -> None:
-        self.unit, self.start, self.amount = unit, time.monotonic(), 0
+        self.unit = unit
+        self.start = time.monotonic()
+        self.amount = 0
 
-    def after(self, amount: int) -> str:
+    def __str__(self) -> str:
+        return f"{self._per_second():,.0f} {self.unit}/s" if self.unit else ""
+
+    def add(self, amount: int) -> None:
         self.amount += amount
-        return f"{self._speed():,.0f} {self.unit}/s" if self.unit else ""
 
-    def seconds(self, amount: int) -> float:
-        return amount / self._speed()
+    def seconds_for(self, amount: int) -> float:
+        return amount / self._per_second()
 
-    def _speed(self) -> float:
+    def _per_second(self) -> float:
         return max(self.amount, 1e-9) / max(time.monotonic() - self.start, 1e-9)

@@ -1,10 +1,10 @@
-"""The one exception that is meant for the user's eyes."""
+"""The exception that the command line prints without a traceback."""
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used. `str(error)` is one line that says what is wrong and where."""
+    """An input cannot be used. `str(error)` is one line: where, what is wrong and, if possible, what to do."""
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of another program's error, or what kind it is of."""
+    """Return the first line of an error's message, or the name of its type if the message is empty."""
     return next(filter(None, str(error).splitlines()), type(error).__name__)

@@ -1,4 +1,4 @@
-"""Places that the command line names: paths on this machine, or URLs in an object store."""
+"""Locations: paths on this machine or URLs in an object store, as the command line and the config name them."""
 
 import shutil
 import time
@@ -9,67 +9,74 @@ from tempfile import mkdtemp
 
 from ssim_ae.buckets import cache_folder, fetch, is_url, put
 from ssim_ae.config import Config
-from ssim_ae.console import note
+from ssim_ae.console import print_note
 from ssim_ae.errors import InputError
 
 
-def local(place: str) -> str:
-    """Return the path of what a place names, fetched first where it is a URL."""
-    return str(fetch(place)) if is_url(place) else place
+def local_path(location: str) -> str:
+    """Return the path of a location on this machine. A URL is downloaded first."""
+    return str(fetch(location)) if is_url(location) else location
 
 
 def local_config(config: Config) -> Config:
-    """Return a config whose data set and detectors are on this machine; ModelArts' keys go before the others."""
+    """Return a config whose data set and detectors are on this machine.
+
+    The keys of ModelArts (`data_url`, `checkpoint_url`) take precedence over the others.
+    """
     if config.model_arts and not config.data_url:
-        raise InputError("model_arts: data_url should say where the data set lies")
-    places = {
+        raise InputError("model_arts: no data set; set data_url to its location")
+    locations = {
         "dataset_path": config.data_url or config.dataset_path,
         "checkpoint_path": config.checkpoint_url or config.checkpoint_path,
         "load_ckpt_path": config.load_ckpt_path,
     }
-    return config.replace(**{key: local(place) for key, place in places.items()})
+    return config.replace(**{key: local_path(location) for key, location in locations.items()})
 
 
-def results_folder(place: str) -> Path:
-    """Return the folder on this machine in which new folders of results are made; `send_results` sends them on."""
-    return cache_folder(place) if is_url(place) else Path(place)
+def results_folder(location: str) -> Path:
+    """Return the folder on this machine that results for `location` are written to, before `upload_results`."""
+    return cache_folder(location) if is_url(location) else Path(location)
 
 
-def send_results(folder: Path, place: str) -> None:
-    """Send a folder of results to where `place` says, if that is a URL: under a name that is new there."""
-    if is_url(place):
-        _send(folder, f"{place.rstrip('/')}/{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}")
+def upload_results(folder: Path, location: str) -> None:
+    """Upload a folder of results under `location` if that is a URL. The time in its name there makes it unique."""
+    if is_url(location):
+        _upload(folder, f"{location.rstrip('/')}/{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}")
 
 
-def send_back(folder: Path, place: str) -> None:
-    """Send a folder that was fetched back to where it came from, if that is a URL."""
-    if is_url(place):
-        _send(folder, place)
+def upload_to_origin(folder: Path, location: str) -> None:
+    """Upload a folder to the location that it was downloaded from, if that is a URL."""
+    if is_url(location):
+        _upload(folder, location)
 
 
 @contextmanager
-def written(place: str | None) -> Iterator[Path | None]:
-    """Give the path to write a file or folder to; it and what is beside it are sent on, if `place` is a URL."""
-    if not place or not is_url(place):
-        yield Path(place) if place else None
+def local_output(location: str | None) -> Iterator[Path | None]:
+    """Yield the path on this machine to write an output file or folder to; None without a location.
+
+    If `location` is a URL, all files that the block writes to the parent of the path are uploaded at the end of the
+    block. Files that cannot be uploaded are kept.
+    """
+    if not location or not is_url(location):
+        yield Path(location) if location else None
         return
-    parent, _, name = place.rstrip("/").rpartition("/")
+    parent, _, name = location.rstrip("/").rpartition("/")
     scratch = Path(mkdtemp())
     try:
         yield scratch / name
     except BaseException:
         if any(scratch.iterdir()):
-            note(f"not sent to {place}: what was done is in {scratch}")
+            print_note(f"{location}: not uploaded; the output is in {scratch}")
         else:
             scratch.rmdir()
         raise
-    _send(scratch, parent)  # what cannot be sent is kept
+    _upload(scratch, parent)
     shutil.rmtree(scratch)
 
 
-def _send(folder: Path, url: str) -> None:
+def _upload(folder: Path, url: str) -> None:
     try:
         put(folder, url)
     except InputError as error:
         raise InputError(f"{error}; the results are in {folder}") from error
-    note(f"sent to {url}")
+    print_note(f"uploaded to {url}")

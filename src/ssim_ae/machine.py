@@ -1,4 +1,4 @@
-"""How the machine is used: its cores and its memory."""
+"""Use of the machine: cores, threads, memory and open files."""
 
 import ctypes
 import os
@@ -14,63 +14,65 @@ from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+M_TRIM_THRESHOLD = -1  # parameter of mallopt, from glibc's malloc.h
+M_MMAP_THRESHOLD = -3  # the same
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def in_parallel(
+def parallel_map(
     function: Callable[[Item], Result],
     items: Sequence[Item],
     *,
-    begin: Callable[[], None] | None = None,
+    initialize: Callable[[], None] | None = None,
     workers: int | None = None,
 ) -> Iterator[Result]:
-    """Yield `function(item)` in the order of the items, only a few of them ahead of the caller.
+    """Yield `function(item)` for each item, in order, computed by a pool of threads.
 
-    There is a worker a core, or as many as asked for; each calls `begin` first.
+    Only about two items per worker are computed ahead of the caller, to bound the memory. Each worker calls
+    `initialize` before its first item. `workers` defaults to the number of cores.
     """
     workers = workers or cores()
     keep_freed_memory()
-    waiting: deque[Future[Result]] = deque()
+    pending: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(workers)
-    begun = once_a_thread(begin or (lambda: None))
+    initialize_thread = once_per_thread(initialize or (lambda: None))
 
     def work(item: Item) -> Result:
-        begun()
+        initialize_thread()
         return function(item)
 
     try:
         with one_blas_thread():
             for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+                pending.append(pool.submit(work, item))
+                if len(pending) > 2 * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def once_a_thread(begin: Callable[[], None]) -> Callable[[], None]:
-    """Return what calls `begin` in each thread that calls it, until it went well once."""
+def once_per_thread(function: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that calls `function` once in each thread. A call that raises is repeated at the next one."""
     local = threading.local()
 
-    def begun() -> None:
-        if not hasattr(local, "begun"):
-            begin()
-            local.begun = True
+    def call_once() -> None:
+        if not hasattr(local, "called"):
+            function()
+            local.called = True
 
-    return begun
+    return call_once
 
 
-def files_to_open(wanted: int) -> int:
-    """Let this process have up to `wanted` files open; return how many it may have."""
+def raise_open_file_limit(wanted: int) -> int:
+    """Raise this process's limit of open files to `wanted`, or as far as allowed; return the number it may open."""
     if sys.platform == "win32":
         return wanted
     import resource
@@ -84,13 +86,13 @@ def files_to_open(wanted: int) -> int:
 
 
 def one_blas_thread() -> AbstractContextManager[object]:
-    """Keep NumPy's products on the thread that asks: its threads and a framework's would wait for each other."""
+    """Limit NumPy's matrix products to one thread. BLAS threads and a framework's threads block each other."""
     limited: AbstractContextManager[object] = _thread_pools().limit(limits=1, user_api="blas")
     return limited
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep what is freed, for the next step: given back, every page of it would have to be cleared anew."""
+    """Configure glibc to keep freed memory for the next step. Memory that is returned has to be zeroed again."""
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

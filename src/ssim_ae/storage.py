@@ -1,6 +1,8 @@
-"""Files that are either the old one or the new one, whole: written beside the target, then renamed over it.
+"""Atomic file writes, locks, and safetensors files with a checksum.
 
-What is being written is held, by a lock that ends with its process: so what a killed one left can be told, and removed.
+A file is written under a temporary name beside its target and then renamed, so that a reader or a crash never meets a
+half-written file. A temporary file is locked while its process runs. A temporary file without a lock is therefore the
+leftover of a killed process and can be removed.
 """
 
 import errno
@@ -22,79 +24,100 @@ import numpy as np
 
 from ssim_ae.errors import InputError, first_line
 
-METADATA_KEY = "ssim-ae"  # under which a file's own header holds our JSON
-SEAL = "sha256"  # the key in our JSON under which a file holds its own hash
-UNSEALED = "0" * 64
-WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EINVAL)  # file systems' answers
-PART = ".ssim-ae.part"  # ends the name of what is being written
+METADATA_KEY = "ssim-ae"  # key of our JSON in the header of a file
+CHECKSUM_KEY = "sha256"  # key in our JSON of the checksum of the file
+CHECKSUM_PLACEHOLDER = "0" * 64  # value of the checksum while the checksum is computed
+EMPTY_CHECKSUM = {CHECKSUM_KEY: CHECKSUM_PLACEHOLDER}  # entry of our JSON that `with_checksum` fills in
+PARTIAL_SUFFIX = ".ssim-ae.part"  # suffix of temporary files and folders
+# errno values of file systems that do not support locks
+LOCKS_UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EINVAL)
 
 
-def write_whole(path: Path, data: bytes | str) -> None:
-    """Write `data` to `path`, as `WholeFile` does."""
-    with whole_file(path) as file:
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write `data` to `path` atomically; see `atomic_file`."""
+    with atomic_file(path) as file:
         file.write(data)
 
 
-class WholeFile(NamedTuple):
-    """A file that is being written, under another name. InputError where it cannot be."""
+class AtomicFile(NamedTuple):
+    """A file that `atomic_file` opened for writing."""
 
     path: Path
     file: BinaryIO
 
     def write(self, data: bytes | str) -> None:
-        """Append to it."""
-        with _named(self.path):
+        """Append `data`. Raises InputError if the file cannot be written."""
+        with _write_errors(self.path):
             self.file.write(data.encode(errors="surrogateescape") if isinstance(data, str) else data)
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[WholeFile]:
-    """Give a file to write, which in the end takes its place at once: no reader, and no crash, ever sees half of it.
+def atomic_file(path: Path) -> Iterator[AtomicFile]:
+    """Open a file that replaces `path` atomically at the end of the block.
 
-    A link is followed; a device or pipe is written into. InputError where it cannot be written.
+    If the block raises, `path` keeps its content. Symbolic links are followed. Devices and pipes are written directly.
+    Raises InputError if the file cannot be written.
     """
     path = path.resolve()
-    with ExitStack() as undo:
-        with _named(path):
-            part = None
-            if path.exists() and not path.is_file():
-                file: BinaryIO = path.open("wb")
-            else:
-                _remove_leftovers_once(path.parent)
-                descriptor, part = _new_part(path)
-                undo.callback(part.unlink, missing_ok=True)
-                file = os.fdopen(descriptor, "wb")
-            undo.callback(_close, file)
-        yield WholeFile(path, file)
-        with _named(path):
+    with _write_errors(path):
+        is_special = path.exists() and not path.is_file()
+    with _special_file(path) if is_special else _replacement_file(path) as file:
+        yield AtomicFile(path, file)
+
+
+@contextmanager
+def _special_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a device or a pipe for writing."""
+    with _write_errors(path):
+        file = path.open("wb")
+    try:
+        yield file
+        with _write_errors(path):
+            file.close()
+    finally:
+        _close_quietly(file)
+
+
+@contextmanager
+def _replacement_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file that is renamed to `path` at the end of the block, or removed if the block raises."""
+    with ExitStack() as cleanup:
+        with _write_errors(path):
+            _remove_leftovers_once(path.parent)
+            descriptor, partial = _create_partial_file(path)
+            cleanup.callback(partial.unlink, missing_ok=True)
+            file = os.fdopen(descriptor, "wb")
+            cleanup.callback(_close_quietly, file)
+        yield file
+        with _write_errors(path):
             file.flush()
-            if part:
-                os.fsync(file.fileno())
-                if sys.platform == "win32":  # where nothing open can be renamed
-                    file.close()
-                part.replace(path)
+            os.fsync(file.fileno())
+            if sys.platform == "win32":  # Windows cannot rename an open file
+                file.close()
+            partial.replace(path)
             file.close()
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _write_errors(path: Path) -> Iterator[None]:
+    """Convert OSError to InputError."""
     try:
         yield
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def _close(file: BinaryIO) -> None:
-    with suppress(OSError):  # of what it could not write it has told already
+def _close_quietly(file: BinaryIO) -> None:
+    with suppress(OSError):  # an earlier write has already reported the error
         file.close()
 
 
 @contextmanager
 def scratch_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty folder within a folder, and remove it afterwards."""
-    with _named(folder):
+    """Create an empty folder inside `folder` and remove it at the end of the block."""
+    with _write_errors(folder):
         _remove_leftovers_once(folder)
-        scratch, lock = _new_scratch(folder)
+        scratch, lock = _create_scratch_folder(folder)
     try:
         yield scratch
     finally:
@@ -103,19 +126,19 @@ def scratch_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Hold a folder. InputError where another process does."""
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Lock a folder for the block. Raises InputError if another process holds the lock."""
     try:
-        with _held(folder):
+        with _lock_path(folder):
             yield
     except BlockingIOError as error:
         raise InputError(f"{folder}: another process is writing into it") from error
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left half written in a folder."""
-    for path in folder.glob(f".*{PART}"):
-        with suppress(OSError), _held(path):
+    """Remove the temporary files and folders that killed processes left in `folder`."""
+    for path in folder.glob(f".*{PARTIAL_SUFFIX}"):
+        with suppress(OSError), _lock_path(path):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
@@ -125,44 +148,45 @@ def remove_leftovers(folder: Path) -> None:
 _remove_leftovers_once = cache(remove_leftovers)
 
 
-def _new_part(path: Path) -> tuple[int, Path]:
-    """Return the descriptor and the path of a new, held file beside `path`."""
+def _create_partial_file(path: Path) -> tuple[int, Path]:
+    """Create and lock a temporary file beside `path`; return its descriptor and its path."""
     binary = getattr(os, "O_BINARY", 0)
     while True:
-        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
-        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | binary, 0o666)
+        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | binary, 0o666)
         with suppress(BlockingIOError):
-            _hold(descriptor)
+            _lock_descriptor(descriptor)
             if sys.platform == "win32" or os.fstat(descriptor).st_nlink:
-                return descriptor, part
-        os.close(descriptor)  # another process took it for a leftover before it was held
+                return descriptor, partial
+        os.close(descriptor)  # another process removed it as a leftover before it was locked
 
 
-def _new_scratch(folder: Path) -> tuple[Path, ExitStack]:
-    """Return a new, held folder within a folder, and what lets it go."""
+def _create_scratch_folder(folder: Path) -> tuple[Path, ExitStack]:
+    """Create and lock a temporary folder inside `folder`; return its path and the lock."""
     while True:
-        scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".", suffix=PART))
+        scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".", suffix=PARTIAL_SUFFIX))
         with ExitStack() as lock, suppress(BlockingIOError, FileNotFoundError):
-            lock.enter_context(_held(scratch))
-            if scratch.is_dir():
+            lock.enter_context(_lock_path(scratch))
+            if scratch.is_dir():  # another process can remove it as a leftover before it is locked
                 return scratch, lock.pop_all()
 
 
 @contextmanager
-def _held(path: Path) -> Iterator[None]:
-    if sys.platform == "win32":  # which does not open folders, and does not remove what is open
+def _lock_path(path: Path) -> Iterator[None]:
+    """Lock a file or folder for the block. Raises BlockingIOError if another process holds the lock."""
+    if sys.platform == "win32":  # Windows cannot open folders, and does not remove open files
         yield
         return
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # NFS locks what can be written alone
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # NFS locks only files open for writing
     try:
-        _hold(descriptor)
+        _lock_descriptor(descriptor)
         yield
     finally:
         os.close(descriptor)
 
 
-def _hold(descriptor: int) -> None:
-    """Take the lock of an open file or folder. BlockingIOError where another process has it."""
+def _lock_descriptor(descriptor: int) -> None:
+    """Lock an open file or folder. Raises BlockingIOError if another process holds the lock."""
     if sys.platform != "win32":
         import fcntl
 
@@ -170,59 +194,66 @@ def _hold(descriptor: int) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise
-        except OSError as error:  # a file system without locks: nothing is taken for a leftover on it
-            if error.errno not in WITHOUT_LOCKS:
+        except OSError as error:
+            if error.errno not in LOCKS_UNSUPPORTED:
                 raise
 
 
-def sealed(data: bytes) -> bytes:
-    """Return a file with its own hash, taken while UNSEALED stood there, in the place of UNSEALED."""
-    return data.replace(UNSEALED.encode(), file_hash(data).encode(), 1)
+def with_checksum(data: bytes) -> bytes:
+    """Return a file with its SHA-256 in place of `CHECKSUM_PLACEHOLDER`.
+
+    The SHA-256 is that of the file with the placeholder.
+    """
+    return data.replace(CHECKSUM_PLACEHOLDER.encode(), file_hash(data).encode(), 1)
 
 
 def file_hash(data: bytes) -> str:
-    """Return the SHA-256 of a file, in hex."""
+    """Return the SHA-256 of the content of a file, in hex."""
     return hashlib.sha256(data).hexdigest()
 
 
-def is_whole(data: bytes, seal: str) -> bool:
-    """Whether a file is, to the last bit, what was sealed."""
-    return file_hash(data.replace(seal.encode(), UNSEALED.encode(), 1)) == seal
+def checksum_matches(data: bytes, checksum: str) -> bool:
+    """Return whether `checksum` is the one that `with_checksum` put into the file."""
+    return file_hash(data.replace(checksum.encode(), CHECKSUM_PLACEHOLDER.encode(), 1)) == checksum
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
-    """Write a safetensors file whose header carries `metadata` as JSON."""
+    """Write a safetensors file with a checksum and with `metadata` as JSON in its header."""
     from safetensors.numpy import save
 
-    header = {METADATA_KEY: json.dumps({**metadata, SEAL: UNSEALED}, allow_nan=False)}
-    write_whole(path, sealed(save({name: np.asarray(array, order="C") for name, array in tensors.items()}, header)))
+    header = {METADATA_KEY: json.dumps({**metadata, **EMPTY_CHECKSUM}, allow_nan=False)}
+    contiguous = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    write_atomic(path, with_checksum(save(contiguous, header)))
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return the tensors and the metadata of a file written by `write_tensors` with `metadata["kind"] == kind`."""
+    """Read a file that `write_tensors` wrote with `metadata["kind"] == kind`; return its tensors and its metadata.
+
+    Raises InputError if the file cannot be read, is of another kind or is damaged.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    data = read_whole(path)
+    data = read_file(path)
     try:
         tensors = load(data)
-        header = parsed_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        metadata = parsed_json(header.get("__metadata__", {}).get(METADATA_KEY, "null"))
+        header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        metadata = parse_json(header.get("__metadata__", {}).get(METADATA_KEY, "null"))
     except (SafetensorError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise InputError(f"{path}: not a {kind} file, or damaged ({first_line(error)})") from error
-    return tensors, checked_metadata(path, kind, data, metadata)
+    return tensors, verify_metadata(path, kind, data, metadata)
 
 
-def parsed_json(text: str | bytes) -> Any:
-    """Return what a JSON text says. ValueError where it is none, or nested without end."""
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text. Raises ValueError if the text is not JSON or is nested too deeply."""
     try:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
 
-def read_whole(path: Path) -> bytes:
-    """Return a file's bytes. InputError, one line, where it cannot be read."""
+def read_file(path: Path) -> bytes:
+    """Return the content of a file. Raises InputError if it cannot be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
@@ -231,20 +262,26 @@ def read_whole(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def checked_metadata(path: Path, kind: str, data: bytes, metadata: Any) -> dict[str, Any]:
-    """Return the metadata of a file, without its seal. InputError where the file is not of this kind, or damaged."""
+def verify_metadata(path: Path, kind: str, data: bytes, metadata: Any) -> dict[str, Any]:
+    """Verify kind and checksum of a file; return its metadata without the checksum.
+
+    `data` is the content of the file at `path`. Raises InputError if the file is of another kind or is damaged.
+    """
     if not isinstance(metadata, dict) or metadata.get("kind") != kind:
         raise InputError(f"{path}: not a {kind} file: written by another program")
-    if not is_whole(data, str(metadata.get(SEAL))):
-        raise InputError(f"{path}: damaged: not as it was written")
-    return {key: value for key, value in metadata.items() if key != SEAL}
+    if not checksum_matches(data, str(metadata.get(CHECKSUM_KEY))):
+        raise InputError(f"{path}: damaged: the checksum does not match")
+    return {key: value for key, value in metadata.items() if key != CHECKSUM_KEY}
 
 
 def new_folder(parent: Path, name: str) -> Path:
-    """Create and return `parent/name-1`, or the first higher number that is free."""
+    """Create and return `parent/name-1`, or the folder with the first higher number that does not exist.
+
+    Also removes leftovers from the existing `parent/name-*`. Raises InputError if no folder can be created.
+    """
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        for folder in {path.parent for path in parent.glob(f"{escape(name)}-*/**/.*{PART}")}:
+        for folder in {path.parent for path in parent.glob(f"{escape(name)}-*/**/.*{PARTIAL_SUFFIX}")}:
             remove_leftovers(folder)
         for number in range(1, 1_000_000):
             folder = parent / f"{name}-{number}"
@@ -255,4 +292,4 @@ def new_folder(parent: Path, name: str) -> Path:
             return folder
     except OSError as error:
         raise InputError(f"{parent}: cannot be written: {error.strerror}") from error
-    raise InputError(f"{parent}: a million folders named {name}-<n> exist already")
+    raise InputError(f"{parent}: a million folders are named {name}-<n>; remove some")

@@ -14,7 +14,7 @@ from ssim_ae import Detector, InputError
 from ssim_ae.cli import main
 from ssim_ae.detector.detector_file import header, read_detector
 from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, model_bytes
-from ssim_ae.storage import METADATA_KEY, SEAL, UNSEALED, file_hash, read_tensors, sealed, write_tensors
+from ssim_ae.storage import EMPTY_CHECKSUM, METADATA_KEY, file_hash, read_tensors, with_checksum, write_tensors
 
 MANY = int("9" * 400)
 
@@ -135,7 +135,7 @@ def test_a_detector_does_not_say_where_results_go(tampered, fabric_folder, tmp_p
     path = tampered(elsewhere)
     assert main(["evaluate", str(path), str(fabric_folder)]) == 0
     assert not (tmp_path / "elsewhere").exists() and (tmp_path / "output").is_dir()
-    assert "sent to" not in capsys.readouterr().err
+    assert "uploaded to" not in capsys.readouterr().err
 
 
 def test_a_detector_does_not_say_what_is_fetched(tampered, capsys):
@@ -173,7 +173,7 @@ def onnx_of(tiny_run, tmp_path, monkeypatch):
         node = helper.make_node("RunProgram", ["patches"], ["reconstructions"], domain="from.nowhere")
         model = helper.make_model(helper.make_graph([node], "graph", [], [], tensors))
         path = tmp_path / "model.onnx"
-        path.write_bytes(model_bytes(model, {**header(file), SEAL: UNSEALED}))
+        path.write_bytes(model_bytes(model, {**header(file), **EMPTY_CHECKSUM}))
         return path
 
     return write
@@ -229,10 +229,10 @@ def ir_of(tiny_run, tmp_path):
         file = read_detector(tiny_run.detector_path)
         path = tmp_path / "model.xml"
         openvino.save_model(model, path, compress_to_fp16=False)
-        hashes = {"weights_sha256": file_hash(path.with_suffix(".bin").read_bytes()), SEAL: UNSEALED}
+        hashes = {"weights_sha256": file_hash(path.with_suffix(".bin").read_bytes()), **EMPTY_CHECKSUM}
         model.set_rt_info(json.dumps({**header(file), **hashes, **changes}), METADATA_KEY)
         openvino.save_model(model, path, compress_to_fp16=False)
-        path.write_bytes(sealed(path.read_bytes()))
+        path.write_bytes(with_checksum(path.read_bytes()))
         return path
 
     return write

@@ -87,7 +87,7 @@ CHANGE_FILE = """
 import json, sys
 from pathlib import Path
 from mindspore.train import mind_ir_pb2
-from ssim_ae.storage import SEAL, UNSEALED, file_hash, sealed
+from ssim_ae.storage import EMPTY_CHECKSUM, file_hash, with_checksum
 
 path, change = Path(sys.argv[1]), sys.argv[2]
 sidecar = path.with_name(path.name + ".json")
@@ -110,6 +110,6 @@ if change == "missing":
 if change == "number":
     weight.raw_data = bytes.fromhex("0000c07f") + weight.raw_data[4:]
 path.write_bytes(model.SerializeToString()[: None if change != "garbage" else 900])
-metadata |= {"weights_sha256": file_hash(path.read_bytes()), SEAL: UNSEALED}
-sidecar.write_bytes(sealed(json.dumps(metadata).encode()))
+metadata |= {"weights_sha256": file_hash(path.read_bytes()), **EMPTY_CHECKSUM}
+sidecar.write_bytes(with_checksum(json.dumps(metadata).encode()))
 """

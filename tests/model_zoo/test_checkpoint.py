@@ -13,7 +13,7 @@ from ssim_ae.model_zoo.checkpoint import read_mindspore_checkpoint
 
 SAVED = Path(__file__).parents[1] / "saved"
 CHECKPOINT = SAVED / "reference" / "reference.ckpt"
-NOT_ONE = "x.ckpt: not a MindSpore checkpoint, or damaged"
+DAMAGED = "x.ckpt: not a MindSpore checkpoint, or damaged"
 BY_MINDSPORE = """
 import numpy as np, mindspore
 from mindspore.train import serialization
@@ -29,7 +29,7 @@ def save(name, type, **settings):
 save("whole", mindspore.float32, append_dict={"text": "encoded"})
 save("crc", mindspore.float32, crc_check=True)
 save("half", mindspore.float16)
-save("brain", mindspore.bfloat16)
+save("bfloat16", mindspore.bfloat16)
 save("secret", mindspore.float32, enc_key=b"0123456789abcdef")
 """
 
@@ -50,7 +50,7 @@ def entry(name: str, sizes: tuple[int, ...], kind: str, content: bytes) -> bytes
 
 
 @pytest.fixture
-def read_image(tmp_path):
+def read(tmp_path):
     def reading(data: bytes) -> dict[str, np.ndarray]:
         path = tmp_path / "x.ckpt"
         path.write_bytes(data)
@@ -59,7 +59,7 @@ def read_image(tmp_path):
     return reading
 
 
-def test_a_checkpoint_of_a_training_is_read():
+def test_training_checkpoint_is_read():
     tensors = read_mindspore_checkpoint(CHECKPOINT)
     assert list(tensors)[:3] == ["encoded.0.weight", "encoded.0.bias", "encoded.2.weight"]
     assert tensors["encoded.16.weight"].shape == (4, 2, 8, 8) and tensors["decoded.16.bias"].shape == (3,)
@@ -68,13 +68,13 @@ def test_a_checkpoint_of_a_training_is_read():
     assert all(array.dtype == np.float32 for array in tensors.values())
 
 
-def test_every_kind_of_float_becomes_float32(read):
+def test_all_float_types_become_float32(read):
     values = np.array([[1.5, -2], [0, 0.15625]], np.float32)
-    brain = (values.view(np.uint32) >> 16).astype("<u2")
+    bfloat16 = (values.view(np.uint32) >> 16).astype("<u2")
     tensors = read(
         entry("a", (2, 2), "Float32", values.tobytes())
         + entry("b", (2, 2), "Float16", values.astype(np.float16).tobytes())
-        + entry("c", (2, 2), "BFloat16", brain.tobytes())
+        + entry("c", (2, 2), "BFloat16", bfloat16.tobytes())
         + entry("d", (2, 2), "Int32", values.tobytes())
         + entry("e", (0,), "Float32", values[:1, :1].tobytes())
         + entry("f", (), "Float32", values[:1, :1].tobytes())
@@ -85,28 +85,28 @@ def test_every_kind_of_float_becomes_float32(read):
     assert tensors["e"] == tensors["f"] == np.float32(1.5)
 
 
-def test_the_parts_of_a_large_tensor_are_joined(read):
+def test_parts_of_a_large_tensor_are_joined(read):
     values = np.arange(300, dtype=np.float32).reshape(20, 15)
     data = values.tobytes()
     parts = [entry("large", (20, 15), "Float32", data[start : start + 500]) for start in range(0, len(data), 500)]
     assert len(parts) == 3
     tensors = read(b"".join(parts) + entry("after", (1,), "Float32", data[:4]))
     assert np.array_equal(tensors["large"], values) and list(tensors) == ["large", "after"]
-    with pytest.raises(InputError, match=NOT_ONE):
+    with pytest.raises(InputError, match=DAMAGED):
         read(parts[0] + parts[2])
 
 
-def test_the_crc_behind_it_is_checked(read):
+def test_crc_is_verified(read):
     message = entry("a", (1,), "Float32", np.float32(7).tobytes())
     assert read(message + b"crc_num" + zlib.crc32(message).to_bytes(10, "big"))["a"] == 7
-    with pytest.raises(InputError, match=NOT_ONE):
+    with pytest.raises(InputError, match=DAMAGED):
         read(message + b"crc_num" + (zlib.crc32(message) ^ 1).to_bytes(10, "big"))
 
 
-@pytest.mark.parametrize("place", ["detector.safetensors", "network.onnx", "network.mindir", "good.png", "half.xml"])
-def test_a_file_of_another_kind_is_one_line(read, place):
-    with pytest.raises(InputError, match=NOT_ONE) as caught:
-        read((SAVED / "format-1" / place).read_bytes())
+@pytest.mark.parametrize("name", ["reference.safetensors", "network.onnx", "network.mindir", "good.png", "half.xml"])
+def test_file_of_another_kind_is_a_one_line_error(read, name):
+    with pytest.raises(InputError, match=DAMAGED) as caught:
+        read((SAVED / "format-1" / name).read_bytes())
     assert "\n" not in str(caught.value)
 
 
@@ -131,45 +131,45 @@ def test_a_file_of_another_kind_is_one_line(read, place):
         varint(1 << 3 | 2) + b"\x80",
     ],
 )
-def test_what_is_damaged_is_one_line_and_takes_no_memory(read, data):
+def test_damaged_file_is_a_one_line_error_and_allocates_little(read, data):
     tracemalloc.start()
     try:
-        with pytest.raises(InputError, match=NOT_ONE):
+        with pytest.raises(InputError, match=DAMAGED):
             read(data)
         assert tracemalloc.get_traced_memory()[1] < 1e6
     finally:
         tracemalloc.stop()
 
 
-def test_a_cut_off_or_altered_file_is_read_or_refused(read, rng):
+def test_truncated_or_altered_file_is_read_or_rejected(read, rng):
     data = CHECKPOINT.read_bytes()
-    refused = 0
+    rejected = 0
     for length in rng.integers(0, len(data), 200):
         try:
             assert len(read(data[:length])) < 110
         except InputError as error:
-            refused += NOT_ONE in str(error)
-    assert refused > 190, "but for a cut between two tensors"
+            rejected += DAMAGED in str(error)
+    assert rejected > 190, "all except those truncated between two tensors"
     for position in rng.integers(0, len(data), 200):
         altered = bytearray(data)
         altered[position] ^= int(rng.integers(1, 256))
         try:
             read(bytes(altered))
         except InputError as error:
-            assert NOT_ONE in str(error)
+            assert DAMAGED in str(error)
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"none\.ckpt: no such file"):
         read_mindspore_checkpoint(tmp_path / "none.ckpt")
 
 
 @pytest.mark.long
 @pytest.mark.skipif(not find_spec("mindspore"), reason="MindSpore is not installed: pip install 'ssim-ae[mindspore]'")
-def test_what_mindspore_writes_is_read(tmp_path):
+def test_checkpoints_of_mindspore_are_read(tmp_path):
     subprocess.run([sys.executable, "-W", "ignore", "-c", BY_MINDSPORE], cwd=tmp_path, check=True)
     values = np.linspace(-3, 3, 3003, dtype=np.float32).reshape(7, 11, 13, 3)
-    for name, tolerance in {"whole": 0, "crc": 0, "half": 2**-10, "brain": 2**-7}.items():
+    for name, tolerance in {"whole": 0, "crc": 0, "half": 2**-10, "bfloat16": 2**-7}.items():
         tensors = read_mindspore_checkpoint(tmp_path / f"{name}.ckpt")
         assert list(tensors) == ["large", "rate"] and tensors["rate"] == np.float32(0.5)
         assert np.abs(tensors["large"] - values).max() <= tolerance * 3

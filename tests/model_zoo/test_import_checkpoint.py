@@ -21,7 +21,7 @@ from ssim_ae.synthetic import fabric
 
 SAVED = Path(__file__).parents[1] / "saved" / "reference"
 CHECKPOINT = SAVED / "reference.ckpt"
-SHAPE = {"im_resize": 128, "crop_size": 128, "z_dim": 4, "flc": 2}
+SHAPE = {"method": "reference", "im_resize": 128, "crop_size": 128, "z_dim": 4, "flc": 2}
 GIVEN = {"ssim_threshold": 0.5, "l1_threshold": 0.25}
 
 
@@ -31,15 +31,15 @@ def tensors() -> dict[str, np.ndarray]:
 
 
 def largest_difference(detector: Path, folder: Path, every: int) -> float:
-    """Between what MindSpore made of the saved patch and what the detector makes of it; ours is red, green, blue."""
+    """Between the saved reconstruction by MindSpore (BGR) and the reconstruction by the detector (RGB)."""
     with np.load(folder / "patch.npz") as saved:
         patch, reconstruction = saved["patch"][::-1], saved["reconstruction"][::-1]
     found = Detector.load(detector, device_target="CPU").reconstruct(patch.astype(np.float32) / 255)
-    assert reconstruction.std(axis=(1, 2)).min() > 0.05, "a reconstruction that shows nothing compares nothing"
+    assert reconstruction.std(axis=(1, 2)).min() > 0.05, "a constant reconstruction makes the comparison meaningless"
     return float(np.abs(found[:, ::every, ::every] - reconstruction).max())
 
 
-def test_it_reconstructs_as_the_reference_does(tmp_path):
+def test_reconstruction_equals_that_of_the_reference(tmp_path):
     path = import_reference(CHECKPOINT, Config(**SHAPE, **GIVEN), tmp_path / "imported.safetensors")
     assert largest_difference(path, SAVED, every=3) < 1e-5
 
@@ -47,17 +47,17 @@ def test_it_reconstructs_as_the_reference_does(tmp_path):
 @pytest.mark.long
 @pytest.mark.skipif(not find_spec("mindspore"), reason="MindSpore is not installed: pip install 'ssim-ae[mindspore]'")
 @pytest.mark.parametrize(("crop_size", "channels"), [(128, 1), (256, 3)])
-def test_it_reconstructs_as_mindspore_does_now(tmp_path, crop_size, channels):
+def test_reconstruction_equals_that_of_mindspore(tmp_path, crop_size, channels):
     sizes = {"crop_size": crop_size, "z_dim": 24, "flc": 8}
     options = [f"--{name}={value}" for name, value in (sizes | {"channels": channels, "every": 1}).items()]
     subprocess.run([sys.executable, "-W", "ignore", SAVED / "make.py", tmp_path, *options], check=True)
-    config = Config(im_resize=crop_size, grayscale=channels == 1, **sizes, **GIVEN)
+    config = Config(method="reference", im_resize=crop_size, grayscale=channels == 1, **sizes, **GIVEN)
     path = import_reference(tmp_path / "reference.ckpt", config)
     assert path == tmp_path / "reference.safetensors"
     assert largest_difference(path, tmp_path, every=1) < 1e-5
 
 
-def test_other_numbers_and_prefixes_come_to_the_same(tensors):
+def test_layer_numbers_and_prefixes_do_not_matter(tensors):
     table = layer_table(Config(**SHAPE))
     weights = reference_weights(tensors, table, "x")
     names = [name for name in tensors if name.startswith(("encoded.", "decoded."))]
@@ -65,7 +65,7 @@ def test_other_numbers_and_prefixes_come_to_the_same(tensors):
 
     def renamed(name: str) -> str:
         part, index, kind = name.split(".")
-        return f"net.{part}.{int(index) * 3 // 2}.{kind}"  # a normalisation without weights after each convolution
+        return f"net.{part}.{int(index) * 3 // 2}.{kind}"  # as if a normalization followed each convolution
 
     states = {f"moment1.{renamed(name)}": tensors[name] * 0 for name in names}
     other = states | {renamed(name): tensors[name] for name in reversed(names)}
@@ -85,50 +85,50 @@ def test_other_numbers_and_prefixes_come_to_the_same(tensors):
         ),
     ],
 )
-def test_a_config_that_does_not_fit_is_told_the_layer(tmp_path, changes, message):
+def test_mismatched_config_is_an_error_that_names_the_layer(tmp_path, changes, message):
     with pytest.raises(InputError) as caught:
         import_reference(CHECKPOINT, Config(**SHAPE | GIVEN | changes), tmp_path / "imported.safetensors")
-    assert f"reference.ckpt: {message}; crop_size" in str(caught.value) and "\n" not in str(caught.value)
+    assert f"reference.ckpt: {message}; set crop_size" in str(caught.value) and "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_not_the_references_network_is_one_line(tensors):
+def test_other_networks_are_a_one_line_error(tensors):
     table = layer_table(Config(**SHAPE))
-    with pytest.raises(InputError, match="x: no weights of the reference's network"):
+    with pytest.raises(InputError, match="x: no weights of the reference network"):
         reference_weights({"conv1.weight": tensors["encoded.0.weight"]}, table, "x")
     cut = {name: array for name, array in tensors.items() if not name.startswith("decoded.16")}
-    with pytest.raises(InputError, match="x: 34 weights and biases, of this config's network 36"):
+    with pytest.raises(InputError, match="x: 34 weights and biases, but the network of this config has 36"):
         reference_weights(cut, table, "x")
-    with pytest.raises(InputError, match=r"x: decoded\.2\.bias is not a finite number"):
+    with pytest.raises(InputError, match=r"x: decoded\.2\.bias has values that are not finite"):
         reference_weights(tensors | {"decoded.2.bias": np.full(4, np.nan, np.float32)}, table, "x")
 
 
-def test_a_damaged_file_is_one_line(tmp_path):
+def test_damaged_file_is_a_one_line_error(tmp_path):
     (tmp_path / "cut.ckpt").write_bytes(CHECKPOINT.read_bytes()[:-1])
     with pytest.raises(InputError, match=r"cut\.ckpt: not a MindSpore checkpoint, or damaged$"):
         import_reference(tmp_path / "cut.ckpt", Config(**SHAPE, **GIVEN))
 
 
-def test_thresholds_that_are_given_are_taken(tmp_path, fabric_folder, capsys):
+def test_thresholds_of_the_config_are_used(tmp_path, fabric_folder, capsys):
     path = import_reference(CHECKPOINT, Config(**SHAPE, **GIVEN), tmp_path / "imported.safetensors")
     file = read_detector(path)
     assert file.thresholds == (0.5, 0.25)
-    assert file.provenance["imported"] == "reference.ckpt" and "fingerprint" not in file.provenance
-    assert file.provenance["trained_images"] == [] == file.provenance["held_out_images"]
-    assert file.provenance["thresholds"]["estimator"] == "given"
-    assert "fits but roughly here" in capsys.readouterr().err
+    assert file.provenance.imported_from == "reference.ckpt" and file.provenance.fingerprint == ""
+    assert file.provenance.training_images == [] == file.provenance.held_out_images
+    assert file.provenance.thresholds.estimator == "given"
+    assert "its threshold is approximate" in capsys.readouterr().err
 
     there = Config(dataset_path=str(fabric_folder), **SHAPE, **GIVEN)
     file = read_detector(import_reference(CHECKPOINT, there, tmp_path / "there.safetensors"))
     assert file.thresholds == (0.5, 0.25)
-    assert file.provenance["trained_images"] == [content_hash(path) for path in find_dataset(fabric_folder).good]
+    assert file.provenance.training_images == [content_hash(path) for path in find_dataset(fabric_folder).good]
     elsewhere = Config(dataset_path=str(tmp_path / "none"), **SHAPE, **GIVEN)
     file = read_detector(import_reference(CHECKPOINT, elsewhere, tmp_path / "elsewhere.safetensors"))
-    assert file.thresholds == (0.5, 0.25) and file.provenance["trained_images"] == []
-    assert "none: no such folder: the detector will not know the images" in capsys.readouterr().err
+    assert file.thresholds == (0.5, 0.25) and file.provenance.training_images == []
+    assert "none: no such folder; the detector file will not list its training images" in capsys.readouterr().err
 
 
-def test_thresholds_are_estimated_from_the_last_fifth(tmp_path, fabric_folder, capsys, monkeypatch):
+def test_thresholds_are_estimated_from_the_last_fifth_of_the_images(tmp_path, fabric_folder, capsys, monkeypatch):
     monkeypatch.chdir(fabric_folder.parent)
     config = Config(dataset_path=fabric_folder.name, **SHAPE)
     path = import_reference(CHECKPOINT, config, tmp_path / "imported.safetensors")
@@ -136,11 +136,11 @@ def test_thresholds_are_estimated_from_the_last_fifth(tmp_path, fabric_folder, c
     good = find_dataset(fabric_folder).good
     expected = estimate([detector.residuals(path) for path in good[-2:]], config)
     assert detector.thresholds == pytest.approx(expected, rel=1e-4)
-    assert detector.config.dataset_path == str(fabric_folder.resolve()), "it goes on to be found from any folder"
-    origin = detector.provenance["thresholds"]
-    assert origin["estimator"] == "false_alarm_rate" and origin["good_images"] == 2
-    assert detector.provenance["trained_images"] == [content_hash(path) for path in good]
-    assert "thresholds come from images it learned from" in capsys.readouterr().err
+    assert detector.config.dataset_path == str(fabric_folder.resolve()), "absolute, so that it is found from any folder"
+    origin = detector.provenance.thresholds
+    assert origin.estimator == "false_alarm_rate" and origin.held_out_images == 2
+    assert detector.provenance.training_images == [content_hash(path) for path in good]
+    assert "thresholds: estimated from training images" in capsys.readouterr().err
 
     one = import_reference(CHECKPOINT, config.replace(l1_threshold=0.25), tmp_path / "one.safetensors")
     assert read_detector(one).thresholds.l1 == 0.25
@@ -149,11 +149,11 @@ def test_thresholds_are_estimated_from_the_last_fifth(tmp_path, fabric_folder, c
 @pytest.mark.parametrize(
     ("dataset_path", "message"),
     [
-        ("", r"^no thresholds: give --ssim_threshold and --l1_threshold, or --dataset_path$"),
-        ("/nowhere", r"^/nowhere: no such folder; .*--ssim_threshold and --l1_threshold$"),
+        ("", r"^no thresholds; set --ssim_threshold and --l1_threshold, or --dataset_path$"),
+        ("/nowhere", r"^/nowhere: no such folder; .*--ssim_threshold and --l1_threshold are set$"),
     ],
 )
-def test_without_thresholds_it_says_what_to_give(tmp_path, dataset_path, message):
+def test_missing_thresholds_are_an_error_that_names_the_options(tmp_path, dataset_path, message):
     config = Config(dataset_path=dataset_path, ssim_threshold=0.5, **SHAPE)
     with pytest.raises(InputError, match=message):
         import_reference(CHECKPOINT, config, tmp_path / "imported.safetensors")
@@ -173,37 +173,39 @@ def test_nothing_is_overwritten(tmp_path):
     assert path.read_bytes() == before and checkpoint.read_bytes() == CHECKPOINT.read_bytes()
 
 
-def test_what_a_detector_is_good_for_it_is_good_for(tmp_path, fabric_folder):
+def test_imported_detector_can_be_exported_evaluated_and_recalibrated(tmp_path, fabric_folder):
     settings = Config(dataset_path=str(fabric_folder), **SHAPE)
-    learned = import_reference(CHECKPOINT, settings, tmp_path / "learned.safetensors")
+    trained = import_reference(CHECKPOINT, settings, tmp_path / "trained.safetensors")
     bare = import_reference(CHECKPOINT, Config(**SHAPE, **GIVEN), tmp_path / "bare.safetensors")
     dataset = find_dataset(fabric_folder)
-    for path in (learned, bare):
+    for path in (trained, bare):
         exported = export(path, options=ExportOptions(graph="network"))
         assert exported.parity.good.within_tolerance
-        assert len(evaluate(Detector.load(path, device_target="CPU"), dataset).cases) == len(dataset.test)
-    assert read_detector(recalibrate(learned, None, {"threshold": "max"})[0]).provenance["imported"] == "reference.ckpt"
+        assert len(evaluate(Detector.load(path, device_target="CPU"), dataset).results) == len(dataset.test)
+    assert (
+        read_detector(recalibrate(trained, None, {"threshold": "max"})[0]).provenance.imported_from == "reference.ckpt"
+    )
     unseen = fabric.make(tmp_path, classes=["canvas"], train=5, good=1, defective=1, size=64, seed=2)[0]
     recalibrate(bare, unseen, {"threshold": "max"})
-    with pytest.raises(InputError, match="the detector has learned from every image there"):
-        recalibrate(learned, fabric_folder, {"threshold": "percent"})
+    with pytest.raises(InputError, match="the detector was trained on every image; name another folder"):
+        recalibrate(trained, fabric_folder, {"threshold": "percent"})
     with pytest.raises(InputError):
         recalibrate(bare, None, {"threshold": "percent"})
 
 
 def test_the_command(tmp_path, fabric_folder, capsys):
     (tmp_path / "small.yaml").write_text("".join(f"{key}: {value}\n" for key, value in SHAPE.items()))
-    asked = ["import", str(CHECKPOINT), f"--config_path={tmp_path / 'small.yaml'}", "--output"]
-    given = ["--ssim-threshold=.5", "--l1_threshold", ".25"]
-    assert main([*asked, str(tmp_path / "given.safetensors"), *given]) == 0
+    options = ["import", str(CHECKPOINT), f"--config_path={tmp_path / 'small.yaml'}", "--output"]
+    thresholds = ["--ssim-threshold=.5", "--l1_threshold", ".25"]
+    assert main([*options, str(tmp_path / "given.safetensors"), *thresholds]) == 0
     assert capsys.readouterr().out == f"detector: {tmp_path / 'given.safetensors'}\n"
     assert read_detector(tmp_path / "given.safetensors").thresholds == (0.5, 0.25)
 
-    assert main([*asked, str(tmp_path / "found.safetensors"), f"--dataset_path={fabric_folder}"]) == 0
+    assert main([*options, str(tmp_path / "found.safetensors"), f"--dataset_path={fabric_folder}"]) == 0
     out = capsys.readouterr().out
-    assert "thresholds: ssim" in out and "(false_alarm_rate on 2 good images" in out and "detector: " in out
+    assert "thresholds: ssim" in out and "from 2 held-out images" in out and "detector: " in out
 
-    assert main([*asked, str(tmp_path / "none.safetensors")]) == 2
-    assert capsys.readouterr().err.startswith("ssim-ae: no thresholds: give --ssim_threshold")
-    assert main(["import", str(tmp_path / "none.ckpt"), *given]) == 2
+    assert main([*options, str(tmp_path / "none.safetensors")]) == 2
+    assert capsys.readouterr().err.startswith("ssim-ae: no thresholds; set --ssim_threshold")
+    assert main(["import", str(tmp_path / "none.ckpt"), *thresholds]) == 2
     assert capsys.readouterr().err == f"ssim-ae: {tmp_path / 'none.ckpt'}: no such file\n"

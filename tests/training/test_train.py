@@ -19,7 +19,7 @@ from ssim_ae.export.export import export
 from ssim_ae.images.files import read_image
 from ssim_ae.images.folders import content_hash, find_dataset
 from ssim_ae.maps.normalization import NormalStatistics
-from ssim_ae.storage import alone_in, read_tensors, write_tensors
+from ssim_ae.storage import lock_folder, read_tensors, write_tensors
 from ssim_ae.training import loop
 from ssim_ae.training.checkpoints import CHECKPOINT_NAME
 from ssim_ae.training.good_images import held_out_indices, load_good_images
@@ -251,7 +251,7 @@ def test_leftovers_of_a_kill_are_removed_on_resume(tiny_run, tmp_path):
 
 
 def test_two_trainings_in_one_folder_do_not_mix(tiny_run):
-    with alone_in(tiny_run.folder), pytest.raises(InputError, match="another process is writing into it"):
+    with lock_folder(tiny_run.folder), pytest.raises(InputError, match="another process is writing into it"):
         train(tiny_run.config, resume=tiny_run.folder)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ssim_ae.calibration.thresholds import estimate, expected_rate, few_images_warnings, given_thresholds
 from ssim_ae.config import Config
-from ssim_ae.console import note, progress
+from ssim_ae.console import print_note, progress
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.provenance import CrossValidation, RateEstimate, ThresholdOrigin
 from ssim_ae.errors import InputError
@@ -65,7 +65,7 @@ def calibrate(
         return Calibration(given, statistics, ThresholdOrigin())
     thresholds = estimate(held.residuals, config, trained.residuals)
     for warning in few_images_warnings(held.residuals, config, len(trained.residuals)):
-        note(warning)
+        print_note(warning)
     origin = _origin(held, trained, config)
     if origin.expected:  # other estimators reject so many images that their names mean nothing
         _note_rejected(held, trained, thresholds, config)
@@ -103,7 +103,7 @@ def _measure(detector: Detector, paths: Sequence[Path]) -> _GoodImages:
         for path, found in zip(paths, detector.residuals_all(paths), strict=True):
             bar.advance()
             if isinstance(found, InputError):
-                note(f"skipped: {found}")
+                print_note(f"skipped: {found}")
             else:
                 good.names.append(path.name)
                 good.residuals.append(found)
@@ -144,7 +144,7 @@ def _note_rejected(held: _GoodImages, trained: _GoodImages, thresholds: Threshol
     rejected = [name for score, name in sorted(zip(scores, names, strict=True), reverse=True) if is_defective(score)]
     if rejected:
         named = ", ".join(rejected[:MAX_NAMED_IMAGES]) + (", ..." if len(rejected) > MAX_NAMED_IMAGES else "")
-        note(f"{len(rejected)} of {len(names)} good images are rejected; check that they have no defect: {named}")
+        print_note(f"{len(rejected)} of {len(names)} good images are rejected; check that they have no defect: {named}")
 
 
 def _score(residuals: Residuals, thresholds: Thresholds, config: Config) -> float:

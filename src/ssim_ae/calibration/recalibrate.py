@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ssim_ae.calibration.calibrate import Calibration, calibrate, threshold_images
 from ssim_ae.calibration.thresholds import given_thresholds
-from ssim_ae.console import note
+from ssim_ae.console import print_note
 from ssim_ae.detector.detector import Detector, detector_path
 from ssim_ae.detector.detector_file import DetectorFile, read_detector, weights_in, write_detector
 from ssim_ae.detector.provenance import GIVEN
@@ -75,7 +75,7 @@ def _images_in(file: DetectorFile, folder: Path) -> KnownImages:
     provenance = file.provenance.model_copy(update={"held_out_images": []})
     training, _, others = provenance.split(find_dataset(folder).good)
     if training:
-        note(f"{folder}: {len(training)} training images; the other {len(others)} set the thresholds")
+        print_note(f"{folder}: {len(training)} training images; the other {len(others)} set the thresholds")
     if not others:
         raise InputError(f"{folder}: the detector was trained on every image; name another folder")
     return KnownImages(others, training)

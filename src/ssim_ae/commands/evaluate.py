@@ -19,7 +19,7 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("detector", nargs="?", help="a detector file, or a run's folder (the config's checkpoint_path)")
     parser.add_argument("folder", nargs="?", help="data set with test images (the one it was trained on)")
     parser.add_argument("--config_path", metavar="YAML", help="settings; the network's are in the detector")
-    parser.add_runtime()
+    parser.add_runtime_options()
     parser.add_config_keys(EVALUATION_KEYS)
 
 
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     from ssim_ae.detector.detector_file import read_detector
     from ssim_ae.evaluation.evaluate import check_has_test_images
     from ssim_ae.images.folders import find_dataset
-    from ssim_ae.locations import local, local_config, results_folder, send_results
+    from ssim_ae.locations import local_config, local_path, results_folder, upload_results
     from ssim_ae.storage import new_folder
 
     asked = Config.read(options.config_path, keys_given(options))
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     keys = asked.model_fields_set | ({"dataset_path"} if asked.data_url else set())
     given = {key: getattr(config, key) for key in EVALUATION_KEYS if key in keys}
     config = read_detector(path).config.replace(**given)
-    root = local(options.folder) if options.folder else config.dataset_path
+    root = local_path(options.folder) if options.folder else config.dataset_path
     dataset = find_dataset(root, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     check_has_test_images(dataset)
     how = {"device_target": config.device_target, "runtime": options.runtime, "threads": options.threads}
@@ -47,5 +47,5 @@ def run(options: argparse.Namespace) -> int:
     results = asked.train_url or asked.save_dir
     folder = new_folder(results_folder(results), dataset.name)
     report_into(folder, path, detector, dataset, config)
-    send_results(folder, results)
+    upload_results(folder, results)
     return 0

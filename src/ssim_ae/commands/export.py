@@ -43,11 +43,11 @@ def run(options: argparse.Namespace) -> int:
     from ssim_ae.export.export import export
     from ssim_ae.export.options import ExportOptions
     from ssim_ae.export.table import print_export
-    from ssim_ae.locations import written
+    from ssim_ae.locations import local_output
 
     export_options = ExportOptions(**{field.name: getattr(options, field.name) for field in fields(ExportOptions)})
     detector = detector_given(options)
-    with written(options.output) as output:
+    with local_output(options.output) as output:
         result = export(detector, output, export_options)
         print_export(result)
         if export_options.precision == "int8":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ssim_ae.commands.parser import Parser
 from ssim_ae.errors import InputError
-from ssim_ae.spelling import nearest
+from ssim_ae.spelling import did_you_mean
 
 MIN_SIZE = 64  # px
 
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
 
     for name in options.classes or ():
         if name not in fabric.CLASSES:
-            raise InputError(f"--classes: unknown class {name!r}{nearest(name, fabric.CLASSES)}")
+            raise InputError(f"--classes: unknown class {name!r}{did_you_mean(name, fabric.CLASSES)}")
     _check_minimum(options, 1, "train", "good", "defective")
     _check_minimum(options, MIN_SIZE, "size")
     _check_minimum(options, 0, "seed")

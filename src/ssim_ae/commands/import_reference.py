@@ -26,12 +26,12 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     from ssim_ae.calibration.thresholds import given_thresholds
     from ssim_ae.config import Config
-    from ssim_ae.locations import local, local_config, written
+    from ssim_ae.locations import local_config, local_output, local_path
     from ssim_ae.model_zoo.import_checkpoint import import_reference
 
     config = local_config(Config.read(options.config_path, {"method": "reference", **keys_given(options)}))
-    with written(options.output) as output:
-        target = import_reference(Path(local(options.checkpoint)), config, output)
+    with local_output(options.output) as output:
+        target = import_reference(Path(local_path(options.checkpoint)), config, output)
         if given_thresholds(config) is None:
             print_thresholds(target)
         else:

@@ -1,4 +1,4 @@
-"""What the options of a command stand for."""
+"""Values of command-line options."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 def detector_given(options: argparse.Namespace, config: Config | None = None) -> Path:
     """Return the path of the detector that was named, or that the config names. InputError without one."""
     from ssim_ae.config import Config
-    from ssim_ae.locations import local
+    from ssim_ae.locations import local_path
 
     place = options.detector or (config or Config.read(options.config_path)).checkpoint_path
     if not place:
         raise InputError("checkpoint_path: no detector given; name a detector file or a run's folder")
-    return Path(local(place))
+    return Path(local_path(place))
 
 
 def keys_given(options: argparse.Namespace) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The command line's words: the config's keys as options, spelt with - or _, and errors in one line."""
+"""The argument parser of all commands: options for settings, - or _ in option names, and errors in one line."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from ssim_ae.errors import InputError
-from ssim_ae.spelling import SPELLINGS, nearest
+from ssim_ae.spelling import KEY_ALIASES, did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, and whose options may be spelt with - or _."""
+    """A parser that raises InputError for a usage error and accepts - and _ in option names."""
 
     def add_config_keys(self, keys: Iterable[str] | None = None) -> None:
         """Add settings as options: all of them, or some. The help shows the defaults of every method."""
@@ -28,27 +28,27 @@ class Parser(argparse.ArgumentParser):
                     text = f"{description(key, DEFAULT_METHOD)} [{default}]".replace("%", "%%")
                     group.add_argument(f"--{key}", dest=f"config.{key}", metavar="", help=text)
 
-    def add_runtime(self) -> None:
-        """Add what says how the network is run."""
+    def add_runtime_options(self) -> None:
+        """Add the options that choose the runtime and its threads."""
         self.add_argument(
-            "--runtime", default="auto", help="onnxruntime, openvino, torch, mindspore (auto: the fastest)"
+            "--runtime", default="auto", help="onnxruntime, openvino, torch or mindspore (auto: the fastest)"
         )
-        self.add_argument("--threads", type=int, help="at most (one a core)")
+        self.add_argument("--threads", type=int, help="maximum number of threads (one per core)")
 
-    def spelt(self, arguments: Sequence[str]) -> list[str]:
-        """Return the arguments with option names spelt as they were declared."""
+    def normalize_option_names(self, arguments: Sequence[str]) -> list[str]:
+        """Return the arguments with - and _ in option names as declared, and with aliases of settings replaced."""
         declared = {option.replace("-", "_"): option for option in self._option_string_actions}
-        spelt = []
+        normalized = []
         for argument in arguments:
             name, equals, value = argument.partition("=")
             if name.startswith("--"):
-                plain = name[2:].replace("-", "_")
-                name = declared.get(f"__{SPELLINGS.get(plain, plain)}", name)
-            spelt.append(name + equals + value)
-        return spelt
+                key = name[2:].replace("-", "_")
+                name = declared.get(f"__{KEY_ALIASES.get(key, key)}", name)
+            normalized.append(name + equals + value)
+        return normalized
 
     def error(self, message: str) -> NoReturn:
-        """Raise InputError, with the nearest option if one is unknown."""
+        """Raise InputError with a suggestion for a misspelled option."""
         unknown = message.removeprefix("unrecognized arguments: ").split()[0].partition("=")[0]
-        hint = nearest(unknown, self._option_string_actions) if unknown.startswith("--") else ""
+        hint = did_you_mean(unknown, self._option_string_actions) if unknown.startswith("--") else ""
         raise InputError(f"{message}{hint}; see {self.prog} -h")

@@ -20,7 +20,7 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("--overlays", metavar="FOLDER", help="write a heatmap with outlined defects for each image")
     parser.add_argument("--fail-on-nok", action="store_true", help=f"exit with {NOK_FOUND} if an image is defective")
     parser.add_argument("--device_target", default="auto", help="auto, CPU, GPU or Ascend (auto)")
-    parser.add_runtime()
+    parser.add_runtime_options()
 
 
 def run(options: argparse.Namespace) -> int:
@@ -28,17 +28,20 @@ def run(options: argparse.Namespace) -> int:
     from ssim_ae.detector.detector import Detector
     from ssim_ae.detector.predictions import csv_table, json_list, predict
     from ssim_ae.images.folders import expand_paths
-    from ssim_ae.locations import local, written
+    from ssim_ae.locations import local_output, local_path
 
-    paths = expand_paths([local(location) for location in options.images])
+    paths = expand_paths([local_path(location) for location in options.images])
     detector = Detector.load(
-        local(options.detector), runtime=options.runtime, device_target=options.device_target, threads=options.threads
+        local_path(options.detector),
+        runtime=options.runtime,
+        device_target=options.device_target,
+        threads=options.threads,
     )
     counts: Counter[str] = Counter()
     with (
-        written(options.overlays) as overlays,
-        written(options.csv) as csv_path,
-        written(options.json) as json_path,
+        local_output(options.overlays) as overlays,
+        local_output(options.csv) as csv_path,
+        local_output(options.json) as json_path,
         ExitStack() as files,
     ):
         formats = ((csv_table, csv_path), (json_list, json_path))

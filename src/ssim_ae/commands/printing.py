@@ -1,4 +1,4 @@
-"""What several commands end with."""
+"""Output that several commands share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def report_into(folder: Path, path: Path, detector: Detector, dataset: Dataset, config: Config) -> Evaluation:
-    """Write and print the report of the detector at `path`, at the thresholds that the configuration gives, if any."""
+    """Write the report of the detector at `path` into `folder`, print its metrics and return them.
+
+    Thresholds that the configuration gives replace those of the detector.
+    """
     from ssim_ae.detector.provenance import ThresholdOrigin
     from ssim_ae.report.report import write_report
 
@@ -28,21 +31,21 @@ def report_into(folder: Path, path: Path, detector: Detector, dataset: Dataset, 
 
 
 def print_evaluation(evaluation: Evaluation, dataset: Dataset, folder: Path, *, image_level: bool) -> None:
-    """Print figures, notes, where the page is, and the reference's closing line."""
-    from ssim_ae.console import note
+    """Print the metrics, the notes, the path of the report and the summary line of the reference implementation."""
+    from ssim_ae.console import print_note
     from ssim_ae.evaluation.table import print_table
 
     if dataset.test:
         print_table(evaluation)
     for text in evaluation.notes:
-        note(text)
+        print_note(text)
     print(f"report: {folder / 'index.html'}", flush=True)
     if dataset.test:
         print(evaluation.reference_line(image_level=image_level), flush=True)
 
 
 def print_thresholds(path: Path) -> None:
-    """Print the thresholds of a detector file, and the false alarms to expect."""
+    """Print the thresholds of a detector file, the false alarms to expect and the path of the file."""
     from ssim_ae.detector.detector_file import read_detector
 
     file = read_detector(path)

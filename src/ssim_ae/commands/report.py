@@ -16,7 +16,7 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("folder", nargs="?", help="data set to show it on (the one it was trained on)")
     parser.add_argument("--output", metavar="FOLDER", help="where the page goes (report, beside the detector)")
     parser.add_argument("--format", metavar="png|svg", help="write the curves as figures for a paper too")
-    parser.add_runtime()
+    parser.add_runtime_options()
 
 
 def run(options: argparse.Namespace) -> int:
@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     from ssim_ae.buckets import is_url
     from ssim_ae.detector.detector import DETECTOR_NAME, Detector, detector_path
     from ssim_ae.images.folders import find_dataset
-    from ssim_ae.locations import local, written
+    from ssim_ae.locations import local_output, local_path
 
     if options.format not in (None, "png", "svg"):
         raise InputError(f"--format: should be png or svg, not {options.format!r}")
@@ -32,14 +32,14 @@ def run(options: argparse.Namespace) -> int:
         from ssim_ae.report.plots import write_plots
     if is_url(options.detector) and not options.output:
         raise InputError("--output should say where the page goes: the detector is in an object store")
-    path = detector_path(Path(local(options.detector)))
+    path = detector_path(Path(local_path(options.detector)))
     detector = Detector.load(path, runtime=options.runtime, threads=options.threads)
     config = detector.config
-    root = local(options.folder) if options.folder else config.dataset_path
+    root = local_path(options.folder) if options.folder else config.dataset_path
     if not root:
         raise InputError(f"{path}: does not know what it was trained on; name a data set")
     dataset = find_dataset(root, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
-    with written(options.output) as output:
+    with local_output(options.output) as output:
         folder = output or path.parent / ("report" if path.name == DETECTOR_NAME else f"report-{path.stem}")
         evaluation = report_into(folder, path, detector, dataset, config)
         if options.format:

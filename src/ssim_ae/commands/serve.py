@@ -25,7 +25,7 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("--max_megapixels", type=int, default=25, help="maximum size of an image, megapixels (25)")
     parser.add_argument("--timeout", type=float, default=30, help="maximum duration of a request, seconds (30)")
     parser.add_argument("--device_target", default="auto", help="auto, CPU, GPU or Ascend")
-    parser.add_runtime()
+    parser.add_runtime_options()
 
 
 def run(options: argparse.Namespace) -> int:

@@ -23,10 +23,10 @@ def arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     from ssim_ae.calibration.recalibrate import recalibrate
-    from ssim_ae.locations import local, written
+    from ssim_ae.locations import local_output, local_path
 
-    good = Path(local(options.folder)) if options.folder else None
-    with written(options.output) as output:
-        target, _ = recalibrate(Path(local(options.detector)), good, keys_given(options), output)
+    good = Path(local_path(options.folder)) if options.folder else None
+    with local_output(options.output) as output:
+        target, _ = recalibrate(Path(local_path(options.detector)), good, keys_given(options), output)
         print_thresholds(target)
     return 0

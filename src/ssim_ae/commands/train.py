@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     """Do it; return the exit status."""
     from ssim_ae.config import Config
     from ssim_ae.detector.detector import Detector
-    from ssim_ae.locations import local, local_config, results_folder, send_back, send_results
+    from ssim_ae.locations import local_config, local_path, results_folder, upload_results, upload_to_origin
     from ssim_ae.training.train import train
 
     given = keys_given(options)
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     config = Config.read(options.config_path, given)
     results = config.train_url or options.runs
     if options.resume:
-        trained = train(config, resume=local(options.resume), skip_bad=options.skip_bad)
+        trained = train(config, resume=local_path(options.resume), skip_bad=options.skip_bad)
     else:
         trained = train(local_config(config), runs=results_folder(results), skip_bad=options.skip_bad)
     if not trained.is_main:
@@ -50,9 +50,9 @@ def run(options: argparse.Namespace) -> int:
         report_into(trained.folder / "report", trained.detector_path, detector, trained.dataset, trained.config)
     print_thresholds(trained.detector_path)
     if options.resume:
-        send_back(trained.folder, options.resume)
+        upload_to_origin(trained.folder, options.resume)
     else:
-        send_results(trained.folder, results)
+        upload_results(trained.folder, results)
     if not trained.finished:
         skipping = " --skip-bad" if options.skip_bad else ""
         print(f"stopped early; go on with: ssim-ae train --resume {trained.folder}{skipping}")

@@ -24,10 +24,10 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from ssim_ae.config import yaml_files
-from ssim_ae.console import note
+from ssim_ae.console import print_note
 from ssim_ae.errors import InputError
 from ssim_ae.methods import default_method, get_method, methods
-from ssim_ae.spelling import nearest
+from ssim_ae.spelling import did_you_mean
 
 COMMAND_LINE = "command line"
 CROP_SIZES = (32, 64, 128, 256, 512)  # px
@@ -285,7 +285,7 @@ class Config(BaseModel):
 
         for key in values:
             if key not in cls.model_fields:
-                raise InputError(f"{origin(key)}: unknown key {key!r}{nearest(key, cls.model_fields)}")
+                raise InputError(f"{origin(key)}: unknown key {key!r}{did_you_mean(key, cls.model_fields)}")
         try:
             return cls(**values)
         except ValidationError as error:
@@ -367,5 +367,5 @@ def _without_unused(values: dict[str, Any], given: Mapping[str, Any], source: st
         return values  # and validation names the mistake
     unused = [key for key in values if key in unused_settings(method)]
     if unused:
-        note(f"{source}: {', '.join(unused)}: no effect with method {method}; ignored")
+        print_note(f"{source}: {', '.join(unused)}: no effect with method {method}; ignored")
     return {key: value for key, value in values.items() if key not in unused}

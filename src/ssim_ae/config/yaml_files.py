@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from ssim_ae.console import note
+from ssim_ae.console import print_note
 from ssim_ae.errors import InputError, first_line
-from ssim_ae.spelling import SPELLINGS
+from ssim_ae.spelling import KEY_ALIASES
 
 AUTOMATIC_IF_NEGATIVE = ("rotate_angle", "ssim_threshold", "l1_threshold")
 AUTOMATIC = -1.0
@@ -59,7 +59,7 @@ def with_method(values: dict[str, Any], path: Path, given: Mapping[str, Any]) ->
     """Add the method to the settings of a file that has the reference's keys and names no method."""
     if "method" in values or "method" in given or REFERENCE_KEYS.isdisjoint(values):
         return values
-    note(f"{path}: no method is given and the keys are the reference's: method reference; set method to choose")
+    print_note(f"{path}: no method is given and the keys are the reference's: method reference; set method to choose")
     return {"method": REFERENCE, **values}
 
 
@@ -67,7 +67,7 @@ def from_edge(values: Mapping[Any, Any], source: str) -> dict[str, Any]:
     """Return settings under their right names, with None for what is automatic."""
     settings: dict[str, Any] = {}
     for key, value in values.items():
-        name = SPELLINGS.get(key, str(key))
+        name = KEY_ALIASES.get(key, str(key))
         if name in settings and settings[name] != value:
             raise InputError(f"{source}: {name!r} is given twice, under two spellings, with two values; keep one")
         settings[name] = value

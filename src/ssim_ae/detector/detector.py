@@ -18,7 +18,7 @@ from ssim_ae.errors import InputError
 from ssim_ae.images.colours import gray
 from ssim_ae.images.files import read_image
 from ssim_ae.images.view import View
-from ssim_ae.machine import cores, in_parallel, one_blas_thread
+from ssim_ae.machine import cores, one_blas_thread, parallel_map
 from ssim_ae.maps.normalization import NormalStatistics, normalize
 from ssim_ae.maps.residuals import Residuals, Thresholds
 from ssim_ae.maps.tiles import cut_tiles, stitch_tiles
@@ -143,10 +143,10 @@ class Detector:
         size = max(1, min(TILE_BATCH // self.config.tiles, ceil(len(paths) / self.threads)))
         groups = [paths[start : start + size] for start in range(0, len(paths), size)]
         with self.runtime.concurrent() as initialize_thread:
-            for results in in_parallel(
+            for results in parallel_map(
                 lambda group: self._process_group(group, function),
                 groups,
-                begin=initialize_thread,
+                initialize=initialize_thread,
                 workers=self.threads,
             ):
                 yield from results

@@ -20,17 +20,16 @@ from ssim_ae.methods import method_of
 from ssim_ae.network.architecture import Layer, weight_shapes
 from ssim_ae.runtimes.runtime import Model
 from ssim_ae.storage import (
+    EMPTY_CHECKSUM,
     METADATA_KEY,
-    SEAL,
-    UNSEALED,
-    checked_metadata,
     file_hash,
-    parsed_json,
+    parse_json,
+    read_file,
     read_tensors,
-    read_whole,
-    sealed,
+    verify_metadata,
+    with_checksum,
+    write_atomic,
     write_tensors,
-    write_whole,
 )
 
 KIND = "detector"
@@ -94,8 +93,8 @@ def write_detector(path: Path, detector: DetectorFile) -> None:
 
 def write_json_beside(model: Path, detector: DetectorFile, batch_size: int | None) -> None:
     """Write everything but the weights beside an existing model file that cannot hold it."""
-    metadata = {**header(detector), "batch_size": batch_size, "weights_sha256": file_hash(read_whole(model))}
-    write_whole(json_beside(model), sealed(json.dumps(metadata | {SEAL: UNSEALED}, allow_nan=False).encode()))
+    metadata = {**header(detector), "batch_size": batch_size, "weights_sha256": file_hash(read_file(model))}
+    write_atomic(json_beside(model), with_checksum(json.dumps(metadata | EMPTY_CHECKSUM, allow_nan=False).encode()))
 
 
 def read_detector(path: Path) -> DetectorFile:
@@ -127,33 +126,33 @@ def _starts_like_onnx(start: bytes) -> bool:
 def _read_onnx(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     from ssim_ae.network.onnx_network import read_model
 
-    data = read_whole(path)
+    data = read_file(path)
     try:
         tensors, metadata = read_model(data)
     except ValueError as error:
         raise InputError(f"{path}: not a {KIND} file, or corrupt") from error
-    return tensors, checked_metadata(path, KIND, data, metadata)
+    return tensors, verify_metadata(path, KIND, data, metadata)
 
 
 def _read_openvino(path: Path) -> DetectorFile:
-    data = read_whole(path)
+    data = read_file(path)
     try:
         entry = ET.fromstring(data).find(f"rt_info/{METADATA_KEY}")
-        metadata = None if entry is None else parsed_json(entry.get("value", "null"))
+        metadata = None if entry is None else parse_json(entry.get("value", "null"))
     except (ET.ParseError, ValueError) as error:
         raise InputError(f"{path}: not a {KIND} file, or corrupt") from error
-    metadata = checked_metadata(path, KIND, data, metadata)
+    metadata = verify_metadata(path, KIND, data, metadata)
     return _with_model(path, metadata, "openvino", path.with_suffix(".bin"))
 
 
 def _read_mindir(path: Path) -> DetectorFile:
     beside = json_beside(path)
-    data = read_whole(beside)
+    data = read_file(beside)
     try:
-        metadata = parsed_json(data)
+        metadata = parse_json(data)
     except ValueError as error:
         raise InputError(f"{beside}: not a {KIND} file, or corrupt") from error
-    return _with_model(path, checked_metadata(beside, KIND, data, metadata), "mindspore", path)
+    return _with_model(path, verify_metadata(beside, KIND, data, metadata), "mindspore", path)
 
 
 def json_beside(path: Path) -> Path:
@@ -162,7 +161,7 @@ def json_beside(path: Path) -> Path:
 
 
 def _with_model(path: Path, metadata: dict[str, Any], runtime: str, weights: Path) -> DetectorFile:
-    if file_hash(read_whole(weights)) != metadata.get("weights_sha256"):
+    if file_hash(read_file(weights)) != metadata.get("weights_sha256"):
         raise InputError(f"{weights}: corrupt, or from another detector")
     return _parse(path, metadata)._replace(model=Model(path, runtime))
 

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from ssim_ae.console import printable
+from ssim_ae.console import escape_unprintable
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.inspection import Inspection
 from ssim_ae.errors import InputError
 from ssim_ae.images.colours import outlined
 from ssim_ae.images.files import write_png
-from ssim_ae.storage import whole_file
+from ssim_ae.storage import atomic_file
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes such a cell for a formula
 
@@ -31,8 +31,8 @@ class Prediction(NamedTuple):
 
     def __str__(self) -> str:
         if self.error:
-            return printable(f"error  {self.error}")
-        return printable(f"{self.verdict:5}  {self.score:8.4f}  {self.path}")
+            return escape_unprintable(f"error  {self.error}")
+        return escape_unprintable(f"{self.verdict:5}  {self.score:8.4f}  {self.path}")
 
 
 def predict(detector: Detector, paths: Sequence[Path], overlays: Path | None = None) -> Iterator[Prediction]:
@@ -53,7 +53,7 @@ def predict(detector: Detector, paths: Sequence[Path], overlays: Path | None = N
 @contextmanager
 def csv_table(path: Path) -> Iterator[Callable[[Prediction], None]]:
     """Give a function that writes one row per prediction; the file appears at `path` when it is complete."""
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Prediction._fields)
 
@@ -66,7 +66,7 @@ def csv_table(path: Path) -> Iterator[Callable[[Prediction], None]]:
 @contextmanager
 def json_list(path: Path) -> Iterator[Callable[[Prediction], None]]:
     """Give a function that writes one object per prediction; the file appears at `path` when it is complete."""
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         separator = "[\n"
 
         def write(prediction: Prediction) -> None:

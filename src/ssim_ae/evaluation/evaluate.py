@@ -25,7 +25,7 @@ from ssim_ae.evaluation.image_files import write_images
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, summarize
 from ssim_ae.images.files import read_mask
 from ssim_ae.images.folders import GOOD, Dataset, TestImage, find_dataset
-from ssim_ae.storage import write_whole
+from ssim_ae.storage import write_atomic
 
 ASPECT_RATIO_TOLERANCE = 0.02  # relative difference between the aspect ratios of a mask and its image
 
@@ -147,11 +147,11 @@ def _write_metrics(evaluation: Evaluation, folder: Path) -> None:
         },
         "notes": evaluation.notes,
     }
-    write_whole(folder / "metrics.json", json.dumps(_without_nan(document), indent=1) + "\n")
+    write_atomic(folder / "metrics.json", json.dumps(_without_nan(document), indent=1) + "\n")
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerows(_csv_rows(evaluation))
-    write_whole(folder / "metrics.csv", table.getvalue())
+    write_atomic(folder / "metrics.csv", table.getvalue())
 
 
 def _csv_rows(evaluation: Evaluation) -> Iterator[list[Any]]:

@@ -15,7 +15,7 @@ from ssim_ae.images.colours import heatmap, outlined
 from ssim_ae.images.files import write_png
 from ssim_ae.maps.levels import levels_image
 from ssim_ae.maps.verdict import THRESHOLD
-from ssim_ae.storage import write_whole
+from ssim_ae.storage import write_atomic
 
 THUMBNAIL_SIZE = 256  # px, the longer side
 THUMBNAIL_QUALITY = 85  # of JPEG, in percent
@@ -43,7 +43,7 @@ def write_images(folder: Path, result: ImageResult, inspection: Inspection) -> N
     }
     for kind, image in images.items():
         write_png(path.with_name(f"{path.name}_{kind}.png"), image)
-    write_whole(path.with_name(f"{path.name}_small.jpg"), _thumbnail(original))
+    write_atomic(path.with_name(f"{path.name}_small.jpg"), _thumbnail(original))
 
 
 def _thumbnail(pixels: np.ndarray) -> bytes:

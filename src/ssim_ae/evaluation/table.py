@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ssim_ae.console import printable
+from ssim_ae.console import escape_unprintable
 from ssim_ae.evaluation.results import Estimate, Evaluation
 from ssim_ae.images.folders import ALL
 
@@ -27,7 +27,7 @@ MIN_WIDTH = 120  # characters; a narrower console wraps the lines
 
 def print_table(evaluation: Evaluation) -> None:
     """Print the metrics in percent: a row for each defect type, the total, and its 95 % intervals."""
-    table = Table(box=SIMPLE_HEAD, title=Text(printable(evaluation.dataset)), title_justify="left")
+    table = Table(box=SIMPLE_HEAD, title=Text(escape_unprintable(evaluation.dataset)), title_justify="left")
     table.add_column("defect type", no_wrap=True)
     table.add_column("images", justify="right")
     for heading in HEADINGS.values():
@@ -35,7 +35,7 @@ def print_table(evaluation: Evaluation) -> None:
     for name, row in evaluation.metrics.items():
         count = row.good + row.defective if name == ALL else row.defective
         cells = [_percent(getattr(row, key)) for key in HEADINGS]
-        table.add_row(Text(printable(name)), str(count), *cells, style="bold" if name == ALL else None)
+        table.add_row(Text(escape_unprintable(name)), str(count), *cells, style="bold" if name == ALL else None)
     total = evaluation.metrics[ALL]
     intervals = [_interval(getattr(total, key)) for key in HEADINGS]
     table.add_row("95 % interval", f"{total.good} good", *intervals, style="dim")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ssim_ae.calibration.recalibrate import KnownImages, known_images
-from ssim_ae.console import note
+from ssim_ae.console import print_note
 from ssim_ae.detector.detector_file import DetectorFile
 from ssim_ae.errors import InputError
 from ssim_ae.export.options import ExportOptions
@@ -62,7 +62,7 @@ class GoodImages:
         grayscale = self._file.config.grayscale
         if held_out:
             return [read_image(path, grayscale=grayscale) for path in held_out[:MAX_COMPARISON_IMAGES]]
-        note(f"{self._source}: no held-out image found; the export is compared on synthetic images")
+        print_note(f"{self._source}: no held-out image found; the export is compared on synthetic images")
         size = self._file.config.im_resize
         images = [fabric.draw("twill", size=size, seed=seed)[0] for seed in range(MAX_COMPARISON_IMAGES)]
         return [image[:, :, :1] if grayscale else image for image in images]

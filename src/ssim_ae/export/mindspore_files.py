@@ -15,7 +15,7 @@ from ssim_ae.export.parity import Inspect, inspect_with
 from ssim_ae.frameworks import import_mindspore
 from ssim_ae.network.mindspore_network import network_cell
 from ssim_ae.runtimes.mindspore_runtime import MindSporeRuntime, set_device
-from ssim_ae.storage import write_whole
+from ssim_ae.storage import write_atomic
 
 
 def write_mindir(path: Path, job: ExportJob) -> Inspect:
@@ -41,7 +41,7 @@ def write_air(path: Path, job: ExportJob) -> None:
 
 
 def _write_files(path: Path, file: DetectorFile, file_format: str, batch_size: int | None) -> None:
-    write_whole(path, _network_file(file, file_format, batch_size))
+    write_atomic(path, _network_file(file, file_format, batch_size))
     write_json_beside(path, file, batch_size)
 
 

@@ -14,7 +14,7 @@ from ssim_ae.export.job import ExportJob
 from ssim_ae.export.parity import Inspect, InspectionOutputs, inspect_with
 from ssim_ae.network.onnx_network import OPSET, model_bytes, network_model
 from ssim_ae.runtimes.onnx_runtime import OnnxRuntime, open_session
-from ssim_ae.storage import SEAL, UNSEALED, write_whole
+from ssim_ae.storage import EMPTY_CHECKSUM, write_atomic
 
 OUTPUTS = (RECONSTRUCTION, ANOMALY_MAP, SCORE, VERDICT)
 
@@ -28,8 +28,8 @@ def write(path: Path, job: ExportJob) -> Inspect:
 
 def write_inspection(path: Path, file: DetectorFile, *, pixels: DTypeLike) -> Inspect:
     """Write the graph `inspection` for images of dtype `pixels` and return a function that runs it."""
-    model = model_bytes(inspection_model(file, pixels=pixels), {**header(file), SEAL: UNSEALED})
-    write_whole(path, model)
+    model = model_bytes(inspection_model(file, pixels=pixels), {**header(file), **EMPTY_CHECKSUM})
+    write_atomic(path, model)
     session = open_session(path.read_bytes(), "CPU")
 
     def inspect(image: np.ndarray) -> InspectionOutputs:
@@ -45,7 +45,7 @@ def write_network(
     """Write the graph `network` and return a function that inspects an image with it."""
     table, tile_size = layer_table(file.config), file.config.tile_size
     network = network_model(table, file.weights, tile_size=tile_size, batch_size=batch_size, opset=opset or OPSET)
-    write_whole(path, model_bytes(network, {**header(file), SEAL: UNSEALED}))
+    write_atomic(path, model_bytes(network, {**header(file), **EMPTY_CHECKSUM}))
     return open_network(path, file)
 
 

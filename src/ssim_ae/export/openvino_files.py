@@ -27,7 +27,7 @@ from ssim_ae.images.view import View
 from ssim_ae.maps.tiles import cut_tiles
 from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, network_model
 from ssim_ae.runtimes.openvino_runtime import FLOAT32_INFERENCE, OpenVinoRuntime, tensors_by_name
-from ssim_ae.storage import METADATA_KEY, SEAL, UNSEALED, file_hash, sealed, write_whole
+from ssim_ae.storage import EMPTY_CHECKSUM, METADATA_KEY, file_hash, with_checksum, write_atomic
 
 if TYPE_CHECKING:
     import openvino
@@ -135,12 +135,12 @@ def _replace_network(inspection: openvino.Model, network: openvino.Model) -> Non
 
 def _write_files(path: Path, model: openvino.Model, file: DetectorFile) -> None:
     """Write the .xml file with the header of the detector file in it, and the .bin file with the weights."""
-    metadata = {**header(file), "weights_sha256": UNKNOWN_HASH, SEAL: UNSEALED}
+    metadata = {**header(file), "weights_sha256": UNKNOWN_HASH, **EMPTY_CHECKSUM}
     model.set_rt_info(json.dumps(metadata, allow_nan=False), METADATA_KEY)
     with TemporaryDirectory() as folder:
         written = Path(folder) / "model.xml"
         import_openvino().save_model(model, written, compress_to_fp16=False)
         description, weights = written.read_bytes(), written.with_suffix(".bin").read_bytes()
     description = description.replace(UNKNOWN_HASH.encode(), file_hash(weights).encode(), 1)
-    write_whole(path.with_suffix(".bin"), weights)
-    write_whole(path, sealed(description))
+    write_atomic(path.with_suffix(".bin"), weights)
+    write_atomic(path, with_checksum(description))

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ssim_ae.errors import InputError
 from ssim_ae.images.formats import FORMAT_NAMES, listed_names
-from ssim_ae.storage import write_whole
+from ssim_ae.storage import write_atomic
 
 MAX_PIXELS = 89_478_485  # Pillow's own threshold for decompression bombs
 MAX_BYTES = 512 * 2**20  # file size
@@ -87,7 +87,7 @@ def read_mask(path: Path) -> np.ndarray:
 
 def write_png(path: Path, image: np.ndarray) -> None:
     """Write (H, W), (H, W, 1) or (H, W, 3) uint8 as PNG. A bool array becomes black and white."""
-    write_whole(path, encode_png(image))
+    write_atomic(path, encode_png(image))
 
 
 def encode_png(image: np.ndarray) -> bytes:

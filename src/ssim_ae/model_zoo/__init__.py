@@ -1,1 +1,1 @@
-"""Checkpoints of the MindSpore model zoo's SSIM-AE."""
+"""Checkpoints of the reference implementation, the SSIM-AE of the MindSpore model zoo."""

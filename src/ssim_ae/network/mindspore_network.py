@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from ssim_ae.errors import InputError
 from ssim_ae.frameworks import import_mindspore
 from ssim_ae.network.architecture import LEAKY_SLOPE, Layer, weight_shapes
-from ssim_ae.storage import read_whole
+from ssim_ae.storage import read_file
 
 if TYPE_CHECKING:
     import mindspore
@@ -61,7 +61,7 @@ def read_mindir_weights(path: Path, table: tuple[Layer, ...]) -> dict[str, np.nd
 
     model = mind_ir_pb2.ModelProto()
     try:
-        model.ParseFromString(read_whole(path))
+        model.ParseFromString(read_file(path))
     except DecodeError as error:
         raise InputError(f"{path}: corrupt, or not a MINDIR file") from error
     tensors = {tensor.name.rpartition(":")[2]: tensor for tensor in model.graph.parameter}

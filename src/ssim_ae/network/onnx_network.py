@@ -9,7 +9,7 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from ssim_ae.network.architecture import LEAKY_SLOPE, Layer
-from ssim_ae.storage import METADATA_KEY, parsed_json, sealed
+from ssim_ae.storage import METADATA_KEY, parse_json, with_checksum
 
 PATCHES = "patches"  # the name of the input
 RECONSTRUCTIONS = "reconstructions"  # the name of the output
@@ -98,7 +98,7 @@ def checked_model(graph: GraphProto, opset: int, ir_version: int) -> ModelProto:
 def model_bytes(model: ModelProto, metadata: Mapping[str, Any]) -> bytes:
     """Serialize a model with `metadata` as JSON in its properties, and seal it."""
     helper.set_model_props(model, {METADATA_KEY: json.dumps(metadata, allow_nan=False)})
-    return sealed(model.SerializeToString())
+    return with_checksum(model.SerializeToString())
 
 
 def read_model(data: bytes) -> tuple[dict[str, np.ndarray], Any]:
@@ -112,7 +112,7 @@ def read_model(data: bytes) -> tuple[dict[str, np.ndarray], Any]:
     except Exception as error:  # protobuf and onnx raise exceptions of several types
         raise ValueError("corrupt, or not an ONNX model") from error
     text = {entry.key: entry.value for entry in model.metadata_props}.get(METADATA_KEY)
-    return tensors, text and parsed_json(text)
+    return tensors, text and parse_json(text)
 
 
 def _to_array(tensor: TensorProto) -> np.ndarray:

@@ -15,7 +15,7 @@ from ssim_ae.evaluation.metrics import roc
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, Metrics
 from ssim_ae.images.folders import ALL, GOOD, Dataset, TestImage
 from ssim_ae.pages.page import render_page
-from ssim_ae.storage import write_whole
+from ssim_ae.storage import write_atomic
 from ssim_ae.training.history import read_history
 
 PAGE_NAME = "index.html"
@@ -34,7 +34,7 @@ def write_report(path: Path, detector: Detector, dataset: Dataset, folder: Path)
         images, kind = _good_images(detector, dataset)
         evaluation = evaluate_images(detector, [TestImage(image, GOOD) for image in images], dataset.name, folder)
     data = _page_data(path, detector, evaluation, kind, tested=bool(dataset.test))
-    write_whole(folder / PAGE_NAME, render_page("report", f"{dataset.name}: report", data, SCRIPTS))
+    write_atomic(folder / PAGE_NAME, render_page("report", f"{dataset.name}: report", data, SCRIPTS))
     return evaluation
 
 

@@ -21,7 +21,7 @@ from ssim_ae.detector.inspection import Inspection
 from ssim_ae.errors import InputError
 from ssim_ae.images import colours
 from ssim_ae.images.files import decode_image, encode_png
-from ssim_ae.machine import cores, once_a_thread, one_blas_thread
+from ssim_ae.machine import cores, once_per_thread, one_blas_thread
 from ssim_ae.maps.levels import levels_image
 from ssim_ae.server.limits import MIB, Limits
 from ssim_ae.server.metrics import Metrics
@@ -65,7 +65,7 @@ class Inspector:
                 resources.enter_context(detector.runtime.concurrent()) for detector in self.detectors.values()
             ]
             resources.enter_context(one_blas_thread())
-            self._initialize_thread = once_a_thread(lambda: _call_all(initializers))
+            self._initialize_thread = once_per_thread(lambda: _call_all(initializers))
             self._pool = resources.enter_context(ThreadPoolExecutor(self._workers))
             self._resources = resources.pop_all()
         return self

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ssim_ae.machine import files_to_open
+from ssim_ae.machine import raise_open_file_limit
 
 MIB = 2**20  # bytes
 HEAD_TIMEOUT = 10.0  # seconds to receive the head of a request, or the rest of a body after its response
@@ -146,7 +146,7 @@ class BackpressureMiddleware:
 @cache
 def max_connections() -> int:
     """Return the maximum number of open connections; it leaves enough files to accept further ones."""
-    return max(1, min(MAX_CONNECTIONS, files_to_open(MAX_CONNECTIONS + RESERVED_FILES) - RESERVED_FILES))
+    return max(1, min(MAX_CONNECTIONS, raise_open_file_limit(MAX_CONNECTIONS + RESERVED_FILES) - RESERVED_FILES))
 
 
 class IdleTimeoutProtocol(H11Protocol):

@@ -17,10 +17,10 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from ssim_ae.console import note
+from ssim_ae.console import print_note
 from ssim_ae.detector.detector import DETECTOR_NAME, Detector
 from ssim_ae.errors import InputError
-from ssim_ae.locations import local
+from ssim_ae.locations import local_path
 from ssim_ae.server.app import create_app
 from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
@@ -40,7 +40,7 @@ def detectors_by_name(locations: Sequence[str]) -> dict[str, Path]:
     paths: dict[str, Path] = {}
     for location in locations:
         named = re.fullmatch(r"([\w.-]+)=(.+)", location)
-        path = Path(local(named[2] if named else location))
+        path = Path(local_path(named[2] if named else location))
         name = named[1] if named else _default_name(path)
         if name in paths:
             raise InputError(f"{name}: two detectors have this name; rename one with NAME={path}")
@@ -66,7 +66,7 @@ def serve(
     start.
     """
     if token and not re.fullmatch(r"[!-~]+", token):
-        raise InputError("token: should consist of printable ASCII characters without spaces")
+        raise InputError("token: should consist of escape_unprintable ASCII characters without spaces")
     with suppress(KeyboardInterrupt), listening_socket(host, port) as listener, ExitStack() as resources:
         load = partial(Detector.load, runtime=runtime, device_target=device_target, threads=threads)
         loaded = {name: load(path) for name, path in detectors.items()}
@@ -74,7 +74,7 @@ def serve(
         watcher = resources.enter_context(FolderWatcher(watch, inspector)) if watch else None
         is_loopback = ip_address(listener.getsockname()[0]).is_loopback
         if not is_loopback and not token:
-            note(f"{host}: anyone on this network can use the server; use --token to require a token")
+            print_note(f"{host}: anyone on this network can use the server; use --token to require a token")
         allowed_hosts = (*LOOPBACK_HOSTS, host) if is_loopback else None
         app = create_app(inspector, watcher=watcher, token=token, allowed_hosts=allowed_hosts)
         with _signals_ignored_outside_uvicorn():

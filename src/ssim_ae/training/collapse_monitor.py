@@ -10,7 +10,7 @@ import numpy as np
 from ssim_ae.augmentation.numpy_cut import cut_patches
 from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.config import Config
-from ssim_ae.console import note
+from ssim_ae.console import print_note
 from ssim_ae.errors import InputError
 from ssim_ae.training.checkpoints import TrainingState
 from ssim_ae.training.patch_sampling import monitor_patches
@@ -85,7 +85,7 @@ class CollapseMonitor:
             raise InputError(f"training: collapsed {MAX_ROLLBACKS + 1} times ({reason}); set a lower lr")
         self.collapses += 1
         self.engine.load_state(self.initial_state | self.best_weights, "the best weights")
-        note(f"training: collapsed ({reason}); continues from the best weights at {self.lr_scale:g} times the lr")
+        print_note(f"training: collapsed ({reason}); continues from the best weights at {self.lr_scale:g} times the lr")
 
     def check_end(self) -> None:
         """Raise InputError if the training collapsed and there are no best weights to return to."""

@@ -10,12 +10,12 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from ssim_ae.config import Config
-from ssim_ae.console import note, progress
+from ssim_ae.console import print_note, progress
 from ssim_ae.errors import InputError
 from ssim_ae.images.files import read_image
 from ssim_ae.images.folders import Dataset
 from ssim_ae.images.view import View
-from ssim_ae.machine import in_parallel
+from ssim_ae.machine import parallel_map
 from ssim_ae.random_streams import Stream, random_stream
 
 MAX_LISTED_FILES = 20  # files that messages list
@@ -57,7 +57,7 @@ def load_good_images(dataset: Dataset, config: Config, *, skip_bad: bool = False
     _report_errors(errors, dataset.root, skip_bad=skip_bad)
     images = [result for result in results if isinstance(result, _Image)]
     for text in _remarks(images, dataset.root, config):
-        note(text)
+        print_note(text)
     if not images:
         raise InputError(f"{dataset.root}: no good image is left to train on; add images that can be read")
     held_out_set = set(held_out_indices(len(images), config))
@@ -113,7 +113,7 @@ def _report_errors(errors: Sequence[InputError], root: Path, *, skip_bad: bool) 
     """Raise one InputError for all files that cannot be read, or with `skip_bad` write a note for each."""
     if skip_bad:
         for error in errors:
-            note(f"skipped: {error}")
+            print_note(f"skipped: {error}")
     elif errors:
         lines = [str(error) for error in errors[:MAX_LISTED_FILES]]
         if len(errors) > MAX_LISTED_FILES:
@@ -154,7 +154,7 @@ def _stack(images: Sequence[_Image]) -> np.ndarray:
 def _map_with_progress(function: Callable[[Path], Result], paths: Sequence[Path], label: str) -> list[Result]:
     results = []
     with progress(label, len(paths)) as bar:
-        for result in in_parallel(function, paths):
+        for result in parallel_map(function, paths):
             results.append(result)
             bar.advance()
     return results

@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ssim_ae.storage import write_whole
+from ssim_ae.storage import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +35,7 @@ def write_history(folder: Path, history: Sequence[EpochRecord]) -> None:
     """Write history.csv into a run's folder."""
     rows = [",".join(EpochRecord._fields)]
     rows += [",".join("" if value is None else f"{value:.6g}" for value in record) for record in history]
-    write_whole(folder / HISTORY_NAME, "\n".join(rows) + "\n")
+    write_atomic(folder / HISTORY_NAME, "\n".join(rows) + "\n")
 
 
 def read_history(folder: Path) -> list[EpochRecord]:
@@ -80,4 +80,4 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure into a .png or .svg file."""
     buffer = BytesIO()
     figure.savefig(buffer, format=path.suffix[1:])
-    write_whole(path, buffer.getvalue())
+    write_atomic(path, buffer.getvalue())

@@ -12,7 +12,7 @@ import numpy as np
 
 from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.config import Config
-from ssim_ae.console import Bar, progress, say
+from ssim_ae.console import ProgressBar, print_message, progress
 from ssim_ae.runtimes.runtime import Runtime
 from ssim_ae.training.checkpoints import TrainingState
 from ssim_ae.training.collapse_monitor import CollapseMonitor
@@ -238,7 +238,7 @@ class LossMeter:
 class _Display:
     """A progress bar that shows the completed fraction of the training."""
 
-    def __init__(self, bar: Bar, total: float, done: int) -> None:
+    def __init__(self, bar: ProgressBar, total: float, done: int) -> None:
         self.bar = bar
         self.total = total
         self.done = done
@@ -284,4 +284,4 @@ class _Interruption:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        say("\ntraining: interrupted, stops after this step; interrupt again to stop at once")
+        print_message("\ntraining: interrupted, stops after this step; interrupt again to stop at once")

@@ -15,7 +15,7 @@ from ssim_ae.augmentation.orientation import has_any_orientation
 from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.calibration.calibrate import calibrate, threshold_images
 from ssim_ae.config import Config
-from ssim_ae.console import note
+from ssim_ae.console import print_note
 from ssim_ae.detector.detector import DETECTOR_NAME, Detector, detector_path
 from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detector, weights_in, write_detector
 from ssim_ae.detector.provenance import EpochSummary, Provenance, installed_versions
@@ -25,7 +25,7 @@ from ssim_ae.images.files import write_png
 from ssim_ae.images.folders import Dataset, content_hash, find_dataset, fingerprint
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.methods import method_of
-from ssim_ae.storage import alone_in, new_folder, remove_leftovers, write_whole
+from ssim_ae.storage import lock_folder, new_folder, remove_leftovers, write_atomic
 from ssim_ae.training.checkpoints import TrainingState, read_checkpoint, write_checkpoint
 from ssim_ae.training.collapse_monitor import CollapseMonitor
 from ssim_ae.training.good_images import GoodImages, load_good_images
@@ -106,7 +106,7 @@ def _with_rotation(config: Config, images: np.ndarray) -> Config:
         return config
     if not has_any_orientation(images):
         return config.replace(rotate_angle=SMALL_ROTATION)
-    note("good parts have any orientation: patches are rotated by any angle")
+    print_note("good parts have any orientation: patches are rotated by any angle")
     return config.replace(rotate_angle=ANY_ROTATION)
 
 
@@ -114,14 +114,14 @@ def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, run
     hashes = {path: content_hash(path) for path in good.training_paths + good.held_out_paths}
     images = fingerprint(hashes)
     if duplicates := len(hashes) - len(set(hashes.values())):
-        note(f"{duplicates} good images are duplicates; a held-out duplicate of a training image scores too low")
+        print_note(f"{duplicates} good images are duplicates; a held-out duplicate of a training image scores too low")
     if config.load_ckpt_path:
         file = read_detector(detector_path(Path(config.load_ckpt_path)))
         engine.load_weights(weights_in(file), config.load_ckpt_path)
     is_main = engine.rank == 0
     name = config.dataset if config.dataset != "none" else dataset.name
     folder = resumed or (new_folder(runs, name) if is_main else runs)
-    with alone_in(folder) if is_main else nullcontext():
+    with lock_folder(folder) if is_main else nullcontext():
         end = _fit(engine, config, good, images, folder, resume=resumed is not None)
         finished = completed_fraction(config, end.step, end.seconds) >= 1
         if is_main:
@@ -175,14 +175,16 @@ def _write_calibrated(folder: Path, engine: Engine, config: Config, good: GoodIm
     file = DetectorFile(config, calibration.thresholds, engine.weights(), provenance, calibration.normal_statistics)
     write_detector(folder / DETECTOR_NAME, file)
     if not good.held_out_paths:
-        note("thresholds: estimated from training images (none is held out); expect more false alarms on new images")
+        print_note(
+            "thresholds: estimated from training images (none is held out); expect more false alarms on new images"
+        )
 
 
 def _prepare(folder: Path, engine: Engine, config: Config, images: int) -> None:
     """Write the files that the folder of a run holds from the start, also after a killed start."""
     remove_leftovers(folder)
     if not (folder / CONFIG_NAME).exists():
-        write_whole(folder / CONFIG_NAME, config.to_yaml())
+        write_atomic(folder / CONFIG_NAME, config.to_yaml())
     batch = epoch_patches(config, images, 0)
     write_png(folder / "patches.png", _sheet(engine.patches(batch.take(slice(0, SHEET_PATCHES)))))
     if config.aug_dir and not config.online_aug and config.do_aug:

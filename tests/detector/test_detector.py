@@ -16,7 +16,7 @@ def image(fabric_folder):
     return read_image(next((fabric_folder / "test" / "hole").iterdir()))
 
 
-def test_an_inspection_has_the_images_size(detector, image):
+def test_an_inspection_has_the_size_of_the_image(detector, image):
     large = np.asarray(Image.fromarray(image).resize((150, 90)))
     found = detector.inspect(large)
     assert found.anomaly_map.shape == found.mask.shape == (90, 150) and found.mask.dtype == bool
@@ -34,8 +34,8 @@ def test_score_verdict_and_mask_agree(detector, fabric_folder):
     assert "nok" in verdicts
 
 
-@pytest.mark.parametrize("stride", [16, 32])  # 9 tiles an image, or 4: then two images fill a batch
-def test_many_at_once_are_what_each_is_alone(detector, fabric_folder, tmp_path, stride):
+@pytest.mark.parametrize("stride", [16, 32])  # 9 tiles per image, or 4, so that two images fill a batch
+def test_images_inspected_together_equal_those_inspected_alone(detector, fabric_folder, tmp_path, stride):
     detector = Detector(detector.config.replace(stride=stride), detector.thresholds, detector.runtime)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
@@ -52,7 +52,7 @@ def test_many_at_once_are_what_each_is_alone(detector, fabric_folder, tmp_path, 
     assert list(detector.inspect_all([])) == []
 
 
-def test_workers_keep_to_one_thread_and_leave_no_trace(tiny_run, fabric_folder):
+def test_workers_use_one_thread_each_and_restore_the_number_of_threads(tiny_run, fabric_folder):
     detector = Detector.load(tiny_run.folder, runtime="torch")
     paths = sorted((fabric_folder / "test").rglob("*.png"))
     before = torch.get_num_threads()
@@ -65,14 +65,14 @@ def test_workers_keep_to_one_thread_and_leave_no_trace(tiny_run, fabric_folder):
     assert later == [before]
 
 
-def test_what_is_finished_comes_in_order(detector, fabric_folder):
+def test_results_are_in_the_order_of_the_files(detector, fabric_folder):
     paths = sorted((fabric_folder / "test").rglob("*.png"))
-    names = list(detector.map_inspections(paths, lambda path, inspection: (path, inspection.score)))
-    assert [path for path, _ in names] == paths
+    results = list(detector.map_inspections(paths, lambda path, inspection: (path, inspection.score)))
+    assert [path for path, _ in results] == paths
     assert next(detector.map_inspections(paths[:1], lambda path, _: path)) == paths[0]
 
 
-def test_files_arrays_and_gray_are_the_same(detector, image, tmp_path):
+def test_files_and_gray_arrays_have_equal_scores(detector, image, tmp_path):
     path = tmp_path / "image.png"
     gray = image[:, :, 0]
     Image.fromarray(gray).save(path)
@@ -82,31 +82,35 @@ def test_files_arrays_and_gray_are_the_same(detector, image, tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(8,), (8, 8, 2), (8, 8, 4), (2, 8, 8, 3)])
-def test_other_arrays_are_refused(detector, shape):
-    with pytest.raises(InputError, match="an image should be"):
+def test_other_arrays_are_an_error(detector, shape):
+    with pytest.raises(InputError, match=r"image: should be \(H, W\), \(H, W, 1\) or \(H, W, 3\) of uint8"):
         detector.inspect(np.zeros(shape, np.uint8))
     with pytest.raises(InputError, match="float64"):
         detector.inspect(np.zeros((8, 8, 3)))
 
 
 def test_tiles_are_reconstructed_and_averaged(detector, image):
-    part = detector.view.crop(image)
-    whole = detector.reconstruct(part)
-    assert whole.shape == part.shape == (3, 64, 64)
-    corner = detector.runtime.reconstruct(part[None, :, :32, :32])[0]
-    assert np.allclose(whole[:, :16, :16], corner[:, :16, :16], atol=1e-6), "only one tile covers the corner"
+    view = detector.view.crop(image)
+    reconstruction = detector.reconstruct(view)
+    assert reconstruction.shape == view.shape == (3, 64, 64)
+    corner = detector.runtime.reconstruct(view[None, :, :32, :32])[0]
+    assert np.allclose(reconstruction[:, :16, :16], corner[:, :16, :16], atol=1e-6), "only one tile covers the corner"
 
 
-def test_a_detector_file_holds_everything(tiny_run):
+def test_a_detector_file_holds_settings_and_provenance(tiny_run):
     file = read_detector(tiny_run.detector_path)
     assert file.config == tiny_run.config.replace(dataset_path=file.config.dataset_path)
-    assert set(file.provenance) >= {"fingerprint", "held_out_images", "thresholds", "versions", "steps", "finished"}
-    assert file.provenance["thresholds"]["estimator"] == tiny_run.config.threshold
+    provenance, config = file.provenance, tiny_run.config
+    assert len(provenance.training_images) == 8 and len(provenance.held_out_images) == 2
+    assert (provenance.dataset, provenance.steps, provenance.finished) == ("twill", config.steps, True)
+    assert len(provenance.fingerprint) == 64 and {"python", "numpy", "torch"} <= provenance.versions.keys()
+    assert provenance.device == "cpu fp32" and provenance.last_epoch.epoch == config.epochs
+    assert provenance.thresholds.estimator == config.threshold and not provenance.imported_from
 
 
 @pytest.fixture
 def tampered(tiny_run, tmp_path):
-    """Writes the detector with a change, as this program would."""
+    """Write the detector file with a change, with a valid checksum."""
 
     def write(change):
         tensors, metadata = read_tensors(tiny_run.detector_path, "detector")
@@ -123,16 +127,19 @@ def tampered(tiny_run, tmp_path):
     [
         (lambda weights, _: weights.pop("conv1.bias"), "do not fit the network"),
         (lambda weights, _: weights.update({"conv1.bias": np.zeros(2, np.float32)}), "do not fit the network"),
-        (lambda weights, _: weights.update({"conv1.bias": weights["conv1.bias"] + np.nan}), "not a finite number"),
+        (
+            lambda weights, _: weights.update({"conv1.bias": weights["conv1.bias"] + np.nan}),
+            "the weights are not finite 32-bit numbers",
+        ),
         (lambda _, metadata: metadata.update(format=99), "format 99"),
-        (lambda _, metadata: metadata.pop("thresholds"), "header is damaged, or from a newer version"),
+        (lambda _, metadata: metadata.pop("thresholds"), "the header is corrupt, or from a newer version"),
         (lambda _, metadata: metadata["config"].update(new_key=1), "newer version"),
         (lambda _, metadata: metadata["thresholds"].update(ssim=-1), "thresholds are not numbers"),
         (lambda _, metadata: metadata["thresholds"].update(l1="high"), "thresholds are not numbers"),
         (lambda _, metadata: metadata.update(kind="x"), "not a detector file"),
     ],
 )
-def test_a_wrong_detector_is_refused_in_one_line(tampered, change, reason):
+def test_an_invalid_detector_is_an_error_in_one_line(tampered, change, reason):
     path = tampered(change)
     with pytest.raises(InputError) as caught:
         Detector.load(path)
@@ -140,27 +147,27 @@ def test_a_wrong_detector_is_refused_in_one_line(tampered, change, reason):
     assert "\n" not in str(caught.value)
 
 
-def test_every_flipped_bit_is_refused(tiny_run, tmp_path, rng):
-    whole = tiny_run.detector_path.read_bytes()
+def test_every_flipped_bit_is_an_error(tiny_run, tmp_path, rng):
+    content = tiny_run.detector_path.read_bytes()
     path = tmp_path / "flipped.safetensors"
-    for place in rng.integers(0, len(whole), 100):
-        flipped = bytearray(whole)
-        flipped[place] ^= 1 << rng.integers(8)
+    for position in rng.integers(0, len(content), 100):
+        flipped = bytearray(content)
+        flipped[position] ^= 1 << rng.integers(8)
         path.write_bytes(flipped)
         with pytest.raises(InputError, match=r"flipped\.safetensors: .*damaged|written by another program"):
             Detector.load(path)
 
 
-def test_every_truncation_is_refused(tiny_run, tmp_path, rng):
-    whole = tiny_run.detector_path.read_bytes()
+def test_every_truncation_is_an_error(tiny_run, tmp_path, rng):
+    content = tiny_run.detector_path.read_bytes()
     path = tmp_path / "part.safetensors"
-    for length in rng.integers(0, len(whole), 25):
-        path.write_bytes(whole[:length])
+    for length in rng.integers(0, len(content), 25):
+        path.write_bytes(content[:length])
         with pytest.raises(InputError, match=r"part\.safetensors: not a detector file, or damaged"):
             Detector.load(path)
 
 
-def test_a_missing_detector_is_one_line(tmp_path):
+def test_a_missing_detector_is_an_error_in_one_line(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         Detector.load(tmp_path / "none.safetensors")
     with pytest.raises(InputError, match=r"detector\.safetensors: no such file"):

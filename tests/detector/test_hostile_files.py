@@ -1,4 +1,4 @@
-"""Detector files that somebody made to do harm: sealed as ours are, so that only what they say can give them away."""
+"""Malicious detector files with valid checksums: an attacker can compute them as well."""
 
 import json
 import pickle
@@ -13,14 +13,15 @@ from onnx import TensorProto, helper, numpy_helper
 from ssim_ae import Detector, InputError
 from ssim_ae.cli import main
 from ssim_ae.detector.detector_file import header, read_detector
+from ssim_ae.maps.normalization import GRID_SIZE
 from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, model_bytes
 from ssim_ae.storage import EMPTY_CHECKSUM, METADATA_KEY, file_hash, read_tensors, with_checksum, write_tensors
 
-MANY = int("9" * 400)
+HUGE = int("9" * 400)
 
 
 class RunsAProgram:
-    """A pickle of it runs a program when it is opened."""
+    """Its pickle creates a file when it is loaded."""
 
     def __reduce__(self):
         return Path.touch, (Path("harm-was-done"),)
@@ -28,7 +29,7 @@ class RunsAProgram:
 
 @pytest.fixture
 def tampered(tiny_run, tmp_path, monkeypatch):
-    """Writes the detector with a change, as this program would, and goes to an empty folder."""
+    """Write the detector file with a change and a valid checksum; the working folder is empty."""
     monkeypatch.chdir(tmp_path)
 
     def write(change):
@@ -41,22 +42,22 @@ def tampered(tiny_run, tmp_path, monkeypatch):
     return write
 
 
-def refused(path: Path) -> str:
-    """Return the one line that a file is refused with."""
+def error_of(path: Path) -> str:
+    """Return the error of a detector file, one short line."""
     with pytest.raises(InputError) as caught:
         Detector.load(path)
-    said = str(caught.value)
-    assert said.startswith(str(path.with_suffix(""))) and "\n" not in said and len(said) < 500, said
-    return said
+    message = str(caught.value)
+    assert message.startswith(str(path.with_suffix(""))) and "\n" not in message and len(message) < 500, message
+    return message
 
 
 @pytest.mark.parametrize("name", ["detector.safetensors", "detector.onnx", "detector.xml", "detector.ckpt"])
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_a_pickle_is_never_opened(tmp_path, monkeypatch, name, protocol):
+def test_a_pickle_is_never_loaded(tmp_path, monkeypatch, name, protocol):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / name
     path.write_bytes(pickle.dumps(RunsAProgram(), protocol))
-    refused(path)
+    error_of(path)
     assert main(["import", str(path), "--ssim_threshold=1", "--l1_threshold=1"]) == 2
     assert list(tmp_path.iterdir()) == [path]
 
@@ -81,54 +82,80 @@ def tensors_file(entry: dict[str, object], content: bytes = b"", length: int | N
         (400_009).to_bytes(8, "little") + b'{"__metadata__":{"ssim-ae":"' + b"[" * 400_000 + b'"}}',
     ],
 )
-def test_lying_lengths(tmp_path, content):
-    path = tmp_path / "lying.safetensors"
+def test_wrong_lengths_are_an_error(tmp_path, content):
+    path = tmp_path / "lengths.safetensors"
     path.write_bytes(content)
-    refused(path)
+    error_of(path)
+
+
+def grids(value):
+    """Return normal statistics of the right shape with one value."""
+    return {name: np.full((GRID_SIZE, GRID_SIZE), value).tolist() for name in ("ssim", "l1")}
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda _, metadata: metadata["thresholds"].update(ssim=MANY), "thresholds are not numbers"),
+        (lambda _, metadata: metadata["thresholds"].update(ssim=HUGE), "thresholds are not numbers"),
         (lambda _, metadata: metadata["thresholds"].update(ssim=1e39), "thresholds are not numbers"),
         (lambda _, metadata: metadata["thresholds"].update(ssim=True), "thresholds are not numbers"),
-        (lambda _, metadata: metadata["thresholds"].update(other=1), "header is damaged"),
-        (lambda _, metadata: metadata.update(usual=[1, 2]), "header is damaged"),
-        (lambda _, metadata: metadata.update(usual="x"), "header is damaged"),
-        (lambda _, metadata: metadata.update(usual={"ssim": [[MANY]], "l1": []}), "header is damaged"),
-        (lambda _, metadata: metadata.update(usual={"ssim": [["x"]], "l1": {}}), "header is damaged"),
-        (lambda _, metadata: metadata["config"].update(flc=MANY), "header is damaged"),
-        (lambda _, metadata: metadata["config"].update(im_resize=4096, stride=1), "header is damaged"),
-        (lambda _, metadata: metadata["config"].update(im_resize=4096, flc=16, method="repair"), "header is damaged"),
-        (lambda _, metadata: metadata.update(config=[["flc", 1]]), "header is damaged"),
-        (lambda _, metadata: metadata.update(provenance=None), "header is damaged"),
-        (lambda _, metadata: metadata["provenance"].update(trained_images=[[]]), "header is damaged"),
-        (lambda _, metadata: metadata["provenance"].update(held_out_images=7), "header is damaged"),
-        (lambda _, metadata: metadata["provenance"].update(thresholds=[1]), "header is damaged"),
-        (lambda _, metadata: metadata["provenance"]["thresholds"].update(promise={"rate": "<b>"}), "header is damaged"),
-        (lambda _, metadata: metadata["provenance"].update(minutes="long"), "header is damaged"),
-        (lambda _, metadata: metadata["provenance"].update(versions=["a"]), "header is damaged"),
-        (lambda weights, _: weights.update({"conv1.bias": weights["conv1.bias"].astype(int)}), "of 32 bits"),
-        (lambda weights, _: weights.update({"conv1.bias": weights["conv1.bias"] * np.float64(1)}), "of 32 bits"),
-        (lambda weights, _: weights.update({"conv1.bias": np.float32("inf") + weights["conv1.bias"]}), "of 32 bits"),
+        (lambda _, metadata: metadata["thresholds"].update(other=1), "header is corrupt"),
+        (lambda _, metadata: metadata.update(normal_statistics=[1, 2]), "header is corrupt"),
+        (lambda _, metadata: metadata.update(normal_statistics="x"), "header is corrupt"),
+        (lambda _, metadata: metadata.update(normal_statistics={"ssim": [[HUGE]], "l1": []}), "header is corrupt"),
+        (lambda _, metadata: metadata.update(normal_statistics={"ssim": [["x"]], "l1": {}}), "header is corrupt"),
+        (lambda _, metadata: metadata.update(normal_statistics=grids(-1)), "header is corrupt"),
+        (lambda _, metadata: metadata.update(normal_statistics=grids(1e7)), "header is corrupt"),
+        (lambda _, metadata: metadata["config"].update(flc=HUGE), "header is corrupt"),
+        (lambda _, metadata: metadata["config"].update(im_resize=4096, stride=1), "header is corrupt"),
+        (
+            lambda _, metadata: metadata.update(config={"im_resize": 4096, "flc": 16, "method": "repair"}),
+            "header is corrupt",
+        ),
+        (lambda _, metadata: metadata["config"].update(method="none"), "header is corrupt"),
+        (lambda _, metadata: metadata.update(config=[["flc", 1]]), "header is corrupt"),
+        (lambda _, metadata: metadata.update(provenance=None), "header is corrupt"),
+        (lambda _, metadata: metadata["provenance"].update(training_images=[[]]), "header is corrupt"),
+        (lambda _, metadata: metadata["provenance"].update(held_out_images=7), "header is corrupt"),
+        (lambda _, metadata: metadata["provenance"].update(thresholds=[1]), "header is corrupt"),
+        (
+            lambda _, metadata: metadata["provenance"]["thresholds"].update(
+                expected={"rate": "<b>", "low": 0.0, "high": 1.0}
+            ),
+            "header is corrupt",
+        ),
+        (lambda _, metadata: metadata["provenance"].update(unknown=1), "header is corrupt"),
+        (lambda _, metadata: metadata["provenance"].update(minutes="long"), "header is corrupt"),
+        (lambda _, metadata: metadata["provenance"].update(versions=["a"]), "header is corrupt"),
+        (
+            lambda weights, _: weights.update({"conv1.bias": weights["conv1.bias"].astype(int)}),
+            "not finite 32-bit numbers",
+        ),
+        (
+            lambda weights, _: weights.update({"conv1.bias": weights["conv1.bias"] * np.float64(1)}),
+            "not finite 32-bit numbers",
+        ),
+        (
+            lambda weights, _: weights.update({"conv1.bias": np.float32("inf") + weights["conv1.bias"]}),
+            "not finite 32-bit numbers",
+        ),
     ],
 )
-def test_a_header_that_makes_no_sense(tampered, change, reason):
-    assert reason in refused(tampered(change))
+def test_an_invalid_header_is_an_error(tampered, change, reason):
+    assert reason in error_of(tampered(change))
 
 
-def test_weights_that_end_in_no_number_give_no_verdict(tampered, fabric_folder, capsys):
+def test_a_reconstruction_that_is_not_finite_has_no_verdict(tampered, fabric_folder, capsys):
     def enormous(weights, _):
         weights.update({name: array * np.float32(1e25) for name, array in weights.items()})
 
     image = next((fabric_folder / "test" / "good").iterdir())
     assert main(["predict", str(tampered(enormous)), str(image)]) == 2
-    said = capsys.readouterr()
-    assert said.out == "" and "no picture" in said.err
+    printed = capsys.readouterr()
+    assert printed.out == "" and "the reconstruction is not finite or out of range" in printed.err
 
 
-def test_a_detector_does_not_say_where_results_go(tampered, fabric_folder, tmp_path, capsys):
+def test_a_detector_does_not_set_where_results_are_written(tampered, fabric_folder, tmp_path, capsys):
     def elsewhere(_, metadata):
         metadata["config"].update(save_dir=str(tmp_path / "elsewhere"), train_url="s3://somebody/else")
 
@@ -138,18 +165,18 @@ def test_a_detector_does_not_say_where_results_go(tampered, fabric_folder, tmp_p
     assert "uploaded to" not in capsys.readouterr().err
 
 
-def test_a_detector_does_not_say_what_is_fetched(tampered, capsys):
+def test_a_detector_does_not_set_what_is_downloaded(tampered, capsys):
     path = tampered(lambda _, metadata: metadata["config"].update(dataset_path="s3://somebody/else"))
     for command in ("evaluate", "report", "threshold"):
         assert main([command, str(path)]) == 2
         assert "somebody/else: no such folder" in capsys.readouterr().err
 
 
-def test_names_are_text_on_the_page(tampered, fabric_folder, tmp_path):
+def test_names_are_escaped_on_the_page(tampered, fabric_folder, tmp_path):
     script = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
 
     def scripts(_, metadata):
-        metadata["provenance"].update(device=script, dataset=script, versions={script: script}, imported=script)
+        metadata["provenance"].update(device=script, dataset=script, versions={script: script}, imported_from=script)
         metadata["provenance"]["thresholds"]["estimator"] = script
 
     folder = tmp_path / "page"
@@ -158,12 +185,12 @@ def test_names_are_text_on_the_page(tampered, fabric_folder, tmp_path):
     assert "alert(1)" in page and script not in page and "<img src=x" not in page
 
 
-# ONNX: weights are read, and nothing else of a graph is ever run
+# ONNX: only the weights of a file are read; its graph is never run
 
 
 @pytest.fixture
 def onnx_of(tiny_run, tmp_path, monkeypatch):
-    """Writes the detector as an ONNX file, its weights changed, with a graph of one operator from nowhere."""
+    """Write the detector as an ONNX file with changed weights and a graph of one unknown operator."""
     monkeypatch.chdir(tmp_path)
     file = read_detector(tiny_run.detector_path)
 
@@ -179,7 +206,7 @@ def onnx_of(tiny_run, tmp_path, monkeypatch):
     return write
 
 
-def test_foreign_operators_are_not_run(onnx_of, detector, fabric_folder):
+def test_unknown_operators_are_not_run(onnx_of, detector, fabric_folder):
     image = next((fabric_folder / "test" / "hole").iterdir())
     loaded = Detector.load(onnx_of(lambda _: None), device_target="CPU")
     assert loaded.inspect(image).score == pytest.approx(detector.inspect(image).score, abs=1e-4)
@@ -190,40 +217,40 @@ def test_foreign_operators_are_not_run(onnx_of, detector, fabric_folder):
 def test_weights_in_other_files_are_not_read(onnx_of, tmp_path, absolute, linked):
     secret = tmp_path / "secret.bin"
     secret.write_bytes(bytes(2**16))
-    place = secret
+    target = secret
     if linked:
-        place = tmp_path / "link.bin"
-        place.symlink_to(secret)
+        target = tmp_path / "link.bin"
+        target.symlink_to(secret)
 
     def elsewhere(tensors):
         tensor = tensors["conv1.weight"]
         onnx.external_data_helper.set_external_data(
-            tensor, str(place) if absolute else f"../{tmp_path.name}/{place.name}"
+            tensor, str(target) if absolute else f"../{tmp_path.name}/{target.name}"
         )
         tensor.data_location = TensorProto.EXTERNAL
         tensor.ClearField("raw_data")
 
-    assert "not a detector file, or damaged" in refused(onnx_of(elsewhere))
+    assert "not a detector file, or corrupt" in error_of(onnx_of(elsewhere))
 
 
 @pytest.mark.parametrize("kind", [0, 99, TensorProto.STRING, TensorProto.BFLOAT16])
-def test_weights_of_another_kind(onnx_of, kind):
-    refused(onnx_of(lambda tensors: setattr(tensors["conv1.weight"], "data_type", kind)))
+def test_weights_of_another_type_are_an_error(onnx_of, kind):
+    error_of(onnx_of(lambda tensors: setattr(tensors["conv1.weight"], "data_type", kind)))
 
 
-def test_a_tensor_larger_than_its_file(onnx_of):
+def test_a_tensor_larger_than_its_file_is_an_error(onnx_of):
     def enormous(tensors):
         tensors["conv1.weight"].dims[:] = [2**31, 2**31]
 
-    refused(onnx_of(enormous))
+    error_of(onnx_of(enormous))
 
 
-# OpenVINO: the graph is run, so it may be no other than a network's
+# OpenVINO: the graph is run, so only the operators of a network are allowed
 
 
 @pytest.fixture
 def ir_of(tiny_run, tmp_path):
-    """Writes the detector's header into another model, sealed."""
+    """Write another model with the header of the detector and a valid checksum."""
 
     def write(model, **changes):
         file = read_detector(tiny_run.detector_path)
@@ -238,12 +265,13 @@ def ir_of(tiny_run, tmp_path):
     return write
 
 
-def model_that(makes, *, name=PATCHES):
-    given = openvino.opset13.parameter([-1, 3, 32, 32], np.float32, name)
-    given.output(0).set_names({name})
-    made = makes(given)
-    made.output(0).set_names({RECONSTRUCTIONS})
-    return openvino.Model([made], [given])
+def model_of(operator):
+    """Return a model with the names of a network that applies one operator."""
+    patches = openvino.opset13.parameter([-1, 3, 32, 32], np.float32, PATCHES)
+    patches.output(0).set_names({PATCHES})
+    result = operator(patches)
+    result.output(0).set_names({RECONSTRUCTIONS})
+    return openvino.Model([result], [patches])
 
 
 def kernel(*shape):
@@ -251,7 +279,7 @@ def kernel(*shape):
 
 
 @pytest.mark.parametrize(
-    ("makes", "reason"),
+    ("operator", "reason"),
     [
         (lambda x: openvino.opset13.tile(x, np.array([1, 1, 2**15, 2**15])), "operator Tile is not allowed"),
         (
@@ -269,14 +297,14 @@ def kernel(*shape):
         ),
     ],
 )
-def test_a_graph_that_is_no_network(ir_of, makes, reason):
-    assert reason in refused(ir_of(model_that(makes)))
+def test_a_graph_that_is_no_network_is_an_error(ir_of, operator, reason):
+    assert reason in error_of(ir_of(model_of(operator)))
 
 
-def test_a_graph_without_the_names_of_ours(ir_of):
-    given = openvino.opset13.parameter([-1, 3, 32, 32], np.float32, "other")
-    assert "no tensors named patches and reconstructions" in refused(
-        ir_of(openvino.Model([openvino.opset13.sigmoid(given)], [given]))
+def test_a_graph_without_the_names_of_a_network_is_an_error(ir_of):
+    parameter = openvino.opset13.parameter([-1, 3, 32, 32], np.float32, "other")
+    assert "no tensors named patches and reconstructions" in error_of(
+        ir_of(openvino.Model([openvino.opset13.sigmoid(parameter)], [parameter]))
     )
 
 
@@ -284,6 +312,6 @@ def test_an_entity_is_not_expanded(tmp_path):
     path = tmp_path / "bomb.xml"
     entities = "".join(f'<!ENTITY a{n + 1} "{f"&a{n};" * 10}">' for n in range(12))
     path.write_text(f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a0 "ha">{entities}]><x>&a12;</x>')
-    refused(path)
+    error_of(path)
     path.write_text('<?xml version="1.0"?><!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><x>&f;</x>')
-    assert "root:" not in refused(path)
+    assert "root:" not in error_of(path)

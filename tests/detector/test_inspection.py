@@ -19,32 +19,32 @@ def _inspection(anomaly, *, height=300, width=200, im_resize=64, min_area=1):
 
 @pytest.fixture
 def anomaly(rng):
-    """Three regions, the second the worst."""
+    """An anomaly map with three defective regions; the second has the highest score."""
     anomaly = rng.uniform(0, 0.9, (48, 48)).astype(np.float32)
     anomaly[3:9, 4:20], anomaly[20:40, 30:33], anomaly[44:48, 0:2] = 2, 3, 1.5
     return anomaly
 
 
-@pytest.mark.parametrize("limit", [1.0, 1.7])
+@pytest.mark.parametrize("threshold", [1.0, 1.7])
 @pytest.mark.parametrize("shape", [(300, 200), (48, 64), (20, 31)])
-def test_boxes_are_those_of_the_mask_in_the_image(anomaly, limit, shape):
+def test_boxes_are_those_of_the_mask_in_the_image(anomaly, threshold, shape):
     inspection = _inspection(anomaly, height=shape[0], width=shape[1])
     expected = {
         (box[1], box[0], box[3] - box[1], box[2] - box[0])
-        for box in (region.bbox for region in regionprops(label(inspection.anomaly_map > limit, connectivity=2)))
+        for box in (region.bbox for region in regionprops(label(inspection.anomaly_map > threshold, connectivity=2)))
     }
-    assert {tuple(defect[:4]) for defect in inspection.defects(limit)} == expected
+    assert {tuple(defect[:4]) for defect in inspection.defects(threshold)} == expected
 
 
-def test_the_worst_defect_comes_first(anomaly):
+def test_defects_are_in_falling_order_of_scores(anomaly):
     assert [defect.score for defect in _inspection(anomaly).defects()] == [3, 2, 1.5]
 
 
-def test_without_defects(anomaly):
+def test_no_defects_above_the_maximum(anomaly):
     assert _inspection(anomaly).defects(3) == []
 
 
-def test_small_regions_are_no_defects(anomaly):
+def test_regions_below_the_minimum_area_are_no_defects(anomaly):
     assert [defect.score for defect in _inspection(anomaly, min_area=20).defects()] == [3, 2]
 
 

@@ -17,7 +17,7 @@ from ssim_ae.export.formats import FORMATS, ExportFormat
 from ssim_ae.export.options import ExportOptions
 from ssim_ae.export.parity import inspect_with, measure_difference, measure_parity
 from ssim_ae.images.files import read_image
-from ssim_ae.maps.normalization import GRID, NormalStatistics
+from ssim_ae.maps.normalization import GRID_SIZE, NormalStatistics
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.network import onnx_network
 from ssim_ae.storage import METADATA_KEY
@@ -67,8 +67,8 @@ def test_the_method_repair(tiny_config, images, tmp_path, name):
 
 
 def test_differences_of_normalized_residuals_are_in_units_of_residuals(detector, images):
-    statistics = NormalStatistics(*(np.full((GRID, GRID), mean, np.float32) for mean in (0.01, 0.002)))
-    normalizing = Detector(detector.config, Thresholds(20, 30), detector.runtime, usual=statistics)
+    statistics = NormalStatistics(*(np.full((GRID_SIZE, GRID_SIZE), mean, np.float32) for mean in (0.01, 0.002)))
+    normalizing = Detector(detector.config, Thresholds(20, 30), detector.runtime, normal_statistics=statistics)
 
     def shifted(image):
         outputs = inspect_with(normalizing)(image)
@@ -143,7 +143,7 @@ def test_a_file_that_differs_from_the_detector_is_removed(tiny_run, tmp_path, mo
 
 
 def test_a_wrong_threshold_in_the_graph_is_detected(tiny_run, tmp_path, monkeypatch):
-    monkeypatch.setattr("ssim_ae.export.inspection_model.SMALLEST_THRESHOLD", 0.5)
+    monkeypatch.setattr("ssim_ae.export.inspection_model.MIN_THRESHOLD", 0.5)
     with pytest.raises(InputError, match=r"not written, it differs from the detector .*; report it as a bug"):
         export(tiny_run.folder, tmp_path / "wrong.onnx")
     assert not list(tmp_path.iterdir())
@@ -198,7 +198,7 @@ def test_weights_of_another_detector_are_rejected(exported, tmp_path):
     with pytest.raises(InputError, match=r"mixed\.bin: no such file"):
         Detector.load(path)
     path.with_suffix(".bin").write_bytes(exported["half.xml"].path.with_suffix(".bin").read_bytes())
-    with pytest.raises(InputError, match=r"mixed\.bin: damaged, or of another detector"):
+    with pytest.raises(InputError, match=r"mixed\.bin: corrupt, or from another detector"):
         Detector.load(path)
 
 
@@ -223,7 +223,7 @@ def test_the_kind_of_file_is_read_from_its_content(exported, tmp_path):
 def test_the_metadata_of_the_file(exported, tiny_run):
     path = exported["inspection.onnx"].path
     metadata = json.loads({entry.key: entry.value for entry in onnx.load(path).metadata_props}[METADATA_KEY])
-    assert metadata["config"] == read_detector(tiny_run.detector_path).config.model_dump()
+    assert metadata["config"] == read_detector(tiny_run.detector_path).config.used_settings()
     assert onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map[METADATA_KEY]
 
 
@@ -233,7 +233,7 @@ def test_new_thresholds_for_an_exported_detector(exported, tmp_path, capsys):
     assert main(["threshold", path, "--threshold", "max", "--output", str(new)]) == 0
     assert read_detector(new).config.threshold == "max"
     assert main(["threshold", str(exported["half.xml"].path), "--output", str(tmp_path / "no.safetensors")]) == 2
-    assert "weights in a form of its own" in capsys.readouterr().err
+    assert "its weights cannot be extracted; use the detector file that it was exported from" in capsys.readouterr().err
 
 
 @pytest.fixture

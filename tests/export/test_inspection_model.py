@@ -1,4 +1,4 @@
-"""The inspection in one graph, against the same inspection in arrays."""
+"""The inspection as an ONNX graph, compared with the same inspection in NumPy."""
 
 import numpy as np
 import onnxruntime
@@ -11,13 +11,16 @@ from PIL import Image
 
 from ssim_ae import Config, Detector
 from ssim_ae.detector.detector_file import DetectorFile, layer_table
+from ssim_ae.detector.provenance import Provenance
 from ssim_ae.export.inspection_model import IMAGE, IR_VERSION, OPSET, THRESHOLDS, inspection_model
 from ssim_ae.images.files import read_image
-from ssim_ae.maps.normalization import GRID, NormalStatistics
+from ssim_ae.maps.area import BISECTION_STEPS
+from ssim_ae.maps.area import level_of_area as level_in_numpy
+from ssim_ae.maps.normalization import GRID_SIZE, NormalStatistics
 from ssim_ae.maps.regions import fill_holes
-from ssim_ae.maps.regions import opening as opening_in_arrays
-from ssim_ae.maps.residuals import LEVEL_STEPS, Thresholds
-from ssim_ae.maps.residuals import level_of_area as level_in_arrays
+from ssim_ae.maps.regions import opening as opening_in_numpy
+from ssim_ae.maps.residuals import Thresholds
+from ssim_ae.methods import method_of
 from ssim_ae.network.architecture import weight_shapes
 from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.onnx_operators.regions import foreground, level_of_area, opening
@@ -31,27 +34,26 @@ SETTINGS = {
     "tiles": {},
     "gray": {"grayscale": True},
     "a last tile flush with the end": {"im_resize": 71, "stride": 13},
-    "the centre at once": {"im_resize": 39},
+    "the center in one tile": {"im_resize": 39},
     "white background": {"bg_mask": "W"},
     "black background, gray": {"bg_mask": "B", "grayscale": True, "im_resize": 35},
-    "regions of an area": {"threshold": "max_area", "min_area": 30},
-    "a network that repairs": {"method": "repair"},
-    "a network that repairs more than a patch": {"method": "repair", "crop_size": 64, "im_resize": 96, "bg_mask": "W"},
+    "minimum area": {"threshold": "max_area", "min_area": 30},
+    "repair": {"method": "repair"},
+    "repair, minimum area": {"method": "repair", "threshold": "max_area", "min_area": 30},
+    "repair, larger than a patch": {"method": "repair", "crop_size": 64, "im_resize": 96, "bg_mask": "W"},
 }
 
 
 def untrained(**changes) -> DetectorFile:
-    """A detector with random weights, whose limit cuts through the middle of what it scores."""
-    config = Config(**SMALL | changes)
+    """Return a detector with random weights and thresholds in the middle of its residuals."""
+    config = Config(method="reference", **SMALL).replace(**changes)
     rng = np.random.default_rng(3)
     shapes = weight_shapes(layer_table(config))
     weights = {name: rng.normal(0, 0.15, shape).astype(np.float32) for name, shape in shapes.items()}
-    usual = (
-        NormalStatistics(*rng.uniform(0.1, 1, (2, GRID, GRID)).astype(np.float32))
-        if config.method == "repair"
-        else None
-    )
-    return DetectorFile(config, Thresholds(0.9, 0.25), weights, {}, usual)
+    statistics = None
+    if method_of(config).normalizes_residuals:
+        statistics = NormalStatistics(*rng.uniform(0.1, 1, (2, GRID_SIZE, GRID_SIZE)).astype(np.float32))
+    return DetectorFile(config, Thresholds(0.9, 0.25), weights, Provenance(), statistics)
 
 
 def compare(file: DetectorFile, images: list[np.ndarray], runtime: str = "onnxruntime") -> None:
@@ -62,42 +64,42 @@ def compare(file: DetectorFile, images: list[np.ndarray], runtime: str = "onnxru
     else:
         session = open_session(model, "CPU")
     for image in images:
-        ours = detector.inspect(image)
+        expected = detector.inspect(image)
         if runtime == "openvino":
-            found = compiled({IMAGE: image})
-            score, verdict, anomaly_map, mask, reconstruction = (found[name] for name in OUTPUTS)
+            outputs = compiled({IMAGE: image})
+            score, verdict, anomaly_map, mask, reconstruction = (outputs[name] for name in OUTPUTS)
         else:
             score, verdict, anomaly_map, mask, reconstruction = session.run(OUTPUTS, {IMAGE: image})
-        assert np.abs(reconstruction - ours.planes).max() < 1e-5 * max(1, np.abs(ours.planes).max())
-        assert np.abs(anomaly_map - ours.anomaly_map).max() < 2e-4
-        assert float(score) == pytest.approx(ours.score, abs=2e-4)
-        clear = np.abs(ours.anomaly_map - 1) > 2e-4
-        assert np.array_equal(mask[clear], ours.mask[clear])
-        assert abs(ours.score - 1) < 2e-4 or bool(verdict) == (ours.verdict == "nok")
+        assert np.abs(reconstruction - expected.planes).max() < 1e-5 * max(1, np.abs(expected.planes).max())
+        assert np.abs(anomaly_map - expected.anomaly_map).max() < 2e-4
+        assert float(score) == pytest.approx(expected.score, abs=2e-4)
+        clear = np.abs(expected.anomaly_map - 1) > 2e-4
+        assert np.array_equal(mask[clear], expected.mask[clear])
+        assert abs(expected.score - 1) < 2e-4 or bool(verdict) == (expected.verdict == "nok")
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("name", SETTINGS)
-def test_says_what_the_detector_says(name, runtime):
-    cloths = [fabric.draw("twill", size=80, seed=seed)[0] for seed in range(2)]
-    lit = [cloth.copy() for cloth in cloths]
-    lit[0][:, :20], lit[1][30:] = 255, 10  # background on one side
-    lit[0][40:50, 40:50] = 255  # and a hole
-    compare(untrained(**SETTINGS[name]), cloths + lit, runtime)
+def test_outputs_equal_those_of_the_detector(name, runtime):
+    fabrics = [fabric.draw("twill", size=80, seed=seed)[0] for seed in range(2)]
+    with_background = [image.copy() for image in fabrics]
+    with_background[0][:, :20], with_background[1][30:] = 255, 10
+    with_background[0][40:50, 40:50] = 255  # a hole
+    compare(untrained(**SETTINGS[name]), fabrics + with_background, runtime)
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("grayscale", [False, True])
 def test_images_of_any_size_and_format(tmp_path, grayscale, runtime):
-    cloth = Image.fromarray(fabric.draw("twill", size=256, seed=5)[0])
+    twill = Image.fromarray(fabric.draw("twill", size=256, seed=5)[0])
     saved = {
-        "wide.png": cloth.resize((500, 37)),
-        "tall.jpg": cloth.resize((97, 211)),
-        "odd.bmp": cloth.resize((301, 199)),
-        "tiny.webp": cloth.resize((5, 9)),
-        "one.png": cloth.resize((1, 1)),
-        "palette.png": cloth.resize((64, 64)).quantize(16),
-        "gray.tif": cloth.resize((128, 33)).convert("L"),
+        "wide.png": twill.resize((500, 37)),
+        "tall.jpg": twill.resize((97, 211)),
+        "odd.bmp": twill.resize((301, 199)),
+        "tiny.webp": twill.resize((5, 9)),
+        "one.png": twill.resize((1, 1)),
+        "palette.png": twill.resize((64, 64)).quantize(16),
+        "gray.tif": twill.resize((128, 33)).convert("L"),
     }
     for name, image in saved.items():
         image.save(tmp_path / name)
@@ -106,12 +108,12 @@ def test_images_of_any_size_and_format(tmp_path, grayscale, runtime):
 
 
 @pytest.mark.parametrize("grayscale", [False, True])
-def test_gray_colour_and_alpha(grayscale):
-    cloth = Image.fromarray(fabric.draw("twill", size=256, seed=5)[0])
+def test_gray_color_and_alpha(grayscale):
+    twill = Image.fromarray(fabric.draw("twill", size=256, seed=5)[0])
     file = untrained(grayscale=grayscale)
     session = open_session(inspection_model(file).SerializeToString(), "CPU")
     for mode in ("L", "RGB", "RGBA"):
-        pixels = np.asarray(cloth.convert(mode)).reshape(256, 256, -1)
+        pixels = np.asarray(twill.convert(mode)).reshape(256, 256, -1)
         if mode == "RGBA":
             pixels = pixels.copy()
             pixels[:, :, 3] = np.arange(256)
@@ -120,25 +122,24 @@ def test_gray_colour_and_alpha(grayscale):
 
 
 @pytest.mark.parametrize("grayscale", [False, True])
-def test_sixteen_bits(rng, grayscale):
-    deep = (rng.random((70, 90, 1)) * 4500).astype(np.uint16)
-    deep = np.sort(deep, axis=0)
-    compare(untrained(grayscale=grayscale, bit_depth=12), [deep if grayscale else np.repeat(deep, 3, axis=2)])
+def test_16_bit_images(rng, grayscale):
+    gray = np.sort((rng.random((70, 90, 1)) * 4500).astype(np.uint16), axis=0)
+    compare(untrained(grayscale=grayscale, bit_depth=12), [gray if grayscale else np.repeat(gray, 3, axis=2)])
 
 
-def test_thresholds_may_be_given():
+def test_thresholds_are_an_optional_input():
     file = untrained()
     image = fabric.draw("twill", size=64, seed=1)[0]
     session = open_session(inspection_model(file).SerializeToString(), "CPU")
     assert [one.name for one in session.get_inputs()] == [IMAGE]
-    for limits in (Thresholds(0.5, 0.2), Thresholds(2.0, 3.0), Thresholds(0, 0)):
-        given = {IMAGE: image, THRESHOLDS: np.array(limits, np.float32)}
-        expected = Detector.from_file(file._replace(thresholds=limits)).inspect(image).score
+    for thresholds in (Thresholds(0.5, 0.2), Thresholds(2.0, 3.0), Thresholds(0, 0)):
+        given = {IMAGE: image, THRESHOLDS: np.array(thresholds, np.float32)}
+        expected = Detector.from_file(file._replace(thresholds=thresholds)).inspect(image).score
         assert float(session.run(["score"], given)[0]) == pytest.approx(expected, rel=3e-4)
 
 
 def computed(build, **inputs: np.ndarray) -> np.ndarray:
-    """What ONNX Runtime makes of the float32 `inputs` by the operators that `build` adds."""
+    """Return the output of the operators that `build` adds for float32 `inputs`, computed by ONNX Runtime."""
     add = GraphBuilder()
     result = build(add)
     graph = helper.make_graph(
@@ -155,36 +156,36 @@ def computed(build, **inputs: np.ndarray) -> np.ndarray:
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 10_000), st.floats(0.2, 0.8), st.integers(3, 24))
-def test_background_is_what_reaches_the_border(seed, share, size):
+def test_the_foreground_excludes_background_connected_to_the_border(seed, share, size):
     background = np.random.default_rng(seed).random((size, size)) < share
     result = computed(lambda add: foreground(add, "background", size), background=background)
     assert np.array_equal(result > 0, fill_holes(~background))
 
 
-def test_background_winds_its_way_into_a_spiral():
+def test_the_foreground_excludes_a_long_winding_background():
     size = 41
     background = np.zeros((size, size), bool)
-    for turn in range(1, size // 2, 4):
-        ring = slice(turn, size - turn)
-        background[[turn, size - 1 - turn], ring] = background[ring, [[turn], [size - 1 - turn]]] = True
-        background[turn + 1 : turn + 5, size // 2] = True
+    for inset in range(1, size // 2, 4):
+        ring = slice(inset, size - inset)
+        background[[inset, size - 1 - inset], ring] = background[ring, [[inset], [size - 1 - inset]]] = True
+        background[inset + 1 : inset + 5, size // 2] = True
     background[0, 5] = background[1, 5] = True
     result = computed(lambda add: foreground(add, "background", size), background=background)
     assert np.array_equal(result > 0, fill_holes(~background))
-    assert (result[background] == 0).all(), "all of it is joined to the border"
+    assert (result[background] == 0).all(), "all of it is connected to the border"
 
 
 @settings(deadline=None, max_examples=10)
 @given(st.integers(0, 10_000), st.integers(0, 4))
-def test_opening_by_the_disk(seed, radius):
+def test_opening_equals_that_in_numpy(seed, radius):
     values = np.random.default_rng(seed).random((23, 23)).astype(np.float32)
     result = computed(lambda add: opening(add, "values", 23, radius=radius), values=values)
-    assert np.array_equal(result, opening_in_arrays(values, radius=radius))
+    assert np.array_equal(result, opening_in_numpy(values, radius=radius))
 
 
 @settings(deadline=None, max_examples=15)
 @given(st.integers(0, 10_000), st.integers(2, 60))
-def test_the_level_of_an_area(seed, min_area):
-    values = opening_in_arrays(np.random.default_rng(seed).random((20, 20)).astype(np.float32), radius=1)
-    level = computed(lambda add: level_of_area(add, "values", 20, min_area, steps=LEVEL_STEPS), values=values)
-    assert float(level) == pytest.approx(level_in_arrays(values, min_area), abs=1e-6)
+def test_the_level_of_an_area_equals_that_in_numpy(seed, min_area):
+    values = opening_in_numpy(np.random.default_rng(seed).random((20, 20)).astype(np.float32), radius=1)
+    level = computed(lambda add: level_of_area(add, "values", 20, min_area, steps=BISECTION_STEPS), values=values)
+    assert float(level) == pytest.approx(level_in_numpy(values, min_area), abs=1e-6)

@@ -57,4 +57,4 @@ def reconstruction_difference(first: TorchEngine, second: MindSporeEngine, patch
 
 if __name__ == "__main__":
     settings = json.loads(sys.argv[1])
-    print(json.dumps(main(Config(precision="fp32", device_target="CPU", **settings))))
+    print(json.dumps(main(Config(method="reference", precision="fp32", device_target="CPU", **settings))))

@@ -9,7 +9,7 @@ from ssim_ae.training.checkpoints import TrainingState, read_checkpoint
 from ssim_ae.training.collapse_monitor import VARIANCE_CHECK_STEP, CollapseMonitor
 from ssim_ae.training.history import read_history
 
-CONFIG = Config(im_resize=32, crop_size=32, grayscale=True)
+CONFIG = Config(method="reference", im_resize=32, crop_size=32, grayscale=True)
 
 
 class FakeEngine:
@@ -108,6 +108,6 @@ def test_a_training_with_a_much_too_high_lr_recovers(tiny_config, tmp_path, caps
     run = train(config, runs=tmp_path)
     assert "training: collapsed" in capsys.readouterr().err
     losses = [record.held_out_loss for record in read_history(run.folder)]
-    _, state = read_checkpoint(run.folder, read_detector(run.detector_path).provenance["fingerprint"], run.config)
+    _, state = read_checkpoint(run.folder, read_detector(run.detector_path).provenance.fingerprint, run.config)
     assert state.collapses and state.best_loss == pytest.approx(min(losses), rel=1e-4)
     assert min(losses) < 0.9 * losses[0]

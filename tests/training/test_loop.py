@@ -13,7 +13,15 @@ from ssim_ae.training.checkpoints import TrainingState
 from ssim_ae.training.loop import LossMeter, TrainingLoop
 
 EPOCH_STEPS = 4
-CONFIG = Config(im_resize=32, crop_size=32, augment_num=4 * EPOCH_STEPS, batch_size=4, epochs=2, checkpoint_seconds=1e9)
+CONFIG = Config(
+    method="reference",
+    im_resize=32,
+    crop_size=32,
+    augment_num=4 * EPOCH_STEPS,
+    batch_size=4,
+    epochs=2,
+    checkpoint_seconds=1e9,
+)
 
 
 class FakeEngine:

@@ -15,7 +15,7 @@ def test_constant_is_always_lr():
 
 
 def test_one_cycle_rises_and_falls_once():
-    values = rates(schedule="one_cycle", lr_peak=5)
+    values = rates(schedule="one_cycle", lr_peak_factor=5)
     peak = values.index(max(values))
     assert values[0] == pytest.approx(1e-3 / 25)
     assert max(values) == pytest.approx(1e-3, rel=1e-3) and 290 <= peak <= 310

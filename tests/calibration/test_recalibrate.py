@@ -46,7 +46,7 @@ def test_a_folder_of_training_images_is_an_error(tiny_run, tmp_path, fabric_fold
     (tmp_path / "training").mkdir()
     for path in split.training:
         shutil.copy(path, tmp_path / "training")
-    with pytest.raises(InputError, match="the detector was trained on every image; name a folder of other good images"):
+    with pytest.raises(InputError, match="the detector was trained on every image; name another folder"):
         recalibrate(tiny_run.folder, tmp_path / "training", {}, tmp_path / "new.safetensors")
 
 

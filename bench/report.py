@@ -1,6 +1,5 @@
 """Comparisons as rows of a Markdown table."""
 
-import operator
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
 
@@ -23,7 +22,7 @@ class Target(NamedTuple):
 
     def met(self, ratio: float) -> bool:
         """Return whether a ratio is as it should be."""
-        return (operator.ge if self.sign == "≥" else operator.le)(ratio, self.value)
+        return ratio >= self.value if self.sign == "≥" else ratio <= self.value
 
 
 class Row(NamedTuple):

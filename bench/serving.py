@@ -54,7 +54,8 @@ def server(detector: Path, *options: str) -> Iterator[tuple[int, int]]:
     command = [sys.executable, "-m", "ssim_ae", "serve", str(detector), "--port", "0", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        yield int(re.search(r":(\d+)$", process.stdout.readline().strip())[1]), process.pid
+        assert process.stdout
+        yield int(process.stdout.readline().rsplit(":", 1)[1]), process.pid
     finally:
         process.terminate()
         if process.wait(60):
@@ -109,7 +110,9 @@ def predict_rate(detector: Detector, paths: Sequence[Path], images: int) -> floa
 
 def memory(pid: int, key: str = "VmRSS") -> float:
     """Return the resident memory of a process in MiB: the current value (VmRSS) or the maximum so far (VmHWM)."""
-    return int(re.search(rf"{key}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+    found = re.search(rf"{key}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    assert found, f"no {key} of process {pid}"
+    return int(found[1]) / 1024
 
 
 def large_upload(port: int) -> str:

@@ -53,8 +53,8 @@ def test_of_too_few_good_images_is_told_how_little_they_promise(fabric_folder, t
         shutil.copy(path, tmp_path / "good")
     assert main(["train", str(tmp_path / "good"), "--runs", str(tmp_path / "runs"), *KEYS]) == 0
     said = capsys.readouterr().err
-    assert "thresholds rest on 1 good images: up to 95.0 % of new good images may be called defective" in said
-    assert ("thresholds come from images it learned from (none held out)" in said) == (count == 1)
+    assert "thresholds: estimated from only 1 good images; up to 95.0 % of new good images may be rejected" in said
+    assert ("thresholds: estimated from training images (none is held out)" in said) == (count == 1)
 
 
 def test_good_images_without_any_structure(tmp_path, capsys):

@@ -47,6 +47,7 @@ def test_both_engines_agree(changes):
     assert differences["reconstruction_after"] < 1e-3
     assert differences["held_out_loss"] < 1e-3
     assert differences["state"] == 0
+    assert differences["repeated_loss"] == 0, "a restored state reaches the compiled graph"
 
 
 def test_an_unsupported_optimizer_is_rejected_in_one_line(fabric_folder, tmp_path):

@@ -126,7 +126,7 @@ def _cross_normalized(held: _GoodImages, trained: _GoodImages) -> tuple[_GoodIma
 def _origin(held: _GoodImages, trained: _GoodImages, config: Config) -> ThresholdOrigin:
     expected = expected_rate(len(held.residuals), config, len(trained.residuals))
     settings = ("false_alarm_rate", "percent", "k_sigma", "min_area", "ssim_threshold", "l1_threshold")
-    uses_training = expected is not None and config.threshold == "false_alarm_rate"
+    uses_training = config.threshold == "false_alarm_rate" and expected is not None and len(held.residuals) > 1
     return ThresholdOrigin(
         estimator=config.threshold,
         settings={key: getattr(config, key) for key in settings},

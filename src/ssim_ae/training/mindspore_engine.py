@@ -111,7 +111,7 @@ class MindSporeEngine:
         """Set the weights. InputError names `source` if names or shapes differ."""
         check_weights(self.table, weights, source)
         for name, parameter in self.parameters.items():
-            parameter.set_data(self.mindspore.Tensor(weights[name]))
+            self._assign(parameter, weights[name])
 
     def state(self) -> dict[str, np.ndarray]:
         """Return a copy of the weights and the optimizer state: everything that the next step depends on."""
@@ -129,13 +129,17 @@ class MindSporeEngine:
         for name in self.parameters:
             zeros = np.zeros(self.parameters[name].shape, np.float32)
             self.steps = int(arrays.get(f"{name}/step", 0))
-            self.first_moments[name].set_data(self.mindspore.Tensor(arrays.get(f"{name}/exp_avg", zeros)))
-            self.second_moments[name].set_data(self.mindspore.Tensor(arrays.get(f"{name}/exp_avg_sq", zeros)))
+            self._assign(self.first_moments[name], arrays.get(f"{name}/exp_avg", zeros))
+            self._assign(self.second_moments[name], arrays.get(f"{name}/exp_avg_sq", zeros))
 
     def close(self) -> None:
         """Leave the process group of a distributed training."""
         if self.workers > 1:
             self.mindspore.communication.release()
+
+    def _assign(self, parameter: mindspore.Parameter, values: np.ndarray) -> None:
+        """Set a parameter; set_data would not reach a graph that is compiled already."""
+        self.mindspore.ops.assign(parameter, self.mindspore.Tensor(values))
 
     def _zeros(self, suffix: str) -> dict[str, mindspore.Parameter]:
         """Return zeros in the shape of each parameter, by the parameter's name."""

@@ -1,4 +1,4 @@
-# make demo: see it work.  make test: the tests.  make check: lint, types and tests.
+# make demo: see it work.  make test: the tests.  make check: format, lint, types, tests with coverage (what CI runs).
 # make campaign: try to break it, within the hour (docs/reliability.md).  make release: audit, SBOM, wheel.
 PYTHON ?= python3
 VENV := .venv
@@ -21,7 +21,9 @@ check: $(VENV)/ready
 	$(RUN)/ruff format --check
 	$(RUN)/ruff check
 	$(RUN)/mypy
-	$(RUN)/pytest
+	$(RUN)/mypy --package campaign
+	$(RUN)/mypy bench
+	$(RUN)/pytest --cov
 
 campaign: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(RUN)/python -m campaign

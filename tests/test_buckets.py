@@ -347,7 +347,7 @@ def test_files_damaged_in_transfer_are_rejected(bucket, proxy, tmp_path, marked,
         assert content(fetch(f"s3://{bucket.name}", folder)) == {"x.png": marked}
     else:
         assert_input_error(
-            lambda: fetch(f"s3://{bucket.name}", folder), f"^s3://{bucket.name}/x.png: damaged in transfer$"
+            lambda: fetch(f"s3://{bucket.name}", folder), f"^s3://{bucket.name}/x.png: corrupted in transfer$"
         )
         assert content(folder) == {"x.png": b"old"}
         assert not list((folder / ".fetched").glob("*.part"))
@@ -385,8 +385,8 @@ def test_etag_that_looks_like_an_md5_but_is_not(bucket, proxy, tmp_path, monkeyp
     real = bucket.files.info(f"{bucket.name}/x.png")["ETag"].strip('"').encode()
     proxy.replacements = {real: b"0" * 32}
     url = f"s3://{bucket.name}"
-    assert_input_error(lambda: fetch(url, tmp_path / "there"), "damaged in transfer")
-    assert_input_error(lambda: put(write_files(tmp_path / "here", {"x.png": b"one"}), url), "damaged in transfer")
+    assert_input_error(lambda: fetch(url, tmp_path / "there"), "corrupted in transfer")
+    assert_input_error(lambda: put(write_files(tmp_path / "here", {"x.png": b"one"}), url), "corrupted in transfer")
     call = s3fs.S3FileSystem.call_s3
     monkeypatch.setattr(
         s3fs.S3FileSystem, "call_s3", lambda *args, **given: {**call(*args, **given), "ServerSideEncryption": "aws:kms"}

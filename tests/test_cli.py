@@ -34,7 +34,9 @@ def test_help_is_fast(command):
 
 def test_help_imports_no_framework():
     code = "import sys; from ssim_ae.cli import main\ntry: main(['train', '-h'])\nexcept SystemExit: pass\n"
-    code += "print([name for name in ('torch', 'numpy', 'PIL', 'rich', 'matplotlib') if name in sys.modules])"
+    code += (
+        "print([name for name in ('torch', 'onnx', 'onnxruntime', 'PIL', 'rich', 'matplotlib') if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 

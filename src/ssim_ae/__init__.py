@@ -1,6 +1,7 @@
-"""SSIM-AE: visual defect detection learned from good images alone."""
+"""SSIM-AE: visual defect detection from good images alone."""
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
     from ssim_ae.images.folders import find_dataset as find_dataset
     from ssim_ae.training.train import train as train
 
-# Imported when first asked for: inspection needs no training framework, and `-h` needs nothing.
-_PLACES = {
+# Imported when they are first used: inspection needs no training framework.
+_MODULES = {
     "Config": "config",
     "Detector": "detector.detector",
     "Inspection": "detector.inspection",
@@ -22,14 +23,16 @@ _PLACES = {
     "find_dataset": "images.folders",
     "train": "training.train",
 }
-__all__ = sorted(_PLACES)
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
+    if name == "__version__":
+        return version("ssim-ae")
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, "__version__"]

@@ -229,7 +229,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mappi
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read a file that `write_tensors` wrote with `metadata["kind"] == kind`; return its tensors and its metadata.
 
-    Raises InputError if the file cannot be read, is of another kind or is damaged.
+    Raises InputError if the file cannot be read, is of another kind or is corrupt.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -240,7 +240,7 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str
         header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
         metadata = parse_json(header.get("__metadata__", {}).get(METADATA_KEY, "null"))
     except (SafetensorError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise InputError(f"{path}: not a {kind} file, or damaged ({first_line(error)})") from error
+        raise InputError(f"{path}: not a {kind} file, or corrupt ({first_line(error)})") from error
     return tensors, verify_metadata(path, kind, data, metadata)
 
 
@@ -265,12 +265,12 @@ def read_file(path: Path) -> bytes:
 def verify_metadata(path: Path, kind: str, data: bytes, metadata: Any) -> dict[str, Any]:
     """Verify kind and checksum of a file; return its metadata without the checksum.
 
-    `data` is the content of the file at `path`. Raises InputError if the file is of another kind or is damaged.
+    `data` is the content of the file at `path`. Raises InputError if the file is of another kind or is corrupt.
     """
     if not isinstance(metadata, dict) or metadata.get("kind") != kind:
         raise InputError(f"{path}: not a {kind} file: written by another program")
     if not checksum_matches(data, str(metadata.get(CHECKSUM_KEY))):
-        raise InputError(f"{path}: damaged: the checksum does not match")
+        raise InputError(f"{path}: corrupt: the checksum does not match")
     return {key: value for key, value in metadata.items() if key != CHECKSUM_KEY}
 
 

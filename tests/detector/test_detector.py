@@ -154,7 +154,7 @@ def test_every_flipped_bit_is_an_error(tiny_run, tmp_path, rng):
         flipped = bytearray(content)
         flipped[position] ^= 1 << rng.integers(8)
         path.write_bytes(flipped)
-        with pytest.raises(InputError, match=r"flipped\.safetensors: .*damaged|written by another program"):
+        with pytest.raises(InputError, match=r"flipped\.safetensors: .*corrupt|written by another program"):
             Detector.load(path)
 
 
@@ -163,7 +163,7 @@ def test_every_truncation_is_an_error(tiny_run, tmp_path, rng):
     path = tmp_path / "part.safetensors"
     for length in rng.integers(0, len(content), 25):
         path.write_bytes(content[:length])
-        with pytest.raises(InputError, match=r"part\.safetensors: not a detector file, or damaged"):
+        with pytest.raises(InputError, match=r"part\.safetensors: not a detector file, or corrupt"):
             Detector.load(path)
 
 

@@ -118,16 +118,16 @@ def test_an_example_prints_the_detectors_verdicts_and_scores(example, detector, 
 
 def test_an_example_reports_unreadable_images_and_continues(example, images, tmp_path):
     good = _saved_as(images[0], example.suffix)
-    missing, text, damaged = (tmp_path / f"{name}{example.suffix}" for name in ("missing", "text", "damaged"))
+    missing, text, corrupt = (tmp_path / f"{name}{example.suffix}" for name in ("missing", "text", "corrupt"))
     text.write_text("no image")
-    damaged.write_bytes(good.read_bytes()[:-1000])
+    corrupt.write_bytes(good.read_bytes()[:-1000])
 
-    done = example(missing, text, good, damaged)
+    done = example(missing, text, good, corrupt)
 
     assert done.returncode == 2
     assert done.stdout == example(good).stdout != ""
     named, reasons = zip(*(error.split(": ", 1) for error in done.stderr.splitlines()), strict=True)
-    assert list(named) == [f"error  {path}" for path in (missing, text, damaged)] and all(reasons)
+    assert list(named) == [f"error  {path}" for path in (missing, text, corrupt)] and all(reasons)
 
 
 def test_an_example_that_cannot_start_prints_one_line(example, images, tmp_path):

@@ -177,18 +177,18 @@ def test_int8_has_its_own_thresholds(tiny_run, tmp_path, images, detector):
 @pytest.mark.parametrize("name", EXACT)
 def test_a_damaged_file_is_rejected_in_one_line(exported, tmp_path, rng, name):
     whole = exported[name].path.read_bytes()
-    path = tmp_path / f"damaged{exported[name].path.suffix}"
+    path = tmp_path / f"corrupt{exported[name].path.suffix}"
     if path.suffix == ".xml":
         path.with_suffix(".bin").write_bytes(exported[name].path.with_suffix(".bin").read_bytes())
     for length in rng.integers(1, len(whole), 25):
         path.write_bytes(whole[:length])
-        with pytest.raises(InputError, match=r"damaged\.\w+: .*(damaged|not a detector file)"):
+        with pytest.raises(InputError, match=r"corrupt\.\w+: .*(corrupt|not a detector file)"):
             Detector.load(path)
     for place in rng.integers(0, len(whole), 50):
         flipped = bytearray(whole)
         flipped[place] ^= 0x10
         path.write_bytes(flipped)
-        with pytest.raises(InputError, match=r"damaged\.\w+: "):
+        with pytest.raises(InputError, match=r"corrupt\.\w+: "):
             Detector.load(path)
 
 

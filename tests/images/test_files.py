@@ -99,7 +99,7 @@ def test_exif_orientation_is_respected(tmp_path):
     ("name", "content", "reason"),
     [
         ("empty.png", b"", "an empty file"),
-        ("text.png", b"plain text", "not an image, or damaged"),
+        ("text.png", b"plain text", "not an image, or corrupt"),
         (
             "dds.png",
             b"DDS "
@@ -107,11 +107,11 @@ def test_exif_orientation_is_respected(tmp_path):
             + bytes(44)
             + struct.pack("<II4s", 32, 4, b"ZZZZ")
             + bytes(40),
-            "not an image, or damaged",
+            "not an image, or corrupt",
         ),
         ("bomb.png", 60_000, "more than the 89,478,485 px accepted"),
         ("large.png", 9_500, "more than the 89,478,485 px accepted"),
-        ("size_mismatch.png", 100, "damaged"),
+        ("size_mismatch.png", 100, "corrupt"),
     ],
 )
 def test_unreadable_files_are_rejected_with_the_reason(tmp_path, hollow_png, name, content, reason):

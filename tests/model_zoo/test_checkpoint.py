@@ -13,7 +13,7 @@ from ssim_ae.model_zoo.checkpoint import read_mindspore_checkpoint
 
 SAVED = Path(__file__).parents[1] / "saved"
 CHECKPOINT = SAVED / "reference" / "reference.ckpt"
-DAMAGED = "x.ckpt: not a MindSpore checkpoint, or damaged"
+DAMAGED = "x.ckpt: not a MindSpore checkpoint, or corrupt"
 BY_MINDSPORE = """
 import numpy as np, mindspore
 from mindspore.train import serialization
@@ -173,5 +173,5 @@ def test_checkpoints_of_mindspore_are_read(tmp_path):
         tensors = read_mindspore_checkpoint(tmp_path / f"{name}.ckpt")
         assert list(tensors) == ["large", "rate"] and tensors["rate"] == np.float32(0.5)
         assert np.abs(tensors["large"] - values).max() <= tolerance * 3
-    with pytest.raises(InputError, match="not a MindSpore checkpoint, or damaged"):
+    with pytest.raises(InputError, match="not a MindSpore checkpoint, or corrupt"):
         read_mindspore_checkpoint(tmp_path / "secret.ckpt")

@@ -153,7 +153,7 @@ def test_a_batch_is_inspected_in_order_and_continues_after_a_corrupt_image(clien
     files = [("images", (path.name, path.read_bytes())) for path in images]
     files[1:1] = [("images", ("corrupt.png", b"not an image"))]
     responses = client.post("/v1/inspect/batch", files=files, params={"pictures": "mask"}).json()
-    assert responses.pop(1) == {"name": "corrupt.png", "error": "corrupt.png: not an image, or damaged"}
+    assert responses.pop(1) == {"name": "corrupt.png", "error": "corrupt.png: not an image, or corrupt"}
     assert [response["name"] for response in responses] == [path.name for path in images]
     assert [response["score"] for response in responses] == [detector.inspect(path).score for path in images]
     assert all(list(response["pictures"]) == ["mask"] for response in responses)
@@ -163,8 +163,8 @@ def test_a_batch_is_inspected_in_order_and_continues_after_a_corrupt_image(clien
     ("data", "detail"),
     [
         (b"", "image: an empty file"),
-        (b"\0" * 1000, "image: not an image, or damaged"),
-        (b"../../etc/passwd", "image: not an image, or damaged"),
+        (b"\0" * 1000, "image: not an image, or corrupt"),
+        (b"../../etc/passwd", "image: not an image, or corrupt"),
         (GIF, "image: GIF is not supported; save it as PNG, JPEG, BMP, TIFF or WebP"),
     ],
 )
@@ -176,7 +176,7 @@ def test_a_body_that_is_no_image_returns_400(client, data, detail):
 def test_a_truncated_image_returns_400(client, image):
     response = client.post("/v1/inspect", files={"image": ("017.png", image[: len(image) // 2])})
     assert response.status_code == 400
-    assert response.json()["detail"].startswith("017.png: damaged (")
+    assert response.json()["detail"].startswith("017.png: corrupt (")
 
 
 @pytest.mark.parametrize("side", [6400, 60_000])

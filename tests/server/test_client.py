@@ -36,7 +36,7 @@ def test_inspect_many_keeps_the_order_and_continues_after_a_failure(api_client, 
     expected = [detector.inspect(path).score if path in images else None for path in paths]
     results = list(api_client.inspect_many(paths))
     assert [getattr(result, "score", None) for result in results] == expected
-    assert isinstance(results[2], Failure) and results[2].error.endswith(": not an image, or damaged")
+    assert isinstance(results[2], Failure) and results[2].error.endswith(": not an image, or corrupt")
     assert results[3] == Failure(name="missing.png", error=f"{missing}: cannot be read: No such file or directory")
 
 

@@ -98,7 +98,7 @@ def test_a_corrupt_image_yields_a_failure_and_the_others_are_inspected(watcher, 
     watcher.scan()
     watcher.scan()
     corrupt, good = results(watcher)
-    assert (corrupt.name, corrupt.error) == ("corrupt.png", "corrupt.png: not an image, or damaged")
+    assert (corrupt.name, corrupt.error) == ("corrupt.png", "corrupt.png: not an image, or corrupt")
     assert good.name == "good.png"
 
 

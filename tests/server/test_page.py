@@ -121,7 +121,7 @@ def test_a_file_that_is_no_image_shows_an_error(open_page, client, tmp_path):
     (tmp_path / "notes.png").write_text("no pixels")
     page = open_page(client)
     drop(page, tmp_path / "notes.png")
-    wait_for_status(page, "notes.png: not an image, or damaged")
+    wait_for_status(page, "notes.png: not an image, or corrupt")
     assert not page.is_visible("#result")
 
 

@@ -93,14 +93,14 @@ class ObjectStore:
         self.file_system.get_file(self._path(name), str(path))
         # The object may have changed after the listing: then its current size and ETag match.
         if not listed.matches(path) and not self._head(name).matches(path):
-            raise ConnectionError("damaged in transfer")
+            raise ConnectionError("corrupted in transfer")
 
     def _upload_once(self, path: Path, name: str) -> None:
         data = path.read_bytes()
         # In one part, because the store does not compute the MD5 of a multipart upload.
         self.file_system.pipe_file(self._path(name), data, chunksize=len(data) + 1)
         if not self._head(name).matches(path):
-            raise ConnectionError("damaged in transfer")
+            raise ConnectionError("corrupted in transfer")
 
     def _head_if_exists(self, name: str) -> StoredObject | None:
         with suppress(FileNotFoundError):

@@ -77,7 +77,7 @@ def decode_image(file: BinaryIO, name: str, *, grayscale: bool = False, max_pixe
     except Exception as error:  # a decoder may raise any exception on a corrupt file
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in MACHINE_ERRORS):
             raise
-        raise InputError(f"{name}: damaged ({str(error).splitlines()[0] if str(error) else 'unreadable'})") from error
+        raise InputError(f"{name}: corrupt ({str(error).splitlines()[0] if str(error) else 'unreadable'})") from error
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -159,4 +159,4 @@ def _reason_unidentified(file: BinaryIO) -> str:
         with Image.open(file) as image:
             return f"{image.format} is not supported; save it as {listed_names()}"
     except Exception:  # a decoder of any format may raise any exception
-        return "not an image, or damaged"
+        return "not an image, or corrupt"

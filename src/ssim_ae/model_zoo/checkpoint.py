@@ -48,14 +48,14 @@ class _Tensor(NamedTuple):
 def read_mindspore_checkpoint(path: Path) -> dict[str, np.ndarray]:
     """Return the floating-point tensors of a checkpoint by name, converted to float32.
 
-    Raises InputError if the file cannot be read, is encrypted, damaged or not a checkpoint.
+    Raises InputError if the file cannot be read, is encrypted, corrupt or not a checkpoint.
     """
     data = read_file(path)
     try:
         tensors = _join_parts(_entries(_verified_message(data)))
         return {name: _to_float32(tensor) for name, tensor in tensors.items() if tensor.type in FLOAT_TYPES}
     except (ValueError, IndexError) as error:
-        raise InputError(f"{path}: not a MindSpore checkpoint, or damaged") from error
+        raise InputError(f"{path}: not a MindSpore checkpoint, or corrupt") from error
 
 
 def _verified_message(data: bytes) -> memoryview:

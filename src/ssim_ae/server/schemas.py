@@ -16,7 +16,7 @@ def _described(description: str, *examples: object) -> object:
 class Problem(BaseModel):
     """The reason why a request failed."""
 
-    detail: Annotated[str, _described("The reason, in one line.", "image: not an image, or damaged")]
+    detail: Annotated[str, _described("The reason, in one line.", "image: not an image, or corrupt")]
 
 
 class Box(BaseModel):

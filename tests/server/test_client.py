@@ -79,7 +79,7 @@ def test_an_unreachable_server():
             Client(url, timeout=0.2).detectors()
     with pytest.raises(InputError, match=f"^{url}: Connection refused$"):
         Client(url).detectors()
-    with pytest.raises(InputError, match=r"^localhost:8000: should begin with http:// or https://$"):
+    with pytest.raises(InputError, match=r"^localhost:8000: should start with http:// or https://$"):
         Client("localhost:8000")
 
 

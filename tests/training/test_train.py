@@ -341,7 +341,7 @@ def test_ctrl_c_stops_cleanly(fabric_folder, tmp_path):
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "go on with: ssim-ae train --resume" in output and "Traceback" not in errors
+    assert "continue with: ssim-ae train --resume" in output and "Traceback" not in errors
     folder = next(tmp_path.iterdir())
     assert Path(folder / "detector.safetensors").exists()
 

@@ -1,1 +1,1 @@
-"""Training patches: cut, rotated, flipped, lit and corrupted."""
+"""Training patches: cutting, rotation, flips, illumination and corruption."""

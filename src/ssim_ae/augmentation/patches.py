@@ -1,4 +1,4 @@
-"""Training patches as numbers: which part of which image, rotated, flipped, lit and corrupted how. Engines cut them."""
+"""Training patches as numbers: position, rotation, flips, illumination and corruption of each. Engines cut them."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def _measure(detector: Detector, paths: Sequence[Path]) -> _GoodImages:
 
 
 def _subsample(paths: Sequence[Path], map_pixels: int) -> list[Path]:
-    """Return paths at equal intervals, as many as are of use and fit in memory."""
+    """Return paths at equal intervals: at most MAX_TRAINING_IMAGES, and less if they would not fit in memory."""
     count = min(MAX_TRAINING_IMAGES, MAX_TRAINING_PIXELS // map_pixels, len(paths))
     return [paths[index] for index in np.linspace(0, len(paths) - 1, count).astype(int)]
 

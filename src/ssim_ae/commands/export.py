@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssim_ae.commands.options import detector_given
+from ssim_ae.commands.options import named_detector
 from ssim_ae.commands.parser import Parser
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     from ssim_ae.locations import local_output
 
     export_options = ExportOptions(**{field.name: getattr(options, field.name) for field in fields(ExportOptions)})
-    detector = detector_given(options)
+    detector = named_detector(options)
     with local_output(options.output) as output:
         result = export(detector, output, export_options)
         print_export(result)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ssim_ae.commands.options import keys_given
+from ssim_ae.commands.options import given_settings
 from ssim_ae.commands.parser import Parser
 from ssim_ae.commands.printing import print_thresholds
 from ssim_ae.commands.threshold import THRESHOLD_KEYS
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     from ssim_ae.locations import local_config, local_output, local_path
     from ssim_ae.model_zoo.import_checkpoint import import_reference
 
-    config = local_config(Config.read(options.config_path, {"method": "reference", **keys_given(options)}))
+    config = local_config(Config.read(options.config_path, {"method": "reference", **given_settings(options)}))
     with local_output(options.output) as output:
         target = import_reference(Path(local_path(options.checkpoint)), config, output)
         if given_thresholds(config) is None:

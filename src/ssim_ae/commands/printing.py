@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ssim_ae.images.folders import Dataset
 
 
-def report_into(folder: Path, path: Path, detector: Detector, dataset: Dataset, config: Config) -> Evaluation:
+def report_and_print(folder: Path, path: Path, detector: Detector, dataset: Dataset, config: Config) -> Evaluation:
     """Write the report of the detector at `path` into `folder`, print its metrics and return them.
 
     Thresholds that the configuration gives replace those of the detector.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ssim_ae.commands.options import keys_given
+from ssim_ae.commands.options import given_settings
 from ssim_ae.commands.parser import Parser
 from ssim_ae.commands.printing import print_thresholds
 
@@ -27,6 +27,6 @@ def run(options: argparse.Namespace) -> int:
 
     good = Path(local_path(options.folder)) if options.folder else None
     with local_output(options.output) as output:
-        target, _ = recalibrate(Path(local_path(options.detector)), good, keys_given(options), output)
+        target, _ = recalibrate(Path(local_path(options.detector)), good, given_settings(options), output)
         print_thresholds(target)
     return 0

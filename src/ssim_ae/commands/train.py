@@ -1,42 +1,42 @@
-"""Learn a detector from good images."""
+"""Train a detector on good images."""
 
 from __future__ import annotations
 
 import argparse
 
 from ssim_ae.commands import INTERRUPTED
-from ssim_ae.commands.options import keys_given
+from ssim_ae.commands.options import given_settings
 from ssim_ae.commands.parser import Parser
-from ssim_ae.commands.printing import print_thresholds, report_into
+from ssim_ae.commands.printing import print_thresholds, report_and_print
 from ssim_ae.errors import InputError
 
 
 def arguments(parser: Parser) -> None:
-    """Say what can be given."""
+    """Add the command's arguments."""
     parser.add_argument("folder", nargs="?", help="good images, or a data set in MVTec AD's layout")
     parser.add_argument(
         "--config_path",
         metavar="YAML",
         help="YAML file with settings; options on the command line override it",
     )
-    parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where the run's folder is made (runs)")
-    parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run")
-    parser.add_argument("--skip-bad", action="store_true", help="go on without the images that cannot be read")
+    parser.add_argument("--runs", default="runs", metavar="FOLDER", help="folder of all runs (runs)")
+    parser.add_argument("--resume", metavar="RUN", help="continue an interrupted run")
+    parser.add_argument("--skip-bad", action="store_true", help="skip images that cannot be read")
     parser.add_config_keys()
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do it; return the exit status."""
+    """Run the command and return its exit status."""
     from ssim_ae.config import Config
     from ssim_ae.detector.detector import Detector
     from ssim_ae.locations import local_config, local_path, results_folder, upload_results, upload_to_origin
     from ssim_ae.training.train import train
 
-    given = keys_given(options)
+    given = given_settings(options)
     if options.folder:
         given["dataset_path"] = options.folder
     if options.resume and (given or options.config_path):
-        raise InputError("--resume goes on under the run's own config: no other settings can be given")
+        raise InputError("--resume: a run continues with its own settings; give no other settings")
     config = Config.read(options.config_path, given)
     results = config.train_url or options.runs
     if options.resume:
@@ -47,14 +47,14 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if trained.finished and trained.config.run_eval:
         detector = Detector.load(trained.detector_path, device_target=trained.config.device_target)
-        report_into(trained.folder / "report", trained.detector_path, detector, trained.dataset, trained.config)
+        report_and_print(trained.folder / "report", trained.detector_path, detector, trained.dataset, trained.config)
     print_thresholds(trained.detector_path)
     if options.resume:
         upload_to_origin(trained.folder, options.resume)
     else:
         upload_results(trained.folder, results)
     if not trained.finished:
-        skipping = " --skip-bad" if options.skip_bad else ""
-        print(f"stopped early; go on with: ssim-ae train --resume {trained.folder}{skipping}")
+        skip = " --skip-bad" if options.skip_bad else ""
+        print(f"stopped early; continue with: ssim-ae train --resume {trained.folder}{skip}")
         return INTERRUPTED
     return 0

@@ -151,7 +151,7 @@ class Config(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _with_defaults_of_method(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Set what is not given to the method's own defaults; `model_fields_set` keeps what is given."""
+        """Apply the defaults of the method; `model_fields_set` lists the given settings alone."""
         if not isinstance(values, dict):
             return handler(values)
         name = values.get("method") or default_method(str(values.get("engine", "auto")))

@@ -64,7 +64,7 @@ def with_method(values: dict[str, Any], path: Path, given: Mapping[str, Any]) ->
 
 
 def from_edge(values: Mapping[Any, Any], source: str) -> dict[str, Any]:
-    """Return settings under their right names, with None for what is automatic."""
+    """Return settings under the names of `Config`, with None for automatic values."""
     settings: dict[str, Any] = {}
     for key, value in values.items():
         name = KEY_ALIASES.get(key, str(key))

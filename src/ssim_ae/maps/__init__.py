@@ -1,1 +1,1 @@
-"""Residual maps of an image and its reconstruction, and what is computed from them: regions, tiles, levels."""
+"""Residual maps and anomaly maps: normalization, regions, minimum area, tiles, levels, verdict."""

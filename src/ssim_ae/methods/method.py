@@ -92,7 +92,7 @@ class Method(ABC):
         """Describe the network in a few words, for a person."""
 
     def postprocess(self, anomaly: np.ndarray) -> np.ndarray:
-        """Remove from a combined map (S, S) >= 0 what is no defect; by default nothing."""
+        """Remove regions that are no defects from a combined map (S, S) >= 0; by default none."""
         return anomaly
 
     def check(self, config: Config) -> None:  # noqa: B027 (most methods support all settings)

@@ -37,7 +37,7 @@ class Client:
         self.timeout = timeout
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
         if url.partition("://")[0] not in CONNECTION_TYPES:
-            raise InputError(f"{url}: should begin with http:// or https://")
+            raise InputError(f"{url}: should start with http:// or https://")
 
     def inspect(
         self,

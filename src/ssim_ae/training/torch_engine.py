@@ -148,7 +148,7 @@ class TorchEngine:
         return loss
 
     def _inputs(self, images: Tensor, patches: Tensor, batch: PatchBatch) -> Tensor:
-        """Return the network's inputs: the patches, corrupted if the batch says how."""
+        """Return the inputs of the network: the patches, corrupted if the batch has a corruption."""
         if batch.corruption is None:
             return patches
         max_corner = images.shape[-1] - self.crop_size

@@ -371,3 +371,12 @@ def test_a_file_that_cannot_be_run_here_has_no_parity(tiny_run, tmp_path, new_fo
     monkeypatch.setattr("ssim_ae.export.job.known_images", lambda *_: pytest.fail("no image is needed"))
     result = export(tiny_run.folder, tmp_path / "weights.npz", ExportOptions("npz"))
     assert result.path.exists() and result.parity is None
+
+
+def test_a_format_that_the_method_does_not_support_is_an_error(tiny_config, tmp_path):
+    run = train(tiny_config.replace(method="repair", im_resize=64, epochs=1), runs=tmp_path)
+    with pytest.raises(
+        InputError, match=r"detector\.safetensors: format mindir does not support method repair; use onnx"
+    ):
+        export(run.folder, options=ExportOptions("mindir"))
+    assert not list(run.folder.glob("*.mindir*"))

@@ -12,6 +12,7 @@ from ssim_ae.errors import InputError
 from ssim_ae.export.job import ExportJob, GoodImages
 from ssim_ae.export.options import ExportOptions
 from ssim_ae.export.parity import Inspect, Parity, measure_parity
+from ssim_ae.methods import method_of
 from ssim_ae.storage import scratch_folder
 
 INT8_SCORE_TOLERANCE = 0.2  # a change of an image by 1e-7 changes the score by up to 0.05
@@ -37,12 +38,16 @@ def export(detector: Path, output: Path | None = None, options: ExportOptions | 
     """Export a detector with its config and thresholds, and compare the exported file with it.
 
     `detector` is a detector file or the folder of a run; `output` defaults to a file beside the detector file.
-    InputError if the exported file differs from the detector; then no file is written.
+    InputError if the method does not support the format, or if the exported file differs from the detector; then no
+    file is written.
     """
     options = options or ExportOptions()
     source = detector_path(detector)
     file = read_detector(source)
     weights_in(file)  # raises an InputError if the file has no weights by name
+    method = method_of(file.config)
+    if options.format in method.unsupported_exports:
+        raise InputError(f"{source}: format {options.format} does not support method {method.name}; use onnx")
     return run_job(ExportJob(source, options.target(source, output), file, options, GoodImages(source, file)))
 
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ssim_ae.onnx_operators.graph import GraphBuilder
 
 MIN_THRESHOLD = 1e-6  # replaces a threshold of 0, by which a residual cannot be divided
-ALL_EXPORT_FORMATS = ("onnx", "openvino", "mindir", "air", "om")
 
 ResidualMaps = tuple[np.ndarray, np.ndarray]
 
@@ -63,7 +62,7 @@ class Method(ABC):
     own_settings: ClassVar[frozenset[str]] = frozenset()  # settings that no other method uses
 
     engines: ClassVar[tuple[str, ...]] = ("torch",)
-    export_formats: ClassVar[tuple[str, ...]] = ("onnx", "openvino")
+    unsupported_exports: ClassVar[frozenset[str]] = frozenset()  # formats that cannot hold its network
 
     loss: ClassVar[Loss] = Loss()
     max_gradient_norm: ClassVar[float | None] = None  # gradients are clipped to this norm

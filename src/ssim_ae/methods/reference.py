@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ssim_ae.maps.regions import opening
-from ssim_ae.methods.method import ALL_EXPORT_FORMATS, Method, ResidualMaps
+from ssim_ae.methods.method import Method, ResidualMaps
 from ssim_ae.network.architecture import CODE_SIZE, Layer, halvings
 from ssim_ae.network.ssim import ssim_residual
 
@@ -29,7 +29,6 @@ class ReferenceMethod(Method):
     summary = "an autoencoder with a narrow code (Bergmann et al. 2018)"
     own_settings = frozenset({"z_dim", "stride"})
     engines = ("torch", "mindspore")
-    export_formats = ALL_EXPORT_FORMATS
 
     def layers(self, config: Config) -> tuple[Layer, ...]:
         """Return the layer table of the network (table 1 of the paper, at patches of 128 px)."""

@@ -1,14 +1,16 @@
 """Train and evaluate on every class of a folder: python bench/accuracy.py MVTEC --work FOLDER
 
-Each class (a folder in MVTec AD's layout) is learned by each method with each seed, from its good images alone and with
-the defaults: `repair`'s, and for `reference` the file in config/ that is named after the class, if there is one.
-Thresholds come from held-out good images at the stated false-alarm rate; `reference` is judged by its own percentile
-too. Every result is a line of results.csv in the work folder. What is there already is not done again.
+Each class (a folder in MVTec AD's layout) is trained with each method and seed, on its good images alone. Settings are
+the defaults of `repair` and, for `reference`, those of the file in config/ that is named after the class, if it exists.
+Thresholds are estimated from held-out good images at the expected false-alarm rate of the settings; `reference` is
+evaluated with its own percentile as well. Each result is a row of results.csv in the work folder. Results that the file
+has already are not computed again.
 """
 
 import argparse
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
@@ -21,8 +23,10 @@ from ssim_ae.images.folders import ALL, find_dataset
 from ssim_ae.training.history import read_history
 
 CONFIGS = Path(__file__).parents[1] / "config"
-REPAIR, REFERENCE, PERCENTILE = "repair", "reference", "reference, its percentile"
-FIGURES = ("ok", "nok", "avg", "image_auroc", "pixel_auroc", "au_pro_30")
+REPAIR = "repair"
+REFERENCE = "reference"
+REFERENCE_PERCENT = "reference, percent"  # with the threshold estimator of the reference
+METRICS = ("ok", "nok", "avg", "image_auroc", "pixel_auroc", "au_pro_30")
 COLUMNS = (
     "class",
     "method",
@@ -36,7 +40,9 @@ COLUMNS = (
     "minutes",
     "patches",
 )
-PUBLISHED = {  # the model zoo's ok / nok / avg with the best epoch and percentile for the test images; always nok
+# By class: ok, nok and avg of the model zoo, with the epoch and percentile that are best on the test images; avg if all
+# test images are rejected.
+PUBLISHED = {
     "bottle": ((90, 98.4, 96.4), 75.9),
     "cable": ((0, 100, 61.3), 61.3),
     "capsule": ((47.8, 91.7, 84.1), 82.6),
@@ -47,7 +53,7 @@ PUBLISHED = {  # the model zoo's ok / nok / avg with the best epoch and percenti
 
 
 class Result(NamedTuple):
-    """One training, evaluated: shares and areas in per cent."""
+    """The evaluation of one training. Metrics are in per cent."""
 
     name: str
     method: str
@@ -62,40 +68,40 @@ class Result(NamedTuple):
     patches: int
 
 
-def learned(folder: Path, method: str, seed: int, work: Path, changes: dict[str, str]) -> Iterator[Result]:
-    """Train on one class and yield what comes of it."""
-    named = CONFIGS / f"{folder.name}_config.yaml"
-    file = named if method == REFERENCE and named.exists() else None
+def train_and_evaluate(folder: Path, method: str, seed: int, work: Path, changes: dict[str, str]) -> Iterator[Result]:
+    """Train on one class and yield the results of the detector."""
+    class_config = CONFIGS / f"{folder.name}_config.yaml"
+    file = class_config if method == REFERENCE and class_config.exists() else None
     given = {"dataset_path": str(folder), "seed": str(seed), "method": method, "run_eval": "False"}
     run = train(Config.read(file, given | changes), runs=work / f"{method}-{seed}")
     if not run.finished:
-        raise SystemExit("interrupted: what is not finished is not a result")
-    yield evaluated(run.detector_path, run.folder, folder, method, seed)
+        raise SystemExit(f"{run.folder}: training interrupted; start the benchmark again")
+    yield evaluate_run(run.detector_path, run.folder, folder, method, seed)
     if method == REFERENCE:
-        percentile, _ = recalibrate(run.detector_path, None, {"threshold": "percent"})
-        yield evaluated(percentile, run.folder, folder, PERCENTILE, seed)
+        recalibrated, _ = recalibrate(run.detector_path, None, {"threshold": "percent"})
+        yield evaluate_run(recalibrated, run.folder, folder, REFERENCE_PERCENT, seed)
 
 
-def evaluated(detector: Path, run: Path, folder: Path, method: str, seed: int) -> Result:
-    """Evaluate a detector on the test images."""
-    figures = evaluate(Detector.load(detector), find_dataset(folder), run / f"test-{method}").metrics[ALL]
-    end = read_history(run)[-1]
-    shares = {name: 100 * getattr(figures, name).value for name in FIGURES}
-    patches = end.steps * Config.read(run / "config.yaml").batch_size
-    return Result(folder.name, method, seed, **shares, minutes=end.seconds / 60, patches=patches)
+def evaluate_run(detector: Path, run: Path, folder: Path, method: str, seed: int) -> Result:
+    """Evaluate a detector on the test images of a class."""
+    metrics = evaluate(Detector.load(detector), find_dataset(folder), run / f"test-{method}").metrics[ALL]
+    last_epoch = read_history(run)[-1]
+    values = {name: 100 * getattr(metrics, name).value for name in METRICS}
+    patches = last_epoch.steps * Config.read(run / "config.yaml").batch_size
+    return Result(folder.name, method, seed, **values, minutes=last_epoch.seconds / 60, patches=patches)
 
 
 def read_results(path: Path) -> list[Result]:
-    """Return what was done before."""
+    """Return the results in a CSV file; none if it does not exist."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        kinds = Result.__annotations__.items()
-        return [Result(*(kind(row[name]) for name, kind in kinds)) for row in csv.DictReader(file)]
+        types = Result.__annotations__.items()
+        return [Result(*(convert(row[name]) for name, convert in types)) for row in csv.DictReader(file)]
 
 
-def append(path: Path, result: Result) -> None:
-    """Write a line."""
+def append_result(path: Path, result: Result) -> None:
+    """Append a result to a CSV file, which is created if needed."""
     new = not path.exists()
     with path.open("a", newline="") as file:
         writer = csv.writer(file)
@@ -105,26 +111,26 @@ def append(path: Path, result: Result) -> None:
 
 
 def rows(results: Sequence[Result]) -> Iterator[list[str]]:
-    """Yield the mean over the seeds, and the worst of them below, class by class, beside what is published."""
+    """Yield mean and minimum over the seeds by class and method, published metrics, and the means over all classes."""
     for name in sorted({result.name for result in results}):
-        for method in (REPAIR, REFERENCE, PERCENTILE):
-            own = [result for result in results if (result.name, result.method) == (name, method)]
-            if own:
-                yield [name, method, str(len(own)), *_shares(own, mean), *_costs(own)]
-                yield ["", "worst", "", *_shares(own, min), "", ""]
+        for method in (REPAIR, REFERENCE, REFERENCE_PERCENT):
+            found = [result for result in results if (result.name, result.method) == (name, method)]
+            if found:
+                yield [name, method, str(len(found)), *_metrics(found, mean), *_costs(found)]
+                yield ["", "worst", "", *_metrics(found, min), "", ""]
         if name in PUBLISHED:
-            (ok, nok, avg), always = PUBLISHED[name]
-            nothing = ["", "", "", "", ""]
-            yield [name, "published, the model zoo's", "1", f"{ok:.1f}", f"{nok:.1f}", f"{avg:.1f}", *nothing]
-            yield ["", "always nok", "", "0.0", "100.0", f"{always:.1f}", *nothing]
-    for method in (REPAIR, REFERENCE, PERCENTILE):
-        own = [result for result in results if result.method == method]
-        if len({result.name for result in own}) > 1:
-            yield ["all", method, str(len(own)), *_shares(own, mean), *_costs(own)]
+            (ok, nok, avg), avg_all_rejected = PUBLISHED[name]
+            empty = ["", "", "", "", ""]
+            yield [name, "model zoo, published", "1", f"{ok:.1f}", f"{nok:.1f}", f"{avg:.1f}", *empty]
+            yield ["", "all rejected", "", "0.0", "100.0", f"{avg_all_rejected:.1f}", *empty]
+    for method in (REPAIR, REFERENCE, REFERENCE_PERCENT):
+        found = [result for result in results if result.method == method]
+        if len({result.name for result in found}) > 1:
+            yield ["all", method, str(len(found)), *_metrics(found, mean), *_costs(found)]
 
 
-def _shares(results: Sequence[Result], of: Callable[[Iterable[float]], float]) -> list[str]:
-    return [f"{of(getattr(result, name) for result in results):.1f}" for name in FIGURES]
+def _metrics(results: Sequence[Result], aggregate: Callable[[Iterable[float]], float]) -> list[str]:
+    return [f"{aggregate(getattr(result, name) for result in results):.1f}" for name in METRICS]
 
 
 def _costs(results: Sequence[Result]) -> list[str]:
@@ -135,25 +141,25 @@ def _costs(results: Sequence[Result]) -> list[str]:
 
 
 def main() -> None:
-    """Do what is not done yet, and print the table."""
+    """Train and evaluate all that is missing in results.csv, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="holds the classes")
-    parser.add_argument("--work", type=Path, required=True, help="where runs and results are kept")
-    parser.add_argument("--classes", nargs="+", metavar="NAME", help="some of them (all)")
+    parser.add_argument("folder", type=Path, help="parent folder of the classes")
+    parser.add_argument("--work", type=Path, required=True, help="folder for runs and results")
+    parser.add_argument("--classes", nargs="+", metavar="NAME", help="train only these classes")
     parser.add_argument("--methods", nargs="+", choices=(REPAIR, REFERENCE), default=(REPAIR, REFERENCE))
     parser.add_argument("--seeds", nargs="+", type=int, default=(1, 2, 3))
-    parser.add_argument("--set", nargs="+", default=(), metavar="KEY=VALUE", help="settings for all, such as minutes=5")
+    parser.add_argument(
+        "--set", nargs="+", default=(), metavar="KEY=VALUE", help="settings of all trainings, such as minutes=5"
+    )
     options = parser.parse_args()
     changes = dict(setting.split("=", 1) for setting in options.set)
     options.work.mkdir(parents=True, exist_ok=True)
     path = options.work / "results.csv"
     names = options.classes or sorted(folder.name for folder in options.folder.iterdir() if (folder / "train").is_dir())
-    for seed in options.seeds:
-        for name in names:
-            for method in options.methods:
-                if (name, method, seed) not in [result[:3] for result in read_results(path)]:
-                    for result in learned(options.folder / name, method, seed, options.work, changes):
-                        append(path, result)
+    for seed, name, method in product(options.seeds, names, options.methods):
+        if (name, method, seed) not in [result[:3] for result in read_results(path)]:
+            for result in train_and_evaluate(options.folder / name, method, seed, options.work, changes):
+                append_result(path, result)
     print(machine.description(), end="\n\n")
     print(table(COLUMNS, rows(read_results(path))))
 

@@ -1,12 +1,12 @@
-"""How small and faint damage may be and still be found: python bench/damage.py RUN...
+"""Measure how small and faint synthetic damage may be to be detected: python bench/damage.py RUN...
 
-Onto the good images a run held out, at their own size, ellipses are drawn: of a size told in per cent of the image's
-side, at one place each, at 60 % opacity, filled as in training. Told are the per cent of them called defective and, in
-brackets, the AUROC against the same images undamaged. No defective image is opened. The thresholds come from the same
-held-out images. Runs with one seed and one data set are asked about the same damage.
+An ellipse is drawn into each held-out good image of a run, at the original size of the image. Its diameter is a share
+of the side of the image, its opacity 60 %, its fill one of those of training. The table has the percentage of damaged
+images that are rejected and, in brackets, the AUROC against the undamaged images. No defective image is used. The
+thresholds were estimated from the same held-out images. Runs with the same seed and data set get the same damage.
 """
 
-import sys
+import argparse
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,71 +21,80 @@ from ssim_ae.augmentation.torch_corruption import apply_corruption
 from ssim_ae.evaluation.metrics import auroc
 from ssim_ae.images.files import read_image
 from ssim_ae.images.folders import content_hash
+from ssim_ae.maps.verdict import is_defective
 
-SIZES = (0.01, 0.02, 0.04, 0.08, 0.16)  # diameters, in sides of the image
+DIAMETERS = (0.01, 0.02, 0.04, 0.08, 0.16)  # of the ellipses, in sides of the image
 FILLS = {
-    "a piece of another image": Fill.PIECE,
-    "a colour": Fill.COLOR,
-    "clouds": Fill.SMOOTH_NOISE,
-    "a tint": Fill.TINT,
-    "a blur": Fill.BLUR,
+    "piece of another image": Fill.PIECE,
+    "color": Fill.COLOR,
+    "smooth noise": Fill.SMOOTH_NOISE,
+    "tint": Fill.TINT,
+    "blur": Fill.BLUR,
 }
-OPACITY, SOFTNESS = 0.6, 0.002
+OPACITY = 0.6
+SOFTNESS = 0.002  # width of the transition at the edge of an ellipse, in sides of the image
 
 
-def held_out(detector: Detector) -> np.ndarray:
-    """Return the good images that it has not learned from, (N, H, W, C) uint8."""
-    learned = set(detector.provenance["trained_images"])
+def held_out_images(detector: Detector) -> np.ndarray:
+    """Return the good images of the data set that the detector was not trained on, (N, H, W, C) uint8."""
+    trained = set(detector.provenance.training_images)
     good = find_dataset(Path(detector.config.dataset_path)).good
-    gray = detector.config.grayscale
-    return np.stack([read_image(path, grayscale=gray) for path in good if content_hash(path) not in learned])
+    grayscale = detector.config.grayscale
+    return np.stack([read_image(path, grayscale=grayscale) for path in good if content_hash(path) not in trained])
 
 
-def spots(images: int, size: float, fill: int) -> Corruption:
-    """Return an ellipse for each image, the same ones in every run."""
-    drawn = draw_corruption(images, images, np.random.default_rng(round(1000 * size)))
+def ellipses(count: int, diameter: float, fill: Fill) -> Corruption:
+    """Return one ellipse for each of `count` images. Equal arguments give equal ellipses."""
+    drawn = draw_corruption(count, count, np.random.default_rng(round(1000 * diameter)))
     kind = np.full_like(drawn.kind, ShapeKind.NONE)
     kind[:, 0] = ShapeKind.ELLIPSE
     return replace(
         drawn,
         kind=kind,
         center=0.25 + drawn.center / 2,
-        size=np.full_like(drawn.size, size / 2),
+        size=np.full_like(drawn.size, diameter / 2),
         aspect=drawn.aspect.clip(0.5, 2),
         softness=np.full_like(drawn.softness, SOFTNESS),
-        fill=np.full(images, fill),
-        opacity=np.full(images, OPACITY),
-        noise_std=np.zeros(images),
+        fill=np.full(count, fill),
+        opacity=np.full(count, OPACITY),
+        noise_std=np.zeros(count),
     )
 
 
-def damaged(images: np.ndarray, damage: Corruption) -> np.ndarray:
-    """(N, H, W, C) uint8 -> the same damaged."""
+def apply_damage(images: np.ndarray, damage: Corruption) -> np.ndarray:
+    """Return images (N, H, W, C) uint8 with damage."""
     patches = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
     changed = apply_corruption(patches, patches[torch.from_numpy(damage.piece_image)], damage)
     return (changed * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def rows(run: str) -> Iterator[list[str]]:
-    """Yield what is found of each fill, size by size."""
+    """Yield a row for each fill, with a cell for each diameter."""
     detector = Detector.load(run)
-    images = held_out(detector)
-    good = [detector.inspect(image).score for image in images]
+    images = held_out_images(detector)
+    good_scores = _scores(detector, images)
     for label, fill in FILLS.items():
         cells = []
-        for size in SIZES:
-            scores = [detector.inspect(image).score for image in damaged(images, spots(len(images), size, fill))]
-            found = 100 * np.mean(np.array(scores) > 1)
-            area = auroc([*good, *scores], [0] * len(good) + [1] * len(scores))
-            cells.append(f"{found:.0f} ({area:.3f})")
+        for diameter in DIAMETERS:
+            scores = _scores(detector, apply_damage(images, ellipses(len(images), diameter, fill)))
+            rejected = 100 * np.mean(is_defective(np.array(scores)))
+            area = auroc([*good_scores, *scores], [0] * len(good_scores) + [1] * len(scores))
+            cells.append(f"{rejected:.0f} ({area:.3f})")
         yield [f"{Path(run).name}, {detector.view.size} px", label, *cells]
 
 
-def main(runs: list[str]) -> None:
+def _scores(detector: Detector, images: np.ndarray) -> list[float]:
+    return [detector.inspect(image).score for image in images]
+
+
+def main() -> None:
     """Print a Markdown table."""
-    columns = ("run, image size", "filled with", *(f"{100 * size:g} %" for size in SIZES))
-    print(table(columns, [row for run in runs for row in rows(run)]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder that ssim-ae train wrote")
+    options = parser.parse_args()
+    columns = ("run, image size", "fill", *(f"{100 * diameter:g} %" for diameter in DIAMETERS))
+    print(table(columns, [row for run in options.runs for row in rows(run)]))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

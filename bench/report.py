@@ -4,15 +4,15 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
 
 import machine
-from measure import Timing, figure
+from measure import Timing, three_digits
 
-COLUMNS = ("", "ours", "the other", "ratio", "target", "met")
-NOTHING = "–"
+COLUMNS = ("", "SSIM-AE", "baseline", "ratio", "target", "met")
+EMPTY = "–"
 FASTER = "× as fast"
 
 
 class Target(NamedTuple):
-    """What a ratio should be: at least or at most a value."""
+    """A lower or upper bound for a ratio."""
 
     sign: str  # ≥ or ≤
     value: float
@@ -21,55 +21,58 @@ class Target(NamedTuple):
         return f"{self.sign} {self.value:g}"
 
     def met(self, ratio: float) -> bool:
-        """Return whether a ratio is as it should be."""
+        """Return whether a ratio meets the target."""
         return ratio >= self.value if self.sign == "≥" else ratio <= self.value
 
 
 class Row(NamedTuple):
-    """Two measurements and their ratio, which `unit` explains. Without a ratio, `other` says why there is none."""
+    """Two measurements and their ratio, in `unit`. If the ratio is None, `baseline` holds the reason."""
 
     name: str
     ours: str
-    other: str
+    baseline: str
     ratio: float | None
     unit: str = ""
     target: Target | None = None
     note: str = ""
 
     @classmethod
-    def left_out(cls, name: str, reason: object) -> Self:
-        """Return the row of a comparison that could not be made."""
-        return cls(name, NOTHING, f"left out: {reason}", None)
+    def not_measured(cls, name: str, reason: object) -> Self:
+        """Return the row of a comparison that could not be measured."""
+        return cls(name, EMPTY, f"not measured: {reason}", None)
 
     @classmethod
-    def faster(cls, name: str, ours: Timing, other: Timing, target: float | None = None, note: str = "") -> Self:
-        """Return how many times as fast as the other we do the same work."""
-        wanted = None if target is None else Target("≥", target)
-        return cls(name, ours.duration(), other.duration(), other.median / ours.median, FASTER, wanted, note)
+    def faster(cls, name: str, ours: Timing, baseline: Timing, target: float | None = None, note: str = "") -> Self:
+        """Return the row of a speedup: the duration of the baseline divided by ours."""
+        bound = None if target is None else Target("≥", target)
+        ratio = baseline.median / ours.median
+        return cls(name, ours.duration(), baseline.duration(), ratio, FASTER, bound, note)
 
     @classmethod
-    def longer(cls, name: str, ours: Timing, other: Timing, target: float | None = None) -> Self:
-        """Return how many times as long as the other we take."""
-        wanted = None if target is None else Target("≤", target)
-        return cls(name, ours.duration(), other.duration(), ours.median / other.median, "× the time", wanted)
+    def longer(cls, name: str, ours: Timing, baseline: Timing, target: float | None = None) -> Self:
+        """Return the row of a relative duration: ours divided by that of the baseline."""
+        bound = None if target is None else Target("≤", target)
+        ratio = ours.median / baseline.median
+        return cls(name, ours.duration(), baseline.duration(), ratio, "× the time", bound)
 
     @classmethod
-    def within(cls, name: str, value: float, limit: float, unit: str = "", note: str = "") -> Self:
-        """Return a value as a share of its limit."""
-        ours, other = f"{value:.2g}{unit}", f"limit {limit:g}{unit}"
-        return cls(name, ours, other, value / limit, "of the limit", Target("≤", 1), note)
+    def within(cls, name: str, value: float, maximum: float, unit: str = "", note: str = "") -> Self:
+        """Return the row of a value that is compared with the maximum allowed."""
+        ours, baseline = f"{value:.2g}{unit}", f"maximum {maximum:g}{unit}"
+        return cls(name, ours, baseline, value / maximum, "× the maximum", Target("≤", 1), note)
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """What stands in the table."""
+        """The cells of the table."""
         if self.ratio is None:
-            return self.name, self.ours, self.other, NOTHING, NOTHING, NOTHING
-        met = NOTHING if self.target is None else "yes" if self.target.met(self.ratio) else "no"
-        return self.name, self.ours, self.other, f"{figure(self.ratio)} {self.unit}", str(self.target or NOTHING), met
+            return self.name, self.ours, self.baseline, EMPTY, EMPTY, EMPTY
+        met = EMPTY if self.target is None else "yes" if self.target.met(self.ratio) else "no"
+        ratio = f"{three_digits(self.ratio)} {self.unit}"
+        return self.name, self.ours, self.baseline, ratio, str(self.target or EMPTY), met
 
 
 def comparison(rows: Sequence[Row]) -> str:
-    """Return the table of all rows, and their notes below."""
+    """Return the table of all rows, followed by their notes."""
     notes = [f"- {row.name}: {row.note}" for row in rows if row.note]
     return "\n\n".join([table(COLUMNS, [row.cells for row in rows]), *(["\n".join(notes)] if notes else [])])
 
@@ -80,6 +83,6 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
 
 
-def document(title: str, how: str, body: str) -> str:
-    """Return a whole Markdown file: what was measured on, how, and what came out."""
-    return f"# {title}\n\n{machine.description()}\n\n{how}\n\n{body}\n"
+def document(title: str, method: str, body: str) -> str:
+    """Return a complete Markdown file: the machine, the method of measurement and the results."""
+    return f"# {title}\n\n{machine.description()}\n\n{method}\n\n{body}\n"

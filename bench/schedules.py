@@ -1,7 +1,7 @@
-"""Draw how trainings learn: python bench/schedules.py NAME=RUN... --output curves.png
+"""Plot the held-out loss of trainings: python bench/schedules.py NAME=RUN... --output curves.png
 
-Each RUN is a folder made by `ssim-ae train`. Its held-out loss is drawn against the patches learned from; a table says
-which of the runs reach the last loss of the first one, after how many epochs and minutes.
+Each RUN is a folder that `ssim-ae train` wrote. The plot shows its held-out loss by the number of training patches. The
+table shows which runs reach the final held-out loss of the first run, and after how many epochs and minutes.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from ssim_ae import Config
 
 
 class Curve(NamedTuple):
-    """A training: its name, and after every epoch the patches learned from, the held-out loss and the minutes."""
+    """The history of a training: after each epoch the number of training patches, the held-out loss and the minutes."""
 
     name: str
     patches: list[int]
@@ -22,9 +22,9 @@ class Curve(NamedTuple):
     minutes: list[float]
 
     @classmethod
-    def read(cls, named: str) -> "Curve":
-        """Read the history of a run given as NAME=RUN."""
-        name, _, run = named.partition("=")
+    def read(cls, argument: str) -> "Curve":
+        """Read the history of a run that is given as NAME=RUN."""
+        name, _, run = argument.partition("=")
         batch_size = Config.read(Path(run) / "config.yaml").batch_size
         with (Path(run) / "history.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
@@ -35,15 +35,15 @@ class Curve(NamedTuple):
             [float(row["seconds"]) / 60 for row in rows],
         )
 
-    def row(self, wanted: float) -> list[str]:
-        """Return the line of the table: how it ended, and when it came to the loss that is wanted."""
-        reached = next((epoch for epoch, loss in enumerate(self.losses) if loss <= wanted), None)
+    def row(self, reference_loss: float) -> list[str]:
+        """Return the row of the table: the end of the training, and when it reaches `reference_loss`."""
+        reached = next((epoch for epoch, loss in enumerate(self.losses) if loss <= reference_loss), None)
         when = "not reached" if reached is None else f"epoch {reached + 1}, {self.minutes[reached]:.1f} min"
         return [self.name, str(len(self.losses)), f"{self.losses[-1]:.4f}", f"{self.minutes[-1]:.1f}", when]
 
 
-def draw(curves: list[Curve], output: Path) -> None:
-    """Draw held-out losses over patches, both logarithmic."""
+def plot(curves: list[Curve], output: Path) -> None:
+    """Plot held-out losses by patches, both on logarithmic axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
@@ -51,7 +51,7 @@ def draw(curves: list[Curve], output: Path) -> None:
     for curve in curves:
         axes.plot(curve.patches, curve.losses, label=curve.name)
     axes.axhline(curves[0].losses[-1], color="0.6", linewidth=0.8, linestyle="--")
-    axes.set(xscale="log", yscale="log", xlabel="patches learned from", ylabel="held-out loss, 1 - SSIM")
+    axes.set(xscale="log", yscale="log", xlabel="training patches", ylabel="held-out loss, 1 - SSIM")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("{x:g}")
     axes.legend(frameon=False)
@@ -59,14 +59,14 @@ def draw(curves: list[Curve], output: Path) -> None:
 
 
 def main() -> None:
-    """Draw the curves and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", nargs="+", metavar="NAME=RUN", help="trainings; the first one sets the mark")
-    parser.add_argument("--output", default="curves.png", metavar="FILE", help="the picture (curves.png)")
+    """Plot the curves and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", metavar="NAME=RUN", help="trainings; the first one is the reference")
+    parser.add_argument("--output", default="curves.png", metavar="FILE", help="file of the plot (curves.png)")
     options = parser.parse_args()
-    curves = [Curve.read(named) for named in options.runs]
-    draw(curves, Path(options.output))
-    columns = ["training", "epochs", "held-out loss at its end", "minutes", f"{curves[0].name}'s last loss reached"]
+    curves = [Curve.read(argument) for argument in options.runs]
+    plot(curves, Path(options.output))
+    columns = ["training", "epochs", "final held-out loss", "minutes", f"reaches the final loss of {curves[0].name}"]
     print(table(columns, [curve.row(curves[0].losses[-1]) for curve in curves]))
 
 

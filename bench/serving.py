@@ -1,6 +1,6 @@
-"""Measures the server under load and under attack, with clients and server on the same machine.
+"""Measure the server under load and under attack: python bench/serving.py DETECTOR IMAGE... --output serving.md
 
-Usage: python bench/serving.py DETECTOR IMAGE... [--output docs/bench/serving.md]
+Clients and server run on the same machine.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from machine import description
-from measure import figure
+from measure import three_digits
 from ssim_ae import Detector
 from ssim_ae.detector.predictions import predict
 from ssim_ae.machine import cores, parallel_map
@@ -221,12 +221,12 @@ def measure_load(detector: Path, paths: Sequence[Path], clients: int, requests: 
         exchanges, seconds = load(port, images, clients=clients, requests=requests)
         latencies = sorted(1000 * exchange.seconds for exchange in exchanges)  # ms
         percentiles = quantiles(latencies, n=100)
-        p50, p99, slowest = figure(percentiles[49]), figure(percentiles[98]), figure(latencies[-1])
+        p50, p99, slowest = three_digits(percentiles[49]), three_digits(percentiles[98]), three_digits(latencies[-1])
         yield "| | |"
         yield "|---|---|"
-        yield f"| server, {clients} clients, images/s | {figure(len(exchanges) / seconds)} |"
-        yield f"| network alone, images/s | {figure(network)} |"
-        yield f"| ssim-ae predict on the same files, images/s | {figure(predicted)} |"
+        yield f"| server, {clients} clients, images/s | {three_digits(len(exchanges) / seconds)} |"
+        yield f"| network alone, images/s | {three_digits(network)} |"
+        yield f"| ssim-ae predict on the same files, images/s | {three_digits(predicted)} |"
         yield f"| latency: p50, p99, maximum | {p50}, {p99}, {slowest} ms |"
         yield f"| responses by status | {_status_counts(exchanges)} |"
         yield f"| memory before and after {len(exchanges):,} requests | {before:.0f}, {memory(pid):.0f} MiB |"
@@ -254,13 +254,13 @@ def measure_attacks(detector: Path, paths: Sequence[Path]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Run the benchmark, print its tables, and write them if requested."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("detector", type=Path)
-    parser.add_argument("images", type=Path, nargs="+")
-    parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--requests", type=int, default=10_000)
-    parser.add_argument("--output", type=Path)
+    """Measure, print the tables, and write them if requested."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("detector", type=Path, help="detector file, or folder of a run")
+    parser.add_argument("images", type=Path, nargs="+", metavar="image", help="images that the clients send")
+    parser.add_argument("--clients", type=int, default=8, help="simultaneous clients (8)")
+    parser.add_argument("--requests", type=int, default=10_000, help="images in total (10000)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the tables as Markdown")
     options = parser.parse_args()
     crop_size = Detector.load(options.detector).config.crop_size
     lines = [

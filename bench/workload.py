@@ -1,4 +1,4 @@
-"""Our side of the measurements: configs, engines, batches, untrained detectors, drawn images."""
+"""Workloads of this project: configurations, engines, steps, untrained detectors and synthetic images."""
 
 import csv
 import itertools
@@ -14,72 +14,78 @@ import torch
 from peers.case import Case
 from ssim_ae import Config
 from ssim_ae.detector.detector_file import DetectorFile, layer_table, write_detector
+from ssim_ae.detector.provenance import Provenance
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.synthetic import fabric
 from ssim_ae.training.patch_sampling import epoch_patches
 from ssim_ae.training.torch_engine import TorchEngine
 
-DRAWN = 16  # images in memory that training patches are cut from
-BATCHES = 4  # of an epoch
+IMAGES = 16  # random images that training patches are cut from
+EPOCH_BATCHES = 4  # different batches
 CPU = torch.device("cpu")
 
 
 def config_of(case: Case, **settings: Any) -> Config:
-    """Return the config of a case, on the CPU."""
-    given = {
+    """Return the configuration of a case, on the CPU."""
+    case_settings = {
+        "method": "reference",
         "grayscale": case.channels == 1,
         "im_resize": case.im_resize,
         "crop_size": case.crop_size,
         "z_dim": case.z_dim,
         "flc": case.flc,
         "batch_size": case.batch,
-        "augment_num": BATCHES * case.batch,
+        "augment_num": EPOCH_BATCHES * case.batch,
         "device_target": "CPU",
         "schedule": "constant",
     }
-    return Config(**given | settings)
+    return Config(**case_settings | settings)
 
 
 def engine_of(config: Config) -> TorchEngine:
-    """Return an engine with noise to train on."""
-    shape = (DRAWN, config.channels, config.im_resize, config.im_resize)
+    """Return an engine with random images."""
+    shape = (IMAGES, config.channels, config.im_resize, config.im_resize)
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     return TorchEngine(config, layer_table(config), images, images[:1])
 
 
 def step_of(engine: TorchEngine, config: Config) -> Callable[[], float]:
-    """Return the work of one training step, on the batches of an epoch in turn; it gives the loss."""
-    picks = epoch_patches(config, len(engine.stack), 0)
-    batches = [picks.take(slice(start, start + config.batch_size)) for start in range(0, len(picks), config.batch_size)]
-    epoch = itertools.cycle(batches)
-    return lambda: float(engine.step(next(epoch), config.lr))
+    """Return a function that runs a training step on the next of an epoch's batches and returns the loss."""
+    patches = epoch_patches(config, len(engine.images), 0)
+    starts = range(0, len(patches), config.batch_size)
+    batches = itertools.cycle([patches.take(slice(start, start + config.batch_size)) for start in starts])
+    return lambda: float(engine.step(next(batches), config.lr))
 
 
 def untrained_detector(config: Config, path: Path) -> Path:
-    """Write a detector with weights as they start."""
+    """Write a detector with initial weights; return its path."""
     torch.manual_seed(0)
     network = Autoencoder(layer_table(config))
     weights = {name: weight.detach().numpy() for name, weight in network.named_parameters()}
-    provenance = {"trained_images": [], "thresholds": {"estimator": "none", "good_images": 0}}
-    write_detector(path, DetectorFile(config, Thresholds(1, 1), weights, provenance))
+    write_detector(path, DetectorFile(config, Thresholds(1, 1), weights, Provenance()))
     return path
 
 
-def drawn_cloth(folder: Path, *, count: int, size: int) -> Path:
-    """Draw good images of a cloth; return their data set's folder."""
+def fabric_data_set(folder: Path, *, count: int, size: int) -> Path:
+    """Write a data set of synthetic fabric with `count` training images; return its folder."""
     return fabric.make(folder, classes=["twill"], train=count, good=1, defective=1, size=size)[0]
 
 
-def copies(originals: list[Path], folder: Path, count: int) -> list[Path]:
-    """Copy images, one after the other and over again, until there are `count` of them."""
+def good_fabric_images(folder: Path, *, count: int, size: int) -> list[Path]:
+    """Write synthetic fabric; return its `count` training images."""
+    return sorted((fabric_data_set(folder, count=count, size=size) / "train" / "good").iterdir())
+
+
+def copy_images(originals: list[Path], folder: Path, count: int) -> list[Path]:
+    """Write `count` copies of images, repeating the images as needed; return their paths."""
     folder.mkdir()
     chosen = itertools.islice(itertools.cycle(originals), count)
     return [Path(shutil.copyfile(path, folder / f"{index:03d}{path.suffix}")) for index, path in enumerate(chosen)]
 
 
 def recorded_rate(run: Path) -> float:
-    """Return the patches/s in a run's history: the median epoch, leaving out the first, which warms up."""
+    """Return the median patches/s in a run's history, without the first epoch, which includes the warm-up."""
     with (run / "history.csv").open(newline="") as file:
         rates = [float(row["patches_per_second"]) for row in csv.DictReader(file)]
     return median(rates[1:])

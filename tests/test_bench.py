@@ -1,4 +1,4 @@
-"""The benchmarks run, at sizes where their numbers mean nothing."""
+"""The benchmarks run, at sizes at which their results mean nothing."""
 
 import math
 import os
@@ -11,46 +11,46 @@ import pytest
 from ssim_ae import find_dataset, train
 
 BENCH = Path(__file__).parents[1] / "bench"
-OURS = [
-    "whole step against our network alone, 32 px gray",
-    "whole step against our network alone, 32 px RGB",
-    "train against its steps alone",
-    "residual maps against scikit-image's SSIM",
-    "SSIM map alone against scikit-image's",
-    "largest difference from scikit-image's map",
-    "predict on 4 images against its network alone",
-    "predict with overlays on 4 images against its network alone",
-    "ssim-ae predict of one 64 px image from a cold start, 32 px gray, z 8, through ONNX Runtime",
-    "ssim-ae predict of one 64 px image from a cold start, 32 px gray, z 8, through PyTorch",
-    "our own imports of it",
+ROWS_WITHOUT_PEERS = [
+    "training step vs. its network alone, 32 px gray",
+    "training step vs. its network alone, 32 px RGB",
+    "train vs. its training steps alone",
+    "residual maps vs. SSIM of scikit-image",
+    "SSIM map alone vs. SSIM of scikit-image",
+    "maximum difference from the SSIM of scikit-image",
+    "predict on 4 images vs. its network alone",
+    "predict with overlays on 4 images vs. its network alone",
+    "cold start of ssim-ae predict with one 64 px image, 32 px gray, z_dim 8, ONNX Runtime",
+    "cold start of ssim-ae predict with one 64 px image, 32 px gray, z_dim 8, PyTorch",
+    "imports of ssim_ae alone in a cold start",
 ]
-PEERS = [
+ROWS_OF_PEERS = [
     "training step, 32 px gray",
     "training step, 32 px RGB",
     "SSIM loss and gradient, 32 px gray",
     "SSIM loss and gradient, 32 px RGB",
-    "whole step against the stock network alone in bf16, 32 px gray",
-    "whole step against the stock network alone in bf16, 32 px RGB",
-    "training against MindSpore as it comes",
-    "training against MindSpore kept to AVX2",
+    "training step vs. stock network alone in bf16, 32 px gray",
+    "training step vs. stock network alone in bf16, 32 px RGB",
+    "training vs. MindSpore with default settings",
+    "training vs. MindSpore limited to AVX2",
 ]
 
 
-def written(script: str, output: Path, *options: str) -> str:
-    """Return what a benchmark writes at toy sizes, with one thread: other work on the machine hardly slows it."""
+def output_of_toy(script: str, output: Path, *options: str) -> str:
+    """Return what a benchmark writes at toy sizes, with one thread so that other processes hardly slow it."""
     command = [sys.executable, str(BENCH / script), "--toy", "--output", str(output), *options]
     subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     return output.read_text(encoding="utf-8")
 
 
-def written_by(script: str, *arguments: object) -> str:
-    """Return what a study of detectors prints."""
+def printed_by(script: str, *arguments: object) -> str:
+    """Return what a benchmark of detectors prints."""
     command = [sys.executable, str(BENCH / script), *map(str, arguments)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def table_rows(markdown: str) -> list[list[str]]:
-    """Return the cells of every line of every table, headings left out."""
+    """Return the cells of each row of each table, without the headings."""
     lines = [line.strip("| ").split(" | ") for line in markdown.splitlines() if line.startswith("|")]
     headings = {index - 1 for index, cells in enumerate(lines) if set(cells[0]) == {"-"}}
     return [cells for index, cells in enumerate(lines) if index not in headings and index - 1 not in headings]
@@ -65,73 +65,73 @@ def check_ratios(markdown: str, names: list[str]) -> None:
         assert math.isfinite(ratio) and ratio > 0, row
 
 
-def test_compares_with_what_is_here(tmp_path):
-    markdown = written("compare.py", tmp_path / "compare.md", "--without-peers")
-    check_ratios(markdown, OURS)
+def test_compare_without_peers(tmp_path):
+    markdown = output_of_toy("compare.py", tmp_path / "compare.md", "--without-peers")
+    check_ratios(markdown, ROWS_WITHOUT_PEERS)
     assert "- CPU: " in markdown and "- PyTorch: " in markdown
-    for place in (Path.home(), BENCH.parent, tmp_path):
-        assert str(place) not in markdown
+    for path in (Path.home(), BENCH.parent, tmp_path):
+        assert str(path) not in markdown
 
 
 @pytest.mark.long
-def test_compares_with_others(tmp_path):
-    check_ratios(written("compare.py", tmp_path / "compare.md"), OURS + PEERS)
+def test_compare_with_peers(tmp_path):
+    check_ratios(output_of_toy("compare.py", tmp_path / "compare.md"), ROWS_WITHOUT_PEERS + ROWS_OF_PEERS)
 
 
 @pytest.mark.long
-def test_measures_how_the_work_grows(tmp_path):
-    markdown = written("scaling.py", tmp_path / "scaling.md")
+def test_scaling_writes_five_tables(tmp_path):
+    markdown = output_of_toy("scaling.py", tmp_path / "scaling.md")
     rows = table_rows(markdown)
     assert [row[0] for row in rows] == ["32 px", "64 px", "2", "4", "32 px", "64 px", "1", "3", "1", "2"]
     assert markdown.count("\n## ") == 5
 
 
-def test_says_which_damage_is_found_and_which_promises_are_kept(tiny_config, tmp_path):
+def test_damage_and_thresholds_print_a_row_for_each_fill_and_estimator(tiny_config, tmp_path):
     run = train(tiny_config.replace(method="repair", epochs=1, holdout=0.5), runs=tmp_path)
-    damage = table_rows(written_by("damage.py", run.folder))
-    assert [row[1] for row in damage] == ["a piece of another image", "a colour", "clouds", "a tint", "a blur"]
+    damage = table_rows(printed_by("damage.py", run.folder))
+    assert [row[1] for row in damage] == ["piece of another image", "color", "smooth noise", "tint", "blur"]
     assert all(0 <= float(cell.split()[0]) <= 100 for row in damage for cell in row[2:])
-    promises = table_rows(written_by("thresholds.py", run.folder))
-    assert promises[0][:2] == [f"{run.folder.name}, 9", "false_alarm_rate 1 %"]
+    rates = table_rows(printed_by("thresholds.py", run.folder))
+    assert rates[0][:2] == [f"{run.folder.name}, 9", "false_alarm_rate 1 %"]
 
 
-def test_draws_parts_in_every_condition(tmp_path):
-    written_by("conditions.py", tmp_path, "--train", 1, "--size", 32)
+def test_conditions_writes_a_data_set_for_each_condition(tmp_path):
+    printed_by("conditions.py", tmp_path, "--train", 1, "--size", 32)
     folders = {folder.name.split(", ")[1]: folder for folder in tmp_path.glob("badge, *")}
     assert len(folders) == 8 and all(len(find_dataset(folder).good) == 1 for folder in folders.values())
 
     def defect(condition):
         return {path.name: path.read_bytes() for path in (folders[condition] / "ground_truth" / "hole").iterdir()}
 
-    assert defect("dark") == defect("as drawn")  # a mask moves with what moves, and is else as it was
-    assert defect("turned") != defect("as drawn") != defect("shifted")
+    assert defect("dark") == defect("original")  # a mask changes only where its image moves
+    assert defect("rotated") != defect("original") != defect("shifted")
 
 
-def test_trains_and_evaluates_class_by_class(tiny_config, fabric_folder, tmp_path):
+def test_accuracy_trains_each_class_once(tiny_config, fabric_folder, tmp_path):
     settings = [f"{key}={getattr(tiny_config, key)}" for key in ("im_resize", "crop_size", "flc", "augment_num")]
     options = ["--work", tmp_path, "--seeds", "1", "--methods", "repair", "--set", "epochs=1", *settings]
-    printed = written_by("accuracy.py", fabric_folder.parent, *options)
+    printed = printed_by("accuracy.py", fabric_folder.parent, *options)
     mean, worst = table_rows(printed)
     assert mean[:3] == [fabric_folder.name, "repair", "1"] and worst[0] == "worst"
-    assert written_by("accuracy.py", fabric_folder.parent, *options) == printed
+    assert printed_by("accuracy.py", fabric_folder.parent, *options) == printed
 
 
-def test_a_peer_that_fails_is_a_row_that_says_why(monkeypatch):
+def test_a_failing_peer_is_a_row_with_the_reason(monkeypatch):
     monkeypatch.syspath_prepend(BENCH)
-    from compare_training import against_mindspore
+    from compare_training import mindspore_rows
     from peers import environments
     from peers.case import Case
 
-    bare = Path(sys.base_prefix) / "bin" / "python3"  # nothing is installed there
-    monkeypatch.setattr(environments, "python_of", lambda _: bare)
-    rows = against_mindspore(Case(32, 1, 8, 4, 2, 64), slow_batch=2, repeats=1)
+    bare = Path(sys.base_prefix) / "bin" / "python3"  # without MindSpore
+    monkeypatch.setattr(environments, "peer_python", lambda _: bare)
+    rows = mindspore_rows(Case(32, 1, 8, 4, 2, 64), slow_batch=2, repeats=1)
     assert [row.ratio for row in rows] == [None, None]
-    assert all(row.other == "left out: ModuleNotFoundError: No module named 'mindspore'" for row in rows)
+    assert all(row.baseline == "not measured: ModuleNotFoundError: No module named 'mindspore'" for row in rows)
 
 
-def test_a_reason_names_no_place_on_the_machine(monkeypatch):
+def test_a_reason_has_no_path_of_the_machine(monkeypatch):
     monkeypatch.syspath_prepend(BENCH)
-    from peers.environments import without_places
+    from peers.environments import without_paths
 
     text = "ERROR: /home/someone/peers/x.txt: nothing at https://registry.example/simple/x for x==1"
-    assert without_places(text) == "ERROR: x.txt: nothing at x for x==1"
+    assert without_paths(text) == "ERROR: x.txt: nothing at x for x==1"

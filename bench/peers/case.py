@@ -1,15 +1,19 @@
-"""What is measured on: the size of a network and its batch, and a pair of images. Needs NumPy alone."""
+"""A workload of the benchmarks: a network, its batch size, and a pair of images. Needs NumPy alone."""
 
 import json
 from typing import NamedTuple, Self
 
 import numpy as np
 
-from ssim_ae.network.architecture import Layer, layers
+from ssim_ae.methods.reference import autoencoder_layers
+from ssim_ae.network.architecture import Layer
 
 
 class Case(NamedTuple):
-    """A network, the patches of a step, and the size of the images that they are cut from, px."""
+    """A network of the method `reference`, its batch size, and the size in px of the images that patches are cut from.
+
+    The fields are named after settings, except `channels` and `batch`.
+    """
 
     crop_size: int
     channels: int
@@ -28,21 +32,21 @@ class Case(NamedTuple):
 
     @property
     def network_name(self) -> str:
-        """What a person calls the network."""
-        return f"{self.crop_size} px {'gray' if self.channels == 1 else 'RGB'}, z {self.z_dim}"
+        """The name of the network in tables."""
+        return f"{self.crop_size} px {'gray' if self.channels == 1 else 'RGB'}, z_dim {self.z_dim}"
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """The name of the case in tables."""
         return f"{self.network_name}, batch {self.batch}"
 
     @property
     def table(self) -> tuple[Layer, ...]:
         """The layer table of the network."""
-        return layers(crop_size=self.crop_size, channels=self.channels, z_dim=self.z_dim, flc=self.flc)
+        return autoencoder_layers(crop_size=self.crop_size, channels=self.channels, z_dim=self.z_dim, flc=self.flc)
 
     def pair(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return a batch of images and something like their reconstruction, (B, C, S, S) float32 in [0, 1] both."""
+        """Return a batch of images and simulated reconstructions, both (B, C, S, S) float32 in [0, 1]."""
         rng = np.random.default_rng(0)
         shape = (self.batch, self.channels, self.crop_size, self.crop_size)
         images = rng.random(shape, np.float32)

@@ -1,4 +1,4 @@
-"""The SSIM losses that come ready for PyTorch: 1 - the mean SSIM, 11 px window, sigma 1.5, range 1."""
+"""Published SSIM losses for PyTorch: 1 - mean SSIM, Gaussian window of 11 px, sigma 1.5, data range 1."""
 
 import sys
 from collections.abc import Callable
@@ -18,21 +18,21 @@ def pytorch_msssim(channels: int) -> Loss:
 
 
 def kornia(channels: int) -> Loss:
-    """Return the loss of kornia, over the windows that fit."""
+    """Return the loss of kornia, over the windows that lie within the image."""
     from kornia.metrics import ssim
 
     return lambda x, y: 1 - ssim(x, y, 11, padding="valid").mean()
 
 
 def torchmetrics(channels: int) -> Loss:
-    """Return the loss of torchmetrics, which counts the mirrored windows along the border too."""
+    """Return the loss of torchmetrics, which also includes windows that extend beyond the border, by reflection."""
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     return lambda x, y: 1 - structural_similarity_index_measure(x, y, sigma=1.5, kernel_size=11, data_range=1.0)
 
 
 def piq(channels: int) -> Loss:
-    """Return the loss of piq, whose other measures want torchvision."""
+    """Return the loss of piq. Its import needs torchvision, its SSIM does not."""
     for name in ("torchvision", "torchvision.models"):
         sys.modules.setdefault(name, MagicMock())
     from piq import SSIMLoss

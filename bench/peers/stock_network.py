@@ -1,4 +1,4 @@
-"""The network as anyone would write it in PyTorch."""
+"""The network in plain PyTorch."""
 
 import torch
 from torch import nn
@@ -9,7 +9,7 @@ ACTIVATIONS = {"leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE), "sigmoid": nn.Si
 
 
 def stock_network(table: tuple[Layer, ...]) -> nn.Sequential:
-    """Return the layers one after the other, float32 and in the default layout."""
+    """Return the layers of a table in sequence, in float32 and the default memory layout."""
     torch.manual_seed(0)
     modules: list[nn.Module] = []
     for layer in table:

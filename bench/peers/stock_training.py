@@ -1,6 +1,7 @@
-"""Stock PyTorch, in one process: stock_training CASE REPEATS.
+"""Measure stock PyTorch in one process. Usage: stock_training CASE REPEATS.
 
-Every SSIM loss alone, the training step with the fastest of them, and the network alone with a mean-square loss.
+Measures each SSIM loss alone, the training step with the fastest of them, and the network alone with a mean squared
+error.
 """
 
 import json
@@ -18,39 +19,39 @@ from peers.stock_network import stock_network
 
 
 def loss_alone(loss: Loss, reconstruction: Tensor, target: Tensor) -> Callable[[], Tensor]:
-    """Return the work of one loss forward and backward; it gives the loss."""
+    """Return a function that runs forward and backward pass of a loss and returns the loss."""
     x = reconstruction.clone().requires_grad_()
 
-    def work() -> Tensor:
+    def run() -> Tensor:
         x.grad = None
         value = loss(x, target)
         value.backward()
         return value.detach()
 
-    return work
+    return run
 
 
 def training_step(loss: Loss, case: Case, patches: Tensor) -> Callable[[], Tensor]:
-    """Return the work of one training step, float32, on ready patches."""
+    """Return a function that runs one training step in float32 on prepared patches and returns the loss."""
     network = stock_network(case.table)
     optimizer = torch.optim.AdamW(network.parameters())
 
-    def work() -> Tensor:
+    def run() -> Tensor:
         optimizer.zero_grad()
         value = loss(network(patches), patches)
         value.backward()
         optimizer.step()
         return value.detach()
 
-    return work
+    return run
 
 
 def network_alone(case: Case, patches: Tensor) -> Callable[[], Tensor]:
-    """Return the work of forward and backward with a mean-square loss, in bf16 and channels-last."""
+    """Return a function that runs the network forward and backward with a mean squared error, bf16, channels-last."""
     network = stock_network(case.table).to(memory_format=torch.channels_last)
     inputs = patches.contiguous(memory_format=torch.channels_last)
 
-    def work() -> Tensor:
+    def run() -> Tensor:
         network.zero_grad()
         with torch.autocast("cpu", torch.bfloat16):
             reconstruction = network(inputs)
@@ -58,32 +59,32 @@ def network_alone(case: Case, patches: Tensor) -> Callable[[], Tensor]:
         value.backward()
         return value.detach()
 
-    return work
+    return run
 
 
-def tell(**answer: object) -> None:
-    """Print one line."""
-    print(json.dumps(answer), flush=True)
+def print_result(**result: object) -> None:
+    """Print a result as one JSON line."""
+    print(json.dumps(result), flush=True)
 
 
 def main(case: Case, repeats: int) -> None:
-    """Tell of every loss, then of the step and the network."""
+    """Print the results of all losses, then those of the step and of the network."""
     target, reconstruction = (torch.from_numpy(images) for images in case.pair())
-    seconds = {}
+    timings = {}
     for name, make in STOCK_LOSSES.items():
         try:
-            work = loss_alone(make(case.channels), reconstruction, target)
-            seconds[name] = timing(work, repeats)
-        except Exception as error:  # whatever a package raises that does not fit here
-            tell(loss=name, error=f"{type(error).__name__}: {error}".splitlines()[0])
+            run = loss_alone(make(case.channels), reconstruction, target)
+            timings[name] = timing(run, repeats)
+        except Exception as error:  # a package that does not work here may raise anything
+            print_result(loss=name, error=f"{type(error).__name__}: {error}".splitlines()[0])
         else:
-            tell(loss=name, value=float(work()), seconds=seconds[name].seconds)
-    if not seconds:
-        sys.exit("no stock SSIM loss could be used")
-    fastest = min(seconds, key=lambda name: seconds[name].median)
+            print_result(loss=name, value=float(run()), seconds=timings[name].seconds)
+    if not timings:
+        sys.exit("no stock SSIM loss works here")
+    fastest = min(timings, key=lambda name: timings[name].median)
     step = training_step(STOCK_LOSSES[fastest](case.channels), case, target)
-    tell(step=fastest, seconds=timing(step, repeats).seconds)
-    tell(network="bf16", seconds=timing(network_alone(case, target), repeats).seconds)
+    print_result(step=fastest, seconds=timing(step, repeats).seconds)
+    print_result(network="bf16", seconds=timing(network_alone(case, target), repeats).seconds)
 
 
 if __name__ == "__main__":

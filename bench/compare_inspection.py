@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def scikit_image_rows(repeats: int) -> list[Row]:
     settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
 
     def stock_ssim() -> np.ndarray:
-        return structural_similarity(image[0], reconstruction[0], full=True, **settings)[1]
+        return structural_similarity(image[0], reconstruction[0], full=True, **settings)[1]  # type: ignore[no-untyped-call]
 
     functions = {
         "residuals": lambda: METHOD.residuals(image, reconstruction),
@@ -110,7 +111,7 @@ def cold_start_rows(case: Case, repeats: int) -> list[Row]:
         (image,) = good_fabric_images(folder, count=1, size=case.im_resize)
         detector = untrained_detector(config_of(case), folder / "detector.safetensors")
         starts = {
-            runtime: timing(lambda runtime=runtime: _run_predict(detector, image, runtime), repeats).minimum
+            runtime: timing(partial(_run_predict, detector, image, runtime), repeats).minimum
             for runtime in ("auto", "torch")
         }
     import_ssim_ae = min(_printed_seconds(IMPORT_SSIM_AE) for _ in range(repeats))

@@ -60,7 +60,7 @@ def own_network_row(case: Case, repeats: int) -> Row:
 
     def network_alone() -> None:
         network.zero_grad()
-        functional.mse_loss(network(inputs).float(), patches).backward()
+        functional.mse_loss(network(inputs).float(), patches).backward()  # type: ignore[no-untyped-call]
 
     timings = alternate({"step": step_of(engine, config), "network": network_alone}, repeats)
     name = f"training step vs. its network alone, {case.name}"

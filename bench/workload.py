@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 
 def config_of(case: Case, **settings: Any) -> Config:
     """Return the configuration of a case, on the CPU."""
-    case_settings = {
+    case_settings: dict[str, Any] = {
         "method": "reference",
         "grayscale": case.channels == 1,
         "im_resize": case.im_resize,

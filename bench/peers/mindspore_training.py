@@ -35,7 +35,7 @@ def step_of(case: Case) -> Function:
 
     loss_and_gradients = ms.value_and_grad(loss, None, optimizer.parameters)
 
-    @ms.jit
+    @ms.jit  # type: ignore[untyped-decorator]
     def step(patches: Tensor) -> Tensor:
         value, gradients = loss_and_gradients(patches)
         optimizer(gradients)

@@ -1,11 +1,17 @@
 """The network in plain PyTorch."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
 from ssim_ae.network.architecture import LEAKY_SLOPE, Layer
 
-ACTIVATIONS = {"leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE), "sigmoid": nn.Sigmoid, "linear": nn.Identity}
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE),
+    "sigmoid": nn.Sigmoid,
+    "linear": nn.Identity,
+}
 
 
 def stock_network(table: tuple[Layer, ...]) -> nn.Sequential:

@@ -25,7 +25,7 @@ def loss_alone(loss: Loss, reconstruction: Tensor, target: Tensor) -> Callable[[
     def run() -> Tensor:
         x.grad = None
         value = loss(x, target)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         return value.detach()
 
     return run
@@ -39,7 +39,7 @@ def training_step(loss: Loss, case: Case, patches: Tensor) -> Callable[[], Tenso
     def run() -> Tensor:
         optimizer.zero_grad()
         value = loss(network(patches), patches)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         return value.detach()
 
@@ -48,7 +48,7 @@ def training_step(loss: Loss, case: Case, patches: Tensor) -> Callable[[], Tenso
 
 def network_alone(case: Case, patches: Tensor) -> Callable[[], Tensor]:
     """Return a function that runs the network forward and backward with a mean squared error, bf16, channels-last."""
-    network = stock_network(case.table).to(memory_format=torch.channels_last)
+    network = stock_network(case.table).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     inputs = patches.contiguous(memory_format=torch.channels_last)
 
     def run() -> Tensor:
@@ -56,7 +56,7 @@ def network_alone(case: Case, patches: Tensor) -> Callable[[], Tensor]:
         with torch.autocast("cpu", torch.bfloat16):
             reconstruction = network(inputs)
         value = functional.mse_loss(reconstruction.float(), inputs)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         return value.detach()
 
     return run

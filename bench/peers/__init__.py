@@ -1,0 +1,1 @@
+"""Scripts that run in the virtual environments of the peers, and what both sides share."""

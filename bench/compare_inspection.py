@@ -15,7 +15,7 @@ from report import Row
 from ssim_ae import Detector
 from ssim_ae.detector.detector import TILE_BATCH
 from ssim_ae.detector.predictions import predict
-from ssim_ae.methods.reference import BORDER, METHOD
+from ssim_ae.methods.reference import DAMPED_BORDER, METHOD
 from ssim_ae.network.ssim import ssim_residual
 from workload import config_of, copy_images, good_fabric_images, untrained_detector
 
@@ -57,7 +57,7 @@ def scikit_image_rows(repeats: int) -> list[Row]:
         "stock": stock_ssim,
     }
     timings = alternate(functions, repeats)
-    inner = (slice(BORDER, -BORDER),) * 2
+    inner = (slice(DAMPED_BORDER, -DAMPED_BORDER),) * 2
     difference = np.abs(METHOD.residuals(image, reconstruction).ssim - (1 - stock_ssim()))[inner].max()
     return [
         Row.faster(name, timings["residuals"], timings["stock"], MAP_TARGET),

@@ -11,7 +11,7 @@ from ssim_ae.report.report import write_report
 from ssim_ae.synthetic import fabric
 from ssim_ae.training.train import Run, train
 
-CLASSES = ("twill", "canvas")
+DEMO_CLASSES = ("twill", "canvas")
 # A small network on small patches: a class takes a minute and a half on two cores.
 SETTINGS: dict[str, Any] = {
     "crop_size": 64,
@@ -29,7 +29,7 @@ def demo(folder: Path) -> Iterator[tuple[Run, Evaluation]]:
 
     A data set that exists is used again. Each run gets a new folder.
     """
-    for name in CLASSES:
+    for name in DEMO_CLASSES:
         data = folder / "fabric" / name
         if not data.exists():
             fabric.make(folder / "fabric", classes=[name], **IMAGES)

@@ -12,7 +12,7 @@ from PIL import Image
 from ssim_ae import Config, Detector
 from ssim_ae.detector.detector_file import DetectorFile, layer_table
 from ssim_ae.detector.provenance import Provenance
-from ssim_ae.export.inspection_model import IMAGE, IR_VERSION, OPSET, THRESHOLDS, inspection_model
+from ssim_ae.export.inspection_model import IMAGE, INSPECTION_IR_VERSION, INSPECTION_OPSET, THRESHOLDS, inspection_model
 from ssim_ae.images.files import read_image
 from ssim_ae.maps.area import BISECTION_STEPS
 from ssim_ae.maps.area import level_of_area as level_in_numpy
@@ -149,7 +149,9 @@ def computed(build, **inputs: np.ndarray) -> np.ndarray:
         [helper.make_tensor_value_info(result, TensorProto.FLOAT, None)],
         add.tensors,
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", INSPECTION_OPSET)], ir_version=INSPECTION_IR_VERSION
+    )
     session = onnxruntime.InferenceSession(model.SerializeToString())
     return session.run(None, {name: array.astype(np.float32) for name, array in inputs.items()})[0]
 

@@ -8,7 +8,7 @@ from skimage.metrics import structural_similarity
 
 from ssim_ae import Config
 from ssim_ae.config.config import CROP_SIZES
-from ssim_ae.methods.reference import BORDER, BORDER_WEIGHT, METHOD, autoencoder_layers, damp_border
+from ssim_ae.methods.reference import BORDER_WEIGHT, DAMPED_BORDER, METHOD, autoencoder_layers, damp_border
 from ssim_ae.network.architecture import describe, weight_shapes
 from ssim_ae.network.torch_network import Autoencoder
 
@@ -61,7 +61,7 @@ def test_border_damping_reduces_the_border_alone(rng):
     before = residual.copy()
     damped = damp_border(residual)
     inner = np.zeros((32, 32), bool)
-    inner[BORDER:-BORDER, BORDER:-BORDER] = True
+    inner[DAMPED_BORDER:-DAMPED_BORDER, DAMPED_BORDER:-DAMPED_BORDER] = True
     assert np.array_equal(damped[inner], residual[inner])
     assert np.array_equal(damped[~inner], residual[~inner] * np.float32(BORDER_WEIGHT))
     assert np.array_equal(residual, before) and damped.dtype == np.float32

@@ -8,7 +8,7 @@ from skimage.metrics import structural_similarity
 from ssim_ae import Config
 from ssim_ae.config.config import CROP_SIZES
 from ssim_ae.maps.residuals import Residuals, Thresholds
-from ssim_ae.methods.repair import BORDER, METHOD, unet_layers
+from ssim_ae.methods.repair import EXCLUDED_BORDER, METHOD, unet_layers
 from ssim_ae.network.torch_network import Autoencoder
 
 SKIPS = {32: [], 64: ["down2"], 128: ["down3", "down2"], 256: ["down4", "down3"], 512: ["down5", "down4"]}
@@ -26,7 +26,7 @@ def expected_residuals(image, reconstruction):
     size = image.shape[-1]
     factor = 2 if size == 64 else 4
     inner = np.zeros((size, size), bool)
-    inner[BORDER:-BORDER, BORDER:-BORDER] = True
+    inner[EXCLUDED_BORDER:-EXCLUDED_BORDER, EXCLUDED_BORDER:-EXCLUDED_BORDER] = True
     compared = np.where(inner, reconstruction, image)
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1, "full": True}
     x, y = (block_reduce(planes.astype(float), (1, factor, factor), np.mean) for planes in (image, compared))
@@ -45,7 +45,7 @@ def test_residuals_agree_with_scikit_image(pair):
 def test_the_border_is_not_compared(pair):
     image, _ = pair
     reconstruction = image.copy()
-    reconstruction[:, :BORDER] = reconstruction[:, :, -BORDER:] = 0
+    reconstruction[:, :EXCLUDED_BORDER] = reconstruction[:, :, -EXCLUDED_BORDER:] = 0
     residuals = METHOD.residuals(image, reconstruction)
     assert residuals.ssim.max() < 1e-6 and residuals.l1.max() == 0
 

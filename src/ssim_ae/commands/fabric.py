@@ -9,7 +9,7 @@ from ssim_ae.commands.parser import Parser
 from ssim_ae.errors import InputError
 from ssim_ae.spelling import did_you_mean
 
-MIN_SIZE = 64  # px
+MIN_FABRIC_SIZE = 64  # px
 
 
 def arguments(parser: Parser) -> None:
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
         if name not in fabric.CLASSES:
             raise InputError(f"--classes: unknown class {name!r}{did_you_mean(name, fabric.CLASSES)}")
     _check_minimum(options, 1, "train", "good", "defective")
-    _check_minimum(options, MIN_SIZE, "size")
+    _check_minimum(options, MIN_FABRIC_SIZE, "size")
     _check_minimum(options, 0, "seed")
     folders = fabric.make(
         Path(options.folder),

@@ -13,7 +13,7 @@ from ssim_ae.images.colours import DETECTED, TRUTH, heatmap, outlined
 from ssim_ae.images.files import read_image, write_png
 from ssim_ae.maps.verdict import THRESHOLD, is_defective
 
-MAX_RESULTS = 24  # on a sheet
+MAX_SHEET_RESULTS = 24  # on a sheet
 CELL_SIZE = 150  # px
 CELL_SPACING = 2  # px, between the cells of a result
 MARGIN = 8  # px, on both sides of a result
@@ -21,7 +21,7 @@ LABEL_HEIGHT = 24  # px, above the cells of a result
 ROW_HEIGHT = CELL_SIZE + 30  # px
 HEADER_HEIGHT = 76  # px
 CELL_TITLES = ("original", "reconstruction", "heatmap", "mask, ground truth")
-MIN_SCORE = 1e-6  # smaller scores are replaced by it before the logarithm is taken
+MIN_LOG_SCORE = 1e-6  # smaller scores are replaced by it before the logarithm is taken
 
 BACKGROUND_COLOUR = (250, 250, 248)
 TEXT_COLOUR = (30, 30, 34)
@@ -44,14 +44,14 @@ def write_contact_sheet(folder: Path, results: Sequence[ImageResult], title: str
     write_png(folder / "contact_sheet.png", np.concatenate([header, body]))
 
 
-def select_results(results: Sequence[ImageResult], count: int = MAX_RESULTS) -> list[ImageResult]:
+def select_results(results: Sequence[ImageResult], count: int = MAX_SHEET_RESULTS) -> list[ImageResult]:
     """Return up to `count` results: errors farthest from the threshold, then correct ones closest to it.
 
     The correct ones alternate between the defect types.
     """
 
     def distance(result: ImageResult) -> float:
-        return abs(float(np.log(max(result.score, MIN_SCORE))))
+        return abs(float(np.log(max(result.score, MIN_LOG_SCORE))))
 
     errors = sorted((result for result in results if not result.correct), key=distance, reverse=True)
     correct: dict[str, list[ImageResult]] = {}

@@ -22,7 +22,7 @@ HEADINGS = {
     "au_pro_05": "AU-PRO .05",
     "pixel_f1": "pixel F1",
 }
-MIN_WIDTH = 120  # characters; a narrower console wraps the lines
+MIN_METRICS_TABLE_WIDTH = 120  # characters; a narrower console wraps the lines
 
 
 def print_table(evaluation: Evaluation) -> None:
@@ -39,7 +39,7 @@ def print_table(evaluation: Evaluation) -> None:
     total = evaluation.metrics[ALL]
     intervals = [_interval(getattr(total, key)) for key in HEADINGS]
     table.add_row("95 % interval", f"{total.good} good", *intervals, style="dim")
-    Console(width=max(Console().width, MIN_WIDTH)).print(table)
+    Console(width=max(Console().width, MIN_METRICS_TABLE_WIDTH)).print(table)
 
 
 def _percent(estimate: Estimate) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ssim_ae.detector.detector import Detector, detector_path
 from ssim_ae.detector.detector_file import read_detector, weights_in
 from ssim_ae.errors import InputError
-from ssim_ae.export.job import ExportJob, GoodImages
+from ssim_ae.export.job import ComparisonImages, ExportJob
 from ssim_ae.export.options import ExportOptions
 from ssim_ae.export.parity import Inspect, Parity, measure_parity
 from ssim_ae.methods import method_of
@@ -48,7 +48,7 @@ def export(detector: Path, output: Path | None = None, options: ExportOptions | 
     method = method_of(file.config)
     if options.format in method.unsupported_exports:
         raise InputError(f"{source}: format {options.format} does not support method {method.name}; use onnx")
-    return run_job(ExportJob(source, options.target(source, output), file, options, GoodImages(source, file)))
+    return run_job(ExportJob(source, options.target(source, output), file, options, ComparisonImages(source, file)))
 
 
 def run_job(job: ExportJob) -> ExportResult:

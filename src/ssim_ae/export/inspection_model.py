@@ -33,8 +33,8 @@ ANOMALY_MAP = "anomaly_map"
 MASK = "mask"
 RECONSTRUCTION = "reconstruction"
 
-OPSET = 18  # the first with the reduction `max` of ScatterElements
-IR_VERSION = 8
+INSPECTION_OPSET = 18  # the first with the reduction `max` of ScatterElements
+INSPECTION_IR_VERSION = 8
 IMAGE_SIZE = ["height", "width"]
 
 
@@ -76,7 +76,7 @@ def inspection_model(file: DetectorFile, *, pixels: DTypeLike = np.uint8) -> Mod
         ],
         [*add.tensors, *weight_tensors(file.weights), thresholds],
     )
-    return checked_model(graph, OPSET, IR_VERSION)
+    return checked_model(graph, INSPECTION_OPSET, INSPECTION_IR_VERSION)
 
 
 def _crop(add: GraphBuilder, height: str, width: str, view: View, white: int, *, grayscale: bool) -> str:

@@ -37,10 +37,10 @@ class ExportJob:
     target: Path
     file: DetectorFile
     options: ExportOptions
-    images: GoodImages
+    images: ComparisonImages
 
 
-class GoodImages:
+class ComparisonImages:
     """The good images of a detector's data set. They are searched for and read when they are used first."""
 
     def __init__(self, source: Path, file: DetectorFile) -> None:

@@ -12,7 +12,7 @@ from ssim_ae.detector.detector_file import DetectorFile, header, layer_table
 from ssim_ae.export.inspection_model import ANOMALY_MAP, IMAGE, RECONSTRUCTION, SCORE, VERDICT, inspection_model
 from ssim_ae.export.job import ExportJob
 from ssim_ae.export.parity import Inspect, InspectionOutputs, inspect_with
-from ssim_ae.network.onnx_network import OPSET, model_bytes, network_model
+from ssim_ae.network.onnx_network import NETWORK_OPSET, model_bytes, network_model
 from ssim_ae.runtimes.onnx_runtime import OnnxRuntime, open_session
 from ssim_ae.storage import EMPTY_CHECKSUM, write_atomic
 
@@ -44,7 +44,9 @@ def write_network(
 ) -> Inspect:
     """Write the graph `network` and return a function that inspects an image with it."""
     table, tile_size = layer_table(file.config), file.config.tile_size
-    network = network_model(table, file.weights, tile_size=tile_size, batch_size=batch_size, opset=opset or OPSET)
+    network = network_model(
+        table, file.weights, tile_size=tile_size, batch_size=batch_size, opset=opset or NETWORK_OPSET
+    )
     write_atomic(path, model_bytes(network, {**header(file), **EMPTY_CHECKSUM}))
     return open_network(path, file)
 

@@ -12,7 +12,7 @@ from ssim_ae.images.folders import ALL
 
 PARITY_HEADINGS = ("images", "number", "reconstruction", "residuals", "score", "equal verdicts")
 ACCURACY_HEADINGS = ("weights", "ok", "nok", "image AUROC", "pixel AUROC", "changed verdicts", "ms per patch")
-MIN_WIDTH = 100  # columns, also where the output is not a terminal
+MIN_EXPORT_TABLE_WIDTH = 100  # columns, also where the output is not a terminal
 
 
 def print_export(result: ExportResult) -> None:
@@ -46,4 +46,4 @@ def _print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[st
         table.add_column(heading, justify="right" if number else "left")
     for cells in rows:
         table.add_row(*cells)
-    Console(width=max(Console().width, MIN_WIDTH)).print(table)
+    Console(width=max(Console().width, MIN_EXPORT_TABLE_WIDTH)).print(table)

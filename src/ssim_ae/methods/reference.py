@@ -17,7 +17,7 @@ from ssim_ae.network.ssim import ssim_residual
 if TYPE_CHECKING:
     from ssim_ae.config import Config
 
-BORDER = 5  # px: near the border of the image the SSIM window covers mirrored pixels
+DAMPED_BORDER = 5  # px: near the border of the image the SSIM window covers mirrored pixels
 BORDER_WEIGHT = 0.2  # of the SSIM residuals there
 OPENING_RADIUS = 4  # px: smaller regions are no defects
 
@@ -62,8 +62,8 @@ METHOD = ReferenceMethod()
 
 
 def damp_border(residual: np.ndarray) -> np.ndarray:
-    """Multiply a residual map (S, S) float32 by BORDER_WEIGHT within BORDER pixels of the border."""
-    inner = (slice(BORDER, len(residual) - BORDER),) * 2
+    """Multiply a residual map (S, S) float32 by BORDER_WEIGHT within DAMPED_BORDER pixels of the border."""
+    inner = (slice(DAMPED_BORDER, len(residual) - DAMPED_BORDER),) * 2
     damped = residual * np.float32(BORDER_WEIGHT)
     damped[inner] = residual[inner]
     return damped
@@ -74,6 +74,31 @@ def autoencoder_layers(*, crop_size: int, channels: int, z_dim: int, flc: int) -
 
     Larger patches get more stride-2 layers of `flc` channels at both ends, smaller ones fewer.
     """
+    encoder, decoder = _plan(halvings(crop_size) - 2, z_dim, flc)
+    plan = encoder + decoder
+    activations = ["leaky_relu"] * len(plan)
+    activations[len(encoder) - 1] = "linear"
+    activations[-1] = "sigmoid"
+
+    table: list[Layer] = []
+    counts = {"conv": 0, "conv_transpose": 0}
+    in_channels = channels
+    for index, (kind, out_channels, kernel, stride, padding) in enumerate(plan):
+        counts[kind] += 1
+        if index == len(plan) - 1:
+            out_channels = channels
+        name = f"{'conv' if kind == 'conv' else 'conv_trans'}{counts[kind]}"
+        shape = (in_channels, out_channels, kernel, stride, padding)
+        table.append(Layer(name, kind, *shape, activations[index]))  # type: ignore[arg-type]
+        in_channels = out_channels
+    return tuple(table)
+
+
+Plan = list[tuple[str, int, int, int, int]]  # kind, output channels, kernel, stride and padding of each layer
+
+
+def _plan(outer: int, z_dim: int, flc: int) -> tuple[Plan, Plan]:
+    """Return the layers of encoder and decoder, with `outer` stride-2 layers at each end."""
 
     def same(channels: int) -> tuple[str, int, int, int, int]:
         return ("conv", channels, 3, 1, 1)
@@ -84,7 +109,6 @@ def autoencoder_layers(*, crop_size: int, channels: int, z_dim: int, flc: int) -
     def double(channels: int) -> tuple[str, int, int, int, int]:
         return ("conv_transpose", channels, 4, 2, 1)
 
-    outer = halvings(crop_size) - 2
     encoder = [
         *[halve(flc)] * outer,
         same(flc),
@@ -105,20 +129,4 @@ def autoencoder_layers(*, crop_size: int, channels: int, z_dim: int, flc: int) -
         same(flc),
         *[double(flc)] * outer,
     ]
-    plan = encoder + decoder
-    activations = ["leaky_relu"] * len(plan)
-    activations[len(encoder) - 1] = "linear"
-    activations[-1] = "sigmoid"
-
-    table: list[Layer] = []
-    counts = {"conv": 0, "conv_transpose": 0}
-    in_channels = channels
-    for index, (kind, out_channels, kernel, stride, padding) in enumerate(plan):
-        counts[kind] += 1
-        if index == len(plan) - 1:
-            out_channels = channels
-        name = f"{'conv' if kind == 'conv' else 'conv_trans'}{counts[kind]}"
-        shape = (in_channels, out_channels, kernel, stride, padding)
-        table.append(Layer(name, kind, *shape, activations[index]))  # type: ignore[arg-type]
-        in_channels = out_channels
-    return tuple(table)
+    return encoder, decoder

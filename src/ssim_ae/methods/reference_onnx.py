@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ssim_ae.methods.reference import BORDER, BORDER_WEIGHT, OPENING_RADIUS
+from ssim_ae.methods.reference import BORDER_WEIGHT, DAMPED_BORDER, OPENING_RADIUS
 from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.onnx_operators.regions import opening
 from ssim_ae.onnx_operators.ssim import ssim_residual
@@ -12,7 +12,7 @@ def residual_maps(add: GraphBuilder, image: str, reconstruction: str, size: int)
     """Add 1 - SSIM, damped near the border, and the absolute difference, each (S, S)."""
     l1 = add("ReduceMean", add("Abs", add("Sub", image, reconstruction)), [0], keepdims=0)
     weights = np.full((size, size), BORDER_WEIGHT, np.float32)
-    weights[BORDER : size - BORDER, BORDER : size - BORDER] = 1
+    weights[DAMPED_BORDER : size - DAMPED_BORDER, DAMPED_BORDER : size - DAMPED_BORDER] = 1
     return add("Mul", ssim_residual(add, image, reconstruction, size), weights), l1
 
 

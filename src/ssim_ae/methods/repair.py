@@ -18,10 +18,10 @@ from ssim_ae.network.ssim import gaussian_filter, ssim_residual
 if TYPE_CHECKING:
     from ssim_ae.config import Config
 
-BORDER = 4  # px along the border that are not compared: a network that pads with zeros reconstructs them badly
+EXCLUDED_BORDER = 4  # px along the border that are not compared: a network that pads with zeros reconstructs them badly
 LARGE_IMAGE = 256  # px: SSIM of images of this size or larger is computed at a quarter of the size
 MAX_SKIP_SIZE = 32  # px: a skip connection at a larger size would copy defects pixel by pixel
-MIN_SIZE = 64  # px of the image: at a smaller size too few windows of SSIM are left
+MIN_IMAGE_SIZE = 64  # px of the image: at a smaller size too few windows of SSIM are left
 
 
 class RepairMethod(Method):
@@ -57,10 +57,10 @@ class RepairMethod(Method):
     def check(self, config: Config) -> None:
         """Raise ValueError if the U-Net does not fit the size of the image."""
         factor = config.crop_size // CODE_SIZE
-        if config.im_resize % factor or config.im_resize < MIN_SIZE:
+        if config.im_resize % factor or config.im_resize < MIN_IMAGE_SIZE:
             raise ValueError(
                 f"with method {self.name} and crop_size {config.crop_size} im_resize should be a multiple of {factor}, "
-                f"{MIN_SIZE} or more, not {config.im_resize}"
+                f"{MIN_IMAGE_SIZE} or more, not {config.im_resize}"
             )
 
     def draw_corruption(self, count: int, images: int, rng: np.random.Generator) -> Corruption:
@@ -69,7 +69,7 @@ class RepairMethod(Method):
 
     def residual_maps(self, image: np.ndarray, reconstruction: np.ndarray) -> ResidualMaps:
         """Return 1 - SSIM of the reduced images, enlarged again, and the absolute difference; both smoothed."""
-        inner = slice(BORDER, -BORDER)
+        inner = slice(EXCLUDED_BORDER, -EXCLUDED_BORDER)
         factor = reduction(image.shape[-1])
         compared = image.copy()
         compared[:, inner, inner] = reconstruction[:, inner, inner]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ssim_ae.methods.repair import BORDER, reduction
+from ssim_ae.methods.repair import EXCLUDED_BORDER, reduction
 from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.onnx_operators.ssim import gaussian, ssim_residual
 
@@ -10,7 +10,7 @@ from ssim_ae.onnx_operators.ssim import gaussian, ssim_residual
 def residual_maps(add: GraphBuilder, image: str, reconstruction: str, size: int) -> tuple[str, str]:
     """Add 1 - SSIM of the reduced images, enlarged again, and the absolute difference; both smoothed, (S, S)."""
     inner = np.zeros((size, size), np.float32)
-    inner[BORDER : size - BORDER, BORDER : size - BORDER] = 1
+    inner[EXCLUDED_BORDER : size - EXCLUDED_BORDER, EXCLUDED_BORDER : size - EXCLUDED_BORDER] = 1
     factor = reduction(size)
     difference = add("Mul", add("Sub", reconstruction, image), inner)
     x, y = _reduce(add, image, factor), _reduce(add, add("Add", image, difference), factor)

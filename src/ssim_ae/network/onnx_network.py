@@ -18,8 +18,8 @@ ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "leaky_relu": ("LeakyRelu", {"alpha": LEAKY_SLOPE}),
     "sigmoid": ("Sigmoid", {}),
 }
-OPSET = 13  # supported by the runtimes of small devices
-IR_VERSION = 7  # of the oldest ONNX release with opset 13; newer runtimes support it too
+NETWORK_OPSET = 13  # supported by the runtimes of small devices
+NETWORK_IR_VERSION = 7  # of the oldest ONNX release with opset 13; newer runtimes support it too
 
 
 def network_model(
@@ -28,7 +28,7 @@ def network_model(
     *,
     tile_size: int,
     batch_size: int | None = None,
-    opset: int = OPSET,
+    opset: int = NETWORK_OPSET,
 ) -> ModelProto:
     """Return the model: patches (B, C, S, S) float32 in [0, 1] in, reconstructions out.
 
@@ -42,7 +42,7 @@ def network_model(
         [helper.make_tensor_value_info(RECONSTRUCTIONS, TensorProto.FLOAT, shape)],
         weight_tensors(weights),
     )
-    return checked_model(graph, opset, IR_VERSION)
+    return checked_model(graph, opset, NETWORK_IR_VERSION)
 
 
 def network_nodes(table: tuple[Layer, ...]) -> list[NodeProto]:

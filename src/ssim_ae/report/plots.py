@@ -17,7 +17,7 @@ from ssim_ae.training.history import draw_history, read_history, save_figure
 GOOD_COLOR = "#0072b2"
 DEFECTIVE_COLOR = "#d55e00"
 BINS = 40  # of the histogram of scores
-MIN_SCORE = 1e-3  # smaller scores are drawn at this one: the axis is logarithmic
+MIN_PLOTTED_SCORE = 1e-3  # smaller scores are drawn at this one: the axis is logarithmic
 
 
 def write_plots(evaluation: Evaluation, run: Path, folder: Path, suffix: str) -> Iterator[Path]:
@@ -40,7 +40,7 @@ def write_plots(evaluation: Evaluation, run: Path, folder: Path, suffix: str) ->
 
 
 def _score_histogram(evaluation: Evaluation) -> Figure:
-    scores = np.maximum([result.score for result in evaluation.results], MIN_SCORE)
+    scores = np.maximum([result.score for result in evaluation.results], MIN_PLOTTED_SCORE)
     defective = np.array([result.defective for result in evaluation.results])
     figure, axes = _axes(f"score (threshold {THRESHOLD:g})", "images")
     bins = np.geomspace(min(scores.min(), 0.5), max(scores.max(), 2), BINS + 1)

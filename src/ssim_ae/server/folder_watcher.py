@@ -15,7 +15,7 @@ from ssim_ae.server.inspector import InspectionRequest, Inspector
 from ssim_ae.server.schemas import Failure, InspectionResponse, WatchedImage
 
 SCAN_INTERVAL = 1.0  # seconds between two scans
-MAX_RESULTS = 1000  # results that are kept; the oldest are dropped
+MAX_REMEMBERED_RESULTS = 1000  # results that are kept; the oldest are dropped
 
 
 class FileVersion(NamedTuple):
@@ -49,7 +49,7 @@ class FolderWatcher:
         self.interval = interval
         self.detector = inspector.default
         self.last_number = int(1000 * time.time())  # above all numbers that an earlier server has used
-        self._results: deque[InspectedFile] = deque(maxlen=MAX_RESULTS)
+        self._results: deque[InspectedFile] = deque(maxlen=MAX_REMEMBERED_RESULTS)
         self._results_lock = Lock()
         self._previous_scan: dict[Path, FileVersion] = {}
         self._inspected_versions: dict[Path, FileVersion] = {}

@@ -24,7 +24,7 @@ from ssim_ae.images.files import decode_image, encode_png
 from ssim_ae.machine import cores, once_per_thread, one_blas_thread
 from ssim_ae.maps.levels import levels_image
 from ssim_ae.server.limits import MIB, Limits
-from ssim_ae.server.metrics import Metrics
+from ssim_ae.server.metrics import ServerMetrics
 from ssim_ae.server.schemas import Box, DetectorInfo, InspectionResponse, PictureName, Timing
 
 DEFAULT_IMAGE_NAME = "image"  # in error messages, if the request has no file name
@@ -54,7 +54,7 @@ class Inspector:
     ) -> None:
         self.detectors = dict(detectors)
         self.limits = limits or Limits()
-        self.metrics = Metrics()
+        self.metrics = ServerMetrics()
         self._workers = threads or cores()
         self._free_slots = BoundedSemaphore(self._workers + self.limits.queue)
         self._resources = ExitStack()

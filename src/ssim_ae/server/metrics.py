@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 UNKNOWN_PATH = "other"  # label of requests that match no route
 
 
-class Metrics:
+class ServerMetrics:
     """The metrics of one server, in a registry of their own."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Metrics:
 class RequestCountMiddleware:
     """ASGI middleware that counts requests by route and response status."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: ServerMetrics) -> None:
         self.app = app
         self.metrics = metrics
 

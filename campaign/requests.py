@@ -17,7 +17,7 @@ from campaign.mutate import mutated
 from campaign.products import Products
 from campaign.row import Row
 
-PROMISE = (
+GUARANTEE = (
     "A response or a closed connection within 5 s; the server keeps running, prints nothing and uses no more memory."
 )
 RESPONSE_TIMEOUT = 5.0  # seconds until there must be a response or a closed connection
@@ -54,7 +54,7 @@ def rows(products: Products, _folder: Path, times: int) -> Iterator[Row]:
     outcome = "passed"
     if memory_before:
         outcome += f"; {memory_before:,.0f} MiB after {WARM_UP_REQUESTS:,} requests, {memory_after:,.0f} at the end"
-    yield Row("mutated HTTP requests", count, outcome, PROMISE, failures)
+    yield Row("mutated HTTP requests", count, outcome, GUARANTEE, failures)
 
 
 @contextmanager

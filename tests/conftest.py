@@ -89,7 +89,7 @@ def bottle() -> Path:
 
 @pytest.fixture(scope="session")
 def hollow_png() -> Callable[[int], bytes]:
-    """Makes a PNG of a few hundred bytes whose header says side x side px."""
+    """Return a function that makes a PNG of a few hundred bytes whose header states side x side px."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

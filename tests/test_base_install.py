@@ -1,4 +1,4 @@
-"""The base install alone, in a virtual environment of its own: what an edge device gets."""
+"""The base install alone, in a new virtual environment, as on an edge device."""
 
 import subprocess
 import sys
@@ -57,7 +57,7 @@ def not_installed(module: str, extra: str) -> str:
     return f"ssim-ae: {module} is not installed; pip install 'ssim-ae[{extra}]'\n"
 
 
-def test_what_is_missing_is_named(environment, tiny_run, fabric_folder, tmp_path):
+def test_a_missing_package_is_named(environment, tiny_run, fabric_folder, tmp_path):
     done = command(environment, "train", fabric_folder)
     assert (done.returncode, done.stderr) == (2, not_installed("torch", "train"))
     image = next((fabric_folder / "test" / "good").iterdir())

@@ -1,4 +1,4 @@
-"""The main job on real images and on the built-in ones. Minutes of work: run with -m long."""
+"""Training and inspection on real images and on the built-in data set. These tests take minutes: run with -m long."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ def test_inspects_a_real_image(bottle, detector):
 
 
 @pytest.mark.long
-def test_bottle_is_learned_from_good_images(bottle, tmp_path):
+def test_bottle_is_trained_on_good_images(bottle, tmp_path):
     """Two minutes at 128 px: far from what longer training gives, and far from chance."""
     settings = {"im_resize": 138, "crop_size": 128, "z_dim": 500, "p_rotate": 0, "bg_mask": "W", "percent": 95}
     run = train(Config(**SHORT | settings | {"dataset_path": str(bottle), "epochs": 6}), runs=tmp_path)

@@ -1,4 +1,4 @@
-"""Data sets that no one would plan, through the commands: an answer that is right, or one line."""
+"""Unusual data sets, through the commands: a correct result, or one line that says what is wrong."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ def metrics(folder):
     return json.loads(path.read_text())
 
 
-def picture(path, values):
+def write_image(path, values):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.asarray(values, np.uint8)).save(path)
 
@@ -47,20 +47,20 @@ def test_a_test_set_of_one_kind_has_no_auroc(tiny_run, fabric_folder, tmp_path, 
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_of_too_few_good_images_is_told_how_little_they_promise(fabric_folder, tmp_path, capsys, count):
+def test_few_good_images_are_a_note_with_the_false_alarms_to_expect(fabric_folder, tmp_path, capsys, count):
     (tmp_path / "good").mkdir()
     for path in sorted((fabric_folder / "train" / "good").iterdir())[:count]:
         shutil.copy(path, tmp_path / "good")
     assert main(["train", str(tmp_path / "good"), "--runs", str(tmp_path / "runs"), *KEYS]) == 0
-    said = capsys.readouterr().err
-    assert "thresholds: estimated from only 1 good images; up to 95.0 % of new good images may be rejected" in said
-    assert ("thresholds: estimated from training images (none is held out)" in said) == (count == 1)
+    notes = capsys.readouterr().err
+    assert "thresholds: estimated from only 1 good image; up to 95.0 % of new good images may be rejected" in notes
+    assert ("thresholds: estimated from training images (none is held out)" in notes) == (count == 1)
 
 
 def test_good_images_without_any_structure(tmp_path, capsys):
     for number in range(10):
-        picture(tmp_path / "grey" / f"{number}.png", np.full((64, 64), 100 + number % 2))
-    picture(tmp_path / "other.png", np.full((64, 64), 230))
+        write_image(tmp_path / "grey" / f"{number}.png", np.full((64, 64), 100 + number % 2))
+    write_image(tmp_path / "other.png", np.full((64, 64), 230))
     assert main(["train", str(tmp_path / "grey"), "--runs", str(tmp_path / "runs"), *KEYS]) == 0
     capsys.readouterr()
     assert main(["predict", str(next((tmp_path / "runs").iterdir())), str(tmp_path / "other.png")]) == 0
@@ -70,7 +70,7 @@ def test_good_images_without_any_structure(tmp_path, capsys):
 @pytest.mark.parametrize("size", [(1, 1), (1, 64), (64, 1)])
 @pytest.mark.parametrize("value", [0, 255])
 def test_an_image_of_one_pixel(tiny_run, tmp_path, capsys, size, value):
-    picture(tmp_path / "small.png", np.full(size, value))
+    write_image(tmp_path / "small.png", np.full(size, value))
     assert main(["predict", str(tiny_run.folder), str(tmp_path / "small.png")]) == 0
     verdict, score, _ = capsys.readouterr().out.split(maxsplit=2)
     assert verdict in ("ok", "nok") and (float(score) > 1) == (verdict == "nok")

@@ -1,4 +1,4 @@
-"""What is released can be made again, to the bit."""
+"""The release is reproducible, bit for bit."""
 
 import os
 import subprocess

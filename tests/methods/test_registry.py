@@ -76,12 +76,12 @@ def test_a_third_method_trains_calibrates_inspects_reports_and_exports(blur, fab
 
 
 def test_no_place_outside_methods_asks_which_method_it_is():
-    asks = re.compile(r"""["'](repair|reference)["']""")
+    names_a_method = re.compile(r"""["'](repair|reference)["']""")
     found = [
         f"{path.relative_to(PACKAGE)}: {line.strip()}"
         for path in sorted(PACKAGE.rglob("*.py"))
         if not str(path.relative_to(PACKAGE)).startswith(EDGES)
         for line in path.read_text().splitlines()
-        if asks.search(line)
+        if names_a_method.search(line)
     ]
     assert found == []

@@ -93,7 +93,8 @@ def few_images_warnings(held_out: Sequence[Residuals], config: Config, training:
     if len(held_out) < FEW_IMAGES:
         expected = expected_rate(len(held_out), config, training)
         rates = f"; up to {100 * expected.high:.1f} % of new good images may be rejected" if expected else ""
-        yield f"thresholds: estimated from only {len(held_out)} good images{rates}; add good images"
+        images = "1 good image" if len(held_out) == 1 else f"{len(held_out)} good images"
+        yield f"thresholds: estimated from only {images}{rates}; add good images"
 
 
 def _balanced(held_out: Sequence[Residuals], config: Config, training: Sequence[Residuals]) -> Thresholds:

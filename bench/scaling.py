@@ -35,7 +35,7 @@ from workload import (
 METHOD = """Values are medians of several repeats after a warm-up, with minimum and maximum in brackets. Peak memory is
 that of the process."""
 MIB = 2**20  # bytes
-STRIDE = 32  # px between neighbouring tiles
+STRIDE = 32  # px between neighboring tiles
 
 
 class Plan(NamedTuple):

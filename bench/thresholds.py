@@ -54,10 +54,10 @@ def three_sigma(scores: np.ndarray) -> float:
 
 def estimators(scores: GoodScores) -> dict[str, tuple[Estimator, float | None]]:
     """Return the compared estimators by label, with their expected false-alarm rates."""
-    log_scores = get_method(scores.method).score_distribution == "frechet"
+    use_log = get_method(scores.method).score_distribution == "frechet"
 
     def at_rate(rate: float) -> Estimator:
-        return lambda held_out: prediction_limit(held_out, rate, training_scores=scores.training, log_scores=log_scores)
+        return lambda held_out: prediction_limit(held_out, rate, training_scores=scores.training, use_log=use_log)
 
     return {
         "false_alarm_rate 1 %": (at_rate(0.01), 0.01),

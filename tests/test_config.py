@@ -98,7 +98,7 @@ def test_a_written_config_is_read_again(tmp_path, method):
         ("im_resize: 64", "im_resize 64 is smaller than crop_size 128"),
         ("stride: 200", "stride 200 is larger than crop_size 128"),
         ("augment_num: 10", "batch_size 16 is larger than augment_num 10"),
-        ("do_aug: False", "do_aug False trains on the centre of each image"),
+        ("do_aug: False", "do_aug False trains on the center of each image"),
         ("p_ratate: 0.1\np_rotate: 0.2", "'p_rotate' is given twice"),
         ("epochs: 1\nepochs: 2", "key 'epochs' is given twice"),
         ("device_target: TPU", "device_target: Input should be 'auto', 'CPU', 'GPU' or 'Ascend', not 'TPU'"),

@@ -59,9 +59,9 @@ def test_few_good_images_are_a_note_with_the_false_alarms_to_expect(fabric_folde
 
 def test_good_images_without_any_structure(tmp_path, capsys):
     for number in range(10):
-        write_image(tmp_path / "grey" / f"{number}.png", np.full((64, 64), 100 + number % 2))
+        write_image(tmp_path / "gray" / f"{number}.png", np.full((64, 64), 100 + number % 2))
     write_image(tmp_path / "other.png", np.full((64, 64), 230))
-    assert main(["train", str(tmp_path / "grey"), "--runs", str(tmp_path / "runs"), *KEYS]) == 0
+    assert main(["train", str(tmp_path / "gray"), "--runs", str(tmp_path / "runs"), *KEYS]) == 0
     capsys.readouterr()
     assert main(["predict", str(next((tmp_path / "runs").iterdir())), str(tmp_path / "other.png")]) == 0
     assert capsys.readouterr().out.startswith("nok")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ssim_ae import Detector, InputError
-from ssim_ae.detector.detector_file import FORMAT
+from ssim_ae.detector.detector_file import FORMAT_VERSION
 from ssim_ae.storage import read_tensors, write_tensors
 
 SAVED = Path(__file__).parent / "saved"
@@ -29,15 +29,17 @@ def test_a_saved_detector_opens_and_returns_the_same_scores(folder, name, scores
 
 
 def test_the_current_format_is_among_them():
-    assert (SAVED / f"format-{FORMAT}" / "scores.json").is_file()
+    assert (SAVED / f"format-{FORMAT_VERSION}" / "scores.json").is_file()
     verdicts = {score > 1 for _, _, scores in CASES for score in scores.values()}
     assert verdicts == {True, False}
 
 
 def test_another_format_is_refused(tmp_path):
-    tensors, metadata = read_tensors(SAVED / f"format-{FORMAT}" / "repair.safetensors", "detector")
-    for format_ in (FORMAT, FORMAT + 1):
+    tensors, metadata = read_tensors(SAVED / f"format-{FORMAT_VERSION}" / "repair.safetensors", "detector")
+    for format_ in (FORMAT_VERSION, FORMAT_VERSION + 1):
         write_tensors(tmp_path / f"{format_}.safetensors", tensors, metadata | {"format": format_})
-    Detector.load(tmp_path / f"{FORMAT}.safetensors")
-    with pytest.raises(InputError, match=f"format {FORMAT + 1} is not supported; this version reads {FORMAT}"):
-        Detector.load(tmp_path / f"{FORMAT + 1}.safetensors")
+    Detector.load(tmp_path / f"{FORMAT_VERSION}.safetensors")
+    with pytest.raises(
+        InputError, match=f"format {FORMAT_VERSION + 1} is not supported; this version reads {FORMAT_VERSION}"
+    ):
+        Detector.load(tmp_path / f"{FORMAT_VERSION + 1}.safetensors")

@@ -21,7 +21,7 @@ SETTINGS: dict[str, Any] = {
     "holdout": 0.25,
     "p_rotate": 0.0,
 }
-IMAGES = {"train": 120, "good": 20, "defective": 5}  # training, good test images; defective ones per defect type
+IMAGE_COUNTS = {"train": 120, "good": 20, "defective": 5}  # training, good test images; defective ones per defect type
 
 
 def demo(folder: Path) -> Iterator[tuple[Run, Evaluation]]:
@@ -32,7 +32,7 @@ def demo(folder: Path) -> Iterator[tuple[Run, Evaluation]]:
     for name in DEMO_CLASSES:
         data = folder / "fabric" / name
         if not data.exists():
-            fabric.make(folder / "fabric", classes=[name], **IMAGES)
+            fabric.make(folder / "fabric", classes=[name], **IMAGE_COUNTS)
         run = train(Config(dataset_path=str(data), **SETTINGS), runs=folder / "runs")
         if not run.finished:
             raise KeyboardInterrupt

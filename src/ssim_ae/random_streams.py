@@ -1,4 +1,4 @@
-"""Random streams: independent random numbers for each purpose, as functions of the seed alone.
+"""Random streams: independent random numbers for each purpose, as functions of the seed.
 
 Nothing random is stored: the patches of an epoch follow from the seed, the stream and the number of the epoch.
 """

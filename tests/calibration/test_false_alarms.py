@@ -12,10 +12,10 @@ from ssim_ae.calibration.false_alarms import (
 )
 
 
-def actual_rates(distribution, count, rate, sets=3000, *, log_scores=False):
+def actual_rates(distribution, count, rate, sets=3000, *, use_log=False):
     """The false-alarm rates of limits that are each estimated from `count` scores."""
     drawn = distribution.rvs(size=(sets, count), random_state=np.random.default_rng(7))
-    return distribution.sf([prediction_limit(scores, rate, log_scores=log_scores) for scores in drawn])
+    return distribution.sf([prediction_limit(scores, rate, use_log=use_log) for scores in drawn])
 
 
 @pytest.mark.parametrize("rate", [0.001, 0.01, 0.1])
@@ -27,12 +27,12 @@ def test_mean_rate_is_the_requested_one_for_gumbel_scores(count, rate):
 
 def test_mean_rate_is_the_requested_one_for_logarithms_of_frechet_scores():
     frechet = stats.invweibull(4, scale=0.6)
-    assert actual_rates(frechet, 20, 0.01, log_scores=True).mean() == pytest.approx(0.01, rel=0.25)
+    assert actual_rates(frechet, 20, 0.01, use_log=True).mean() == pytest.approx(0.01, rel=0.25)
     assert actual_rates(frechet, 20, 0.01).mean() > 0.025
 
 
 def test_limit_of_zero_scores_is_zero():
-    assert 0 <= prediction_limit(np.array([0.0, 0.0, 0.0]), 0.01, log_scores=True) < 1e-9
+    assert 0 <= prediction_limit(np.array([0.0, 0.0, 0.0]), 0.01, use_log=True) < 1e-9
 
 
 @pytest.mark.parametrize("count", [2, 5])
@@ -107,16 +107,16 @@ def test_training_scores_are_stretched_to_a_larger_spread_of_held_out_scores():
 
 def test_training_scores_are_moved_by_a_factor_with_log_scores():
     scores, training = np.exp(np.random.default_rng(3).gumbel(0, 0.2, (2, 30)))
-    expected = prediction_limit(scores, 0.01, training_scores=training, log_scores=True)
-    assert prediction_limit(scores, 0.01, training_scores=7 * training, log_scores=True) == pytest.approx(expected)
+    expected = prediction_limit(scores, 0.01, training_scores=training, use_log=True)
+    assert prediction_limit(scores, 0.01, training_scores=7 * training, use_log=True) == pytest.approx(expected)
 
 
 def test_outliers_of_training_scores_are_stretched_as_factors_and_not_as_powers():
     """Stretched by 2, ten times the median becomes 19 times the median, not 100 times."""
     scores = np.exp(np.random.default_rng(3).gumbel(0, 0.1, 50))
     usual, outliers = np.tile(scores, 4), np.linspace(6, 10, 9)
-    actual = prediction_limit(scores, 0.01, training_scores=np.r_[np.sqrt(usual), outliers], log_scores=True)
-    expected = prediction_limit(scores, 0.01, training_scores=np.r_[usual, 2 * outliers - 1], log_scores=True)
+    actual = prediction_limit(scores, 0.01, training_scores=np.r_[np.sqrt(usual), outliers], use_log=True)
+    expected = prediction_limit(scores, 0.01, training_scores=np.r_[usual, 2 * outliers - 1], use_log=True)
     assert actual == pytest.approx(expected, rel=0.2)
 
 
@@ -125,7 +125,7 @@ def test_limit_is_bounded_for_a_few_scores_of_large_spread_and_many_training_sco
     rng = np.random.default_rng(3)
     for _ in range(200):
         scores, training = np.exp(0.7 * rng.gumbel(size=count)), np.exp(0.1 * rng.normal(size=100))
-        assert prediction_limit(scores, 0.01, training_scores=training, log_scores=True) < 1000 * scores.max()
+        assert prediction_limit(scores, 0.01, training_scores=training, use_log=True) < 1000 * scores.max()
 
 
 def test_expected_rate_exceeds_the_requested_one_for_a_few_scores_and_many_training_scores():
@@ -156,15 +156,15 @@ def test_no_more_scores_exceed_the_limit_than_a_binomial_test_accepts(count, mos
 
 def test_one_outlier_or_zero_moves_the_limit_little_with_training_scores():
     scores, training = np.random.default_rng(3).gumbel(0.6, 0.1, 20), np.random.default_rng(4).gumbel(0.6, 0.1, 80)
-    expected = prediction_limit(scores, 0.01, training_scores=training, log_scores=True)
+    expected = prediction_limit(scores, 0.01, training_scores=training, use_log=True)
     for outlier in (30, 0):
         changed = np.r_[outlier, scores[1:]]
-        assert prediction_limit(changed, 0.01, training_scores=training, log_scores=True) < 1.4 * expected
+        assert prediction_limit(changed, 0.01, training_scores=training, use_log=True) < 1.4 * expected
 
 
 def test_stretch_of_almost_equal_training_scores_is_bounded():
     scores, training = np.random.default_rng(3).gumbel(0.6, 0.1, 20), np.r_[np.full(80, 0.6), np.full(5, 0.7)]
-    assert prediction_limit(scores, 0.01, training_scores=training, log_scores=True) < 10
+    assert prediction_limit(scores, 0.01, training_scores=training, use_log=True) < 10
 
 
 @pytest.mark.parametrize(("count", "training_count"), [(10, 200), (20, 80), (40, 160)])
@@ -181,9 +181,7 @@ def test_mean_rate_is_not_exceeded_for_any_spread_of_training_scores(count, trai
 def test_mean_rate_is_nearly_kept_with_log_scores(count, training_count, power):
     frechet = stats.invweibull(1 / 0.25)
     drawn = frechet.rvs(size=(2000, count + training_count), random_state=np.random.default_rng(7))
-    limits = [
-        prediction_limit(row[:count], 0.01, training_scores=row[count:] ** power, log_scores=True) for row in drawn
-    ]
+    limits = [prediction_limit(row[:count], 0.01, training_scores=row[count:] ** power, use_log=True) for row in drawn]
     assert frechet.sf(limits).mean() < 0.015
 
 

@@ -62,7 +62,7 @@ def test_without_held_out_images_the_last_fifth_of_the_training_images_is_known(
 def test_lost_or_unrecorded_images_are_an_error(tiny_run):
     file = read_detector(tiny_run.detector_path)
     lost = file._replace(provenance=file.provenance.model_copy(update={"held_out_images": ["0" * 64]}))
-    with pytest.raises(InputError, match="its held-out images are gone; name a folder of good images"):
+    with pytest.raises(InputError, match="its held-out images are missing; name a folder of good images"):
         known_images(lost, tiny_run.detector_path)
     unrecorded = file._replace(config=file.config.replace(dataset_path=""))
     with pytest.raises(InputError, match="its held-out images are not recorded; name a folder of good images"):

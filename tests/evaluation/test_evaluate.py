@@ -73,7 +73,7 @@ def test_metrics_are_written_as_json_and_csv(evaluated):
     rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
     image_auroc = next(row for row in rows if row["defect_type"] == "all" and row["metric"] == "image_auroc")
     assert float(image_auroc["value"]) == pytest.approx(evaluation.metrics[ALL].image_auroc.value, abs=1e-6)
-    assert {row["defect_type"] for row in rows} == {"colour", "cut", "displaced", "hole", "stain", "thread", "all"}
+    assert {row["defect_type"] for row in rows} == {"color", "cut", "displaced", "hole", "stain", "thread", "all"}
 
 
 def test_image_files_and_contact_sheet_are_written(evaluated):

@@ -150,7 +150,7 @@ def test_32_bit_and_floating_point_images_are_rejected(tmp_path, mode, reason):
 def test_a_too_large_file_is_not_opened(tmp_path, monkeypatch):
     path = tmp_path / "image.png"
     write_png(path, GRADIENT)
-    monkeypatch.setattr(files, "MAX_BYTES", 10)
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 10)
     with pytest.raises(InputError, match="larger than"):
         read_image(path)
 

@@ -72,7 +72,7 @@ def test_label_finds_one_region_in_a_spiral(quarter_turns: int) -> None:
     np.testing.assert_array_equal(labels, mask)
 
 
-def test_corner_neighbours_are_connected_only_at_connectivity_8() -> None:
+def test_corner_neighbors_are_connected_only_at_connectivity_8() -> None:
     checkerboard = np.indices((6, 7)).sum(axis=0) % 2 == 0
     assert label(checkerboard)[1] == 1
     assert label(checkerboard, connectivity=4)[1] == checkerboard.sum()

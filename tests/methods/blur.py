@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ssim_ae.augmentation.corruption import ShapeKind, draw_corruption
-from ssim_ae.methods.method import Loss, Method
+from ssim_ae.methods.method import LossWeights, Method
 from ssim_ae.network.architecture import Layer
 
 
@@ -13,7 +13,7 @@ class BlurMethod(Method):
     name = "blur"
     summary = "a blur"
     defaults = {"im_resize": 64, "crop_size": 32, "epochs": 2, "augment_num": 64, "rotate_angle": 0.0}  # noqa: RUF012
-    loss = Loss(ssim=0.0, squared_error=1.0)
+    loss = LossWeights(ssim=0.0, squared_error=1.0)
     inspects_whole_image = True
 
     def layers(self, config):

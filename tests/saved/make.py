@@ -1,6 +1,7 @@
 """Make the saved detectors of the current format: python tests/saved/make.py (needs the frameworks of all exports).
 
-Run it when FORMAT is raised. Detectors of older formats stay: later versions must open them and return the same scores.
+Run it when FORMAT_VERSION is raised. Detectors of older formats stay: later versions must open them and return the same
+scores.
 """
 
 import contextlib
@@ -9,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ssim_ae import Config, Detector, train
-from ssim_ae.detector.detector_file import FORMAT, read_detector, write_detector
+from ssim_ae.detector.detector_file import FORMAT_VERSION, read_detector, write_detector
 from ssim_ae.export.export import export
 from ssim_ae.export.options import ExportOptions
 from ssim_ae.synthetic import fabric
@@ -53,4 +54,4 @@ def score(detector: Path, folder: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    make(Path(__file__).parent.resolve() / f"format-{FORMAT}")
+    make(Path(__file__).parent.resolve() / f"format-{FORMAT_VERSION}")

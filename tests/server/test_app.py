@@ -9,7 +9,7 @@ from skimage.measure import label, regionprops
 
 from ssim_ae import Detector
 from ssim_ae.detector.predictions import predict
-from ssim_ae.images import colours
+from ssim_ae.images import colors
 from ssim_ae.images.files import read_image
 from ssim_ae.maps.levels import levels_image
 from ssim_ae.server.inspector import Inspector
@@ -91,7 +91,7 @@ def test_sensitivity_equals_lower_residual_thresholds(client, tiny_run, large, s
     assert [box(defect) for defect in response["defects"]] == [defect[:4] for defect in inspection.defects()]
     assert np.array_equal(decoded_picture(response, "mask") > 0, inspection.mask)
     assert np.array_equal(
-        decoded_picture(response, "heatmap"), colours.heatmap(inspection.image, inspection.anomaly_map)
+        decoded_picture(response, "heatmap"), colors.heatmap(inspection.image, inspection.anomaly_map)
     )
 
 

@@ -149,7 +149,7 @@ def test_a_folder_that_is_unreachable_for_a_while(watcher, folder, images):
 
 
 def test_the_oldest_results_are_dropped(folder, inspector, images, monkeypatch):
-    monkeypatch.setattr("ssim_ae.server.folder_watcher.MAX_RESULTS", 2)
+    monkeypatch.setattr("ssim_ae.server.folder_watcher.MAX_REMEMBERED_RESULTS", 2)
     with FolderWatcher(folder, inspector, interval=NEVER) as watcher:
         watcher.last_number = 0
         for number in range(3):

@@ -6,7 +6,7 @@ import pytest
 from ssim_ae import Config, InputError, train
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.training.checkpoints import TrainingState, read_checkpoint
-from ssim_ae.training.collapse_monitor import VARIANCE_CHECK_STEP, CollapseMonitor
+from ssim_ae.training.collapse_monitor import FIRST_VARIANCE_CHECK_STEP, CollapseMonitor
 from ssim_ae.training.history import read_history
 
 CONFIG = Config(method="reference", im_resize=32, crop_size=32, grayscale=True)
@@ -51,7 +51,7 @@ def held_out(rng):
 
 def test_keeps_the_best_weights(held_out):
     monitor = CollapseMonitor(FakeEngine(0.5, 0.3, 0.4), CONFIG, held_out)
-    assert [monitor.evaluate(VARIANCE_CHECK_STEP) for _ in range(3)] == [0.5, 0.3, 0.4]
+    assert [monitor.evaluate(FIRST_VARIANCE_CHECK_STEP) for _ in range(3)] == [0.5, 0.3, 0.4]
     assert monitor.best_loss == 0.3 and monitor.best_weights["code"] == 2 and monitor.lr_scale == 1
 
 
@@ -68,15 +68,15 @@ def test_rolls_back_to_the_best_weights_at_a_lower_lr_if_the_loss_explodes(held_
 def test_rolls_back_if_all_reconstructions_are_equal_late_in_the_training(held_out, capsys):
     engine = FakeEngine(0.5, 0.4, contrast=0.09)
     monitor = CollapseMonitor(engine, CONFIG, held_out)
-    monitor.evaluate(VARIANCE_CHECK_STEP - 1)
+    monitor.evaluate(FIRST_VARIANCE_CHECK_STEP - 1)
     assert engine.loaded is None
-    monitor.evaluate(VARIANCE_CHECK_STEP)
+    monitor.evaluate(FIRST_VARIANCE_CHECK_STEP)
     assert engine.loaded["code"] == 1 and "all reconstructions are equal" in capsys.readouterr().err
 
 
 def test_reconstructions_of_equal_images_may_be_equal():
     engine = FakeEngine(0.1)
-    CollapseMonitor(engine, CONFIG, np.full((4, 1, 32, 32), 77, np.uint8)).evaluate(VARIANCE_CHECK_STEP)
+    CollapseMonitor(engine, CONFIG, np.full((4, 1, 32, 32), 77, np.uint8)).evaluate(FIRST_VARIANCE_CHECK_STEP)
     assert engine.loaded is None
 
 
@@ -90,7 +90,7 @@ def test_raises_after_three_rollbacks(held_out):
 
 def test_without_held_out_images_there_is_no_loss_and_nothing_to_store():
     monitor = CollapseMonitor(FakeEngine(), CONFIG, np.zeros((0, 1, 1, 1), np.uint8))
-    assert monitor.evaluate(VARIANCE_CHECK_STEP) is None and monitor.checkpoint_arrays() == {}
+    assert monitor.evaluate(FIRST_VARIANCE_CHECK_STEP) is None and monitor.checkpoint_arrays() == {}
 
 
 def test_is_restored_from_a_checkpoint(held_out):

@@ -36,8 +36,8 @@ class Fill(IntEnum):
 # Lengths are in sides of the patch.
 MAX_SHAPES = 3  # per patch
 UNCORRUPTED_SHARE = 0.1  # share of the patches without a shape
-MIN_SHAPE_SIZE = 0.015  # half the diameter of an ellipse or polygon
-MAX_SHAPE_SIZE = 0.25  # half the diameter of an ellipse or polygon, before enlargement
+MIN_SHAPE_RADIUS = 0.015  # half the diameter of an ellipse or polygon
+MAX_SHAPE_RADIUS = 0.25  # half the diameter of an ellipse or polygon, before enlargement
 ENLARGED_SHARE = 0.3  # share of the ellipses and polygons that are enlarged
 ENLARGEMENT = 1.6  # factor of the size of those
 MAX_ASPECT = 3  # of width and height; the inverse is the minimum
@@ -46,8 +46,8 @@ MAX_SOFTNESS = 0.04
 POLYGON_SIDES = 7
 MIN_POLYGON_RADIUS = 0.4  # distance of a side from the center of the polygon, in sizes of the polygon
 STROKE_VERTICES = 10
-MIN_STROKE_WIDTH = 0.004  # half the width of a stroke
-MAX_STROKE_WIDTH = 0.03
+MIN_STROKE_HALF_WIDTH = 0.004  # half the width of a stroke
+MAX_STROKE_HALF_WIDTH = 0.03
 MIN_STROKE_STEP = 0.005  # distance of two vertices of a stroke
 MAX_STROKE_STEP = 0.08
 STROKE_BEND = 0.5  # radians; standard deviation of the change of direction at a vertex
@@ -110,8 +110,8 @@ def draw_corruption(count: int, images: int, rng: np.random.Generator) -> Corrup
     kind = _draw_kinds(count, rng)
     center = rng.random((*shapes, 2))
     angle = rng.uniform(0, 2 * np.pi, shapes)
-    stroke_width = _log_uniform(rng, MIN_STROKE_WIDTH, MAX_STROKE_WIDTH, shapes)
-    size = _log_uniform(rng, MIN_SHAPE_SIZE, MAX_SHAPE_SIZE, shapes)
+    stroke_width = _log_uniform(rng, MIN_STROKE_HALF_WIDTH, MAX_STROKE_HALF_WIDTH, shapes)
+    size = _log_uniform(rng, MIN_SHAPE_RADIUS, MAX_SHAPE_RADIUS, shapes)
     size = size * np.where(rng.random(shapes) < ENLARGED_SHARE, ENLARGEMENT, 1)
     shift_angle = rng.uniform(0, 2 * np.pi, count)
     shift_length = _log_uniform(rng, MIN_SHIFT, MAX_SHIFT, (count,))

@@ -1,7 +1,7 @@
 """Detect from good images alone whether parts can have any orientation.
 
 If parts have any orientation, an image rotated about its center could have been taken as well: the nearest neighbor of
-an image among the rotated images is as close as the nearest one among the images as taken. If all parts have the same
+an image among the rotated images is as close as the nearest one among the unrotated images. If all parts have the same
 orientation, the nearest rotated image is farther away.
 
 Images are compared by polar descriptors: mean colors and edge strengths in the cells of a polar grid. A rotation by an
@@ -20,7 +20,7 @@ SIDE = 128  # px; images are resized to squares of this side
 RINGS = 2  # rings of the polar grid, of equal area
 SECTORS = 8  # sectors of the polar grid, directions of edges and rotations that are tested
 MIN_ROTATED_SHARE = 0.25  # share of images whose nearest neighbor is a rotated one, for every rotation
-MEAN_ROTATED_SHARE = 0.4  # the same on average over the rotations; 0.5 is expected if parts have any orientation
+MIN_MEAN_ROTATED_SHARE = 0.4  # the same on average over the rotations; 0.5 is expected if parts have any orientation
 MIN_SPREAD = 1e-9  # lower bound of a divisor
 
 
@@ -28,18 +28,18 @@ def has_any_orientation(images: np.ndarray) -> bool:
     """Return whether images (N, C, S, S), uint8 or float32 in [0, 1], show parts in any orientation.
 
     For each rotation by eighths of a circle, the test counts the images whose nearest neighbor among the rotated images
-    is closer than the one among the images as taken. Fewer than MIN_IMAGES images give False.
+    is closer than the one among the unrotated images. Fewer than MIN_IMAGES images give False.
     """
     if len(images) < MIN_IMAGES:
         return False
     colors, edges = _polar_descriptors(images)
-    as_taken = _concatenate(colors, edges)
-    nearest = _nearest_distances(as_taken, as_taken)
+    unrotated = _concatenate(colors, edges)
+    nearest = _nearest_squared_distances(unrotated, unrotated)
     shares = []
     for eighths in range(1, SECTORS):
         rotated = _concatenate(*_rotate(colors, edges, eighths))
-        shares.append(np.mean(_nearest_distances(as_taken, rotated) < nearest))
-    return bool(min(shares) >= MIN_ROTATED_SHARE and np.mean(shares) >= MEAN_ROTATED_SHARE)
+        shares.append(np.mean(_nearest_squared_distances(unrotated, rotated) < nearest))
+    return bool(min(shares) >= MIN_ROTATED_SHARE and np.mean(shares) >= MIN_MEAN_ROTATED_SHARE)
 
 
 def _polar_descriptors(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +52,7 @@ def _polar_descriptors(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _polar_descriptor(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return colors (C, RINGS, SECTORS) and edges (SECTORS, RINGS, SECTORS) of an image (C, S, S).
 
-    Colors are the means of the cells. Edges are the roots of the mean gradient magnitudes, one plane a direction.
+    Colors are the means of the cells. Edges are the roots of the mean gradient magnitudes, one plane per direction.
     """
     planes = resize(image, SIDE, SIDE)
     down, right = np.gradient(planes.mean(axis=0))
@@ -99,7 +99,7 @@ def _rotate(colors: np.ndarray, edges: np.ndarray, eighths: int) -> tuple[np.nda
 def _standardize(descriptors: np.ndarray) -> np.ndarray:
     """Scale descriptors (N, K, RINGS, SECTORS) to a root mean square distance of 1 from their mean descriptor.
 
-    Colors and edges then have equal weight.
+    Colors and edges then have equal weight. A number is subtracted that changes no distance, but keeps squares small.
     """
     spread = np.sqrt(((descriptors - descriptors.mean(axis=0)) ** 2).sum(axis=(1, 2, 3)).mean())
     return (descriptors - descriptors.mean()) / max(float(spread), MIN_SPREAD)
@@ -110,7 +110,7 @@ def _concatenate(colors: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.concatenate([colors, edges], axis=1).reshape(len(colors), -1)
 
 
-def _nearest_distances(images: np.ndarray, others: np.ndarray) -> np.ndarray:
+def _nearest_squared_distances(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return the squared distance (N,) of each image (N, D) to the nearest of the others (N, D), except its own."""
     squared = (images**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2 * images @ others.T
     np.fill_diagonal(squared, np.inf)

@@ -28,7 +28,7 @@ def cut_patches(images: Tensor, batch: PatchBatch, crop_size: int) -> Tensor:
 
 
 def _cut_on_cpu(images: Tensor, batch: PatchBatch, crop_size: int) -> Tensor:
-    """Copy the patches that are not rotated, usually most of them, and interpolate the others alone."""
+    """Copy the patches that are not rotated, usually most of them, and interpolate only the others."""
     patches = torch.empty(len(batch), images.shape[1], crop_size, crop_size)
     upright = batch.angle == 0
     for index in np.flatnonzero(upright).tolist():

@@ -1,6 +1,6 @@
 """Transfers by moxing, the library of ModelArts.
 
-moxing exists on ModelArts alone, so the tests run this module with a substitute.
+moxing exists only on ModelArts, so the tests run this module with a substitute.
 """
 
 import os

@@ -20,7 +20,7 @@ from ssim_ae.errors import InputError, first_line
 CONCURRENT_TRANSFERS = 16  # files; most of the time for a small file is latency
 RETRY_PAUSES = (0.5, 2.0, 6.0)  # s before each retry
 CONNECT_TIMEOUT = 5  # s
-READ_TIMEOUT = 60  # s; it includes the time until an uploaded file has left, on a slow connection too
+READ_TIMEOUT = 60  # s; it includes sending the file in an upload, over a slow connection too
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
 PERMANENT_ERRORS = (FileNotFoundError, PermissionError, FileExistsError)
 Result = TypeVar("Result")

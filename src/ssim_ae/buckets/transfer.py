@@ -14,8 +14,6 @@ from ssim_ae.errors import InputError
 from ssim_ae.machine import parallel_map
 from ssim_ae.storage import PARTIAL_SUFFIX
 
-NOT_DOWNLOADED = ["", 0]  # entry in the record of a file whose download has started
-
 
 def fetch(url: str, folder: Path | None = None) -> Path:
     """Download an object, or all objects under a prefix; return the path of the file or folder.
@@ -47,7 +45,7 @@ def fetch(url: str, folder: Path | None = None) -> Path:
 def put(path: Path, url: str) -> None:
     """Upload a file to a URL, or the files of a folder to a prefix.
 
-    Only changed files are transferred, and nothing is deleted in the store. Each object is verified as by `fetch`.
+    Only changed files are transferred, and nothing is deleted in the store. Each object is verified as in `fetch`.
     Raises InputError if anything fails.
     """
     parsed = parse_url(url)
@@ -75,8 +73,8 @@ def put(path: Path, url: str) -> None:
 class _Mirror:
     """A folder that mirrors the objects of a store.
 
-    The record lists the files that came from the store. It tells unchanged files from changed ones without reading
-    them, and keeps files of other origin from being deleted.
+    The record lists the files that came from the store. It identifies unchanged files without reading them, and
+    prevents that files of other origin are deleted.
     """
 
     def __init__(self, store: ObjectStore, objects: dict[str, StoredObject], folder: Path, record_name: str) -> None:
@@ -92,7 +90,8 @@ class _Mirror:
         self._delete_removed(known)
         changed = self._changed(known)
         unchanged = self.objects.keys() - set(changed)
-        record = dict.fromkeys(changed, NOT_DOWNLOADED) | {name: self._entry(name) for name in unchanged}
+        incomplete: list[Any] = ["", 0]  # equals the entry of no file
+        record = dict.fromkeys(changed, incomplete) | {name: self._entry(name) for name in unchanged}
         # Written before the download as well: if the process is killed, the next fetch has to know which files came
         # from the store, to delete those whose objects no longer exist.
         write_record(self.record_path, record)
@@ -107,7 +106,7 @@ class _Mirror:
     def _delete_removed(self, known: Record) -> None:
         for name in filter(is_file_name, known.keys() - self.objects.keys()):
             (self.folder / name).unlink(missing_ok=True)
-            with suppress(OSError):  # the first parent folder that is not empty
+            with suppress(OSError):  # rmdir ends at the first parent folder that is not empty
                 for parent in Path(name).parents[:-1]:
                     (self.folder / parent).rmdir()
 
@@ -145,7 +144,7 @@ class _Mirror:
 
 
 def _files_by_name(folder: Path) -> dict[str, Path]:
-    """Return the files of a folder by their relative paths, without state folders and temporary files."""
+    """Return the files of a folder by their relative paths, without its state folder and temporary files."""
     paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    excluded = re.compile(rf"{re.escape(STATE_FOLDER)}/|(.*/)?\.[^/]*\.part$")
+    excluded = re.compile(rf"{re.escape(STATE_FOLDER)}/|(.*/)?\.[^/]*{re.escape(PARTIAL_SUFFIX)}$")
     return {name: path for name, path in paths.items() if not excluded.match(name)}

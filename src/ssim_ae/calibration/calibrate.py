@@ -35,7 +35,7 @@ class Calibration(NamedTuple):
     origin: ThresholdOrigin
 
 
-class _GoodImages(NamedTuple):
+class _MeasuredImages(NamedTuple):
     """Names and residual maps of good images."""
 
     names: list[str]
@@ -53,22 +53,22 @@ def calibrate(
     method, given = method_of(config), given_thresholds(config)
     if given and not (method.normalizes_residuals and held_out):
         return Calibration(given, None, ThresholdOrigin())
-    held = _measure(detector, held_out)
-    trained = _GoodImages([], [])
-    if method.calibrates_on_training_images and held.residuals:
-        trained = _measure(detector, _subsample(training, held.residuals[0].ssim.size))
+    held_out_maps = _measure(detector, held_out)
+    training_maps = _MeasuredImages([], [])
+    if method.calibrates_on_training_images and held_out_maps.residuals:
+        training_maps = _measure(detector, _subsample(training, held_out_maps.residuals[0].ssim.size))
     statistics = None
-    if method.normalizes_residuals and held.residuals:
-        statistics = NormalStatistics.fit(held.residuals + trained.residuals)
-        held, trained = _cross_normalized(held, trained)
+    if method.normalizes_residuals and held_out_maps.residuals:
+        statistics = NormalStatistics.fit(held_out_maps.residuals + training_maps.residuals)
+        held_out_maps, training_maps = _cross_normalized(held_out_maps, training_maps)
     if given:
         return Calibration(given, statistics, ThresholdOrigin())
-    thresholds = estimate(held.residuals, config, trained.residuals)
-    for warning in few_images_warnings(held.residuals, config, len(trained.residuals)):
+    thresholds = estimate(held_out_maps.residuals, config, training_maps.residuals)
+    for warning in few_images_warnings(held_out_maps.residuals, config, len(training_maps.residuals)):
         print_note(warning)
-    origin = _origin(held, trained, config)
-    if origin.expected:  # other estimators reject so many images that their names mean nothing
-        _note_rejected(held, trained, thresholds, config)
+    origin = _origin(held_out_maps, training_maps, config)
+    if origin.expected:  # other estimators reject many images by design
+        _note_rejected(held_out_maps, training_maps, thresholds, config)
     return Calibration(thresholds, statistics, origin)
 
 
@@ -82,7 +82,7 @@ def cross_validate(
     rejected = 0
     for fold in np.array_split(order, min(CROSS_VALIDATION_FOLDS, len(held_out))):
         left_out = set(fold.tolist())
-        thresholds = estimate([held_out[i] for i in order if i not in left_out], config, training)
+        thresholds = estimate([held_out[index] for index in order if index not in left_out], config, training)
         rejected += sum(is_defective(_score(held_out[index], thresholds, config)) for index in fold)
     return CrossValidation(images=len(held_out), rejected=rejected)
 
@@ -96,9 +96,9 @@ def threshold_images(held_out: Sequence[Image], training: Sequence[Image]) -> tu
     return (held_out, training) if held_out else (training[-fifth:], training[:-fifth])
 
 
-def _measure(detector: Detector, paths: Sequence[Path]) -> _GoodImages:
+def _measure(detector: Detector, paths: Sequence[Path]) -> _MeasuredImages:
     """Return the residual maps of the images that can be read."""
-    good = _GoodImages([], [])
+    good = _MeasuredImages([], [])
     with progress("estimating thresholds", len(paths)) as bar:
         for path, found in zip(paths, detector.residuals_all(paths), strict=True):
             bar.advance()
@@ -111,35 +111,38 @@ def _measure(detector: Detector, paths: Sequence[Path]) -> _GoodImages:
 
 
 def _subsample(paths: Sequence[Path], map_pixels: int) -> list[Path]:
-    """Return paths at equal intervals: at most MAX_TRAINING_IMAGES, and less if they would not fit in memory."""
+    """Return paths at equal intervals: at most MAX_TRAINING_IMAGES, and fewer if their maps would not fit in memory."""
     count = min(MAX_TRAINING_IMAGES, MAX_TRAINING_PIXELS // map_pixels, len(paths))
     return [paths[index] for index in np.linspace(0, len(paths) - 1, count).astype(int)]
 
 
-def _cross_normalized(held: _GoodImages, trained: _GoodImages) -> tuple[_GoodImages, _GoodImages]:
+def _cross_normalized(held_out: _MeasuredImages, training: _MeasuredImages) -> tuple[_MeasuredImages, _MeasuredImages]:
     """Normalize each image by the statistics of others."""
-    normalized = cross_normalize(held.residuals + trained.residuals)
-    count = len(held.residuals)
-    return held._replace(residuals=normalized[:count]), trained._replace(residuals=normalized[count:])
+    normalized = cross_normalize(held_out.residuals + training.residuals)
+    count = len(held_out.residuals)
+    return held_out._replace(residuals=normalized[:count]), training._replace(residuals=normalized[count:])
 
 
-def _origin(held: _GoodImages, trained: _GoodImages, config: Config) -> ThresholdOrigin:
-    expected = expected_rate(len(held.residuals), config, len(trained.residuals))
+def _origin(held_out: _MeasuredImages, training: _MeasuredImages, config: Config) -> ThresholdOrigin:
+    """Describe how the thresholds were estimated, and the false alarms to expect."""
+    expected = expected_rate(len(held_out.residuals), config, len(training.residuals))
     settings = ("false_alarm_rate", "percent", "k_sigma", "min_area", "ssim_threshold", "l1_threshold")
-    uses_training = config.threshold == "false_alarm_rate" and expected is not None and len(held.residuals) > 1
+    uses_training = config.threshold == "false_alarm_rate" and expected is not None and len(held_out.residuals) > 1
     return ThresholdOrigin(
         estimator=config.threshold,
         settings={key: getattr(config, key) for key in settings},
-        held_out_images=len(held.residuals),
-        training_images=len(trained.residuals) if uses_training else 0,
+        held_out_images=len(held_out.residuals),
+        training_images=len(training.residuals) if uses_training else 0,
         expected=RateEstimate(**expected._asdict()) if expected else None,
-        cross_validation=cross_validate(held.residuals, config, trained.residuals),
+        cross_validation=cross_validate(held_out.residuals, config, training.residuals),
     )
 
 
-def _note_rejected(held: _GoodImages, trained: _GoodImages, thresholds: Thresholds, config: Config) -> None:
-    """Name the good images that are rejected, in falling order of their scores: they may be defective."""
-    names, residuals = held.names + trained.names, held.residuals + trained.residuals
+def _note_rejected(
+    held_out: _MeasuredImages, training: _MeasuredImages, thresholds: Thresholds, config: Config
+) -> None:
+    """Name the good images that are rejected, in descending order of their scores: they may be defective."""
+    names, residuals = held_out.names + training.names, held_out.residuals + training.residuals
     scores = [_score(maps, thresholds, config) for maps in residuals]
     rejected = [name for score, name in sorted(zip(scores, names, strict=True), reverse=True) if is_defective(score)]
     if rejected:

@@ -6,17 +6,17 @@ Extremes"). Scores that differ by factors follow a Fréchet distribution: their 
 Fit: location and scale are computed from two quantiles of the scores, so one outlier has little influence. Real scores
 follow the model only approximately, so the upper quantile moves into the tail as the number of scores grows.
 
-Few scores: the limit is a prediction limit (Hahn and Meeker 1991, "Statistical Intervals"). It is `k` scales above the
-fitted location. `k` is chosen such that the probability that a new score exceeds the limit, averaged over all sets of
-scores, is the requested rate. It depends on the numbers of scores and the rate alone and is computed by simulation.
+Few scores: the limit is a prediction limit (Hahn and Meeker 1991, "Statistical Intervals"). It is `scales_to_limit`
+scales above the fitted location, a factor at which the probability that a new score exceeds the limit, averaged over
+all sets of scores, is the requested rate. It depends only on the numbers of scores and the rate; it is simulated.
 
 Training images: their scores contribute to the shape of the distribution. The network has fitted these images, so their
 scores are lower and less spread; they are moved to the median of the held-out scores and stretched to their spread.
-Scores that differ by factors are stretched as factors, not as powers: an image that stands out by a factor of 10 at
-twice the spread would stand out by 19, not by 100. The simulated `k` is therefore only approximate for them.
+For the Fréchet distribution, the relative distance from the median is stretched: stretched by 2, a score of 10 medians
+becomes one of 19. Stretching the logarithm would make it 100. The simulated factor is therefore only approximate.
 
-With training images, the limit is also at least an order statistic of the held-out scores: no more of them may exceed
-it than a binomial test accepts at the requested rate, though one always may.
+With training images, the limit is also raised until not too many held-out scores exceed it: at most as many as a
+binomial test accepts at the requested rate, but always one.
 """
 
 from functools import cache
@@ -35,10 +35,10 @@ MAX_SIMULATED_SETS = 20_000  # sets of scores in one simulation
 MAX_SCALES_TO_LIMIT = 1e6  # upper end of the bisection, in scales of the distribution
 BISECTION_TOLERANCE = 1e-6  # relative width at which the bisection ends
 INTERVAL_COVERAGE = 0.9  # probability of the interval of the expected rate
-SIGNIFICANCE = 0.05  # of the binomial test
+SIGNIFICANCE = 0.05  # level of the binomial test
 MAX_STRETCH = 10.0  # factor by which training scores are stretched at most
 OUTLIER_DISTANCE = 5.0  # median distances from the median; larger distances are clipped to it
-MIN_DIVISOR = 1e-12  # lower bound of scores and spreads before a logarithm or a division
+MIN_POSITIVE = 1e-12  # lower bound of scores and spreads before a logarithm or a division
 NO_SCORES = np.zeros(0)
 
 
@@ -51,20 +51,20 @@ class ExpectedRate(NamedTuple):
 
 
 def prediction_limit(
-    scores: np.ndarray, rate: float, *, training_scores: np.ndarray = NO_SCORES, log_scores: bool = False
+    scores: np.ndarray, rate: float, *, training_scores: np.ndarray = NO_SCORES, use_log: bool = False
 ) -> float:
     """Return the value that the score of a new good image exceeds with probability `rate`.
 
     `scores` (N,) of held-out images, N >= 2; `training_scores` (M,) of images that the network was trained on.
-    `log_scores`: the logarithms of the scores follow the Gumbel distribution, not the scores themselves.
+    `use_log`: fit the Gumbel distribution to the logarithms of the scores.
     Few scores make the probability larger than `rate`: see `expected_false_alarm_rate`.
     """
-    pooled = pool_scores(scores, training_scores, as_factors=log_scores)
-    if log_scores:
-        pooled = np.log(np.maximum(pooled, MIN_DIVISOR))
+    pooled = pool_scores(scores, training_scores, use_log=use_log)
+    if use_log:
+        pooled = np.log(np.maximum(pooled, MIN_POSITIVE))
     location, scale = fit_gumbel(pooled, _tail_quantile(len(pooled), rate))
     fitted = location + scale * _scales_to_limit(len(scores), len(training_scores), rate)
-    limit = float(np.exp(fitted) if log_scores else fitted)
+    limit = float(np.exp(fitted) if use_log else fitted)
     if not len(training_scores):
         return limit
     descending = np.sort(scores)[::-1]
@@ -72,7 +72,7 @@ def prediction_limit(
 
 
 def expected_false_alarm_rate(count: int, rate: float, *, training_count: int = 0) -> ExpectedRate:
-    """Return the false-alarm rate to expect of `prediction_limit` from the given numbers of scores."""
+    """Return the expected false-alarm rate of the `prediction_limit` of `count` held-out scores."""
     fits = _simulated_fits(
         min(count, MAX_SIMULATED_COUNT),
         min(training_count, MAX_SIMULATED_COUNT),
@@ -84,7 +84,7 @@ def expected_false_alarm_rate(count: int, rate: float, *, training_count: int = 
 
 
 def expected_rate_above_maximum(count: int) -> ExpectedRate:
-    """Return the false-alarm rate to expect if the limit is the maximum of `count` scores.
+    """Return the expected false-alarm rate if the limit is the maximum of `count` scores.
 
     Whatever the distribution of the scores, the rate follows a Beta(1, count) distribution.
     """
@@ -92,37 +92,37 @@ def expected_rate_above_maximum(count: int) -> ExpectedRate:
     return ExpectedRate(1 / (count + 1), low, high)
 
 
-def pool_scores(scores: np.ndarray, training_scores: np.ndarray, *, as_factors: bool) -> np.ndarray:
+def pool_scores(scores: np.ndarray, training_scores: np.ndarray, *, use_log: bool) -> np.ndarray:
     """Return held-out scores (N,) and rescaled training scores (M,) as one array (N + M,)."""
     if not len(training_scores):
         return scores
-    match = match_variance_of_factors if as_factors else match_variance
+    match = match_relative_spread if use_log else match_spread
     return np.concatenate([scores, match(training_scores, scores)])
 
 
-def match_variance(training_scores: np.ndarray, scores: np.ndarray, *, min_stretch: float = 1) -> np.ndarray:
+def match_spread(training_scores: np.ndarray, scores: np.ndarray, *, min_stretch: float = 1) -> np.ndarray:
     """Return training scores (..., M) moved to the median of `scores` (..., N) and stretched to their spread.
 
     The stretch is at least `min_stretch` and at most MAX_STRETCH.
     """
     median, spread = _median_and_spread(scores)
     training_median, training_spread = _median_and_spread(training_scores)
-    stretch = np.clip(spread / np.maximum(training_spread, MIN_DIVISOR), min_stretch, MAX_STRETCH)
+    stretch = np.clip(spread / np.maximum(training_spread, MIN_POSITIVE), min_stretch, MAX_STRETCH)
     matched: np.ndarray = median + stretch * (training_scores - training_median)
     return matched
 
 
-def match_variance_of_factors(training_scores: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return training scores (M,) as `match_variance` does, with distances from the median measured as factors.
+def match_relative_spread(training_scores: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return training scores (M,) as `match_spread` does, with distances from the median measured as ratios.
 
     Stretched by 2, a score of 3 times the median becomes 5 times, and a third of the median becomes a fifth.
     """
     median, spread = _median_and_spread(scores)
     training_median, training_spread = _median_and_spread(training_scores)
-    median, training_median = np.maximum(median, MIN_DIVISOR), np.maximum(training_median, MIN_DIVISOR)
-    relative_spread = np.maximum(training_spread / training_median, MIN_DIVISOR)
+    median, training_median = np.maximum(median, MIN_POSITIVE), np.maximum(training_median, MIN_POSITIVE)
+    relative_spread = np.maximum(training_spread / training_median, MIN_POSITIVE)
     stretch = np.clip(spread / median / relative_spread, 1, MAX_STRETCH)
-    factors = np.maximum(training_scores, MIN_DIVISOR) / training_median
+    factors = np.maximum(training_scores, MIN_POSITIVE) / training_median
     stretched = 1 + stretch * (np.maximum(factors, 1 / factors) - 1)
     matched: np.ndarray = median * np.where(factors > 1, stretched, 1 / stretched)
     return matched
@@ -167,13 +167,13 @@ def _exceedance_probability(locations: np.ndarray, scales: np.ndarray, scales_to
 def _simulated_fits(count: int, training_count: int, tail_quantile: float) -> tuple[np.ndarray, np.ndarray]:
     """Return locations and scales fitted to many sets of scores from the standard Gumbel distribution.
 
-    Simulated training scores are also shrunk: the spread of real ones is smaller, so that the stretch that is
-    estimated for them errs in both directions.
+    Simulated training scores are stretched by less than 1 as well. They have the spread of the held-out scores, so the
+    estimated stretch is as often below 1 as above. Real ones have a smaller spread, and the error is also two-sided.
     """
     sets = min(MAX_SIMULATED_SETS, SIMULATED_SCORES // (count + training_count))
     scores = np.random.default_rng(0).gumbel(size=(sets, count + training_count))
     if training_count:
-        scores[:, count:] = match_variance(scores[:, count:], scores[:, :count], min_stretch=0)
+        scores[:, count:] = match_spread(scores[:, count:], scores[:, :count], min_stretch=0)
     return fit_gumbel(scores, tail_quantile)
 
 

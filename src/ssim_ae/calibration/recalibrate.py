@@ -39,7 +39,7 @@ def recalibrate(
     target = output or source.with_name(f"{source.stem}-{GIVEN if given else config.threshold}.safetensors")
     if target.exists():
         raise InputError(f"{target}: exists already; name another file with --output")
-    images = KnownImages([], []) if given else _good_images(file, source, folder)
+    images = KnownImages([], []) if given else _images_to_calibrate_on(file, source, folder)
     calibration = calibrate(Detector.from_file(file), images.held_out, config, images.training)
     provenance = file.provenance.model_copy(update={"thresholds": calibration.origin})
     statistics = calibration.normal_statistics or file.normal_statistics
@@ -50,7 +50,7 @@ def recalibrate(
 def known_images(file: DetectorFile, source: Path) -> KnownImages:
     """Return the held-out and training images of a detector, found in its data set.
 
-    Raises InputError if the images that set its thresholds are gone.
+    Raises InputError if the images that set its thresholds are missing.
     """
     if not file.config.dataset_path or not (file.provenance.held_out_images or file.provenance.training_images):
         raise InputError(f"{source}: its held-out images are not recorded; name a folder of good images")
@@ -61,11 +61,11 @@ def known_images(file: DetectorFile, source: Path) -> KnownImages:
     else:
         known = KnownImages(*map(list, threshold_images([], split.training)))
     if not known.held_out:
-        raise InputError(f"{source}: its held-out images are gone; name a folder of good images")
+        raise InputError(f"{source}: its held-out images are missing; name a folder of good images")
     return known
 
 
-def _good_images(file: DetectorFile, source: Path, folder: Path | None) -> KnownImages:
+def _images_to_calibrate_on(file: DetectorFile, source: Path, folder: Path | None) -> KnownImages:
     return _images_in(file, folder) if folder else known_images(file, source)
 
 

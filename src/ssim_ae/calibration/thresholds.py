@@ -26,7 +26,7 @@ from ssim_ae.methods import method_of
 
 FEW_IMAGES = 20  # with fewer held-out images a warning is printed
 FEW_WINDOWS = 10  # with fewer independent SSIM windows above a percentile a warning is printed
-WINDOW_AREA = 11**2  # px: neighbouring pixels share their SSIM window
+WINDOW_AREA = 11**2  # px: neighboring pixels share their SSIM window
 ROUNDING_MARGIN = 1 + 1e-5  # the maximum held-out score must not round to more than the threshold
 
 
@@ -122,8 +122,8 @@ def _estimated_threshold(
     if config.threshold == "k_sigma":
         return mean_and_deviations(scores, config.k_sigma)
     training_scores = _scores([method.anomaly_map(residuals, thresholds) for residuals in training])
-    log_scores = method.score_distribution == "frechet"
-    limit = prediction_limit(scores, config.false_alarm_rate, training_scores=training_scores, log_scores=log_scores)
+    use_log = method.score_distribution == "frechet"
+    limit = prediction_limit(scores, config.false_alarm_rate, training_scores=training_scores, use_log=use_log)
     return limit * ROUNDING_MARGIN
 
 

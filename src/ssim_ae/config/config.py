@@ -56,7 +56,7 @@ class Config(BaseModel):
     )
 
     # augmentation
-    do_aug: bool = Field(True, description="augment; False: the centre of each resized image")
+    do_aug: bool = Field(True, description="augment; False: the center of each resized image")
     online_aug: bool = Field(False, description="True: new patches every epoch; False: the same patches every epoch")
     augment_num: int = Field(10_000, ge=1, description="patches per epoch")
     aug_dir: str = Field("", description="with online_aug False: folder to write the patches to as PNG; empty: none")
@@ -66,7 +66,7 @@ class Config(BaseModel):
         le=180,
         description="maximum rotation in either direction, degrees; -1: 180 for parts in any orientation, else 5",
     )
-    p_rotate: float = Field(0.3, ge=0, le=1, description="share of patches that are rotated (or p_ratate)")
+    p_rotate: float = Field(0.3, ge=0, le=1, description="share of patches that are rotated; alias p_ratate")
     p_horizontal_flip: float = Field(0.3, ge=0, le=1, description="share of patches that are flipped left to right")
     p_vertical_flip: float = Field(0.3, ge=0, le=1, description="share of patches that are flipped top to bottom")
     illumination_std: float = Field(
@@ -85,7 +85,7 @@ class Config(BaseModel):
     batch_size: int = Field(16, ge=1, description="patches per step, on all devices together")
     optimizer: Literal["adamw", "muon"] = Field("adamw", description="adamw, or muon: orthogonalized updates")
     lr: float = Field(2.0e-4, gt=0, le=1, description="learning rate")
-    weight_decay: float = Field(1.0e-5, ge=0, le=1, description="weight decay (or decay)")
+    weight_decay: float = Field(1.0e-5, ge=0, le=1, description="weight decay; alias decay")
     schedule: Literal["one_cycle", "constant"] = Field(
         "one_cycle", description="one_cycle: from lr up to lr_peak_factor times lr and down to 0; constant: lr"
     )
@@ -151,7 +151,7 @@ class Config(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _with_defaults_of_method(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Apply the defaults of the method; `model_fields_set` lists the given settings alone."""
+        """Apply the defaults of the method; `model_fields_set` lists only the given settings."""
         if not isinstance(values, dict):
             return handler(values)
         name = values.get("method") or default_method(str(values.get("engine", "auto")))
@@ -197,9 +197,9 @@ class Config(BaseModel):
             raise ValueError(f"flc {self.flc} is too large for patches of {self.tile_size} px")
         if self.tiles * self.tile_size**2 > MAX_TILE_PIXELS:
             raise ValueError(f"stride {self.stride} cuts an image of {self.im_resize} px into {self.tiles:,} tiles")
-        if not self.do_aug and self._exceeds_patch:
+        if not self.do_aug and self._is_larger_than_patch:
             raise ValueError(
-                f"do_aug False trains on the centre of each image, but crop_size {self.crop_size} "
+                f"do_aug False trains on the center of each image, but crop_size {self.crop_size} "
                 f"does not cover im_resize {self.im_resize}"
             )
         return self
@@ -222,7 +222,7 @@ class Config(BaseModel):
     @property
     def tiled(self) -> bool:
         """True if an image is inspected in overlapping tiles, False if one input of the network covers the view."""
-        return self._exceeds_patch and not get_method(self.method).inspects_whole_image
+        return self._is_larger_than_patch and not get_method(self.method).inspects_whole_image
 
     @property
     def tile_size(self) -> int:
@@ -245,12 +245,13 @@ class Config(BaseModel):
         return self.im_resize if self.tiled else self.tile_size
 
     @property
-    def _exceeds_patch(self) -> bool:
+    def _is_larger_than_patch(self) -> bool:
+        """Whether a second tile of the resized image would fit beside the first."""
         return self.im_resize - self.crop_size >= self.stride
 
     @property
     def min_defect_area(self) -> int:
-        """Area below which a region above the threshold is no defect, px; only max_area has such a bound."""
+        """Area below which a region above the threshold is no defect, px; 1 px unless the estimator is max_area."""
         return self.min_area if self.threshold == "max_area" else 1
 
     @classmethod
@@ -259,7 +260,7 @@ class Config(BaseModel):
 
         Raises InputError, which names the file, the key and the nearest valid key.
         """
-        given = yaml_files.from_edge(dict(overrides or {}), COMMAND_LINE)
+        given = yaml_files.from_yaml_values(dict(overrides or {}), COMMAND_LINE)
         for key, value in given.items():
             if isinstance(value, str) and key in cls.model_fields and cls.model_fields[key].annotation == list[int]:
                 given[key] = yaml_files.parse_list(value)
@@ -307,7 +308,7 @@ class Config(BaseModel):
         for title, fields in sections():
             lines = [f"# {title}"]
             for key, _ in fields:
-                value = yaml_files.yaml_value(yaml_files.to_edge(key, getattr(self, key)))
+                value = yaml_files.yaml_value(yaml_files.to_yaml_value(key, getattr(self, key)))
                 prefix = "# " if key in unused else ""
                 lines.append(f"{prefix}{key}: {value}".ljust(34) + f"  # {description(key, self.method)}")
             blocks.append("\n".join(lines))
@@ -356,7 +357,7 @@ def description(key: str, method: str) -> str:
         return f"{text} ({', '.join(users)} only)"
     own = default_of(key, method)
     others = {known.name: default_of(key, known.name) for known in methods() if default_of(key, known.name) != own}
-    differing = "; ".join(f"{name}: {yaml_files.to_edge(key, value)}" for name, value in others.items())
+    differing = "; ".join(f"{name}: {yaml_files.to_yaml_value(key, value)}" for name, value in others.items())
     return f"{text} ({differing})" if differing else text
 
 
@@ -364,7 +365,7 @@ def _without_unused(values: dict[str, Any], given: Mapping[str, Any], source: st
     """Drop the settings of a file that have no effect with its method, with a message."""
     method = given.get("method") or values.get("method") or default_method(str(given.get("engine", "auto")))
     if method not in [known.name for known in methods()]:
-        return values  # and validation names the mistake
+        return values  # validation reports the unknown method
     unused = [key for key in values if key in unused_settings(method)]
     if unused:
         print_note(f"{source}: {', '.join(unused)}: no effect with method {method}; ignored")

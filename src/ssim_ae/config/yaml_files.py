@@ -52,7 +52,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise InputError(f"{path}: should be lines of the form 'key: value'")
-    return from_edge(values, str(path))
+    return from_yaml_values(values, str(path))
 
 
 def with_method(values: dict[str, Any], path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def with_method(values: dict[str, Any], path: Path, given: Mapping[str, Any]) ->
     return {"method": REFERENCE, **values}
 
 
-def from_edge(values: Mapping[Any, Any], source: str) -> dict[str, Any]:
+def from_yaml_values(values: Mapping[Any, Any], source: str) -> dict[str, Any]:
     """Return settings under the names of `Config`, with None for automatic values."""
     settings: dict[str, Any] = {}
     for key, value in values.items():
@@ -77,7 +77,7 @@ def from_edge(values: Mapping[Any, Any], source: str) -> dict[str, Any]:
     return settings
 
 
-def to_edge(key: str, value: Any) -> Any:
+def to_yaml_value(key: str, value: Any) -> Any:
     """Return a value as a YAML file states it."""
     return AUTOMATIC if value is None and key in AUTOMATIC_IF_NEGATIVE else value
 

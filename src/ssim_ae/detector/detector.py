@@ -15,7 +15,7 @@ from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detec
 from ssim_ae.detector.inspection import Inspection
 from ssim_ae.detector.provenance import Provenance
 from ssim_ae.errors import InputError
-from ssim_ae.images.colours import gray
+from ssim_ae.images.colors import gray
 from ssim_ae.images.files import read_image
 from ssim_ae.images.view import View
 from ssim_ae.machine import cores, one_blas_thread, parallel_map
@@ -108,26 +108,26 @@ class Detector:
         )
 
     def inspect(self, image: Image) -> Inspection:
-        """Inspect an image: a file, or an array (H, W, C) uint8 with C = 1 or 3 in RGB order, or (H, W) gray."""
-        return _or_raise(self._process_group([image], lambda _, view: self._inspection(view))[0])
+        """Inspect an image: a file, or an array (H, W, C) uint8 or uint16 with C = 1 or 3 (RGB), or (H, W)."""
+        return _or_raise(self._process_group([image], lambda _, item: self._inspection(item))[0])
 
     def residuals(self, image: Image) -> Residuals:
         """Return the residual maps of an image, from which thresholds are estimated."""
-        return _or_raise(self._process_group([image], lambda _, view: self._residuals(view))[0])
+        return _or_raise(self._process_group([image], lambda _, item: self._residuals(item))[0])
 
     def inspect_all(self, paths: Sequence[Path]) -> Iterator[Inspection | InputError]:
         """Inspect files in their order, several at once; yield the error of a file that cannot be read."""
-        return self._process_all(paths, lambda _, view: self._inspection(view))
+        return self._process_all(paths, lambda _, item: self._inspection(item))
 
     def map_inspections(
         self, paths: Sequence[Path], function: Callable[[Path, Inspection], Result]
     ) -> Iterator[Result | InputError]:
         """Yield `function(path, inspection)` for each file as `inspect_all` does, several at once."""
-        return self._process_all(paths, lambda path, view: function(path, self._inspection(view)))
+        return self._process_all(paths, lambda path, item: function(path, self._inspection(item)))
 
     def residuals_all(self, paths: Sequence[Path]) -> Iterator[Residuals | InputError]:
         """Yield the residual maps of files in their order, or the error of a file that cannot be read."""
-        return self._process_all(paths, lambda _, view: self._residuals(view))
+        return self._process_all(paths, lambda _, item: self._residuals(item))
 
     def reconstruct(self, view: np.ndarray) -> np.ndarray:
         """Return the reconstruction of a view (C, S, S) float32 in [0, 1], averaged where tiles overlap."""
@@ -136,12 +136,12 @@ class Detector:
     def _process_all(
         self, paths: Sequence[Path], function: Callable[[Path, _Reconstructed], Result]
     ) -> Iterator[Result | InputError]:
-        """Process groups of images whose tiles fill a batch, one group per core at once."""
+        """Process the images in groups, several groups at once. The tiles of a group fill a batch."""
         if len(paths) == 1:
             yield from self._process_group(paths, function)
             return
-        size = max(1, min(TILE_BATCH // self.config.tiles, ceil(len(paths) / self.threads)))
-        groups = [paths[start : start + size] for start in range(0, len(paths), size)]
+        group_size = max(1, min(TILE_BATCH // self.config.tiles, ceil(len(paths) / self.threads)))
+        groups = [paths[start : start + group_size] for start in range(0, len(paths), group_size)]
         with self.runtime.concurrent() as initialize_thread:
             for results in parallel_map(
                 lambda group: self._process_group(group, function),
@@ -197,7 +197,8 @@ class Detector:
         array = image[:, :, None] if image.ndim == 2 else image
         if array.ndim != 3 or array.shape[2] not in (1, 3) or array.dtype not in (np.uint8, np.uint16):
             raise InputError(
-                f"image: should be (H, W), (H, W, 1) or (H, W, 3) of uint8, not {image.shape} of {image.dtype}"
+                "image: should be (H, W), (H, W, 1) or (H, W, 3) of uint8 or uint16, "
+                f"not {image.shape} of {image.dtype}"
             )
         if self.config.grayscale and array.shape[2] == 3:
             return gray(array)

@@ -33,7 +33,7 @@ from ssim_ae.storage import (
 )
 
 KIND = "detector"
-FORMAT = 1  # raised when older versions cannot read the file, or would compute other scores
+FORMAT_VERSION = 1  # raised when older versions cannot read the file, or would compute other scores
 MINDIR_PRODUCER = b"MindSpore"  # near the start of a MINDIR file
 MAX_THRESHOLD = float(np.finfo(np.float32).max)
 MAX_NORMAL_RESIDUAL = 1e6  # larger than any residual
@@ -72,7 +72,7 @@ def header(detector: DetectorFile) -> dict[str, Any]:
     """Return everything but the weights as JSON."""
     metadata = {
         "kind": KIND,
-        "format": FORMAT,
+        "format": FORMAT_VERSION,
         "config": detector.config.used_settings(),
         "thresholds": detector.thresholds._asdict(),
         "provenance": detector.provenance.model_dump(mode="json"),
@@ -168,8 +168,10 @@ def _with_model(path: Path, metadata: dict[str, Any], runtime: str, weights: Pat
 
 def _parse(path: Path, metadata: dict[str, Any]) -> DetectorFile:
     """Return the detector that the metadata describes, without weights."""
-    if metadata.get("format") != FORMAT:
-        raise InputError(f"{path}: format {metadata.get('format')!s:.20} is not supported; this version reads {FORMAT}")
+    if metadata.get("format") != FORMAT_VERSION:
+        raise InputError(
+            f"{path}: format {metadata.get('format')!s:.20} is not supported; this version reads {FORMAT_VERSION}"
+        )
     try:
         config = Config(**metadata["config"])
         thresholds = Thresholds(**metadata["thresholds"])

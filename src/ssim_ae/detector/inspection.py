@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ssim_ae.images.colours import eight_bit, heatmap, pixels
+from ssim_ae.images.colors import eight_bit, heatmap, pixels
 from ssim_ae.images.view import View
 from ssim_ae.maps.levels import anomaly_levels
 from ssim_ae.maps.regions import label, without_small_regions
@@ -85,7 +85,7 @@ class Inspection:
         return without_small_regions(self.anomaly > np.float32(threshold), self.min_area)
 
     def defects(self, threshold: float = THRESHOLD) -> list[Defect]:
-        """Return the connected defective regions, in falling order of their scores."""
+        """Return the connected defective regions, in descending order of their scores."""
         labels, count = label(self.above(threshold))
         rows, columns = np.nonzero(labels)
         region = labels[rows, columns] - 1

@@ -13,7 +13,7 @@ from ssim_ae.console import escape_unprintable
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.inspection import Inspection
 from ssim_ae.errors import InputError
-from ssim_ae.images.colours import outlined
+from ssim_ae.images.colors import outlined
 from ssim_ae.images.files import write_png
 from ssim_ae.storage import atomic_file
 

@@ -74,7 +74,7 @@ class EpochSummary(_Strict):
     steps: int
     loss: float
     held_out_loss: float | None
-    rate: float
+    lr: float
     patches_per_second: float
     seconds: float
 

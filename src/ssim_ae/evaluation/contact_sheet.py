@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ssim_ae.evaluation.results import ImageResult
-from ssim_ae.images.colours import DETECTED, TRUTH, heatmap, outlined
+from ssim_ae.images.colors import GROUND_TRUTH_OUTLINE_COLOR, MASK_OUTLINE_COLOR, heatmap, outlined
 from ssim_ae.images.files import read_image, write_png
 from ssim_ae.maps.verdict import THRESHOLD, is_defective
 
@@ -23,11 +23,11 @@ HEADER_HEIGHT = 76  # px
 CELL_TITLES = ("original", "reconstruction", "heatmap", "mask, ground truth")
 MIN_LOG_SCORE = 1e-6  # smaller scores are replaced by it before the logarithm is taken
 
-BACKGROUND_COLOUR = (250, 250, 248)
-TEXT_COLOUR = (30, 30, 34)
-MUTED_COLOUR = (120, 120, 128)
-CORRECT_COLOUR = (20, 120, 70)
-ERROR_COLOUR = (200, 30, 45)
+BACKGROUND_COLOR = (250, 250, 248)
+TEXT_COLOR = (30, 30, 34)
+MUTED_COLOR = (120, 120, 128)
+CORRECT_COLOR = (20, 120, 70)
+ERROR_COLOR = (200, 30, 45)
 
 
 def write_contact_sheet(folder: Path, results: Sequence[ImageResult], title: str) -> None:
@@ -36,7 +36,7 @@ def write_contact_sheet(folder: Path, results: Sequence[ImageResult], title: str
     half = (len(rows) + 1) // 2
     columns = [np.concatenate(rows[:half])]
     if rows[half:]:
-        empty_rows = [np.full_like(rows[0], BACKGROUND_COLOUR[0])] * (half - len(rows[half:]))
+        empty_rows = [np.full_like(rows[0], BACKGROUND_COLOR[0])] * (half - len(rows[half:]))
         columns.append(np.concatenate([*rows[half:], *empty_rows]))
     body = np.concatenate(columns, axis=1)
     errors = sum(not result.correct for result in results)
@@ -71,18 +71,18 @@ def _row(folder: Path, result: ImageResult) -> np.ndarray:
     original, reconstruction = (
         read_image(folder / "images" / f"{result.image.name}_{kind}.png") for kind in ("origin", "rec")
     )
-    outlines = outlined(original, is_defective(result.anomaly), DETECTED)
+    outlines = outlined(original, is_defective(result.anomaly), MASK_OUTLINE_COLOR)
     if result.ground_truth is not None:
-        outlines = outlined(outlines, result.ground_truth, TRUTH)
-    row = Image.new("RGB", (len(CELL_TITLES) * (CELL_SIZE + CELL_SPACING) + MARGIN * 2, ROW_HEIGHT), BACKGROUND_COLOUR)
+        outlines = outlined(outlines, result.ground_truth, GROUND_TRUTH_OUTLINE_COLOR)
+    row = Image.new("RGB", (len(CELL_TITLES) * (CELL_SIZE + CELL_SPACING) + MARGIN * 2, ROW_HEIGHT), BACKGROUND_COLOR)
     for index, cell in enumerate((original, reconstruction, heatmap(original, result.anomaly), outlines)):
         resized = Image.fromarray(cell).resize((CELL_SIZE, CELL_SIZE), Image.Resampling.LANCZOS)
         row.paste(resized, (_cell_left(index), LABEL_HEIGHT))
     draw = ImageDraw.Draw(row)
-    draw.text((MARGIN, 4), result.image.name, TEXT_COLOUR, _font(14))
-    colour = CORRECT_COLOUR if result.correct else ERROR_COLOUR
+    draw.text((MARGIN, 4), result.image.name, TEXT_COLOR, _font(14))
+    color = CORRECT_COLOR if result.correct else ERROR_COLOR
     right = _cell_left(len(CELL_TITLES)) - CELL_SPACING
-    draw.text((right, 4), f"score {result.score:.2f}  {_verdict(result)}", colour, _font(14), anchor="ra")
+    draw.text((right, 4), f"score {result.score:.2f}  {_verdict(result)}", color, _font(14), anchor="ra")
     return np.asarray(row)
 
 
@@ -93,18 +93,21 @@ def _verdict(result: ImageResult) -> str:
 
 
 def _header(width: int, title: str, columns: int) -> np.ndarray:
-    header = Image.new("RGB", (width, HEADER_HEIGHT), BACKGROUND_COLOUR)
+    header = Image.new("RGB", (width, HEADER_HEIGHT), BACKGROUND_COLOR)
     draw = ImageDraw.Draw(header)
-    draw.text((MARGIN, 8), title, TEXT_COLOUR, _font(22))
-    for x, text, colour in ((MARGIN, "mask", DETECTED), (MARGIN + 80, "ground truth", TRUTH)):
-        draw.rectangle((x, 42, x + 12, 50), colour)
-        draw.text((x + 18, 38), text, MUTED_COLOUR, _font(13))
+    draw.text((MARGIN, 8), title, TEXT_COLOR, _font(22))
+    for x, text, color in (
+        (MARGIN, "mask", MASK_OUTLINE_COLOR),
+        (MARGIN + 80, "ground truth", GROUND_TRUTH_OUTLINE_COLOR),
+    ):
+        draw.rectangle((x, 42, x + 12, 50), color)
+        draw.text((x + 18, 38), text, MUTED_COLOR, _font(13))
     order = f"threshold {THRESHOLD}; errors first, then the scores closest to the threshold"
-    draw.text((MARGIN + 200, 38), order, MUTED_COLOUR, _font(13))
+    draw.text((MARGIN + 200, 38), order, MUTED_COLOR, _font(13))
     for column in range(columns):
         for index, cell_title in enumerate(CELL_TITLES):
             x = column * (width // columns) + _cell_left(index)
-            draw.text((x, 60), cell_title, MUTED_COLOUR, _font(12))
+            draw.text((x, 60), cell_title, MUTED_COLOR, _font(12))
     return np.asarray(header)
 
 

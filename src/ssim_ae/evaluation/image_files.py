@@ -11,7 +11,7 @@ from PIL import Image
 from ssim_ae.detector.inspection import Inspection
 from ssim_ae.errors import InputError
 from ssim_ae.evaluation.results import ImageResult
-from ssim_ae.images.colours import heatmap, outlined
+from ssim_ae.images.colors import heatmap, outlined
 from ssim_ae.images.files import write_png
 from ssim_ae.maps.levels import levels_image
 from ssim_ae.maps.verdict import THRESHOLD

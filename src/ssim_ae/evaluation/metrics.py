@@ -80,7 +80,8 @@ def au_pro(maps: Iterable[ArrayLike], masks: Iterable[ArrayLike], *, limit: floa
 
 def pixel_f1(predicted: Iterable[ArrayLike], truth: Iterable[ArrayLike]) -> float:
     """Return the F1 score over all pixels of pairs of boolean masks (rows, columns); NaN if all masks are empty."""
-    hits = marked = 0
+    hits = 0
+    marked = 0
     for found, mask in _pairs(predicted, truth):
         hits += int(np.count_nonzero(found.astype(bool) & mask))
         marked += int(np.count_nonzero(found) + np.count_nonzero(mask))

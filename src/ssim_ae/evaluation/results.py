@@ -60,7 +60,7 @@ class Estimate:
 class Metrics:
     """Metrics of the images of one defect type and the good images.
 
-    Pixel metrics are computed at the size of the anomaly maps, S x S px an image.
+    Pixel metrics are computed at the size of the anomaly maps, S x S px per image.
     """
 
     good: int

@@ -18,17 +18,17 @@ from ssim_ae.network.onnx_network import PATCHES
 
 COMPILER = "atc"
 FRAMEWORK_ONNX = "5"  # atc's number of the input format ONNX
-DEFAULT_OPSET = 11  # of the ONNX file: the oldest that `ExportOptions` permits
+ATC_OPSET = 11  # of the ONNX file: the oldest that `ExportOptions` permits
 
 
 def write(path: Path, job: ExportJob) -> Inspect:
     """Export the network to an ONNX file beside the target and convert it to an OM file.
 
-    Returns a function that inspects an image with the ONNX file, because an OM file runs on Ascend boards alone.
+    Returns a function that inspects an image with the ONNX file, because an OM file runs only on Ascend boards.
     InputError with the command if `atc` is not installed; the ONNX file remains, for a conversion elsewhere.
     """
     batch_size = job.options.batch_size or 1
-    options = ExportOptions("onnx", "network", batch_size=batch_size, opset=job.options.opset or DEFAULT_OPSET)
+    options = ExportOptions("onnx", "network", batch_size=batch_size, opset=job.options.opset or ATC_OPSET)
     onnx_file = options.target(job.source, job.target.with_suffix(".onnx"))
     run_job(replace(job, target=onnx_file, options=options))
     if not shutil.which(COMPILER):

@@ -74,24 +74,23 @@ def _compare(job: ExportJob, path: Path, inspect: Inspect) -> ExportResult:
     """
     images = job.images.for_comparison
     runtime = "torch" if find_spec("torch") else "onnxruntime"
-    to_source = to_itself = measure_parity(
-        Detector.from_file(job.file, runtime=runtime, device_target="CPU"), inspect, images
-    )
+    to_source = measure_parity(Detector.from_file(job.file, runtime=runtime, device_target="CPU"), inspect, images)
+    to_reloaded = to_source
     if job.options.precision != "fp32":
-        to_itself = measure_parity(Detector.load(path, device_target="CPU"), inspect, images)
-    if not _is_faithful(job.options.precision, to_source, to_itself):
+        to_reloaded = measure_parity(Detector.load(path, device_target="CPU"), inspect, images)
+    if not _is_within_tolerance(job.options.precision, to_source, to_reloaded):
         advice = "report it as a bug" if job.options.precision == "fp32" else "use precision fp32"
         raise InputError(f"{job.target}: not written, it differs from the detector ({to_source}); {advice}")
     return ExportResult(job.target, job.options, runtime, to_source)
 
 
-def _is_faithful(precision: str, to_source: Parity, to_itself: Parity) -> bool:
+def _is_within_tolerance(precision: str, to_source: Parity, to_reloaded: Parity) -> bool:
     """Whether an exported file agrees with the detector as closely as its precision permits.
 
-    `to_source` compares the file with the detector, `to_itself` with the detector that Python loads from the file.
+    `to_source` compares the file with the detector, `to_reloaded` with the detector that Python loads from the file.
     fp32 and fp16: the outputs equal those of the loaded detector within the tolerances, and all verdicts equal those of
     the detector. int8, which has thresholds of its own: the scores are close to those of the loaded detector.
     """
     if precision == "int8":
-        return max(to_itself.good.score, to_itself.with_defect.score) <= INT8_SCORE_TOLERANCE
-    return to_itself.within_tolerance and to_source.all_verdicts_equal
+        return max(to_reloaded.good.score, to_reloaded.with_defect.score) <= INT8_SCORE_TOLERANCE
+    return to_reloaded.within_tolerance and to_source.all_verdicts_equal

@@ -1,6 +1,6 @@
 """The whole inspection as one ONNX graph: an image in; score, verdict, anomaly map and mask out.
 
-Each function adds the operators of an array function in `images`, `maps`, `methods` or `detector`, which it names.
+Each function adds the operators of one array function, which its docstring names.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from ssim_ae.config import Config
 from ssim_ae.detector.detector_file import DetectorFile, layer_table
-from ssim_ae.images.colours import LUMA_16
+from ssim_ae.images.colors import LUMA_16
 from ssim_ae.images.view import View
 from ssim_ae.maps.area import BISECTION_STEPS
 from ssim_ae.maps.residuals import BLACK_BACKGROUND, WHITE_BACKGROUND
@@ -21,7 +21,7 @@ from ssim_ae.methods import method_of
 from ssim_ae.methods.method import MIN_THRESHOLD
 from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, checked_model, network_nodes, weight_tensors
 from ssim_ae.onnx_operators.graph import GraphBuilder
-from ssim_ae.onnx_operators.regions import foreground, level_of_area, without_small_regions
+from ssim_ae.onnx_operators.regions import foreground, level_of_area, limit_small_regions
 
 # Names of the graph's inputs
 IMAGE = "image"
@@ -35,7 +35,7 @@ RECONSTRUCTION = "reconstruction"
 
 INSPECTION_OPSET = 18  # the first with the reduction `max` of ScatterElements
 INSPECTION_IR_VERSION = 8
-IMAGE_SIZE = ["height", "width"]
+IMAGE_DIMENSIONS = ["height", "width"]
 
 
 def inspection_model(file: DetectorFile, *, pixels: DTypeLike = np.uint8) -> ModelProto:
@@ -64,14 +64,14 @@ def inspection_model(file: DetectorFile, *, pixels: DTypeLike = np.uint8) -> Mod
         add.nodes,
         "ssim_ae",
         [
-            helper.make_tensor_value_info(IMAGE, element, [*IMAGE_SIZE, "channels"]),
+            helper.make_tensor_value_info(IMAGE, element, [*IMAGE_DIMENSIONS, "channels"]),
             helper.make_tensor_value_info(THRESHOLDS, TensorProto.FLOAT, [2]),
         ],
         [
             helper.make_tensor_value_info(SCORE, TensorProto.FLOAT, []),
             helper.make_tensor_value_info(VERDICT, TensorProto.BOOL, []),
-            helper.make_tensor_value_info(ANOMALY_MAP, TensorProto.FLOAT, IMAGE_SIZE),
-            helper.make_tensor_value_info(MASK, TensorProto.BOOL, IMAGE_SIZE),
+            helper.make_tensor_value_info(ANOMALY_MAP, TensorProto.FLOAT, IMAGE_DIMENSIONS),
+            helper.make_tensor_value_info(MASK, TensorProto.BOOL, IMAGE_DIMENSIONS),
             helper.make_tensor_value_info(RECONSTRUCTION, TensorProto.FLOAT, [config.channels, view.size, view.size]),
         ],
         [*add.tensors, *weight_tensors(file.weights), thresholds],
@@ -93,7 +93,7 @@ def _crop(add: GraphBuilder, height: str, width: str, view: View, white: int, *,
 
 
 def _gray(add: GraphBuilder, planes: str) -> str:
-    """Add `colours.gray`, (3, H, W) -> (1, H, W). All sums are integers below 2^24, so float32 is exact."""
+    """Add `colors.gray`, (3, H, W) -> (1, H, W). All sums are integers below 2^24, so float32 is exact."""
     weights = np.array(LUMA_16, np.float32)[:, None, None]
     total = add("ReduceSum", add("Mul", planes, weights), [0], keepdims=1)
     return add("Floor", add("Mul", add("Add", total, 2.0**15), 2.0**-16))
@@ -105,8 +105,8 @@ def _triangle_matrix(add: GraphBuilder, size: str, view: View) -> str:
     new = np.arange(view.margin, view.margin + view.size)[:, None]
     old = add("Range", 0, size, 1)
     distance = add("Sub", add("Mul", add("Add", add("Mul", old, 2), 1), new_size), add("Mul", 2 * new + 1, size))
-    reach = add("Mul", add("Max", size, new_size), 2)
-    weights = add("Cast", add("Max", add("Sub", reach, add("Abs", distance)), 0), to=TensorProto.FLOAT)
+    radius = add("Mul", add("Max", size, new_size), 2)
+    weights = add("Cast", add("Max", add("Sub", radius, add("Abs", distance)), 0), to=TensorProto.FLOAT)
     return add("Div", weights, add("ReduceSum", weights, [1], keepdims=1))
 
 
@@ -122,8 +122,8 @@ def _reconstruct(add: GraphBuilder, view: str, file: DetectorFile, size: int) ->
     add.nodes.extend(network_nodes(layer_table(file.config)))
     tiles = add("Reshape", RECONSTRUCTIONS, [n, n, channels, tile, tile])
     tiles = add("Reshape", add("Transpose", tiles, perm=[2, 0, 3, 1, 4]), [channels, n * tile, n * tile])
-    covers = (positions == np.arange(size)[:, None]).astype(np.float32)
-    mean = add.constant(covers / covers.sum(axis=1, keepdims=True))
+    covered = (positions == np.arange(size)[:, None]).astype(np.float32)
+    mean = add.constant(covered / covered.sum(axis=1, keepdims=True))
     return add("MatMul", add("MatMul", mean, tiles), add("Transpose", mean, perm=[1, 0]), output=RECONSTRUCTION)
 
 
@@ -145,7 +145,7 @@ def _anomaly_map(add: GraphBuilder, view: str, reconstruction: str, file: Detect
     if config.min_defect_area == 1:
         return anomaly
     level = level_of_area(add, anomaly, size, config.min_defect_area, steps=BISECTION_STEPS)
-    return without_small_regions(add, add("Min", anomaly, level), size, config.min_defect_area)
+    return limit_small_regions(add, add("Min", anomaly, level), size, config.min_defect_area)
 
 
 def _foreground(add: GraphBuilder, view: str, config: Config) -> str:
@@ -157,7 +157,7 @@ def _foreground(add: GraphBuilder, view: str, config: Config) -> str:
 
 
 def _brightness(add: GraphBuilder, view: str, channels: int) -> str:
-    """Add `colours.brightness`, (C, S, S) -> (S, S)."""
+    """Add `colors.brightness`, (C, S, S) -> (S, S)."""
     if channels == 1:
         return add("Squeeze", view, [0])
     weights = (np.array(LUMA_16) / 2**16).astype(np.float32)[:, None, None]

@@ -30,7 +30,7 @@ def write_mindir(path: Path, job: ExportJob) -> Inspect:
 
 
 def write_air(path: Path, job: ExportJob) -> None:
-    """Write an AIR file, for Ascend 910. InputError without an Ascend: MindSpore writes AIR files there alone."""
+    """Write an AIR file, for Ascend 910. InputError without an Ascend: MindSpore writes AIR files only there."""
     try:
         set_device("Ascend")
     except InputError as error:

@@ -53,7 +53,7 @@ class Difference(NamedTuple):
 
     @property
     def within_tolerance(self) -> bool:
-        """Whether the outputs differ by rounding errors of float32 alone and all verdicts are equal."""
+        """Whether the outputs differ only by rounding errors of float32 and all verdicts are equal."""
         close = self.reconstruction <= RECONSTRUCTION_TOLERANCE and self.residual <= RESIDUAL_TOLERANCE
         return close and self.all_verdicts_equal
 
@@ -80,7 +80,7 @@ class Parity(NamedTuple):
 
     @property
     def within_tolerance(self) -> bool:
-        """Whether the outputs differ by rounding errors of float32 alone and all verdicts are equal."""
+        """Whether the outputs differ only by rounding errors of float32 and all verdicts are equal."""
         return self.good.within_tolerance and self.with_defect.within_tolerance
 
     @property

@@ -13,7 +13,7 @@ from ssim_ae.images.formats import FORMAT_NAMES, listed_names
 from ssim_ae.storage import write_atomic
 
 MAX_PIXELS = 89_478_485  # Pillow's own threshold for decompression bombs
-MAX_BYTES = 512 * 2**20  # file size
+MAX_FILE_BYTES = 512 * 2**20  # file size
 MAX_SIDE = 32_768  # px; the memory for resizing a line grows with its length
 MAX_PREVIEWS = 16  # per file
 MAX_JPEG_SCANS = 100  # of a progressive JPEG; encoders write about ten
@@ -21,7 +21,7 @@ JPEG_FORMATS = ("JPEG", "MPO")  # Pillow reports a JPEG with embedded previews a
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 TIFF_PHOTOMETRIC_TAG = 262
 TIFF_WHITE_IS_ZERO = 0  # value of the tag; Pillow inverts such images at 8 bits only
-# Errors of the machine, such as too many open files or too little memory. They are not the image's fault.
+# Errors of the machine, such as too many open files or too little memory. They say nothing about the image.
 MACHINE_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE)
 
 
@@ -33,8 +33,8 @@ def read_image(path: Path, *, grayscale: bool = False) -> np.ndarray:
         OSError: The machine failed, see MACHINE_ERRORS.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: larger than {MAX_BYTES // 2**20} MiB")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise InputError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")
         with path.open("rb") as file:
             return decode_image(file, str(path), grayscale=grayscale)
     except FileNotFoundError as error:

@@ -15,8 +15,8 @@ from ssim_ae.images.resize import resize
 from ssim_ae.maps.residuals import Residuals
 
 GRID_SIZE = 32  # locations along each side of an image
-STANDARD_DEVIATIONS = 2  # above the mean, up to which a residual is normal
-CROSS_FITTING_FOLDS = 5
+STANDARD_DEVIATIONS = 2  # added to the mean
+CROSS_FITTING_FOLDS = 5  # parts of the good images; each is normalized by the statistics of the others
 MIN_SCALE = 1e-6  # smallest residual to divide by
 
 
@@ -33,7 +33,10 @@ class NormalStatistics(NamedTuple):
         return cls(*(grids.mean(axis=0) + STANDARD_DEVIATIONS * grids.std(axis=0)))
 
     def scale(self, size: int) -> np.ndarray:
-        """Return the divisors of the SSIM and L1 residual maps, (2, size, size) float32."""
+        """Return the divisors of the SSIM and L1 residual maps, (2, size, size) float32.
+
+        They are the statistics plus their mean over all locations, which bounds the ratio of two divisors.
+        """
         grids = np.stack(self)
         overall = grids.mean(axis=(1, 2), keepdims=True)
         return resize(np.maximum(grids + overall, MIN_SCALE), size, size)

@@ -1,4 +1,4 @@
-"""Connected regions and holes of masks, and grayscale morphological opening, in NumPy alone."""
+"""Connected regions and holes of masks, and grayscale morphological opening, in NumPy."""
 
 from itertools import pairwise
 from math import inf, isqrt
@@ -128,7 +128,7 @@ def _label_runs(runs: _Runs, connectivity: int) -> NDArray[np.int32]:
 
 
 def _touching_pairs(runs: _Runs, *, diagonal: bool) -> Indices:
-    """Return the pairs (2, pairs) of runs in neighbouring rows that share an edge or, if `diagonal`, a corner.
+    """Return the pairs (2, pairs) of runs in neighboring rows that share an edge or, if `diagonal`, a corner.
 
     If two runs touch, the start of one is beside the other or just after its end. Some pairs appear twice.
     """
@@ -155,8 +155,8 @@ def _pairs_beside_starts(runs: _Runs, last_started: Indices, *, shift: int, diag
 def _smallest_members(count: int, pairs: Indices) -> Indices:
     """Return the smallest member (count,) of each item's set after joining the sets of all pairs (2, pairs).
 
-    Each round attaches every root to its smallest neighbour with a smaller number. A root without such a neighbour
-    gets another root attached, or has such a neighbour in the next round. The number of rounds therefore grows as
+    Each round attaches every root to its smallest neighbor with a smaller number. A root without such a neighbor
+    gets another root attached, or has such a neighbor in the next round. The number of rounds therefore grows as
     log(count) (Shiloach and Vishkin 1982).
     """
     root = np.arange(count)
@@ -182,16 +182,19 @@ def _extreme_over_disk(extreme: np.ufunc, values: Grayscale, radius: int, *, out
     The extreme over one rectangle is a running extreme over its columns, followed by one over its rows. From the
     tallest rectangle to the widest, the loop computes both incrementally:
 
-    - Columns: the windows grow, so the running extreme for one rectangle extends that for the rectangle before it.
-    - Rows: the windows shrink. `combined` is the extreme over all rectangles so far, of which the current number of
-      rows is still to be covered. Covering the difference to the next number serves all of them at once, as in
-      Horner's scheme. The last rectangle has a single row, so nothing is left to cover.
+    - Columns: the windows grow, so the running extreme for one rectangle is extended to that for the next one.
+    - Rows: the windows shrink, and are applied in parts, to all rectangles together. For rectangles of 5, 3 and 1 rows
+      (t, m and w over their columns; `max_n` the maximum over n rows):
+
+          max_5(t), max_3(m), w  ->  max(max_3(max(max_3(t), m)), w)
     """
     *_, rows, columns = values.shape
     padded = np.full((*values.shape[:-2], rows + 2 * radius, columns + 2 * radius), outside, values.dtype)
     padded[..., radius : radius + rows, radius : radius + columns] = values
     over_columns = padded  # running extremes over the columns of the current rectangle
-    combined = _center(padded, rows + 2 * radius, columns)  # (..., rows + 2 * half_rows, columns)
+    combined = _center(
+        padded, rows + 2 * radius, columns
+    )  # (..., rows + 2 * radius, columns), fewer rows after each step
     for (previous_half_rows, previous_half_columns), (half_rows, half_columns) in pairwise(disk_rectangles(radius)):
         over_columns = _extend(extreme, over_columns, 2 * previous_half_columns + 1, 2 * half_columns + 1, axis=-1)
         combined = _extend(extreme, combined, 1, 2 * (previous_half_rows - half_rows) + 1, axis=-2)
@@ -202,7 +205,8 @@ def _extreme_over_disk(extreme: np.ufunc, values: Grayscale, radius: int, *, out
 def _extend(extreme: np.ufunc, windows: Grayscale, length: int, new_length: int, *, axis: int) -> Grayscale:
     """Extend running extremes over windows of `length` values along an axis to windows of `new_length` values.
 
-    Two windows of n values that start k <= n apart cover a window of n + k values, so the length doubles at most.
+    Two windows of n values at a distance of k <= n together are a window of n + k values, so each step can double the
+    length.
     """
     windows = windows.swapaxes(axis, -1)
     while length < new_length:

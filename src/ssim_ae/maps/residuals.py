@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ssim_ae.images.colours import brightness
+from ssim_ae.images.colors import brightness
 from ssim_ae.maps.regions import fill_holes
 
 WHITE_BACKGROUND = 200.5 / 255  # brightness in [0, 1] above which a pixel belongs to a white background

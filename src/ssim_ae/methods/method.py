@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 MIN_THRESHOLD = 1e-6  # replaces a threshold of 0, by which a residual cannot be divided
 
-ResidualMaps = tuple[np.ndarray, np.ndarray]
+ResidualMaps = tuple[np.ndarray, np.ndarray]  # SSIM and L1
 
 
-class Loss(NamedTuple):
-    """Weights of the terms of the training loss."""
+class LossWeights(NamedTuple):
+    """The weight of each term of the training loss."""
 
     ssim: float = 1.0  # of 1 - SSIM
     squared_error: float = 0.0  # of the mean squared error
@@ -61,13 +61,13 @@ class Method(ABC):
     defaults: ClassVar[Mapping[str, Any]] = {}  # settings whose defaults differ from those of Config
     own_settings: ClassVar[frozenset[str]] = frozenset()  # settings that no other method uses
 
-    engines: ClassVar[tuple[str, ...]] = ("torch",)
+    engines: ClassVar[tuple[str, ...]] = ("torch",)  # frameworks that can train it
     unsupported_exports: ClassVar[frozenset[str]] = frozenset()  # formats that cannot hold its network
 
-    loss: ClassVar[Loss] = Loss()
+    loss: ClassVar[LossWeights] = LossWeights()
     max_gradient_norm: ClassVar[float | None] = None  # gradients are clipped to this norm
 
-    inspects_whole_image: ClassVar[bool] = False  # else in tiles of crop_size, or the centre of the image
+    inspects_whole_image: ClassVar[bool] = False  # else in tiles of crop_size, or the center of the image
     normalizes_residuals: ClassVar[bool] = False  # by the normal statistics of each location
 
     calibrates_on_training_images: ClassVar[bool] = False  # as well as on held-out images
@@ -88,7 +88,7 @@ class Method(ABC):
 
     @abstractmethod
     def describe(self, config: Config) -> str:
-        """Describe the network in a few words, for a person."""
+        """Describe the network in a few words, as text."""
 
     def postprocess(self, anomaly: np.ndarray) -> np.ndarray:
         """Remove regions that are no defects from a combined map (S, S) >= 0; by default none."""

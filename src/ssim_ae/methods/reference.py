@@ -54,7 +54,7 @@ class ReferenceMethod(Method):
         return opening(anomaly, radius=OPENING_RADIUS)
 
     def describe(self, config: Config) -> str:
-        """Describe the network in a few words, for a person."""
+        """Describe the network in a few words, as text."""
         return f"autoencoder with a code of {config.z_dim} numbers"
 
 

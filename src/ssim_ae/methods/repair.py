@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ssim_ae.augmentation.corruption import Corruption, draw_corruption
-from ssim_ae.methods.method import Loss, Method, ResidualMaps
+from ssim_ae.methods.method import LossWeights, Method, ResidualMaps
 from ssim_ae.network.architecture import CODE_SIZE, Layer, halvings
 from ssim_ae.network.ssim import gaussian_filter, ssim_residual
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ssim_ae.config import Config
 
 EXCLUDED_BORDER = 4  # px along the border that are not compared: a network that pads with zeros reconstructs them badly
-LARGE_IMAGE = 256  # px: SSIM of images of this size or larger is computed at a quarter of the size
+LARGE_IMAGE_SIZE = 256  # px: SSIM of images of this size or larger is computed at a quarter of the size
 MAX_SKIP_SIZE = 32  # px: a skip connection at a larger size would copy defects pixel by pixel
 MIN_IMAGE_SIZE = 64  # px of the image: at a smaller size too few windows of SSIM are left
 
@@ -42,8 +42,8 @@ class RepairMethod(Method):
         "optimizer": "muon",
     }
     unsupported_exports = frozenset({"mindir", "air"})  # MindSpore's network has no skip connections here
-    loss = Loss(ssim=1.0, squared_error=10.0)
-    max_gradient_norm = 1.0  # a single difficult batch must not undo the training
+    loss = LossWeights(ssim=1.0, squared_error=10.0)
+    max_gradient_norm = 1.0  # limits the effect of a single difficult batch
     inspects_whole_image = True
     normalizes_residuals = True
     calibrates_on_training_images = True
@@ -74,7 +74,7 @@ class RepairMethod(Method):
         compared = image.copy()
         compared[:, inner, inner] = reconstruction[:, inner, inner]
         coarse = ssim_residual(_reduce(image, factor), _reduce(compared, factor)).mean(axis=0)
-        ssim, l1 = gaussian_filter(np.stack([_enlarge(coarse, factor), np.abs(image - compared).mean(axis=0)]))
+        ssim, l1 = gaussian_filter(np.stack([_repeat_pixels(coarse, factor), np.abs(image - compared).mean(axis=0)]))
         return ssim, l1
 
     def combine(self, ssim: np.ndarray, l1: np.ndarray) -> np.ndarray:
@@ -82,7 +82,7 @@ class RepairMethod(Method):
         return ssim + l1
 
     def describe(self, config: Config) -> str:
-        """Describe the network in a few words, for a person."""
+        """Describe the network in a few words, as text."""
         return f"U-Net of {config.flc} channels, trained to remove synthetic damage"
 
 
@@ -91,7 +91,7 @@ METHOD = RepairMethod()
 
 def reduction(size: int) -> int:
     """Return how many pixels along each side are averaged before SSIM is computed, for an image of `size` px."""
-    return 2 if size < LARGE_IMAGE else 4
+    return 2 if size < LARGE_IMAGE_SIZE else 4
 
 
 def _reduce(planes: np.ndarray, factor: int) -> np.ndarray:
@@ -101,7 +101,7 @@ def _reduce(planes: np.ndarray, factor: int) -> np.ndarray:
     return mean
 
 
-def _enlarge(values: np.ndarray, factor: int) -> np.ndarray:
+def _repeat_pixels(values: np.ndarray, factor: int) -> np.ndarray:
     """(S / factor, S / factor) -> (S, S): each value repeated."""
     return values.repeat(factor, axis=0).repeat(factor, axis=1)
 

@@ -37,7 +37,7 @@ def import_reference(checkpoint: Path, config: Config, output: Path | None = Non
         raise InputError(f"{target}: exists already; name another file with --output")
     weights = reference_weights(read_mindspore_checkpoint(checkpoint), layer_table(config), str(checkpoint))
     given = given_thresholds(config)
-    good = _good_images(config, needed=given is None)
+    good = _held_out_images(config, needed=given is None)
     if config.dataset_path:
         config = config.replace(dataset_path=str(Path(config.dataset_path).resolve()))
     file = DetectorFile(config, given or Thresholds(1, 1), weights, Provenance())
@@ -97,7 +97,7 @@ def _network_weights(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]
     return {match[0]: tensors[match[0]] for match in weights}
 
 
-def _good_images(config: Config, *, needed: bool) -> tuple[Path, ...]:
+def _held_out_images(config: Config, *, needed: bool) -> tuple[Path, ...]:
     """Return the images that the reference was trained on. Raises InputError if they are `needed` and not found."""
     if not config.dataset_path:
         if needed:

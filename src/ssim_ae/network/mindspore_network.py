@@ -52,7 +52,7 @@ def network_cell(table: tuple[Layer, ...], weights: Mapping[str, np.ndarray]) ->
 
 
 def read_mindir_weights(path: Path, table: tuple[Layer, ...]) -> dict[str, np.ndarray]:
-    """Return the weights in a MINDIR file. Its graph is ignored, because a foreign graph could run programs.
+    """Return the weights in a MINDIR file. Its graph is ignored, because a graph from elsewhere could run programs.
 
     Raises InputError if the file is corrupt or its weights do not fit `table`.
     """

@@ -96,7 +96,7 @@ def checked_model(graph: GraphProto, opset: int, ir_version: int) -> ModelProto:
 
 
 def model_bytes(model: ModelProto, metadata: Mapping[str, Any]) -> bytes:
-    """Serialize a model with `metadata` as JSON in its properties, and seal it."""
+    """Serialize a model with `metadata` as JSON and a checksum in its properties."""
     helper.set_model_props(model, {METADATA_KEY: json.dumps(metadata, allow_nan=False)})
     return with_checksum(model.SerializeToString())
 

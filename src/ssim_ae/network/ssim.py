@@ -21,10 +21,10 @@ ROW_BLOCK = 16
 COLUMN_BLOCK = 32
 
 
-def gaussian_taps() -> np.ndarray:
+def gaussian_weights() -> np.ndarray:
     """Return the weights (11,) of the Gaussian window along one axis; their sum is 1."""
-    taps = np.exp(-0.5 * (np.arange(WINDOW) - WINDOW // 2) ** 2 / SIGMA**2)
-    normalized: np.ndarray = taps / taps.sum()
+    weights = np.exp(-0.5 * (np.arange(WINDOW) - WINDOW // 2) ** 2 / SIGMA**2)
+    normalized: np.ndarray = weights / weights.sum()
     return normalized
 
 
@@ -48,7 +48,7 @@ def gaussian_matrix(size: int, *, border: Literal["valid", "reflect"] = "valid")
     if border == "reflect":
         source = reflect_indices(source - WINDOW // 2, size)
     matrix = np.zeros((outputs, size))
-    np.add.at(matrix, (np.arange(outputs)[:, None], source), gaussian_taps())
+    np.add.at(matrix, (np.arange(outputs)[:, None], source), gaussian_weights())
     matrix = matrix.astype(np.float32)
     matrix.flags.writeable = False
     return matrix
@@ -98,22 +98,24 @@ def _plane_residual(x: np.ndarray, y: np.ndarray, rows: np.ndarray, columns: np.
     sigma_d2 = np.subtract(mean_d2, mu_d2, out=mean_d2)
     sigma_x2_y2 = np.subtract(mean_x2_y2, mu_x * mu_x + mu_y * mu_y, out=mean_x2_y2)  # sigma_x² + sigma_y²
     sigma_x2_y2 += np.float32(C2)
-    structure_loss = np.divide(sigma_d2, sigma_x2_y2, out=sigma_d2)
+    structure_deficit = np.divide(sigma_d2, sigma_x2_y2, out=sigma_d2)
 
     mu_x += offset
     mu_y += offset
     mu_x2_y2 = np.add(np.square(mu_x, out=mu_x), np.square(mu_y, out=mu_y), out=mu_x)  # mu_x² + mu_y²
     mu_x2_y2 += np.float32(C1)
-    luminance_loss = np.divide(mu_d2, mu_x2_y2, out=mu_d2)
+    luminance_deficit = np.divide(mu_d2, mu_x2_y2, out=mu_d2)
 
-    product = luminance_loss * structure_loss  # 1 - (1 - l) (1 - s) = l + s - l s
-    residual = np.add(luminance_loss, structure_loss, out=luminance_loss)
+    product = luminance_deficit * structure_deficit  # 1 - (1 - l) (1 - s) = l + s - l s
+    residual = np.add(luminance_deficit, structure_deficit, out=luminance_deficit)
     residual -= product
     return residual
 
 
 def _local_means(x: np.ndarray, y: np.ndarray, offset: np.float32, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return the local means of x, d = y - x, d², and x² + y², as (4, H', W'); x and y less `offset`, except in d.
+    """Return the local means of x, d = y - x, d², and x² + y², as (4, H', W').
+
+    In x, x² and y², `offset` is subtracted from the image first.
 
     Variances do not depend on the offset. Subtracting it keeps the squares small, and with them the rounding errors
     of a variance, which is a difference of squares.

@@ -13,7 +13,7 @@ With G the Gaussian filter, mu_x = G x, mu_y = G y and
     p = G (x y + (C1 + C2)/2)        a2 = p - a1
     q = G (x² + y² + C1 + C2)        b2 = q - b1
 
-because the weights of G sum to 1. The gradient of the sum of f = a1 a2 / (b1 b2) over all windows by x is
+because the weights of G sum to 1. The gradient of the sum of f = a1 a2 / (b1 b2) over all windows with respect to x is
 
     G' (df/dmu_x)  +  y G' (df/dp)  +  2 x G' (df/dq)
 
@@ -68,9 +68,9 @@ class _SSIMLossFunction(torch.autograd.Function):
             chunk = slice(start, start + planes)
             terms = _ssim_terms(x[:, chunk], y[:, chunk], gaussian.to(dtype))
             if gradient is None:
-                total += _quarter_ssim(terms)
+                total += _sum(terms)
             else:
-                total += _quarter_ssim_with_gradient(terms, gaussian.to(dtype), gradient[:, chunk])
+                total += _sum_and_gradient(terms, gaussian.to(dtype), gradient[:, chunk])
         scale = 4 / (batch * channels * len(gaussian) ** 2)
         if gradient is not None:
             ctx.scale = scale
@@ -85,7 +85,7 @@ class _SSIMLossFunction(torch.autograd.Function):
 
 
 class _SSIMTerms(NamedTuple):
-    """The terms of SSIM in the module's notation: x and y (S, P, S), all others (S - 10, P, S - 10)."""
+    """The terms of SSIM in the module's notation: x and y (S, P, S), all others (S - 10, P, S - 10); P planes."""
 
     x: Tensor
     y: Tensor
@@ -119,33 +119,36 @@ def _ssim_terms(x: Tensor, y: Tensor, gaussian: Tensor) -> _SSIMTerms:
     return _SSIMTerms(x, y, mu_x, mu_y, a1, a2=p.sub_(a1), b1=b1, b2=q.sub_(b1))
 
 
-def _quarter_ssim(terms: _SSIMTerms) -> Tensor:
+def _sum(terms: _SSIMTerms) -> Tensor:
     """Return the sum of f = SSIM / 4 over all windows. Overwrites a1 and b1."""
     return terms.a1.mul_(terms.a2).div_(terms.b1.mul_(terms.b2)).sum()
 
 
-def _quarter_ssim_with_gradient(terms: _SSIMTerms, gaussian: Tensor, gradient: Tensor) -> Tensor:
-    """Return the sum of f = SSIM / 4 over all windows and write its gradient by x to `gradient`. Overwrites a2."""
+def _sum_and_gradient(terms: _SSIMTerms, gaussian: Tensor, gradient: Tensor) -> Tensor:
+    """Return the sum of f = SSIM / 4 over all windows; write its gradient with respect to x to `gradient`.
+
+    Overwrites a2.
+    """
     x, y, mu_x, mu_y, a1, a2, b1, b2 = terms
     derivatives = x.new_empty(len(gaussian), 3, *b1.shape[1:])
     df_dmu_x, df_dp, minus_df_dq = derivatives.unbind(1)
 
     inverse = torch.mul(b1, b2).reciprocal_()  # 1 / (b1 b2)
     torch.mul(a1, inverse, out=df_dp)
-    torch.mul(a2, inverse, out=df_dmu_x)  # the first term of it, completed below
+    torch.mul(a2, inverse, out=df_dmu_x)  # only its first term; completed below
     f = a2.mul_(df_dp)
     total = f.sum()
     torch.div(f, b2, out=minus_df_dq)
-    f_by_b1 = f.div_(b1)
-    df_dmu_x.sub_(df_dp).mul_(mu_y).addcmul_(minus_df_dq - f_by_b1, mu_x, value=2)
+    f_over_b1 = f.div_(b1)  # overwrites f
+    df_dmu_x.sub_(df_dp).mul_(mu_y).addcmul_(minus_df_dq - f_over_b1, mu_x, value=2)
 
-    by_mu_x, by_p, minus_by_q = _filter(derivatives, gaussian.T).unbind(1)
-    gradient.copy_(by_mu_x.addcmul_(by_p, y).addcmul_(minus_by_q, x, value=-2))
+    from_mu_x, from_p, minus_from_q = _filter(derivatives, gaussian.T).unbind(1)
+    gradient.copy_(from_mu_x.addcmul_(from_p, y).addcmul_(minus_from_q, x, value=-2))
     return total
 
 
 def _filter(maps: Tensor, matrix: Tensor) -> Tensor:
-    """Filter maps (S, K, P, S) along both axes with the banded matrix (T, S); return (T, K, P, T)."""
+    """Filter maps (S, K, P, S) along both axes with a banded matrix (T, S); return (T, K, P, T)."""
     length, size = matrix.shape
     _, count, planes, _ = maps.shape
     rows, vertical = maps.view(size, -1), maps.new_empty(length, count * planes * size)

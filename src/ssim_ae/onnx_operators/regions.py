@@ -17,7 +17,7 @@ from ssim_ae.onnx_operators.graph import GraphBuilder
 
 
 def opening(add: GraphBuilder, values: str, size: int, *, radius: int) -> str:
-    """Add the grey opening of `values` (S, S) by a disk and return its result (S, S).
+    """Add the gray opening of `values` (S, S) by a disk and return its result (S, S).
 
     The maximum over a disk is the maximum over the rectangles in it, and over a rectangle it is a max-pooling.
     """
@@ -61,7 +61,7 @@ def level_of_area(add: GraphBuilder, opened: str, size: int, min_area: int, *, s
     return add("Gather", add.loop_n(interval, bisect, n=steps), 1)
 
 
-def without_small_regions(add: GraphBuilder, opened: str, size: int, min_area: int) -> str:
+def limit_small_regions(add: GraphBuilder, opened: str, size: int, min_area: int) -> str:
     """Add a copy of `opened` (S, S) in which regions above 1 with fewer than `min_area` px are set to 1."""
     above = add("Cast", add("Greater", opened, 1.0), to=TensorProto.FLOAT)
     areas, labels = _areas_and_labels(add, above, size)
@@ -90,8 +90,8 @@ def _areas_and_labels(add: GraphBuilder, mask: str, size: int) -> tuple[str, str
 
     def spread(body: GraphBuilder, labels: str) -> str:
         planes = body("Reshape", labels, [1, 1, size, size])
-        neighbours = body("MaxPool", planes, kernel_shape=[3, 3], pads=[1, 1, 1, 1])  # connects along diagonals
-        labels = body("Mul", body("Reshape", neighbours, [size, size]), mask)
+        neighbors = body("MaxPool", planes, kernel_shape=[3, 3], pads=[1, 1, 1, 1])  # connects along diagonals
+        labels = body("Mul", body("Reshape", neighbors, [size, size]), mask)
         return _fill_runs(body, labels, mask, runs, size)
 
     labels = add("Cast", add.loop_until_stable(add("Mul", mask, pixel_numbers), spread), to=TensorProto.INT64)

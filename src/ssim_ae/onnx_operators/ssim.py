@@ -13,9 +13,9 @@ ROWS_PER_PRODUCT = 32  # of the Gaussian filter in one matrix product
 def ssim_residual(add: GraphBuilder, x: str, y: str, size: int) -> str:
     """Add 1 - SSIM of x and y, (C, S, S), the mean over channels: (S, S)."""
     offset = add("ReduceMean", x, [1, 2], keepdims=1)
-    centred_x, centred_y, difference = add("Sub", x, offset), add("Sub", y, offset), add("Sub", y, x)
-    squares = add("Add", add("Mul", centred_x, centred_x), add("Mul", centred_y, centred_y))
-    maps = add("Concat", centred_x, difference, add("Mul", difference, difference), squares, axis=0)
+    centered_x, centered_y, difference = add("Sub", x, offset), add("Sub", y, offset), add("Sub", y, x)
+    squares = add("Add", add("Mul", centered_x, centered_x), add("Mul", centered_y, centered_y))
+    maps = add("Concat", centered_x, difference, add("Mul", difference, difference), squares, axis=0)
     filtered = add.add_multi("Split", gaussian(add, maps, size), outputs=4, axis=0, num_outputs=4)
     mu_x, mu_d, squares_d, squares = filtered
     mu_y, mu_d_squared = add("Add", mu_x, mu_d), add("Mul", mu_d, mu_d)

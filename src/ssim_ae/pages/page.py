@@ -9,7 +9,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from ssim_ae.images.colours import RAMP
+from ssim_ae.images.colors import RAMP
 from ssim_ae.maps.levels import LEVEL_THRESHOLDS, STEPS_PER_DOUBLING
 
 SHARED_SCRIPTS = ("dom.js", "threshold.js", "layers.js", "gallery.js")  # in the order of their dependencies
@@ -19,7 +19,7 @@ def render_page(package: str, title: str, data: Mapping[str, Any], scripts: tupl
     """Return the HTML of a page, with style, scripts and data inline.
 
     The body is the file page.html of the subpackage `package`, which also holds `scripts`. They read `data`, which
-    must be JSON without NaN. The content security policy allows these scripts and this style alone.
+    must be JSON without NaN. The content security policy allows only these scripts and this style.
     """
     style = _read("pages", "style.css")
     script = "\n".join(

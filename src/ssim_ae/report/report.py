@@ -31,14 +31,14 @@ def write_report(path: Path, detector: Detector, dataset: Dataset, folder: Path)
     if dataset.test:
         evaluation, kind = evaluate(detector, dataset, folder), "test images"
     else:
-        images, kind = _good_images(detector, dataset)
+        images, kind = _images_in_report(detector, dataset)
         evaluation = evaluate_images(detector, [TestImage(image, GOOD) for image in images], dataset.name, folder)
     data = _page_data(path, detector, evaluation, kind, tested=bool(dataset.test))
     write_atomic(folder / PAGE_NAME, render_page("report", f"{dataset.name}: report", data, SCRIPTS))
     return evaluation
 
 
-def _good_images(detector: Detector, dataset: Dataset) -> tuple[list[Path], str]:
+def _images_in_report(detector: Detector, dataset: Dataset) -> tuple[list[Path], str]:
     """Return the good images to evaluate a detector on, and what kind of images they are."""
     split = detector.provenance.split(dataset.good)
     if split.held_out:

@@ -36,9 +36,9 @@ class InspectedFile(NamedTuple):
 class FolderWatcher:
     """Inspects the images that appear in a folder while its `with` block runs, with the default detector.
 
-    The folder is scanned every `interval` seconds. A file is inspected if it is stable, that is unchanged since the
-    previous scan, and new, that is different from the version that was inspected last. Files that exist when the block
-    begins count as inspected. Raises InputError if there is no folder.
+    The folder is scanned every `interval` seconds. A file is inspected if it is stable and new. Stable: unchanged
+    since the previous scan. New: changed since it was last inspected. Files that exist when the block begins count as
+    inspected. Raises InputError if there is no folder.
     """
 
     def __init__(self, folder: Path, inspector: Inspector, *, interval: float = SCAN_INTERVAL) -> None:
@@ -48,7 +48,7 @@ class FolderWatcher:
         self.inspector = inspector
         self.interval = interval
         self.detector = inspector.default
-        self.last_number = int(1000 * time.time())  # above all numbers that an earlier server has used
+        self.last_number = int(1000 * time.time())  # above those of an earlier server, below 1000 images/s
         self._results: deque[InspectedFile] = deque(maxlen=MAX_REMEMBERED_RESULTS)
         self._results_lock = Lock()
         self._previous_scan: dict[Path, FileVersion] = {}
@@ -126,7 +126,7 @@ class FolderWatcher:
 
 
 def _version(path: Path) -> FileVersion | None:
-    """Return the current version of a file, or None if it does not exist or is out of reach."""
+    """Return the current version of a file, or None if it does not exist or cannot be read."""
     try:
         status = path.stat()
     except OSError:

@@ -19,7 +19,7 @@ import numpy as np
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.inspection import Inspection
 from ssim_ae.errors import InputError
-from ssim_ae.images import colours
+from ssim_ae.images import colors
 from ssim_ae.images.files import decode_image, encode_png
 from ssim_ae.machine import cores, once_per_thread, one_blas_thread
 from ssim_ae.maps.levels import levels_image
@@ -196,7 +196,7 @@ def _draw(picture: PictureName, inspection: Inspection, mask: np.ndarray, thresh
         case "mask":
             return inspection.view.to_image_size(mask, *inspection.pixels.shape[:2])
         case "heatmap":
-            return colours.heatmap(inspection.image, inspection.anomaly_map / threshold)
+            return colors.heatmap(inspection.image, inspection.anomaly_map / threshold)
         case "inspected":
             return inspection.inspected
         case "reconstruction":

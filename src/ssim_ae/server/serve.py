@@ -66,7 +66,7 @@ def serve(
     start.
     """
     if token and not re.fullmatch(r"[!-~]+", token):
-        raise InputError("token: should consist of escape_unprintable ASCII characters without spaces")
+        raise InputError("token: should consist of printable ASCII characters without spaces")
     with suppress(KeyboardInterrupt), listening_socket(host, port) as listener, ExitStack() as resources:
         load = partial(Detector.load, runtime=runtime, device_target=device_target, threads=threads)
         loaded = {name: load(path) for name, path in detectors.items()}

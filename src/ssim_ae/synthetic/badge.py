@@ -20,7 +20,7 @@ class Part(IntEnum):
     BOARD = 4
 
 
-COLOURS: dict[Part, RGB] = {
+COLORS: dict[Part, RGB] = {
     Part.BORDER: (0.14, 0.31, 0.25),
     Part.RING: (0.86, 0.66, 0.26),
     Part.STAR: (0.94, 0.90, 0.80),
@@ -54,7 +54,7 @@ def badge(grid: Grid, rng: Generator) -> Surface:
     tone = np.where(part < Part.BOARD, 0.66 + 0.34 * smoothstep(relief, low=0, high=2), shadow_on_board)
     return Surface(
         np.choose(part, heights),
-        np.array(list(COLOURS.values()), np.float32)[part] * tone[..., None],
+        np.array(list(COLORS.values()), np.float32)[part] * tone[..., None],
         np.choose(part, strands),
         backing=(0.13, 0.12, 0.12),
         dye=(0.84, 0.46, 0.30),
@@ -67,7 +67,7 @@ def _ring(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the mask of a ring of slanting stitches, their height, and the position of each stitch along the ring."""
     off_middle = (grid.radius - middle) / half_width
-    turns = grid.bearing / FULL_TURN + 0.5 + slant * off_middle / FULL_TURN
+    turns = grid.angle / FULL_TURN + 0.5 + slant * off_middle / FULL_TURN
     number = np.floor(turns * stitches) % stitches
     dome = np.sqrt(np.clip(1 - off_middle**2, 0, 1))
     height = 2.5 * dome * _ridge(turns * stitches) + 0.35 * half_width * dome
@@ -80,8 +80,8 @@ def _star(grid: Grid, *, tip: float) -> tuple[np.ndarray, np.ndarray, np.ndarray
     `tip` is the distance of the points of the star from the origin.
     """
     sector = FULL_TURN / STAR_POINTS
-    bearing = (grid.bearing + FULL_TURN / 4 + sector / 2) % sector - sector / 2
-    along, aside = grid.radius * np.cos(bearing), grid.radius * np.abs(np.sin(bearing))
+    angle = (grid.angle + FULL_TURN / 4 + sector / 2) % sector - sector / 2
+    along, aside = grid.radius * np.cos(angle), grid.radius * np.abs(np.sin(angle))
     notch_x, notch_y = 0.45 * tip * math.cos(sector / 2), 0.45 * tip * math.sin(sector / 2)
     edge = math.hypot(tip - notch_x, notch_y)
     distance_inside = ((tip - along) * notch_y - aside * (tip - notch_x)) / edge

@@ -30,7 +30,7 @@ def hole(surface: Surface, local: Grid, rng: Generator, difficulty: float) -> Su
     """Draw an irregular hole with a frayed border, open to the backing."""
     radius = _interpolate(24, 10, difficulty)
     inside = radius - local.radius + 0.14 * radius * smooth_noise(local, rng, wavelength=2 * radius)
-    rays = Grid(local.bearing * radius, local.radius / 5)
+    rays = Grid(local.angle * radius, local.radius / 5)
     return _open(surface, inside, fringe=smooth_noise(rays, rng, wavelength=4))
 
 
@@ -39,8 +39,8 @@ def stain(surface: Surface, local: Grid, rng: Generator, difficulty: float) -> S
     radius, strength = _interpolate(30, 13, difficulty), _interpolate(0.75, 0.6, difficulty)
     inside = radius - local.radius + 0.16 * radius * smooth_noise(local, rng, wavelength=1.8 * radius)
     soaked = smoothstep(inside, low=-2.5, high=2.5) * (0.85 + 0.25 * np.exp(-((inside / 4) ** 2)))
-    tinted = surface.colour * np.asarray(STAIN_TINT, np.float32)
-    return replace(surface, colour=blend(surface.colour, tinted, strength * soaked))
+    tinted = surface.color * np.asarray(STAIN_TINT, np.float32)
+    return replace(surface, color=blend(surface.color, tinted, strength * soaked))
 
 
 def thread(surface: Surface, local: Grid, rng: Generator, difficulty: float) -> Surface:
@@ -53,20 +53,20 @@ def thread(surface: Surface, local: Grid, rng: Generator, difficulty: float) -> 
     shadow_distance = np.abs(curve.signed_distance(local.centered_at(SHADOW_SHIFT, SHADOW_SHIFT)))
     shadow = 1 - smoothstep(shadow_distance, low=half_width - 1, high=half_width + 3.5)
     on_top = smoothstep(round_top, low=0.0, high=0.45)
-    shaded = blend(surface.colour, surface.colour * np.float32(0.45), shadow)
+    shaded = blend(surface.color, surface.color * np.float32(0.45), shadow)
     yarn = np.asarray(surface.thread, np.float32) * twist[..., None]
     height = surface.height + on_top * (surface.height.max() + half_width * round_top - surface.height)
-    return replace(surface, height=height, colour=blend(shaded, yarn, on_top))
+    return replace(surface, height=height, color=blend(shaded, yarn, on_top))
 
 
-def colour(surface: Surface, local: Grid, _rng: Generator, difficulty: float) -> Surface:
-    """Dye a few neighbouring yarns or stitches in a foreign colour over a part of their length."""
+def color(surface: Surface, local: Grid, _rng: Generator, difficulty: float) -> Surface:
+    """Dye a few neighboring yarns or stitches in another color over a part of their length."""
     half_length, half_width = _interpolate(48, 23, difficulty), _interpolate(26, 14, difficulty)
     strands, counts = np.unique(surface.strand[local.radius < 14], return_counts=True)
     near = np.abs(surface.strand - strands[counts.argmax()]) < half_width
     dyed = near & (local.radius < half_length)
     strength = np.float32(_interpolate(0.9, 0.6, difficulty))
-    return replace(surface, colour=blend(surface.colour, surface.dye, strength * dyed))
+    return replace(surface, color=blend(surface.color, surface.dye, strength * dyed))
 
 
 def displacement(local: Grid, rng: Generator, difficulty: float) -> tuple[np.ndarray, np.ndarray]:
@@ -81,9 +81,9 @@ def displacement(local: Grid, rng: Generator, difficulty: float) -> tuple[np.nda
     return right, down
 
 
-Defect = Callable[[Surface, Grid, Generator, float], Surface]
+DrawDefect = Callable[[Surface, Grid, Generator, float], Surface]
 # The defects that change a finished surface. A displacement changes the grid that the surface is drawn on.
-SURFACE_DEFECTS: dict[str, Defect] = {"cut": cut, "hole": hole, "stain": stain, "thread": thread, "colour": colour}
+SURFACE_DEFECTS: dict[str, DrawDefect] = {"cut": cut, "hole": hole, "stain": stain, "thread": thread, "color": color}
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _open(surface: Surface, inside: np.ndarray, *, fringe: np.ndarray) -> Surfac
     curl = 1.5 * np.exp(-(((inside + 3) / 2.5) ** 2))
     shadow = 0.5 + 0.5 * smoothstep(inside, low=0, high=9)
     backing = np.asarray(surface.backing, np.float32) * shadow[..., None]
-    frayed = blend(surface.colour, surface.colour * np.float32(1.5), 0.6 * fibre)
+    frayed = blend(surface.color, surface.color * np.float32(1.5), 0.6 * fibre)
     height = surface.height + curl
     floor = float(surface.height.min())
-    return replace(surface, height=height + removed * (floor - height), colour=blend(frayed, backing, removed))
+    return replace(surface, height=height + removed * (floor - height), color=blend(frayed, backing, removed))

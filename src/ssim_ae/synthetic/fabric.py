@@ -28,9 +28,9 @@ from ssim_ae.synthetic.weaves import canvas, twill
 SURFACES: dict[str, Callable[[Grid, Generator], Surface]] = {"twill": twill, "canvas": canvas, "badge": badge}
 # The order of classes and defects is part of the random seeds.
 CLASSES = tuple(SURFACES)
-DEFECTS = ("cut", "hole", "stain", "thread", "displaced", "colour")
+DEFECTS = ("cut", "hole", "stain", "thread", "displaced", "color")
 
-NOISE = 2 / 255  # standard deviation of the sensor noise, relative to full scale
+SENSOR_NOISE_STD = 2 / 255  # standard deviation of the sensor noise, relative to full scale
 WEAVE_DEFECT_RADIUS = 80  # frame units from the center; a weave continues beyond the image, its defects do not
 BADGE_DEFECT_RADIUS = 46  # frame units; on the embroidery
 
@@ -78,7 +78,7 @@ def draw(
         image = render(defective, grid, _stream(key, LIGHT_STREAM))
         mask = visible_change(clean, image)
     noise = _stream(key, NOISE_STREAM).standard_normal(image.shape, np.float32)
-    return to_uint8(image + np.float32(NOISE) * noise), mask
+    return to_uint8(image + np.float32(SENSOR_NOISE_STD) * noise), mask
 
 
 def make(
@@ -162,8 +162,8 @@ def _defective_surface(good: Surface, name: str, grid: Grid, key: list[int], def
         raise _unknown("defect", defect, DEFECTS)
     rng = _stream(key, DEFECT_STREAM)
     max_radius = BADGE_DEFECT_RADIUS if name == "badge" else WEAVE_DEFECT_RADIUS
-    radius, bearing = max_radius * math.sqrt(rng.uniform()), rng.uniform(0, FULL_TURN)
-    x, y = radius * math.cos(bearing), radius * math.sin(bearing)
+    radius, angle = max_radius * math.sqrt(rng.uniform()), rng.uniform(0, FULL_TURN)
+    x, y = radius * math.cos(angle), radius * math.sin(angle)
     if defect == "displaced":
         right, down = displacement(grid.centered_at(x, y), rng, difficulty)
         return _good_surface(name, Grid(grid.x + right, grid.y + down), key)

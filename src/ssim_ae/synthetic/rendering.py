@@ -6,21 +6,21 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageFilter
 
-from ssim_ae.synthetic.surfaces import FRAME, FULL_TURN, Grid, Surface
+from ssim_ae.synthetic.surfaces import FRAME_SIZE, FULL_TURN, Grid, Surface
 
 VISIBLE_CHANGE = 12  # gray levels; a larger change is part of the mask
 
 
 def render(surface: Surface, grid: Grid, rng: Generator) -> np.ndarray:
     """Render a surface (2h, 2w) in random slanting light to RGB (h, w, 3) float32 in [0, 1]."""
-    bearing = math.radians(-125 + rng.uniform(-12, 12))
-    slope_y, slope_x = np.gradient(surface.height, FRAME / len(surface.height))
-    slope_to_light = slope_x * math.cos(bearing) + slope_y * math.sin(bearing)
+    angle = math.radians(-125 + rng.uniform(-12, 12))
+    slope_y, slope_x = np.gradient(surface.height, FRAME_SIZE / len(surface.height))
+    slope_to_light = slope_x * math.cos(angle) + slope_y * math.sin(angle)
     diffuse = (1 - 0.75 * slope_to_light) / np.sqrt(1 + slope_x**2 + slope_y**2)
     gradient, direction = rng.uniform(0.02, 0.10), rng.uniform(0, FULL_TURN)
-    field = 1 + gradient * (math.cos(direction) * grid.x + math.sin(direction) * grid.y) / (FRAME / 2)
+    field = 1 + gradient * (math.cos(direction) * grid.x + math.sin(direction) * grid.y) / (FRAME_SIZE / 2)
     light = rng.uniform(0.92, 1.06) * field * (0.45 + 0.55 * np.clip(diffuse, 0, 1.3))
-    return _half_size(surface.colour * light[..., None])
+    return _half_size(surface.color * light[..., None])
 
 
 def visible_change(clean: np.ndarray, defective: np.ndarray) -> np.ndarray:
@@ -28,7 +28,7 @@ def visible_change(clean: np.ndarray, defective: np.ndarray) -> np.ndarray:
 
     The mask is closed and opened, so that it has no pinholes and no specks.
     """
-    scale = len(clean) / FRAME
+    scale = len(clean) / FRAME_SIZE
     # Capped, because the blur would extend the mask further around a strong change than around a faint one.
     change = np.minimum(to_uint8(np.abs(defective - clean).max(axis=-1)), 3 * VISIBLE_CHANGE)
     changed = np.asarray(Image.fromarray(change).filter(ImageFilter.GaussianBlur(2 * scale))) > VISIBLE_CHANGE

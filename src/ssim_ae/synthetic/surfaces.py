@@ -13,7 +13,7 @@ from numpy.random import Generator
 
 RGB = tuple[float, float, float]  # each in [0, 1]
 
-FRAME = 256  # units; width and height of the image
+FRAME_SIZE = 256  # units; width and height of the image
 FULL_TURN = 2 * np.pi  # radians
 NOISE_STRETCHES = (0.65, 0.85, 1.1, 1.4)  # wavelengths of the waves that smooth noise consists of, relative
 
@@ -23,10 +23,10 @@ class Surface:
     """A surface before illumination, as float32 maps of one shape (h, w)."""
 
     height: np.ndarray  # frame units
-    colour: np.ndarray  # (h, w, 3) RGB in [0, 1]
+    color: np.ndarray  # (h, w, 3) RGB in [0, 1]
     strand: np.ndarray  # position, in frame units, of the yarn or stitch on top; far apart for strands of other kinds
     backing: RGB  # visible through a hole
-    dye: RGB  # of the defect `colour`
+    dye: RGB  # of the defect `color`
     thread: RGB  # of the defect `thread`
 
 
@@ -43,7 +43,7 @@ class Grid:
         return np.hypot(self.x, self.y)
 
     @cached_property
-    def bearing(self) -> np.ndarray:
+    def angle(self) -> np.ndarray:
         """Return the direction of each pixel from the origin, in radians."""
         return np.arctan2(self.y, self.x)
 
@@ -56,7 +56,7 @@ class Grid:
 
 def pixel_grid(size: int) -> Grid:
     """Return the coordinates of the centers of size x size pixels."""
-    centers = ((np.arange(size, dtype=np.float32) + 0.5) / size - 0.5) * FRAME
+    centers = ((np.arange(size, dtype=np.float32) + 0.5) / size - 0.5) * FRAME_SIZE
     x, y = np.meshgrid(centers, centers)
     return Grid(x, y)
 
@@ -76,7 +76,7 @@ def smoothstep(value: np.ndarray, *, low: float, high: float) -> np.ndarray:
 
 
 def blend(base: np.ndarray, other: np.ndarray | tuple[float, ...], opacity: np.ndarray) -> np.ndarray:
-    """Blend a colour, (h, w, 3) or RGB, over `base` (h, w, 3) with an opacity (h, w)."""
+    """Blend a color, (h, w, 3) or RGB, over `base` (h, w, 3) with an opacity (h, w)."""
     return base + opacity[..., None] * (np.asarray(other, np.float32) - base)
 
 
@@ -84,7 +84,7 @@ def smooth_noise(grid: Grid, rng: Generator, *, wavelength: float) -> np.ndarray
     """Return smooth noise (h, w) of unit variance: a sum of plane waves in random directions."""
     waves = []
     for stretch in NOISE_STRETCHES:
-        bearing, phase = rng.uniform(0, FULL_TURN), rng.uniform(0, FULL_TURN)
-        position = math.cos(bearing) * grid.x + math.sin(bearing) * grid.y
+        angle, phase = rng.uniform(0, FULL_TURN), rng.uniform(0, FULL_TURN)
+        position = math.cos(angle) * grid.x + math.sin(angle) * grid.y
         waves.append(np.cos(position * (FULL_TURN / (wavelength * stretch)) + phase))
     return np.sum(waves, axis=0) / math.sqrt(2)

@@ -24,9 +24,9 @@ MONITOR_PATCH_COUNT = 128  # held-out patches whose loss is computed
 VARIANCE_PATCH_COUNT = 32  # monitor patches whose reconstructions are checked for variance
 MAX_LOSS_RATIO = 2.0  # held-out loss / lowest held-out loss; above it the training has collapsed
 MIN_VARIANCE_RATIO = 0.01  # variance of the reconstructions / of the patches; below it the training has collapsed
-VARIANCE_CHECK_STEP = 500  # steps; before it, reconstructions may still be equal in a sound training
+FIRST_VARIANCE_CHECK_STEP = 500  # steps; before it, reconstructions may still be equal in a sound training
 ROLLBACK_LR_FACTOR = 0.25  # factor of the learning rate for each rollback
-MAX_ROLLBACKS = 3
+MAX_ROLLBACKS = 3  # in one training
 BEST_PREFIX = "best/"  # prefix of the names of the best weights in a checkpoint
 
 
@@ -69,7 +69,7 @@ class CollapseMonitor:
             return None
         if self.best_loss is not None and loss > MAX_LOSS_RATIO * self.best_loss:
             self.rollback(f"the held-out loss rose from {self.best_loss:.3f} to {loss:.3f}")
-        elif step >= VARIANCE_CHECK_STEP and self._reconstructions_are_equal():
+        elif step >= FIRST_VARIANCE_CHECK_STEP and self._reconstructions_are_equal():
             self.rollback("all reconstructions are equal")
         elif self.best_loss is None or loss < self.best_loss:
             self.best_loss = loss

@@ -26,7 +26,7 @@ class EpochRecord(NamedTuple):
     steps: int  # since the start of the training
     loss: float
     held_out_loss: float | None  # of the monitor patches; None if it is not finite or no image is held out
-    rate: float  # learning rate of the last step
+    lr: float  # learning rate of the last step
     patches_per_second: float
     seconds: float  # since the start of the training
 
@@ -69,7 +69,7 @@ def draw_history(path: Path, history: Sequence[EpochRecord]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3, which="both")
     lr_axes = axes.twinx()
-    lr_axes.plot(epochs, [record.rate for record in history], color="0.6", linestyle=":", label="learning rate")
+    lr_axes.plot(epochs, [record.lr for record in history], color="0.6", linestyle=":", label="learning rate")
     lr_axes.set_ylabel("learning rate", color="0.4")
     lines = [*axes.get_lines(), *lr_axes.get_lines()]
     axes.legend(lines, [str(line.get_label()) for line in lines], loc="upper right")

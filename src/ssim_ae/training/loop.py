@@ -20,7 +20,7 @@ from ssim_ae.training.history import EpochRecord
 from ssim_ae.training.patch_sampling import epoch_patches
 from ssim_ae.training.schedule import completed_fraction, learning_rate
 
-LOSS_CHECK_STEPS = 50  # steps between checks for a finite loss; in steps, so that all workers roll back together
+LOSS_CHECK_STEPS = 50  # steps between checks for a finite loss; all workers count the same steps, so all roll back
 DISPLAY_SECONDS = 0.5  # seconds between updates of the progress bar: reading the loss waits for the device
 
 
@@ -87,7 +87,7 @@ class TrainingLoop:
         config: Config,
         image_count: int,
         monitor: CollapseMonitor,
-        start: TrainingState,
+        initial: TrainingState,
         save: Callable[[TrainingState], None],
     ) -> None:
         self.engine = engine
@@ -95,13 +95,13 @@ class TrainingLoop:
         self.image_count = image_count
         self.monitor = monitor
         self.save = save
-        self.first_step = start.step
-        self.step = start.step
-        self.history = list(start.history)
-        self.losses = LossMeter(start.loss_sum, start.step % config.epoch_steps)
+        self.first_step = initial.step
+        self.step = initial.step
+        self.history = list(initial.history)
+        self.losses = LossMeter(initial.loss_sum, initial.step % config.epoch_steps)
         self.lr = 0.0  # of the last step
         self.patches: PatchBatch | None = None  # of the current epoch
-        self.start_time = time.monotonic() - start.seconds
+        self.start_time = time.monotonic() - initial.seconds  # as if the training had never been interrupted
         self.save_time = time.monotonic()
 
     def run(self) -> TrainingState:
@@ -139,7 +139,7 @@ class TrainingLoop:
         return self.patches.take(slice(start, start + self.config.batch_size))
 
     def _roll_back_if_not_finite(self) -> None:
-        """Check the loss now and then, because reading it waits for the device."""
+        """Check the loss every LOSS_CHECK_STEPS steps; reading it more often would wait for the device each time."""
         if not (self._at_epoch_end() or self.step % LOSS_CHECK_STEPS == 0):
             return
         if not isfinite(self.losses.total()):
@@ -157,7 +157,7 @@ class TrainingLoop:
             steps=self.step,
             loss=self.losses.mean(),
             held_out_loss=self.monitor.evaluate(self.step),
-            rate=self.lr,
+            lr=self.lr,
             patches_per_second=self.losses.count * self.config.batch_size / max(epoch_seconds, 1e-9),
             seconds=seconds,
         )
@@ -271,7 +271,7 @@ class _Interruption:
         self._previous_handlers: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():  # Python allows handlers there alone
+        if threading.current_thread() is threading.main_thread():  # Python allows handlers only there
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous_handlers[number] = signal.signal(number, self._handle)
         return self

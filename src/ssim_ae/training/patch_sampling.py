@@ -17,7 +17,7 @@ ANY_ROTATION = 180.0  # degrees: maximum rotation for parts in any orientation
 
 
 def epoch_patches(config: Config, images: int, epoch: int) -> PatchBatch:
-    """Return the `augment_num` patches of an epoch in their order: a function of seed and epoch alone."""
+    """Return the `augment_num` patches of an epoch in their order: a function of seed and epoch."""
     drawing = epoch if config.online_aug else 0
     batch = draw_patches(config, images, config.augment_num, random_stream(config.seed, Stream.PATCHES, drawing))
     # If there are more images than patches, the next epoch continues with the images that had none.

@@ -17,8 +17,8 @@ def completed_fraction(config: Config, step: int, seconds: float) -> float:
 def learning_rate(config: Config, completed: float) -> float:
     """Return the learning rate at a completed fraction of the training, 0 to 1.
 
-    `constant`: always `lr`. `one_cycle` (Smith & Topin 2019): from a low rate to the peak `lr` * `lr_peak` and down
-    to almost 0, both along half a cosine.
+    `constant`: always `lr`. `one_cycle` (Smith & Topin 2019): from a low rate to the peak `lr` * `lr_peak_factor` and
+    down to almost 0, both along half a cosine.
     """
     if config.schedule == "constant":
         return config.lr

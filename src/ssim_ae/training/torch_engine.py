@@ -48,11 +48,11 @@ class TorchEngine:
             keep_freed_memory()
 
     def describe(self) -> str:
-        """Return device and precision, for a person."""
+        """Return device, precision and number of workers as text."""
         precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
         return f"{self.device} {precision}" + (f" x {self.workers}" if self.workers > 1 else "")
 
-    def step(self, batch: PatchBatch, rate: float) -> Tensor:
+    def step(self, batch: PatchBatch, lr: float) -> Tensor:
         """Take one optimizer step on a batch; return its mean loss, a scalar still on the device."""
         share = len(batch) // self.workers
         own = batch.take(slice(self.rank * share, (self.rank + 1) * share))
@@ -63,7 +63,7 @@ class TorchEngine:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.method.max_gradient_norm)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = lr
             optimizer.step()
         loss = loss.detach()
         if self.workers > 1:
@@ -72,13 +72,13 @@ class TorchEngine:
         return loss
 
     @torch.no_grad()
-    def held_out_loss(self, batch: PatchBatch) -> float:
+    def held_out_loss(self, patches: PatchBatch) -> float:
         """Return the mean loss over patches of the held-out images, in the precision of training."""
         total = 0.0
-        for start in range(0, len(batch), EVALUATION_BATCH):
-            part = batch.take(slice(start, start + EVALUATION_BATCH))
+        for start in range(0, len(patches), EVALUATION_BATCH):
+            part = patches.take(slice(start, start + EVALUATION_BATCH))
             total += float(self._loss(self.network, self.held_out, part)) * len(part)
-        return total / len(batch)
+        return total / len(patches)
 
     def any_worker(self, flag: bool) -> bool:
         """Return whether `flag` is set in any worker, so that all stop at the same step."""
@@ -89,7 +89,7 @@ class TorchEngine:
         return bool(flags)
 
     def patches(self, batch: PatchBatch) -> np.ndarray:
-        """Return the network's inputs in training, (B, C, S, S) float32, to look at."""
+        """Return the network's inputs in training, (B, C, S, S) float32 in [0, 1]."""
         patches = cut_patches(self.images, batch, self.crop_size)
         return self._inputs(self.images, patches, batch).cpu().numpy()
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-MOMENTUM = 0.95
+MOMENTUM = 0.95  # decay rate of the mean gradient, per step
 # Coefficients of x, x^3 and x^5: the iterations take singular values in (0, 1] close to 1 (Jordan et al. 2024)
 NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_ITERATIONS = 5

@@ -20,7 +20,7 @@ from ssim_ae.detector.detector import DETECTOR_NAME, Detector, detector_path
 from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detector, weights_in, write_detector
 from ssim_ae.detector.provenance import EpochSummary, Provenance, installed_versions
 from ssim_ae.errors import InputError
-from ssim_ae.images.colours import eight_bit, pixels
+from ssim_ae.images.colors import eight_bit, pixels
 from ssim_ae.images.files import write_png
 from ssim_ae.images.folders import Dataset, content_hash, find_dataset, fingerprint
 from ssim_ae.maps.residuals import Thresholds

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssim_ae.images.colours import brightness, gray
+from ssim_ae.images.colors import brightness, gray
 
 
 def test_gray_is_identical_to_pillow(rng):

@@ -1,8 +1,8 @@
-"""Conversions of colour and bit depth, and anomaly maps drawn over images in colours safe for colour blindness."""
+"""Conversions of color and bit depth, and anomaly maps drawn over images in colors safe for color blindness."""
 
 import numpy as np
 
-# Nine equidistant colours of the perceptually uniform colour map "inferno" (van der Walt & Smith 2015)
+# Nine equidistant colors of the perceptually uniform color map "inferno" (van der Walt & Smith 2015)
 INFERNO_STOPS = np.array(
     [
         (0, 0, 4),
@@ -20,8 +20,8 @@ INFERNO_STOPS = np.array(
 # (256, 3), in [0, 255]
 RAMP = np.stack([np.interp(np.linspace(0, 8, 256), np.arange(9), INFERNO_STOPS[:, c]) for c in range(3)], 1)
 LUMA_16 = (19_595, 38_470, 7_471)  # weights of red, green and blue in the luma (ITU-R BT.601), in 1 / 2^16
-DETECTED = (235, 40, 60)  # outlines of the mask: vermilion
-TRUTH = (0, 190, 255)  # outlines of the ground truth: sky blue
+MASK_OUTLINE_COLOR = (235, 40, 60)  # outlines of the mask: vermilion
+GROUND_TRUTH_OUTLINE_COLOR = (0, 190, 255)  # outlines of the ground truth: sky blue
 
 
 def pixels(planes: np.ndarray) -> np.ndarray:
@@ -51,7 +51,7 @@ def eight_bit(image: np.ndarray, bit_depth: int = 16) -> np.ndarray:
 
 
 def heatmap(image: np.ndarray, anomaly: np.ndarray) -> np.ndarray:
-    """Blend (H, W, 3) uint8 with the colours of its anomaly map (H, W). The threshold 1 has the middle colour."""
+    """Blend (H, W, 3) uint8 with the colors of its anomaly map (H, W). The threshold 1 has the middle color."""
     ramp_index = (np.clip(anomaly, 0, 2) * 127.5).astype(np.uint8)
     opacity = np.linspace(0.25, 0.8, 256, dtype=np.float32)
     red, green, blue = np.moveaxis(image.astype(np.float32), 2, 0)
@@ -62,11 +62,11 @@ def heatmap(image: np.ndarray, anomaly: np.ndarray) -> np.ndarray:
 
 
 def outlined(
-    image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = DETECTED, width: int = 2
+    image: np.ndarray, mask: np.ndarray, color: tuple[int, int, int] = MASK_OUTLINE_COLOR, width: int = 2
 ) -> np.ndarray:
     """Draw the outline of a mask (H, W) bool, `width` px wide, on a copy of (H, W, 3) uint8."""
     drawn = image.copy()
-    drawn[mask & ~eroded(mask, width)] = colour
+    drawn[mask & ~eroded(mask, width)] = color
     return drawn
 
 
@@ -74,6 +74,6 @@ def eroded(values: np.ndarray, width: int) -> np.ndarray:
     """Erode (H, W) bool or non-negative numbers by `width` px, in city-block distance. Outside the array all is 0."""
     for _ in range(width):
         padded = np.pad(values, 1)
-        neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
-        values = np.minimum.reduce([values, *neighbours])
+        neighbors = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+        values = np.minimum.reduce([values, *neighbors])
     return values

@@ -1,5 +1,6 @@
-# make demo: see it work.  make test: the tests.  make check: format, lint, types, tests with coverage (what CI runs).
-# make campaign: try to break it, within the hour (docs/reliability.md).  make release: audit, SBOM, wheel.
+# make demo: train and evaluate on the built-in data set.  make test: run the tests.  make long: run the tests that take minutes.
+# make check: format, lint, types, tests with coverage (what CI runs).  make format: format and fix.
+# make campaign: robustness tests, about half an hour (docs/reliability.md).  make release: audit, SBOM, wheel.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
@@ -43,7 +44,7 @@ clean:
 
 $(VENV)/ready: pyproject.toml constraints.txt requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
-		|| { echo "Python 3.11, 3.12 or 3.13 is needed; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+		|| { echo "Python: 3.11, 3.12 or 3.13 is required; run: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --require-hashes --requirement requirements.lock
 	$(INSTALL) --no-build-isolation --constraint constraints.txt --editable '.[train,int8,buckets,serve]'

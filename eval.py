@@ -1,4 +1,7 @@
-"""The reference's command: python eval.py --config_path=config/bottle_config.yaml [--checkpoint_path=FILE]."""
+"""Evaluate a detector with the command line of the reference.
+
+python eval.py --config_path=config/bottle_config.yaml [--checkpoint_path=FILE]
+"""
 
 import sys
 

@@ -1,4 +1,7 @@
-"""The reference's command: python export.py --config_path=config/bottle_config.yaml [RUN]."""
+"""Export a detector with the command line of the reference.
+
+python export.py --config_path=config/bottle_config.yaml [RUN]
+"""
 
 import sys
 

@@ -1,4 +1,7 @@
-"""The reference's command: python train.py --config_path=config/bottle_config.yaml [--device_target=CPU]."""
+"""Train a detector with the command line of the reference.
+
+python train.py --config_path=config/bottle_config.yaml [--device_target=CPU]
+"""
 
 import sys
 

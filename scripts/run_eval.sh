@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Evaluate the config's checkpoint_path: run_eval.sh CONFIG_PATH [DEVICE_ID] [OPTION ...]
+# Evaluate the detector in checkpoint_path of the config: run_eval.sh CONFIG_PATH [DEVICE_ID] [OPTION ...]
 set -euo pipefail
 [ $# -ge 1 ] || { echo "usage: bash scripts/run_eval.sh CONFIG_PATH [DEVICE_ID]" >&2; exit 2; }
 export DEVICE_ID=${2:-0}

@@ -6,4 +6,4 @@ export DEVICE_ID=${2:-0}
 [ -r "$1" ] || { echo "$1: no such file" >&2; exit 2; }
 program=$(dirname "$0")/../train.py
 nohup "${PYTHON:-python}" "$program" --config_path="$1" --runs checkpoint "${@:3}" > train.log 2>&1 &
-echo "training in the background (process $!); its log: train.log; its detector: in checkpoint/"
+echo "training in the background (process $!); log: train.log; runs: checkpoint/"

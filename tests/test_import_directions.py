@@ -1,13 +1,18 @@
-"""Who may import whom: a room imports rooms below it, never one above or beside it (docs/architecture.md)."""
+"""The levels of docs/architecture.md: a package imports packages of lower levels only.
+
+A module of `ssim_ae` that is not in a package counts as one.
+"""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "src" / "ssim_ae"
-LEVELS = (  # from the lowest to the highest; rooms of one level do not import each other
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "ssim_ae"
+LEVELS = (  # from the lowest to the highest; packages of one level do not import each other
     {"errors", "frameworks", "random_streams", "spelling"},
     {"console", "machine"},
     {"storage"},
@@ -27,7 +32,8 @@ LEVELS = (  # from the lowest to the highest; rooms of one level do not import e
     {"cli"},
     {"__init__", "__main__"},
 )
-LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+LEVEL_OF = {package: level for level, packages in enumerate(LEVELS) for package in packages}
+ENTRY_POINTS = {"__init__", "__main__"}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -50,19 +56,24 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" if whole_package else node.module for alias in node.names)
 
 
-def room(path: Path) -> str:
-    relative = path.relative_to(PACKAGE)
+def package_of(path: Path) -> str:
+    relative = path.relative_to(SOURCE)
     return relative.parts[0] if len(relative.parts) > 1 else relative.stem
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_file_imports_only_rooms_below_its_own(path):
-    own = room(path)
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_file_imports_only_packages_of_lower_levels(path):
+    own = package_of(path)
     imported = {name.split(".")[1] for name in imports(path) if name.startswith("ssim_ae.")} - {own}
     wrong = sorted(other for other in imported if LEVEL_OF[other] >= LEVEL_OF[own])
     assert not wrong, f"{own} (level {LEVEL_OF[own]}) imports {', '.join(f'{o} ({LEVEL_OF[o]})' for o in wrong)}"
 
 
-def test_every_room_has_a_level():
-    rooms = {room(path) for path in PACKAGE.rglob("*.py")}
-    assert rooms == LEVEL_OF.keys()
+def test_every_package_has_a_level():
+    assert {package_of(path) for path in SOURCE.rglob("*.py")} == LEVEL_OF.keys()
+
+
+def test_the_documentation_lists_every_package_with_its_level():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    listed = {name: int(level) for level, name in re.findall(r"^ *(\d+)  (\w+)(?:/|\.py) ", text, re.MULTILINE)}
+    assert listed == {name: level for name, level in LEVEL_OF.items() if name not in ENTRY_POINTS}

@@ -1,11 +1,11 @@
-// Inspect images with an exported detector: a line each, as `ssim-ae predict` prints.
+// Inspect images with an exported detector and print one line per image, as `ssim-ae predict` does.
 //
 //     cmake -S . -B build -DOpenVINO_DIR="$(python -c 'import openvino; print(openvino.__path__[0])')/cmake"
 //     cmake --build build
 //     build/inspect detector.xml image.ppm [more.ppm]
 //
-// Images are binary PPM (RGB) or PGM (gray), which take no library to read; a camera's SDK gives the same bytes.
-// Exit status 2 if something could not be inspected.
+// Images are binary PPM (RGB) or PGM (gray), which need no library. The SDK of a camera returns the same bytes.
+// The exit status is 2 if an image could not be inspected.
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
@@ -19,14 +19,14 @@ ov::Tensor read(const std::string& path) {
     file >> kind >> width >> height >> white;
     if (!file.get() || (kind != "P6" && kind != "P5") || white != 255 || width * height == 0)
         throw std::runtime_error("not a binary PPM or PGM of 8 bits without comments");
-    if (std::max(width, height) > 16384) throw std::runtime_error("larger than 16384 px");  // or a damaged header
+    if (std::max(width, height) > 16384) throw std::runtime_error("larger than 16384 px");  // or a corrupt header
     ov::Tensor image(ov::element::u8, {height, width, kind == "P6" ? 3u : 1u});
-    if (!file.read(static_cast<char*>(image.data()), image.get_byte_size())) throw std::runtime_error("ends too early");
+    if (!file.read(static_cast<char*>(image.data()), image.get_byte_size())) throw std::runtime_error("truncated");
     return image;
 }
 
 int failed(const std::string& path, const std::exception& error) {
-    std::string text = error.what();  // OpenVINO says where in its source first, and the reason last
+    std::string text = error.what();  // starts with a location in OpenVINO's source and ends with the reason
     text.erase(text.find_last_not_of('\n') + 1);
     std::fprintf(stderr, "error  %s: %s\n", path.c_str(), text.substr(text.rfind('\n') + 1).c_str());
     return 2;
@@ -36,7 +36,7 @@ int main(int count, char** arguments) {
     if (count < 3) return std::fprintf(stderr, "usage: inspect detector.xml image.ppm [more.ppm]\n"), 2;
     ov::InferRequest request;
     try {
-        // Else OpenVINO computes in bfloat16 on CPUs that have it, and the scores are others.
+        // By default OpenVINO computes in bfloat16 on CPUs that support it, which changes the scores.
         const auto precision = ov::hint::inference_precision(ov::element::f32);
         request = ov::Core().compile_model(arguments[1], "CPU", precision).create_infer_request();
     } catch (const std::exception& error) {

@@ -1,9 +1,9 @@
-// Inspect PNG images with an exported detector: a line each, as `ssim-ae predict` prints.
+// Inspect PNG images with an exported detector and print one line per image, as `ssim-ae predict` does.
 //
-//     npm install --ignore-scripts    (the script left out downloads what only GPUs need)
+//     npm install --ignore-scripts    (the scripts download libraries for GPUs)
 //     node inspect.mjs detector.onnx image.png [more.png]
 //
-// Exit status 2 if something could not be inspected.
+// The exit status is 2 if an image could not be inspected.
 import { readFileSync } from 'node:fs'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { PNG } from 'pngjs'
@@ -11,9 +11,9 @@ import { PNG } from 'pngjs'
 function read(path) {
   const bytes = readFileSync(path)
   try {
-    return PNG.sync.read(bytes) // RGBA of 8 bits, whatever the file has; the graph drops alpha
+    return PNG.sync.read(bytes) // 8-bit RGBA for every PNG; the graph drops alpha
   } catch {
-    throw new Error('not a PNG, or damaged')
+    throw new Error('not a PNG, or corrupt')
   }
 }
 
@@ -28,7 +28,7 @@ if (paths.length === 0) {
   process.exit(2)
 }
 
-// Errors only: ONNX Runtime would warn that the input `thresholds` has a default, as it is meant to have.
+// Log errors only: ONNX Runtime warns that the input `thresholds` has a default value, which is intended.
 const session = await InferenceSession.create(detector, { logSeverityLevel: 3 }).catch((error) => failed(detector, error))
 
 for (const path of session ? paths : []) {

@@ -50,7 +50,7 @@ def _row(fault: str, every: dict[str, Arguments], run: Callable[[Arguments], lis
     trials = [(name, trial) for name, arguments in every.items() for trial in run(arguments)]
     failures = [f"{name}: {problem}" for name, trial in trials for problem in trial.problems]
     done = sum(trial.status == 0 for _, trial in trials)
-    outcome = f"kept: {done} done, {len(trials) - done} ended with an error in one line"
+    outcome = f"passed: {done} done, {len(trials) - done} ended with an error in one line"
     names = ", ".join(f"`{name}`" for name in every)
     return Row(f"{fault}, for each of {names}", len(trials), outcome, GUARANTEE, failures)
 

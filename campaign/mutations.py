@@ -136,7 +136,7 @@ def run(kind: Kind, count: int, folder: Path) -> Row:
             reason = "timeout" if status == -signal.SIGKILL else f"ended with status {status}"
             failures.append(f"attempt {index - 1}: {reason}")
     failures += [f"left behind: {path}" for path in empty.iterdir()]
-    return Row(f"{kind.name}, mutated", count, f"kept; at most {peak / 2**20:,.0f} MiB", GUARANTEE, failures)
+    return Row(f"{kind.name}, mutated", count, f"passed; at most {peak / 2**20:,.0f} MiB", GUARANTEE, failures)
 
 
 def wait_for(process: int, shared: np.ndarray, stop: int) -> tuple[int, int, int]:

@@ -112,7 +112,7 @@ def test_parity_detects_a_changed_weight_and_a_changed_threshold(detector, expor
     stricter = type(file.thresholds)(*(0.999 * threshold for threshold in file.thresholds))
     for number, other in enumerate((file._replace(weights=changed), file._replace(thresholds=stricter))):
         for write in (
-            lambda path, other: onnx_files.write_inspection(path, other, pixels=np.uint8),
+            lambda path, other: onnx_files.write_inspection(path, other, pixel_dtype=np.uint8),
             lambda path, other: onnx_files.write_network(path, other),
         ):
             path = tmp_path / f"{number}.onnx"

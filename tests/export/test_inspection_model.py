@@ -58,7 +58,7 @@ def untrained(**changes) -> DetectorFile:
 
 def compare(file: DetectorFile, images: list[np.ndarray], runtime: str = "onnxruntime") -> None:
     detector = Detector.from_file(file, device_target="CPU")
-    model = inspection_model(file, pixels=images[0].dtype).SerializeToString()
+    model = inspection_model(file, pixel_dtype=images[0].dtype).SerializeToString()
     if runtime == "openvino":
         compiled = openvino.Core().compile_model(openvino.Core().read_model(model), "CPU", FLOAT32_INFERENCE)
     else:

@@ -24,7 +24,7 @@ CROSS_VALIDATION_FOLDS = 5
 MAX_TRAINING_IMAGES = 200  # more images do not change the estimated spread of the scores
 MAX_TRAINING_PIXELS = 2**24  # px of their residual maps together: a bound on memory
 MAX_NAMED_IMAGES = 10
-Image = TypeVar("Image")
+Item = TypeVar("Item")
 
 
 class Calibration(NamedTuple):
@@ -87,7 +87,7 @@ def cross_validate(
     return CrossValidation(images=len(held_out), rejected=rejected)
 
 
-def threshold_images(held_out: Sequence[Image], training: Sequence[Image]) -> tuple[Sequence[Image], Sequence[Image]]:
+def threshold_images(held_out: Sequence[Item], training: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Item]]:
     """Return the images that set the thresholds, and the other training images.
 
     They are the held-out images or, if there are none, the last fifth of the training images, as in the reference.

@@ -23,10 +23,11 @@ from ssim_ae.errors import InputError
 from ssim_ae.maps.area import level_of_area
 from ssim_ae.maps.residuals import Residuals, Thresholds
 from ssim_ae.methods import method_of
+from ssim_ae.network.ssim import WINDOW
 
 FEW_IMAGES = 20  # with fewer held-out images a warning is printed
 FEW_WINDOWS = 10  # with fewer independent SSIM windows above a percentile a warning is printed
-WINDOW_AREA = 11**2  # px: neighboring pixels share their SSIM window
+WINDOW_AREA = WINDOW**2  # px: neighboring pixels share their SSIM window
 ROUNDING_MARGIN = 1 + 1e-5  # the maximum held-out score must not round to more than the threshold
 
 

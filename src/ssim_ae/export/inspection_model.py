@@ -38,10 +38,10 @@ INSPECTION_IR_VERSION = 8
 IMAGE_DIMENSIONS = ["height", "width"]
 
 
-def inspection_model(file: DetectorFile, *, pixels: DTypeLike = np.uint8) -> ModelProto:
+def inspection_model(file: DetectorFile, *, pixel_dtype: DTypeLike = np.uint8) -> ModelProto:
     """Return the inspection as a model.
 
-    Inputs: `image` (H, W, C) of any size, gray, RGB or RGBA, of dtype `pixels` (uint8 or uint16); `thresholds` (2,)
+    Inputs: `image` (H, W, C) of any size, gray, RGB or RGBA, of `pixel_dtype` (uint8 or uint16); `thresholds` (2,)
     float32, SSIM and L1, by default those of the detector. Outputs: `score` () float32; `verdict` () bool, True for
     nok; `anomaly_map` (H, W) float32 with the threshold 1; `mask` (H, W) bool; `reconstruction` (C, S, S) float32
     in [0, 1].
@@ -49,7 +49,7 @@ def inspection_model(file: DetectorFile, *, pixels: DTypeLike = np.uint8) -> Mod
     config, view = file.config, View.from_config(file.config)
     add = GraphBuilder()
     height, width = (add("Gather", add("Shape", IMAGE), axis) for axis in range(2))
-    white = 255 if pixels == np.uint8 else 2**config.bit_depth - 1
+    white = 255 if pixel_dtype == np.uint8 else 2**config.bit_depth - 1
     cropped = _crop(add, height, width, view, white, grayscale=config.grayscale)
     reconstruction = _reconstruct(add, cropped, file, view.size)
     anomaly = _anomaly_map(add, cropped, reconstruction, file)
@@ -58,7 +58,7 @@ def inspection_model(file: DetectorFile, *, pixels: DTypeLike = np.uint8) -> Mod
     anomaly_map = _to_image_size(add, anomaly, height, width, view)
     add("Greater", anomaly_map, THRESHOLD, output=MASK)
 
-    element = helper.np_dtype_to_tensor_dtype(np.dtype(pixels))
+    element = helper.np_dtype_to_tensor_dtype(np.dtype(pixel_dtype))
     thresholds = helper.make_tensor(THRESHOLDS, TensorProto.FLOAT, [2], file.thresholds)
     graph = helper.make_graph(
         add.nodes,

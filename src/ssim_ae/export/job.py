@@ -17,7 +17,7 @@ from ssim_ae.export.options import ExportOptions
 from ssim_ae.images.files import read_image
 from ssim_ae.synthetic import fabric
 
-MAX_COMPARISON_IMAGES = 10
+MAX_COMPARISON_IMAGES = 10  # good images on which a file is compared with the detector
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,13 @@ OUTPUTS = (RECONSTRUCTION, ANOMALY_MAP, SCORE, VERDICT)
 def write(path: Path, job: ExportJob) -> Inspect:
     """Write an ONNX file and return a function that inspects an image with it."""
     if job.options.graph == "inspection":
-        return write_inspection(path, job.file, pixels=job.images.for_comparison[0].dtype)
+        return write_inspection(path, job.file, pixel_dtype=job.images.for_comparison[0].dtype)
     return write_network(path, job.file, batch_size=job.options.batch_size, opset=job.options.opset)
 
 
-def write_inspection(path: Path, file: DetectorFile, *, pixels: DTypeLike) -> Inspect:
-    """Write the graph `inspection` for images of dtype `pixels` and return a function that runs it."""
-    model = model_bytes(inspection_model(file, pixels=pixels), {**header(file), **EMPTY_CHECKSUM})
+def write_inspection(path: Path, file: DetectorFile, *, pixel_dtype: DTypeLike) -> Inspect:
+    """Write the graph `inspection` for images of `pixel_dtype` and return a function that runs it."""
+    model = model_bytes(inspection_model(file, pixel_dtype=pixel_dtype), {**header(file), **EMPTY_CHECKSUM})
     write_atomic(path, model)
     session = open_session(path.read_bytes(), "CPU")
 

@@ -48,7 +48,7 @@ def write(path: Path, job: ExportJob) -> Inspect:
     else:
         network = build_network(file, options.precision, options.batch_size)
     if options.graph == "inspection":
-        return write_inspection(path, file, network, pixels=job.images.for_comparison[0].dtype)
+        return write_inspection(path, file, network, pixel_dtype=job.images.for_comparison[0].dtype)
     return write_network(path, file, network)
 
 
@@ -97,10 +97,10 @@ def quantize(
     )
 
 
-def write_inspection(path: Path, file: DetectorFile, network: openvino.Model, *, pixels: DTypeLike) -> Inspect:
-    """Write the graph `inspection` for images of dtype `pixels` and return a function that runs it."""
+def write_inspection(path: Path, file: DetectorFile, network: openvino.Model, *, pixel_dtype: DTypeLike) -> Inspect:
+    """Write the graph `inspection` for images of `pixel_dtype` and return a function that runs it."""
     openvino = import_openvino()
-    model = openvino.Core().read_model(inspection_model(file, pixels=pixels).SerializeToString())
+    model = openvino.Core().read_model(inspection_model(file, pixel_dtype=pixel_dtype).SerializeToString())
     _replace_network(model, network)
     _write_files(path, model, file)
     compiled = openvino.Core().compile_model(path, "CPU", FLOAT32_INFERENCE)

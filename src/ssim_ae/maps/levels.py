@@ -7,8 +7,8 @@ from ssim_ae.maps.regions import without_small_regions
 
 THRESHOLD_DOUBLINGS = 3  # thresholds range from 2^-3 to 2^3
 STEPS_PER_DOUBLING = 40  # neighboring thresholds differ by 1.7 %
-STEPS = np.arange(-THRESHOLD_DOUBLINGS * STEPS_PER_DOUBLING, THRESHOLD_DOUBLINGS * STEPS_PER_DOUBLING + 1)
-LEVEL_THRESHOLDS = (2.0 ** (STEPS / STEPS_PER_DOUBLING)).astype(np.float32)  # (241,), ascending, 1 in the middle
+LEVEL_STEPS = np.arange(-THRESHOLD_DOUBLINGS * STEPS_PER_DOUBLING, THRESHOLD_DOUBLINGS * STEPS_PER_DOUBLING + 1)
+LEVEL_THRESHOLDS = (2.0 ** (LEVEL_STEPS / STEPS_PER_DOUBLING)).astype(np.float32)  # (241,), ascending, 1 in the middle
 OUTLINES_PER_IMAGE = 100  # width of the image / width of an outline
 
 

@@ -192,9 +192,7 @@ def _extreme_over_disk(extreme: np.ufunc, values: Grayscale, radius: int, *, out
     padded = np.full((*values.shape[:-2], rows + 2 * radius, columns + 2 * radius), outside, values.dtype)
     padded[..., radius : radius + rows, radius : radius + columns] = values
     over_columns = padded  # running extremes over the columns of the current rectangle
-    combined = _center(
-        padded, rows + 2 * radius, columns
-    )  # (..., rows + 2 * radius, columns), fewer rows after each step
+    combined = _center(padded, rows + 2 * radius, columns)  # with fewer rows after each step
     for (previous_half_rows, previous_half_columns), (half_rows, half_columns) in pairwise(disk_rectangles(radius)):
         over_columns = _extend(extreme, over_columns, 2 * previous_half_columns + 1, 2 * half_columns + 1, axis=-1)
         combined = _extend(extreme, combined, 1, 2 * (previous_half_rows - half_rows) + 1, axis=-2)

@@ -28,7 +28,7 @@ class Layer(NamedTuple):
     skip: str = ""  # the earlier layer whose output is concatenated after the input
 
 
-LEAKY_SLOPE = 0.2
+LEAKY_SLOPE = 0.2  # of LeakyReLU below 0
 
 
 def halvings(crop_size: int) -> int:

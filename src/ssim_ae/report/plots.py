@@ -16,7 +16,7 @@ from ssim_ae.training.history import draw_history, read_history, save_figure
 # Distinguishable with color vision deficiencies (Okabe and Ito 2008)
 GOOD_COLOR = "#0072b2"
 DEFECTIVE_COLOR = "#d55e00"
-BINS = 40  # of the histogram of scores
+SCORE_BINS = 40  # of the histogram of scores
 MIN_PLOTTED_SCORE = 1e-3  # smaller scores are drawn at this one: the axis is logarithmic
 
 
@@ -43,7 +43,7 @@ def _score_histogram(evaluation: Evaluation) -> Figure:
     scores = np.maximum([result.score for result in evaluation.results], MIN_PLOTTED_SCORE)
     defective = np.array([result.defective for result in evaluation.results])
     figure, axes = _axes(f"score (threshold {THRESHOLD:g})", "images")
-    bins = np.geomspace(min(scores.min(), 0.5), max(scores.max(), 2), BINS + 1)
+    bins = np.geomspace(min(scores.min(), 0.5), max(scores.max(), 2), SCORE_BINS + 1)
     for label, selected, color in (("good", ~defective, GOOD_COLOR), ("defective", defective, DEFECTIVE_COLOR)):
         if selected.any():
             axes.hist(scores[selected], bins=bins, label=label, color=color, alpha=0.7)

@@ -44,7 +44,7 @@ def badge(grid: Grid, rng: Generator) -> Surface:
         [Part.BORDER, Part.RING, Part.STAR, Part.FIELD],
         Part.BOARD,
     )
-    # One entry per part, in the order of `Part`.
+    # One entry per part, in the order of `Part`. The offsets make the strand numbers of different parts different.
     heights: Any = [border_height + 2, ring_height + 1, star_height + 1, field_height, np.float32(-3)]
     reliefs: Any = [border_height, ring_height, star_height, field_height, np.float32(2)]
     strands: Any = [border_stitch + 3000, ring_stitch + 2000, star_stitch + 1000, field_stitch, np.float32(9000)]

@@ -8,7 +8,6 @@ from PIL import Image
 from ssim_ae import Detector, InputError
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.images.files import read_image
-from ssim_ae.storage import read_tensors, write_tensors
 
 
 @pytest.fixture
@@ -106,20 +105,6 @@ def test_a_detector_file_holds_settings_and_provenance(tiny_run):
     assert len(provenance.fingerprint) == 64 and {"python", "numpy", "torch"} <= provenance.versions.keys()
     assert provenance.device == "cpu fp32" and provenance.last_epoch.epoch == config.epochs
     assert provenance.thresholds.estimator == config.threshold and not provenance.imported_from
-
-
-@pytest.fixture
-def tampered(tiny_run, tmp_path):
-    """Write the detector file with a change, with a valid checksum."""
-
-    def write(change):
-        tensors, metadata = read_tensors(tiny_run.detector_path, "detector")
-        change(tensors, metadata)
-        path = tmp_path / "tampered.safetensors"
-        write_tensors(path, tensors, metadata)
-        return path
-
-    return write
 
 
 @pytest.mark.parametrize(

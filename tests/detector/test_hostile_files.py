@@ -15,7 +15,7 @@ from ssim_ae.cli import main
 from ssim_ae.detector.detector_file import header, read_detector
 from ssim_ae.maps.normalization import GRID_SIZE
 from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, model_bytes
-from ssim_ae.storage import EMPTY_CHECKSUM, METADATA_KEY, file_hash, read_tensors, with_checksum, write_tensors
+from ssim_ae.storage import EMPTY_CHECKSUM, METADATA_KEY, file_hash, with_checksum
 
 HUGE = int("9" * 400)
 
@@ -25,21 +25,6 @@ class RunsAProgram:
 
     def __reduce__(self):
         return Path.touch, (Path("harm-was-done"),)
-
-
-@pytest.fixture
-def tampered(tiny_run, tmp_path, monkeypatch):
-    """Write the detector file with a change and a valid checksum; the working folder is empty."""
-    monkeypatch.chdir(tmp_path)
-
-    def write(change):
-        tensors, metadata = read_tensors(tiny_run.detector_path, "detector")
-        change(tensors, metadata)
-        path = tmp_path / "tampered.safetensors"
-        write_tensors(path, tensors, metadata)
-        return path
-
-    return write
 
 
 def error_of(path: Path) -> str:

@@ -1,4 +1,5 @@
 import pytest
+
 from ssim_ae.storage import read_tensors, write_tensors
 
 

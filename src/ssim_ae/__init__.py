@@ -1,7 +1,6 @@
 """SSIM-AE: visual defect detection from good images alone."""
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +12,8 @@ if TYPE_CHECKING:
     from ssim_ae.images.folders import find_dataset as find_dataset
     from ssim_ae.training.train import train as train
 
+__version__ = "0.2.0.dev0"
+
 # Imported when they are first used: inspection needs no training framework.
 _MODULES = {
     "Config": "config",
@@ -23,16 +24,14 @@ _MODULES = {
     "find_dataset": "images.folders",
     "train": "training.train",
 }
-__all__ = sorted(_MODULES)
+__all__ = ["__version__", *sorted(_MODULES)]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return version("ssim-ae")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return __all__

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from types import ModuleType
 
+from ssim_ae import __version__
 from ssim_ae.commands import (
     BROKEN_PIPE,
     INPUT_ERROR,
@@ -101,9 +102,7 @@ def _run_without_command(arguments: Sequence[str]) -> int:
     """Print the version or the list of commands; return the exit status."""
     first = arguments[0] if arguments else None
     if first == "--version":
-        from importlib.metadata import version
-
-        print(version("ssim-ae"))
+        print(__version__)
         return 0
     if first not in (None, "-h", "--help"):
         print_message(f"ssim-ae: unknown command {first!r}{did_you_mean(first, COMMANDS)}; see ssim-ae -h")

@@ -65,6 +65,7 @@ def tensors_file(entry: dict[str, object], content: bytes = b"", length: int | N
         tensors_file({"dtype": "F8_E4M3", "shape": [1], "data_offsets": [0, 1]}, bytes(1)),
         (400_008).to_bytes(8, "little") + b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}  ",
         (400_009).to_bytes(8, "little") + b'{"__metadata__":{"ssim-ae":"' + b"[" * 400_000 + b'"}}',
+        (100_002).to_bytes(8, "little") + b'"' + b"a" * 100_000 + b'"',
     ],
 )
 def test_wrong_lengths_are_an_error(tmp_path, content):

@@ -2,7 +2,6 @@
 
 import hmac
 from collections.abc import Sequence
-from importlib.metadata import version
 from queue import Full
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
+from ssim_ae import __version__
 from ssim_ae.errors import InputError
 from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
@@ -36,7 +36,7 @@ def create_app(
     app = FastAPI(
         title="SSIM-AE",
         summary="Visual defect detection: images in; scores, verdicts, boxes and masks out.",
-        version=version("ssim-ae"),
+        version=__version__,
         docs_url=None,  # both pages load scripts from other servers
         redoc_url=None,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,10 +12,8 @@ from ssim_ae.config import Config
 from ssim_ae.console import print_note
 from ssim_ae.errors import InputError
 from ssim_ae.training.checkpoints import TrainingState
+from ssim_ae.training.engine import Engine
 from ssim_ae.training.patch_sampling import monitor_patches
-
-if TYPE_CHECKING:
-    from ssim_ae.training.loop import Engine
 
 Arrays = dict[str, np.ndarray]
 

@@ -6,72 +6,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import isfinite
-from typing import Any, Protocol, Self
-
-import numpy as np
+from typing import Any, Self
 
 from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.config import Config
 from ssim_ae.console import ProgressBar, print_message, progress
-from ssim_ae.runtimes.runtime import Runtime
 from ssim_ae.training.checkpoints import TrainingState
 from ssim_ae.training.collapse_monitor import CollapseMonitor
+from ssim_ae.training.engine import Engine
 from ssim_ae.training.history import EpochRecord
 from ssim_ae.training.patch_sampling import epoch_patches
 from ssim_ae.training.schedule import completed_fraction, learning_rate
 
 LOSS_CHECK_STEPS = 50  # steps between checks for a finite loss; all workers count the same steps, so all roll back
 DISPLAY_SECONDS = 0.5  # seconds between updates of the progress bar: reading the loss waits for the device
-
-
-class Engine(Protocol):
-    """The interface between the loop and a framework. `rank` is 0 in the process that writes files."""
-
-    rank: int
-
-    def describe(self) -> str:
-        """Return device, precision and number of workers as text."""
-        ...
-
-    def step(self, batch: PatchBatch, lr: float) -> Any:
-        """Take one optimizer step; return the mean loss of the batch, a float or a scalar on the device."""
-        ...
-
-    def held_out_loss(self, patches: PatchBatch) -> float:
-        """Return the mean loss over patches of the held-out images."""
-        ...
-
-    def any_worker(self, flag: bool) -> bool:
-        """Return whether `flag` is set in any worker, so that all workers stop at the same step."""
-        ...
-
-    def patches(self, batch: PatchBatch) -> np.ndarray:
-        """Return the network's input for a batch, (B, C, S, S) float32 in [0, 1]."""
-        ...
-
-    def runtime(self) -> Runtime:
-        """Return a runtime with a copy of the current weights."""
-        ...
-
-    def weights(self) -> dict[str, np.ndarray]:
-        """Return a copy of the weights by name."""
-        ...
-
-    def load_weights(self, weights: dict[str, np.ndarray], source: str) -> None:
-        """Set the weights. InputError names `source` if names or shapes differ."""
-        ...
-
-    def state(self) -> dict[str, np.ndarray]:
-        """Return a copy of the weights and the optimizer state: everything that the next step depends on."""
-        ...
-
-    def load_state(self, arrays: dict[str, np.ndarray], source: str) -> None:
-        """Set weights and optimizer state to those that `state` returned. InputError as in `load_weights`."""
-        ...
-
-    def close(self) -> None:
-        """Leave the process group of a distributed training."""
-        ...
 
 
 class TrainingLoop:

@@ -28,9 +28,10 @@ from ssim_ae.methods import method_of
 from ssim_ae.storage import lock_folder, new_folder, remove_leftovers, write_atomic
 from ssim_ae.training.checkpoints import TrainingState, read_checkpoint, write_checkpoint
 from ssim_ae.training.collapse_monitor import CollapseMonitor
+from ssim_ae.training.engine import Engine
 from ssim_ae.training.good_images import GoodImages, load_good_images
 from ssim_ae.training.history import draw_history, write_history
-from ssim_ae.training.loop import Engine, TrainingLoop
+from ssim_ae.training.loop import TrainingLoop
 from ssim_ae.training.patch_sampling import ANY_ROTATION, SMALL_ROTATION, epoch_patches
 from ssim_ae.training.schedule import completed_fraction
 

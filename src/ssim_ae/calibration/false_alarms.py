@@ -96,11 +96,11 @@ def pool_scores(scores: np.ndarray, training_scores: np.ndarray, *, use_log: boo
     """Return held-out scores (N,) and rescaled training scores (M,) as one array (N + M,)."""
     if not len(training_scores):
         return scores
-    match = match_relative_spread if use_log else match_spread
+    match = match_relative_variance if use_log else match_variance
     return np.concatenate([scores, match(training_scores, scores)])
 
 
-def match_spread(training_scores: np.ndarray, scores: np.ndarray, *, min_stretch: float = 1) -> np.ndarray:
+def match_variance(training_scores: np.ndarray, scores: np.ndarray, *, min_stretch: float = 1) -> np.ndarray:
     """Return training scores (..., M) moved to the median of `scores` (..., N) and stretched to their spread.
 
     The stretch is at least `min_stretch` and at most MAX_STRETCH.
@@ -112,8 +112,8 @@ def match_spread(training_scores: np.ndarray, scores: np.ndarray, *, min_stretch
     return matched
 
 
-def match_relative_spread(training_scores: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return training scores (M,) as `match_spread` does, with distances from the median measured as ratios.
+def match_relative_variance(training_scores: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return training scores (M,) as `match_variance` does, with distances from the median measured as ratios.
 
     Stretched by 2, a score of 3 times the median becomes 5 times, and a third of the median becomes a fifth.
     """
@@ -173,7 +173,7 @@ def _simulated_fits(count: int, training_count: int, tail_quantile: float) -> tu
     sets = min(MAX_SIMULATED_SETS, SIMULATED_SCORES // (count + training_count))
     scores = np.random.default_rng(0).gumbel(size=(sets, count + training_count))
     if training_count:
-        scores[:, count:] = match_spread(scores[:, count:], scores[:, :count], min_stretch=0)
+        scores[:, count:] = match_variance(scores[:, count:], scores[:, :count], min_stretch=0)
     return fit_gumbel(scores, tail_quantile)
 
 

@@ -1,6 +1,11 @@
-# make demo: train and evaluate on the built-in data set.  make test: run the tests.  make long: run the tests that take minutes.
-# make check: format, lint, types, tests with coverage (what CI runs).  make format: format and fix.
-# make campaign: robustness tests, about half an hour (docs/reliability.md).  make release: audit, SBOM, wheel.
+# make demo      train and evaluate on the built-in data set
+# make test      run the tests
+# make long      run the tests that take minutes
+# make check     check format, lint and types, and run the tests with coverage, as CI does
+# make campaign  run the robustness tests of docs/reliability.md (about half an hour)
+# make release   audit the dependencies, write the SBOM and build the wheel
+# make format    format the code and fix lint errors
+# make clean     delete what these commands create
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin

@@ -1,4 +1,4 @@
-"""Evaluate a detector with the command line of the reference.
+"""Evaluate a detector with the command-line options of the reference implementation.
 
 python eval.py --config_path=config/bottle_config.yaml [--checkpoint_path=FILE]
 """

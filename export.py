@@ -1,4 +1,4 @@
-"""Export a detector with the command line of the reference.
+"""Export a detector with the command-line options of the reference implementation.
 
 python export.py --config_path=config/bottle_config.yaml [RUN]
 """

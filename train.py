@@ -1,4 +1,4 @@
-"""Train a detector with the command line of the reference.
+"""Train a detector with the command-line options of the reference implementation.
 
 python train.py --config_path=config/bottle_config.yaml [--device_target=CPU]
 """

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Evaluate an exported file: run_infer_cpp.sh MINDIR_PATH CONFIG_PATH [SSIM_THRESHOLD L1_THRESHOLD] [DEVICE_TYPE] [DEVICE_ID]
-# Without thresholds, those of the file are used. The summary line of the evaluation is written to acc.log.
+# The default is the thresholds in the file. The summary line of the evaluation is written to acc.log.
 set -euo pipefail
 [ $# -ge 2 ] || { echo "usage: bash $0 MINDIR_PATH CONFIG_PATH [SSIM_THRESHOLD L1_THRESHOLD] [DEVICE_TYPE] [DEVICE_ID]" >&2; exit 2; }
 options=(--config_path="$2" --checkpoint_path="$1")

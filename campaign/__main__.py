@@ -24,7 +24,9 @@ def main() -> int:
     """Run the chosen parts; return 1 if a row has failures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"any of {', '.join(PARTS)} (all)")
-    parser.add_argument("--times", type=int, default=100, help="length of the run, in percent of the full length (100)")
+    parser.add_argument(
+        "--times", type=int, default=100, help="number of trials, in percent of the full number (100); not for faults"
+    )
     options = parser.parse_args()
     failed = False
     with tempfile.TemporaryDirectory() as folder:

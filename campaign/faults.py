@@ -18,7 +18,7 @@ from campaign.row import Row
 from ssim_ae.storage import remove_leftovers
 
 GUARANTEE = (
-    "The command does its work, or ends with a status above 0 and one clear line. "
+    "The command completes, or ends with a status above 0 and an error message of one line. "
     "Every file is complete: the old one or the new one."
 )
 KIB = 1024
@@ -39,20 +39,19 @@ def rows(products: Products, folder: Path, _times: int) -> Iterator[Row]:
     """Run all commands that write files under every fault."""
     folder.mkdir()
     every = commands(products)
-    yield _row("a full disk", every, lambda each: [_full_disk(products, folder, each, kib) for kib in FREE_SPACE])
-    yield _row("a read-only folder", every, lambda each: [_read_only(products, folder, each)])
+    yield _row("full disk", every, lambda each: [_full_disk(products, folder, each, kib) for kib in FREE_SPACE])
+    yield _row("read-only folder", every, lambda each: [_read_only(products, folder, each)])
     yield _row("few open files", every, lambda each: [_few_files(products, folder, each, n) for n in OPEN_FILES])
     yield _row("limited file size", every, lambda each: [_small_files(products, folder, each, n) for n in FILE_SIZES])
-    yield _row("a clock that jumps", every, lambda each: [_clock(products, folder, each, by) for by in CLOCK_JUMPS])
+    yield _row("clock that jumps", every, lambda each: [_clock(products, folder, each, by) for by in CLOCK_JUMPS])
 
 
 def _row(fault: str, every: dict[str, Arguments], run: Callable[[Arguments], list[Trial]]) -> Row:
     trials = [(name, trial) for name, arguments in every.items() for trial in run(arguments)]
     failures = [f"{name}: {problem}" for name, trial in trials for problem in trial.problems]
     done = sum(trial.status == 0 for _, trial in trials)
-    outcome = f"passed: {done} done, {len(trials) - done} ended with an error in one line"
-    names = ", ".join(f"`{name}`" for name in every)
-    return Row(f"{fault}, for each of {names}", len(trials), outcome, GUARANTEE, failures)
+    outcome = f"passed: {done} completed, {len(trials) - done} ended with an error message of one line"
+    return Row(f"{fault}, for each command", len(trials), outcome, GUARANTEE, failures)
 
 
 def _full_disk(products: Products, folder: Path, arguments: Arguments, kib: int) -> Trial:

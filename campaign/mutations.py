@@ -1,4 +1,4 @@
-"""100,000 mutated files: each gives a verdict or one clear line, within seconds, and leaves no file behind."""
+"""100,000 mutated files: each gives a verdict or an error message of one line, and leaves no file behind."""
 
 import json
 import os
@@ -31,7 +31,9 @@ from ssim_ae.storage import EMPTY_CHECKSUM, METADATA_KEY, with_checksum, write_t
 from ssim_ae.training.checkpoints import read_checkpoint
 from ssim_ae.training.history import HISTORY_NAME, read_history
 
-GUARANTEE = "A verdict or one clear line, within 5 s; no file is written elsewhere, no program is started."
+GUARANTEE = (
+    "A verdict or an error message of one line, within 5 s; no file is written elsewhere, no program is started."
+)
 TIMEOUT = 5.0  # s, for each attempt
 START_TIMEOUT = 30.0  # s more, for a process to start
 ATTEMPTS_PER_PROCESS = 500

@@ -54,7 +54,7 @@ def rows(products: Products, _folder: Path, times: int) -> Iterator[Row]:
     outcome = "passed"
     if memory_before:
         outcome += f"; {memory_before:,.0f} MiB after {WARM_UP_REQUESTS:,} requests, {memory_after:,.0f} at the end"
-    yield Row("mutated HTTP requests", count, outcome, GUARANTEE, failures)
+    yield Row("HTTP requests, mutated", count, outcome, GUARANTEE, failures)
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def predict(detector: Detector, paths: Sequence[Path], overlays: Path | None = N
 
 @contextmanager
 def csv_table(path: Path) -> Iterator[Callable[[Prediction], None]]:
-    """Give a function that writes one row per prediction; the file appears at `path` when it is complete."""
+    """Yield a function that writes one row per prediction; the file appears at `path` when it is complete."""
     with atomic_file(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Prediction._fields)
@@ -65,7 +65,7 @@ def csv_table(path: Path) -> Iterator[Callable[[Prediction], None]]:
 
 @contextmanager
 def json_list(path: Path) -> Iterator[Callable[[Prediction], None]]:
-    """Give a function that writes one object per prediction; the file appears at `path` when it is complete."""
+    """Yield a function that writes one object per prediction; the file appears at `path` when it is complete."""
     with atomic_file(path) as file:
         separator = "[\n"
 

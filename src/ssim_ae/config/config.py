@@ -154,7 +154,7 @@ class Config(BaseModel):
         """Apply the defaults of the method; `model_fields_set` lists only the given settings."""
         if not isinstance(values, dict):
             return handler(values)
-        name = values.get("method") or default_method(str(values.get("engine", "auto")))
+        name = _method_name(values)
         defaults = get_method(name).defaults if isinstance(name, str) else {}
         config = handler({**defaults, **values, "method": name})
         config.__pydantic_fields_set__.intersection_update(values)
@@ -361,9 +361,14 @@ def description(key: str, method: str) -> str:
     return f"{text} ({differing})" if differing else text
 
 
+def _method_name(values: Mapping[str, Any]) -> Any:
+    """Return the method that settings name, or the default method of their engine."""
+    return values.get("method") or default_method(str(values.get("engine", "auto")))
+
+
 def _without_unused(values: dict[str, Any], given: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Drop the settings of a file that have no effect with its method, with a message."""
-    method = given.get("method") or values.get("method") or default_method(str(given.get("engine", "auto")))
+    method = _method_name(values | dict(given))
     if method not in [known.name for known in methods()]:
         return values  # validation reports the unknown method
     unused = [key for key in values if key in unused_settings(method)]

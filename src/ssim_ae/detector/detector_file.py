@@ -110,8 +110,9 @@ def read_detector(path: Path) -> DetectorFile:
         return _read_mindir(path)
     weights, metadata = _read_onnx(path) if _starts_like_onnx(start) else read_tensors(path, KIND)
     file = _parse(path, metadata)
-    named = {name: weights[name] for name in weight_shapes(layer_table(file.config)) if name in weights}
-    if {name: array.shape for name, array in named.items()} != weight_shapes(layer_table(file.config)):
+    shapes = weight_shapes(layer_table(file.config))
+    named = {name: weights[name] for name in shapes if name in weights}
+    if {name: array.shape for name, array in named.items()} != shapes:
         raise InputError(f"{path}: the weights do not fit the network of the configuration")
     if not all(array.dtype == np.float32 and np.isfinite(array).all() for array in named.values()):
         raise InputError(f"{path}: the weights are not finite 32-bit numbers")

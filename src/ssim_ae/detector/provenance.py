@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt
 
+from ssim_ae import __version__
 from ssim_ae.images.folders import content_hash
 
 GIVEN = "given"  # the estimator of thresholds that were set by hand
-VERSIONED_PACKAGES = ("ssim-ae", "numpy", "pillow", "onnxruntime", "openvino", "torch", "mindspore")
+VERSIONED_PACKAGES = ("numpy", "pillow", "onnxruntime", "openvino", "torch", "mindspore")
 
 
 class _Strict(BaseModel):
@@ -119,8 +120,8 @@ class Provenance(_Strict):
 
 
 def installed_versions() -> dict[str, str]:
-    """Return the versions of Python and of the installed packages that affect scores."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python and of the packages that affect scores."""
+    found = {"python": platform.python_version(), "ssim-ae": __version__}
     for package in VERSIONED_PACKAGES:
         try:
             found[package] = version(package)

@@ -44,7 +44,7 @@ def stain(surface: Surface, local: Grid, rng: Generator, difficulty: float) -> S
 
 
 def thread(surface: Surface, local: Grid, rng: Generator, difficulty: float) -> Surface:
-    """Draw a loose twisted thread that lies on top in a curve, and its shadow."""
+    """Draw a loose twisted thread on top, in a curve, and its shadow."""
     half_width = _interpolate(4.2, 3.2, difficulty)
     curve = _ThreadCurve.draw(_interpolate(62, 26, difficulty), rng)
     distance = curve.signed_distance(local)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from ssim_ae import Config, Detector, InputError, train
+from ssim_ae.calibration import calibrate, suspects
 from ssim_ae.calibration.recalibrate import recalibrate
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.export.export import export
@@ -18,6 +19,7 @@ from ssim_ae.images.files import read_image
 from ssim_ae.images.folders import content_hash, find_dataset
 from ssim_ae.maps.normalization import NormalStatistics
 from ssim_ae.storage import lock_folder
+from ssim_ae.synthetic import fabric
 from ssim_ae.training import loop
 from ssim_ae.training.checkpoints import CHECKPOINT_NAME
 from ssim_ae.training.good_images import held_out_indices, load_good_images
@@ -355,3 +357,50 @@ def test_a_training_in_minutes_may_end_within_an_epoch(tiny_config, tmp_path):
     assert last.held_out_loss is not None
     resumed = train(run.config, resume=run.folder)
     assert resumed.finished and read_history(run.folder) == [last]
+
+
+def test_excluded_images_are_not_learned_from_and_count_as_known(
+    tiny_config: Config, fabric_folder: Path, tmp_path: Path
+) -> None:
+    listing = tmp_path / "excluded.txt"
+    excluded = sorted((fabric_folder / "train" / "good").iterdir())[:2]
+    listing.write_text("".join(f"{path.name}\n" for path in excluded))
+    run = train(tiny_config.replace(exclude=str(listing), epochs=1), runs=tmp_path / "runs")
+    provenance = read_detector(run.detector_path).provenance
+    assert len(provenance.training_images + provenance.held_out_images) == 8
+    assert provenance.split(excluded).excluded == excluded
+    assert Config.read(run.folder / "config.yaml").exclude == str(listing)
+
+
+def test_excluding_every_image_is_an_error(tiny_config: Config, fabric_folder: Path, tmp_path: Path) -> None:
+    listing = tmp_path / "excluded.txt"
+    listing.write_text("".join(f"{path.name}\n" for path in (fabric_folder / "train" / "good").iterdir()))
+    with pytest.raises(InputError, match="lists all 10 good images"):
+        train(tiny_config.replace(exclude=str(listing)), runs=tmp_path)
+
+
+@pytest.mark.parametrize("outliers", ["leave_out", "keep"])
+def test_spoilt_images_are_named_shown_and_do_not_set_the_thresholds(
+    tiny_config: Config,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    outliers: str,
+) -> None:
+    monkeypatch.setattr(suspects, "LEFT_OUT_DISTANCE", 3.0)  # a training of a second tells images apart less clearly
+    monkeypatch.setattr(calibrate, "NAMED_DISTANCE", 2.0)
+    data = fabric.make(tmp_path / "data", classes=["twill"], train=30, good=1, defective=0, size=64, seed=2)[0]
+    paths = sorted((data / "train" / "good").iterdir())
+    held_out = held_out_indices(len(paths), tiny_config)
+    spoilt = [paths[held_out[0]], paths[next(index for index in range(30) if index not in held_out)]]
+    for path in spoilt:
+        pixels = np.asarray(Image.open(path)).copy()
+        pixels[16:48, 16:48] = np.random.default_rng(0).choice([0, 255], (32, 32, 1))
+        Image.fromarray(pixels).save(path)
+    config = tiny_config.replace(dataset_path=str(data), outliers=outliers)
+    run = train(config, runs=tmp_path / "runs")
+    file = read_detector(run.detector_path)
+    assert (run.folder / "suspects.png").exists()
+    assert spoilt[0].relative_to(data).as_posix() in (run.folder / "suspects.txt").read_text()
+    assert file.provenance.thresholds.left_out_images == (outliers == "leave_out")
+    assert ("left out of the thresholds" in capsys.readouterr().err) == (outliers == "leave_out")

@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from ssim_ae.calibration.suspects import NAMED_DISTANCE, Suspect, measure_distances
 from ssim_ae.calibration.thresholds import estimate, expected_rate, few_images_warnings, given_thresholds
 from ssim_ae.config import Config
 from ssim_ae.console import print_note, progress
@@ -28,18 +29,29 @@ Item = TypeVar("Item")
 
 
 class Calibration(NamedTuple):
-    """Thresholds, the normal statistics if the method normalizes residuals, and how both were estimated."""
+    """Thresholds, the normal statistics if the method normalizes residuals, how both were estimated, and suspects."""
 
     thresholds: Thresholds
     normal_statistics: NormalStatistics | None
     origin: ThresholdOrigin
+    suspects: Sequence[Suspect] = ()
+
+    @property
+    def left_out(self) -> frozenset[Path]:
+        """The images that did not set the thresholds."""
+        return frozenset(suspect.path for suspect in self.suspects if suspect.left_out)
 
 
 class _MeasuredImages(NamedTuple):
-    """Names and residual maps of good images."""
+    """Paths and residual maps of good images."""
 
-    names: list[str]
+    paths: list[Path]
     residuals: list[Residuals]
+
+    def without(self, left_out: np.ndarray) -> _MeasuredImages:
+        """Return the images that are not marked, (N,) bool."""
+        kept = np.flatnonzero(~left_out)
+        return _MeasuredImages([self.paths[index] for index in kept], [self.residuals[index] for index in kept])
 
 
 def calibrate(
@@ -47,29 +59,36 @@ def calibrate(
 ) -> Calibration:
     """Estimate thresholds from held-out good images with the estimator of `config`; skip files that cannot be read.
 
-    Some methods use `training` images as well, for the normal statistics and for the spread of the scores. No image is
-    read if both thresholds are given and the method does not normalize residuals.
+    Some methods use `training` images as well, for the normal statistics and for the spread of the scores. Far outliers
+    are left out unless `config.outliers` keeps them; not by the estimator `percent`, which they hardly affect. No image
+    is read if both thresholds are given and the method does not normalize residuals.
     """
     method, given = method_of(config), given_thresholds(config)
     if given and not (method.normalizes_residuals and held_out):
         return Calibration(given, None, ThresholdOrigin())
     held_out_maps = _measure(detector, held_out)
     training_maps = _MeasuredImages([], [])
-    if method.calibrates_on_training_images and held_out_maps.residuals:
+    if held_out_maps.residuals:  # training images are measured for suspects, whatever the method uses them for
         training_maps = _measure(detector, _subsample(training, held_out_maps.residuals[0].ssim.size))
+    suspects, far = _suspects(held_out_maps, training_maps, config)
+    held_out_maps = held_out_maps.without(far[: len(held_out_maps.paths)])
+    training_maps = training_maps.without(far[len(far) - len(training_maps.paths) :])
+    if not method.calibrates_on_training_images:
+        training_maps = _MeasuredImages([], [])
+    _note_left_out(suspects, len(far))
     statistics = None
     if method.normalizes_residuals and held_out_maps.residuals:
         statistics = NormalStatistics.fit(held_out_maps.residuals + training_maps.residuals)
         held_out_maps, training_maps = _cross_normalized(held_out_maps, training_maps)
     if given:
-        return Calibration(given, statistics, ThresholdOrigin())
+        return Calibration(given, statistics, ThresholdOrigin(), suspects)
     thresholds = estimate(held_out_maps.residuals, config, training_maps.residuals)
     for warning in few_images_warnings(held_out_maps.residuals, config, len(training_maps.residuals)):
         print_note(warning)
-    origin = _origin(held_out_maps, training_maps, config)
+    origin = _origin(held_out_maps, training_maps, thresholds, config, left_out=int(far.sum()))
     if origin.expected:  # other estimators reject many images by design
         _note_rejected(held_out_maps, training_maps, thresholds, config)
-    return Calibration(thresholds, statistics, origin)
+    return Calibration(thresholds, statistics, origin, suspects)
 
 
 def cross_validate(
@@ -105,7 +124,7 @@ def _measure(detector: Detector, paths: Sequence[Path]) -> _MeasuredImages:
             if isinstance(found, InputError):
                 print_note(f"skipped: {found}")
             else:
-                good.names.append(path.name)
+                good.paths.append(path)
                 good.residuals.append(found)
     return good
 
@@ -123,7 +142,22 @@ def _cross_normalized(held_out: _MeasuredImages, training: _MeasuredImages) -> t
     return held_out._replace(residuals=normalized[:count]), training._replace(residuals=normalized[count:])
 
 
-def _origin(held_out: _MeasuredImages, training: _MeasuredImages, config: Config) -> ThresholdOrigin:
+def _suspects(held_out: _MeasuredImages, training: _MeasuredImages, config: Config) -> tuple[list[Suspect], np.ndarray]:
+    """Return the images that may be defective, the farthest first, and which images (N,) bool are left out."""
+    paths = held_out.paths + training.paths
+    distances, far = measure_distances(held_out.residuals, training.residuals, config)
+    far &= config.outliers == "leave_out" and config.threshold != "percent"
+    suspects = [
+        Suspect(paths[index], float(distances[index]), bool(far[index]))
+        for index in np.argsort(-distances, kind="stable")
+        if distances[index] > NAMED_DISTANCE
+    ]
+    return suspects, far
+
+
+def _origin(
+    held_out: _MeasuredImages, training: _MeasuredImages, thresholds: Thresholds, config: Config, left_out: int
+) -> ThresholdOrigin:
     """Describe how the thresholds were estimated, and the false alarms to expect."""
     expected = expected_rate(len(held_out.residuals), config, len(training.residuals))
     settings = ("false_alarm_rate", "percent", "k_sigma", "min_area", "ssim_threshold", "l1_threshold")
@@ -133,21 +167,51 @@ def _origin(held_out: _MeasuredImages, training: _MeasuredImages, config: Config
         settings={key: getattr(config, key) for key in settings},
         held_out_images=len(held_out.residuals),
         training_images=len(training.residuals) if uses_training else 0,
+        left_out_images=left_out,
+        without_highest=_factor_without_highest(held_out.residuals, training.residuals, thresholds, config),
         expected=RateEstimate(**expected._asdict()) if expected else None,
         cross_validation=cross_validate(held_out.residuals, config, training.residuals),
     )
+
+
+def _factor_without_highest(
+    held_out: Sequence[Residuals], training: Sequence[Residuals], thresholds: Thresholds, config: Config
+) -> float | None:
+    """Return the factor of the thresholds without the held-out image of the highest score; None for one image."""
+    if len(held_out) < 2 or not any(thresholds):
+        return None
+    highest = int(np.argmax([_score(maps, thresholds, config) for maps in held_out]))
+    others = estimate([maps for index, maps in enumerate(held_out) if index != highest], config, training)
+    return round(min(new / old for new, old in zip(others, thresholds, strict=True) if old), 2)
 
 
 def _note_rejected(
     held_out: _MeasuredImages, training: _MeasuredImages, thresholds: Thresholds, config: Config
 ) -> None:
     """Name the good images that are rejected, in descending order of their scores: they may be defective."""
-    names, residuals = held_out.names + training.names, held_out.residuals + training.residuals
+    residuals = held_out.residuals + training.residuals
+    names = [path.name for path in held_out.paths + training.paths]
     scores = [_score(maps, thresholds, config) for maps in residuals]
     rejected = [name for score, name in sorted(zip(scores, names, strict=True), reverse=True) if is_defective(score)]
     if rejected:
-        named = ", ".join(rejected[:MAX_NAMED_IMAGES]) + (", ..." if len(rejected) > MAX_NAMED_IMAGES else "")
-        print_note(f"{len(rejected)} of {len(names)} good images are rejected; check that they have no defect: {named}")
+        print_note(
+            f"{len(rejected)} of {len(names)} good images are rejected; check that they have no defect: "
+            f"{_named(rejected)}"
+        )
+
+
+def _note_left_out(suspects: Sequence[Suspect], total: int) -> None:
+    """Name the images that do not set the thresholds."""
+    names = [suspect.path.name for suspect in suspects if suspect.left_out]
+    if names:
+        print_note(
+            f"{len(names)} of {total} good images may be defective, and are left out of the thresholds: {_named(names)}"
+        )
+
+
+def _named(names: Sequence[str]) -> str:
+    """Return the first names, as text."""
+    return ", ".join(names[:MAX_NAMED_IMAGES]) + (", ..." if len(names) > MAX_NAMED_IMAGES else "")
 
 
 def _score(residuals: Residuals, thresholds: Thresholds, config: Config) -> float:

@@ -45,7 +45,8 @@ def recalibrate(
     provenance = file.provenance.model_copy(update={"thresholds": calibration.origin})
     statistics = calibration.normal_statistics or file.normal_statistics
     changed = DetectorFile(config, calibration.thresholds, weights, provenance, statistics)
-    chart = measure_detectability(Detector.from_file(changed), images.held_out)
+    accepted = [path for path in images.held_out if path not in calibration.left_out]
+    chart = measure_detectability(Detector.from_file(changed), accepted)
     write_detector(target, changed._replace(detectability=chart))
     return target, calibration
 
@@ -76,7 +77,8 @@ def _images_in(file: DetectorFile, folder: Path) -> KnownImages:
     """Return the images of a folder that a detector was not trained on, and those that it was trained on."""
     # A held-out image may be a duplicate of a training image: it must not set the thresholds.
     provenance = file.provenance.model_copy(update={"held_out_images": []})
-    training, _, others = provenance.split(find_dataset(folder).good)
+    split = provenance.split(find_dataset(folder).good)
+    training, others = split.training, split.unseen
     if training:
         print_note(f"{folder}: {len(training)} training images; the other {len(others)} set the thresholds")
     if not others:

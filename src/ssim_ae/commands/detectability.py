@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from ssim_ae.commands.parser import Parser
 
 if TYPE_CHECKING:
     from ssim_ae.detector.detectability_chart import DetectabilityChart
+    from ssim_ae.detector.detector_file import DetectorFile
 
 
 def add_require_option(parser: Parser) -> None:
@@ -27,10 +29,24 @@ def print_detectability(path: Path, options: argparse.Namespace) -> int:
     """Print what the detector of a file finds, and whether it is enough; return the exit status."""
     from ssim_ae.detector.detector_file import read_detector
 
-    chart = read_detector(path).detectability
-    if chart:
-        print(chart.summary(), flush=True)
-    return requirement_status(chart, options)
+    file = read_detector(path)
+    for line in detectability_lines(file):
+        print(line, flush=True)
+    return requirement_status(file.detectability, options)
+
+
+def detectability_lines(file: DetectorFile) -> Iterator[str]:
+    """Yield what a detector finds; first, if it is next to nothing, that and the reasons."""
+    from ssim_ae.detectability.reasons import finds_next_to_nothing, reasons
+
+    chart = file.detectability
+    if not chart:
+        return
+    if chart.found and finds_next_to_nothing(chart):
+        yield f"This detector finds next to nothing: {100 * chart.mean_share:.0f} % of the drawn defects."
+        for reason in reasons(file):
+            yield f"  {reason}"
+    yield chart.summary()
 
 
 def check_requirement(options: argparse.Namespace) -> None:

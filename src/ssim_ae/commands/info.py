@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssim_ae.commands.detectability import add_require_option, check_requirement, requirement_status
+from ssim_ae.commands.detectability import (
+    add_require_option,
+    check_requirement,
+    detectability_lines,
+    requirement_status,
+)
 from ssim_ae.commands.parser import Parser
 
 if TYPE_CHECKING:
@@ -44,7 +49,7 @@ def _lines(path: Path, file: DetectorFile) -> Iterator[str]:
     config, provenance = file.config, file.provenance
     yield f"{path}: {'exported' if file.model else 'trained'} detector, method {config.method}"
     if file.detectability:
-        yield file.detectability.summary()
+        yield from detectability_lines(file)
         yield from _table(file.detectability)
     else:
         yield "What it finds was not measured; ssim-ae threshold measures it."

@@ -10,7 +10,17 @@ from ssim_ae.commands.options import given_settings
 from ssim_ae.commands.parser import Parser
 from ssim_ae.commands.printing import print_thresholds
 
-THRESHOLD_KEYS = ("threshold", "false_alarm_rate", "percent", "k_sigma", "min_area", "ssim_threshold", "l1_threshold")
+THRESHOLD_KEYS = (
+    "threshold",
+    "false_alarm_rate",
+    "percent",
+    "k_sigma",
+    "min_area",
+    "outliers",
+    "ssim_threshold",
+    "l1_threshold",
+    "drawn_defects",
+)
 
 
 def arguments(parser: Parser) -> None:

@@ -45,6 +45,7 @@ class Config(BaseModel):
     dataset_path: str = Field("", description="folder in MVTec AD's layout, or a folder of good images")
     img_suffix: str = Field("", description="use only images whose names end with this; empty: every image")
     mask_suffix: str = Field("_mask.png", description="what a ground-truth file's name adds to the stem of its image")
+    exclude: str = Field("", description="file that lists good images not to learn from, one per line; empty: none")
     grayscale: bool = Field(False, description="convert images to gray")
     bit_depth: int = Field(
         16, ge=9, le=16, description="significant bits of 16-bit gray images (12 for a 12-bit camera)"
@@ -119,6 +120,9 @@ class Config(BaseModel):
     percent: float = Field(98.0, gt=0, le=100, description="for percent: percentile of the residuals")
     k_sigma: float = Field(3.0, ge=0, description="for k_sigma: standard deviations above the mean score")
     min_area: int = Field(100, ge=1, description="for max_area: area of the smallest defect, px")
+    outliers: Literal["leave_out", "keep"] = Field(
+        "leave_out", description="good images that may be defective: leave them out of the thresholds, or keep them"
+    )
     drawn_defects: int = Field(
         40,
         ge=0,

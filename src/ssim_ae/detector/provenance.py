@@ -50,6 +50,8 @@ class ThresholdOrigin(_Strict):
     settings: dict[str, FiniteFloat | None] = {}  # of the estimator, and thresholds that were given
     held_out_images: NonNegativeInt = 0
     training_images: NonNegativeInt = 0
+    left_out_images: NonNegativeInt = 0  # far outliers: they may be defective
+    without_highest: FiniteFloat | None = None  # factor of the thresholds, without the image of the highest score
     expected: RateEstimate | None = None
     cross_validation: CrossValidation | None = None
 
@@ -65,6 +67,11 @@ class ThresholdOrigin(_Strict):
             text = f"Thresholds by {self.estimator}, from {images} images."
         if self.cross_validation:
             text += f" Cross-validation: {self.cross_validation.rejected} of {self.cross_validation.images} rejected."
+        if self.left_out_images:
+            text += f" Left out, because they may be defective: {self.left_out_images} images."
+            if self.expected:
+                share = self.left_out_images / (self.held_out_images + self.training_images + self.left_out_images)
+                text += f" If they are good, expect {100 * (self.expected.rate + share):.2g} % false alarms."
         return text
 
 
@@ -86,6 +93,7 @@ class ImageSplit(NamedTuple):
     training: list[Path]
     held_out: list[Path]
     unseen: list[Path]
+    excluded: list[Path]
 
 
 class Provenance(_Strict):
@@ -93,6 +101,7 @@ class Provenance(_Strict):
 
     training_images: list[str] = []
     held_out_images: list[str] = []
+    excluded_images: list[str] = []  # by the setting `exclude`
     thresholds: ThresholdOrigin = ThresholdOrigin()
     dataset: str = ""
     fingerprint: str = ""
@@ -105,17 +114,17 @@ class Provenance(_Strict):
     versions: dict[str, str] = {}
 
     def split(self, images: Iterable[Path]) -> ImageSplit:
-        """Return which images the detector was trained on, which were held out, and which it has never seen.
+        """Return the images that the detector was trained on, held-out and excluded ones, and those it has never seen.
 
         A held-out image counts as held out even if it is a duplicate of a training image. A file that does not exist
         is unseen.
         """
-        training, held_out = set(self.training_images), set(self.held_out_images)
-        split = ImageSplit([], [], [])
+        split = ImageSplit([], [], [], [])
+        part_of = dict.fromkeys(self.excluded_images, split.excluded)
+        part_of |= dict.fromkeys(self.training_images, split.training)
+        part_of |= dict.fromkeys(self.held_out_images, split.held_out)
         for path in images:
-            content = content_hash(path) if path.is_file() else ""
-            part = split.held_out if content in held_out else split.training if content in training else split.unseen
-            part.append(path)
+            part_of.get(content_hash(path) if path.is_file() else "", split.unseen).append(path)
         return split
 
 

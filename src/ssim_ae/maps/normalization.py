@@ -17,6 +17,7 @@ from ssim_ae.maps.residuals import Residuals
 GRID_SIZE = 32  # locations along each side of an image
 STANDARD_DEVIATIONS = 2  # added to the mean
 CROSS_FITTING_FOLDS = 5  # parts of the good images; each is normalized by the statistics of the others
+STANDARD_DEVIATION_OF_NORMAL = 1.4826  # of a normal distribution, in median absolute deviations
 MIN_SCALE = 1e-6  # smallest residual to divide by
 
 
@@ -29,8 +30,16 @@ class NormalStatistics(NamedTuple):
     @classmethod
     def fit(cls, good: Iterable[Residuals]) -> Self:
         """Return the statistics of the residuals of good images."""
-        grids = np.stack([resize(np.stack([maps.ssim, maps.l1]), GRID_SIZE, GRID_SIZE) for maps in good])
+        grids = _grids(good)
         return cls(*(grids.mean(axis=0) + STANDARD_DEVIATIONS * grids.std(axis=0)))
+
+    @classmethod
+    def fit_robust(cls, good: Iterable[Residuals]) -> Self:
+        """Return statistics that a minority of defective images hardly changes: of median and absolute deviations."""
+        grids = _grids(good)
+        median = np.median(grids, axis=0)
+        deviations = STANDARD_DEVIATION_OF_NORMAL * np.median(np.abs(grids - median), axis=0)
+        return cls(*(median + STANDARD_DEVIATIONS * deviations))
 
     def scale(self, size: int) -> np.ndarray:
         """Return the divisors of the SSIM and L1 residual maps, (2, size, size) float32.
@@ -55,3 +64,8 @@ def cross_normalize(good: Sequence[Residuals]) -> list[Residuals]:
         others = [maps for maps, own in zip(good, fold_of, strict=True) if own != fold] or good
         scales.append(NormalStatistics.fit(others).scale(good[0].ssim.shape[0]))
     return [normalize(maps, scales[fold]) for maps, fold in zip(good, fold_of, strict=True)]
+
+
+def _grids(good: Iterable[Residuals]) -> np.ndarray:
+    """Return the residuals of images at the locations: (N, 2, GRID_SIZE, GRID_SIZE)."""
+    return np.stack([resize(np.stack([maps.ssim, maps.l1]), GRID_SIZE, GRID_SIZE) for maps in good])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 from ssim_ae.augmentation.orientation import has_any_orientation
 from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.calibration.calibrate import calibrate, threshold_images
+from ssim_ae.calibration.suspects_sheet import write_suspects
 from ssim_ae.config import Config
 from ssim_ae.console import print_note
 from ssim_ae.detectability.measure import measure_detectability
@@ -22,6 +23,7 @@ from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detec
 from ssim_ae.detector.provenance import EpochSummary, Provenance, installed_versions
 from ssim_ae.errors import InputError
 from ssim_ae.images.colors import eight_bit, pixels
+from ssim_ae.images.exclusions import read_exclusions
 from ssim_ae.images.files import write_png
 from ssim_ae.images.folders import Dataset, content_hash, find_dataset, fingerprint
 from ssim_ae.maps.residuals import Thresholds
@@ -73,11 +75,12 @@ def train(
         config = Config.read(Path(resume) / CONFIG_NAME)
     config = _with_absolute_path(config, fresh=resume is None)
     dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
+    dataset, excluded = _without_excluded(dataset, config)
     good = load_good_images(dataset, config, skip_bad=skip_bad)
     config = _with_rotation(config, good.training_images)
     engine = _engine_class(config)(config, layer_table(config), good.training_images, good.held_out_images)
     try:
-        return _run(engine, config, dataset, good, Path(runs), Path(resume) if resume is not None else None)
+        return _run(engine, config, dataset, good, excluded, Path(runs), Path(resume) if resume is not None else None)
     finally:
         engine.close()
 
@@ -99,7 +102,8 @@ def _with_absolute_path(config: Config, *, fresh: bool) -> Config:
         raise InputError("dataset_path: no folder given; pass a folder of good images")
     if fresh and config.aug_dir and Path(config.aug_dir).exists() and any(Path(config.aug_dir).iterdir()):
         raise InputError(f"{config.aug_dir}: aug_dir is not empty; name another folder")
-    return config.replace(dataset_path=str(Path(config.dataset_path).resolve()))
+    paths = {key: str(Path(value).resolve()) for key in ("dataset_path", "exclude") if (value := getattr(config, key))}
+    return config.replace(**paths)
 
 
 def _with_rotation(config: Config, images: np.ndarray) -> Config:
@@ -112,7 +116,26 @@ def _with_rotation(config: Config, images: np.ndarray) -> Config:
     return config.replace(rotate_angle=ANY_ROTATION)
 
 
-def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, runs: Path, resumed: Path | None) -> Run:
+def _without_excluded(dataset: Dataset, config: Config) -> tuple[Dataset, list[Path]]:
+    """Return a data set without the images that the setting `exclude` lists, and these images."""
+    if not config.exclude:
+        return dataset, []
+    excluded = read_exclusions(Path(config.exclude), dataset.good, dataset.root)
+    if len(excluded) == len(dataset.good):
+        raise InputError(f"{config.exclude}: lists all {len(excluded)} good images; leave some to learn from")
+    print_note(f"{config.exclude}: {len(excluded)} of {len(dataset.good)} good images are excluded")
+    return replace(dataset, good=tuple(path for path in dataset.good if path not in excluded)), sorted(excluded)
+
+
+def _run(
+    engine: Engine,
+    config: Config,
+    dataset: Dataset,
+    good: GoodImages,
+    excluded: Sequence[Path],
+    runs: Path,
+    resumed: Path | None,
+) -> Run:
     hashes = {path: content_hash(path) for path in good.training_paths + good.held_out_paths}
     images = fingerprint(hashes)
     if duplicates := len(hashes) - len(set(hashes.values())):
@@ -130,6 +153,7 @@ def _run(engine: Engine, config: Config, dataset: Dataset, good: GoodImages, run
             provenance = Provenance(
                 training_images=[hashes[path] for path in good.training_paths],
                 held_out_images=[hashes[path] for path in good.held_out_paths],
+                excluded_images=[content_hash(path) for path in excluded],
                 fingerprint=images,
                 finished=finished,
                 dataset=dataset.name,
@@ -176,7 +200,8 @@ def _write_calibrated(folder: Path, engine: Engine, config: Config, good: GoodIm
     provenance = provenance.model_copy(update={"thresholds": calibration.origin})
     thresholds, statistics = calibration.thresholds, calibration.normal_statistics
     calibrated = Detector(config, thresholds, detector.runtime, normal_statistics=statistics)
-    chart = measure_detectability(calibrated, held_out)
+    write_suspects(folder, calibrated, calibration.suspects, Path(config.dataset_path))
+    chart = measure_detectability(calibrated, [path for path in held_out if path not in calibration.left_out])
     file = DetectorFile(config, thresholds, engine.weights(), provenance, statistics, chart)
     write_detector(folder / DETECTOR_NAME, file)
     if not good.held_out_paths:

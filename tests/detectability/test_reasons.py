@@ -1,0 +1,38 @@
+from typing import Any
+
+from ssim_ae import Config
+from ssim_ae.detectability.reasons import finds_next_to_nothing, reasons
+from ssim_ae.detector.detectability_chart import DetectabilityChart
+from ssim_ae.detector.detector_file import DetectorFile
+from ssim_ae.detector.provenance import Provenance, ThresholdOrigin
+from ssim_ae.maps.residuals import Thresholds
+
+
+def file(*, side: int = 300, steps: int = 6000, **origin: Any) -> DetectorFile:
+    chart = DetectabilityChart(
+        images=8,
+        rejected=0,
+        image_height=side,
+        image_width=2 * side,
+        working_size=144,
+        sizes=[10.0],
+        defects=40,
+        found={"high": [2]},
+    )
+    provenance = Provenance(steps=steps, thresholds=ThresholdOrigin(estimator="max", **origin))
+    return DetectorFile(Config(), Thresholds(1, 1), {}, provenance, detectability=chart)
+
+
+def test_a_detector_that_finds_a_twentieth_finds_next_to_nothing() -> None:
+    chart = file().detectability
+    assert chart
+    assert finds_next_to_nothing(chart)
+    assert not finds_next_to_nothing(chart.model_copy(update={"found": {"high": [4]}}))
+
+
+def test_each_reason_is_told_apart() -> None:
+    assert list(reasons(file())) == []
+    assert "little training: 16,000 patches, by default 100,000" in next(reasons(file(steps=1000)))
+    assert "images of 576 px are inspected at 144 px" in next(reasons(file(side=576)))
+    assert "they would be 4 times lower" in next(reasons(file(without_highest=0.25)))
+    assert "3 are suspected" in next(reasons(file(left_out_images=3)))

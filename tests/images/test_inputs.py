@@ -145,12 +145,22 @@ def test_a_closed_pillow_image_is_an_error(tmp_path):
         pixels_of(image, grayscale=False)
 
 
-def test_the_current_page_of_a_pillow_image_is_taken(tmp_path):
-    stack = np.stack([DEEP[:, :, 0], DEEP[:, :, 1]])
-    tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
-    with Image.open(tmp_path / "stack.tif") as image:
+@pytest.mark.parametrize("stack", [np.stack([DEEP[:, :, 0], DEEP[:, :, 1]]), np.stack([DEEP, DEEP[::-1]])])
+def test_the_current_page_of_a_pillow_image_is_taken(tmp_path, stack):
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="rgb" if stack.ndim == 4 else "minisblack")
+    with Image.open(tmp_path / "a.tif") as image:
         image.seek(1)
-        assert np.array_equal(pixels_of(image, grayscale=True)[:, :, 0], stack[1])
+        assert np.array_equal(pixels_of(image, grayscale=False), pixels_of(stack[1], grayscale=False))
+
+
+def test_a_preview_is_taken_if_it_is_chosen(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(COLORS, photometric="rgb")
+        for preview in (COLORS[:9, :9], COLORS[:5, :5]):
+            file.write(preview.copy(), photometric="rgb", subfiletype=1)
+    with Image.open(tmp_path / "a.tif") as image:
+        image.seek(1)
+        assert np.array_equal(pixels_of(image, grayscale=False), COLORS[:9, :9])
 
 
 def test_a_preview_opened_by_pillow_is_an_error(tmp_path):

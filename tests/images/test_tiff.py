@@ -119,6 +119,21 @@ def test_raw_camera_images_are_rejected(tmp_path, picture, preview):
         assert reason(path) == "raw camera images (DNG and others) are not supported; convert it to PNG or TIFF"
 
 
+def test_raw_images_by_canon_are_rejected(tmp_path):
+    path = tmp_path / "raw.tif"
+    width_alone = struct.pack("<HHHLLL", 1, 256, 4, 1, 60, 0)
+    path.write_bytes(struct.pack("<4sL4s4x", b"II*\0", 16, b"CR\2\0") + width_alone)
+    assert reason(path).startswith("raw camera images (DNG and others) are not supported")
+
+
+def test_compression_that_is_not_supported_is_named(tmp_path, picture):
+    path = write(tmp_path / "a.tif", (picture, {}))
+    for compression in (34_712, 50_001):
+        with tifffile.TiffFile(path, mode="r+b") as file:
+            file.pages[0].tags["Compression"].overwrite(compression)
+        assert reason(path).startswith(f"TIFF with uint8 RGB pixels, compression {compression}, is not supported")
+
+
 @pytest.mark.parametrize(
     ("dtype", "channels", "options", "kind"),
     [

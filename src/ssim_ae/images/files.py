@@ -169,7 +169,7 @@ def _is_deep_file(image: ImageFile.ImageFile) -> bool:
     try:
         with Image.open(image.filename) as opened:
             return is_deep_color(opened)
-    except (OSError, ValueError):  # no name, or no file any more
+    except OSError:  # no name, or no file any more
         return False
 
 

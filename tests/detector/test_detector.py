@@ -80,12 +80,26 @@ def test_files_and_gray_arrays_have_equal_scores(detector, image, tmp_path):
     assert detector.inspect(str(path)).score == expected
 
 
-@pytest.mark.parametrize("shape", [(8,), (8, 8, 2), (8, 8, 4), (2, 8, 8, 3)])
-def test_other_arrays_are_an_error(detector, shape):
-    with pytest.raises(InputError, match=r"image: should be \(H, W\), \(H, W, 1\) or \(H, W, 3\) of uint8"):
-        detector.inspect(np.zeros(shape, np.uint8))
-    with pytest.raises(InputError, match="float64"):
-        detector.inspect(np.zeros((8, 8, 3)))
+def test_pillow_images_and_files_have_equal_scores(detector, image, tmp_path):
+    path = tmp_path / "image.png"
+    Image.fromarray(image).save(path)
+    expected = detector.inspect(path).score
+    with Image.open(path) as opened:
+        assert detector.inspect(opened).score == detector.inspect(opened).score == expected
+    assert detector.inspect(Image.fromarray(image)).score == expected
+
+
+@pytest.mark.parametrize("image", [None, 3, b"bytes", [[1]], np.zeros((8, 8, 2), np.uint8), np.zeros((0, 8), np.uint8)])
+def test_anything_else_is_an_error_in_one_line(detector, image):
+    for function in (detector.inspect, detector.residuals):
+        with pytest.raises(InputError, match=r"^image: [^\n]+$"):
+            function(image)
+
+
+def test_a_view_of_another_shape_is_an_error(detector):
+    for view in (None, np.zeros((64, 64, 3), np.float32)):
+        with pytest.raises(InputError, match=r"^view: should be an array \(3, 64, 64\) in \[0, 1\], not "):
+            detector.reconstruct(view)
 
 
 def test_tiles_are_reconstructed_and_averaged(detector, image):

@@ -127,6 +127,15 @@ def test_16_bit_images(rng, grayscale):
     compare(untrained(grayscale=grayscale, bit_depth=12), [gray if grayscale else np.repeat(gray, 3, axis=2)])
 
 
+@pytest.mark.parametrize("grayscale", [False, True])
+def test_16_bit_colors(rng, grayscale):
+    image = np.sort((rng.random((70, 90, 3)) * [4500, 3000, 2000]).astype(np.uint16), axis=0)
+    file = untrained(grayscale=grayscale, bit_depth=12)
+    session = open_session(inspection_model(file, pixel_dtype=np.uint16).SerializeToString(), "CPU")
+    expected = Detector.from_file(file).inspect(image).score
+    assert float(session.run(["score"], {IMAGE: image})[0]) == pytest.approx(expected, abs=2e-4)
+
+
 def test_thresholds_are_an_optional_input():
     file = untrained()
     image = fabric.draw("twill", size=64, seed=1)[0]

@@ -1,4 +1,5 @@
 import errno
+import os
 import struct
 from io import BytesIO
 from pathlib import Path
@@ -6,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from ssim_ae.errors import InputError
 from ssim_ae.images import files
@@ -139,11 +141,85 @@ def test_unsupported_formats_are_rejected_by_name(tmp_path):
         read_image(path)
 
 
-@pytest.mark.parametrize(("mode", "reason"), [("F", "floating-point"), ("I", "32-bit")])
-def test_32_bit_and_floating_point_images_are_rejected(tmp_path, mode, reason):
+@pytest.mark.parametrize(
+    ("head", "reason"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC is not supported; save it as PNG, JPEG, BMP, TIFF or WebP"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "AVIF is not supported"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1", "CR3, a raw camera format, is not supported"),
+        (b"\0\0\0\x18ftypisom\0\0\0\1", "a video, not an image"),
+        (b"\xff\x0a\xfa\x7f", "JPEG XL is not supported"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL is not supported"),
+        (b"II\xbc\x01\x20\0\0\0", "JPEG XR is not supported"),
+        (b"\xff\xd8\xff\xf7\0\x0b\x08\0\x10\0\x10\1\1\x11\0", "JPEG-LS is not supported"),
+        (b"\xff\xd8\xff\xc1\0\x0b\x0c\0\x10\0\x10\1\1\x11\0", "or corrupt (cannot handle 12-bit layers)"),
+        (b"II*\0\x10\0\0\0CR\2\0" + bytes(40), "a TIFF of a kind that is not supported, or corrupt"),
+        (b"IIRO\x08\0\0\0", "ORF, a raw camera format, is not supported"),
+        (b"v/1\x01\x02\0\0\0", "OpenEXR is not supported"),
+        (b"8BPS\0\x01", "PSD is not supported"),
+        (bytes(128) + b"DICM", "DICOM is not supported"),
+        (b"\x93NUMPY\1\0", "a NumPy array, not an image"),
+        (b"%PDF-1.7", "a PDF document, not an image"),
+        (b"<!DOCTYPE html><html>", "a web page, not an image"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer, not an image"),
+        (b"\x89PNG\r\n\x1a\n", "a PNG of a kind that is not supported, or corrupt"),
+        (b"RIFF\0\0\0\0WAVE", "not an image, or corrupt"),
+    ],
+)
+def test_files_of_other_kinds_are_rejected_by_name(tmp_path, head, reason):
+    path = tmp_path / "image.png"
+    path.write_bytes(head)
+    with pytest.raises(InputError) as caught:
+        read_image(path)
+    assert str(caught.value).startswith(f"{path}: ") and reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_lab_color_is_rejected(tmp_path):
     path = tmp_path / "image.tif"
-    Image.fromarray(GRADIENT.astype(np.int32) * 100_000).convert(mode).save(path)
-    with pytest.raises(InputError, match=reason):
+    Image.frombytes("LAB", (4, 4), bytes(48)).save(path)
+    with pytest.raises(InputError, match="Lab color is not supported; save it as gray or RGB of 8 or 16 bits"):
+        read_image(path)
+
+
+def test_a_png_with_too_much_metadata_is_rejected(tmp_path):
+    path = tmp_path / "image.png"
+    info = PngInfo()
+    info.add_text("comment", "a" * 2_000_000, zip=True)
+    Image.fromarray(GRADIENT).save(path, pnginfo=info)
+    with pytest.raises(InputError, match=r"image\.png: a PNG with more than 1 MiB of metadata; save it without"):
+        read_image(path)
+
+
+def test_a_jpeg_with_several_pictures_is_rejected(tmp_path):
+    path = tmp_path / "image.jpg"
+    image, preview = Image.fromarray(GRADIENT), Image.fromarray(GRADIENT[:10, :15])
+    image.save(path, "MPO", save_all=True, append_images=[preview])
+    assert read_image(path).shape == (40, 60, 3)
+    image.save(path, "MPO", save_all=True, append_images=[image.rotate(180)])
+    with pytest.raises(InputError, match="several pages in one file"):
+        read_image(path)
+
+
+def test_pipes_and_invalid_paths_are_rejected(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(InputError, match=r"pipe\.png: a pipe or device, not a file"):
+        read_image(tmp_path / "pipe.png")
+    for path in ("a\0b.png", "\ud800.png"):
+        with pytest.raises(InputError, match="not a valid path") as caught:
+            read_image(Path(path))
+        assert str(caught.value).isascii() and "\0" not in str(caught.value)
+
+
+def test_the_reason_of_a_decoder_is_one_short_line(tmp_path, monkeypatch):
+    path = tmp_path / "image.png"
+    write_png(path, GRADIENT)
+
+    def fail(*_args, **_options):
+        raise ValueError("\n" + 5000 * "x" + "\ny")
+
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    with pytest.raises(InputError, match=r"image\.png: corrupt \(x{300}\.\.\.\)$"):
         read_image(path)
 
 

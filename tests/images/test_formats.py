@@ -64,6 +64,13 @@ def test_every_format_is_written_found_and_read(tmp_path, image_format: ImageFor
     assert Image.MIME[image_format.name.upper()] == image_format.media_type
 
 
+@pytest.mark.parametrize("name", ["a.jfif", "a.JPE", "a.Jpeg", "a.DIB", "a.TIFF", "a.WebP", "a.APNG"])
+def test_suffixes_of_supported_formats_are_found_in_any_case(tmp_path, name):
+    path = tmp_path / name
+    path.touch()
+    assert find_images(tmp_path) == (path,) and path.suffix.lower() in SUFFIXES
+
+
 def test_every_format_is_accepted_by_the_server_and_its_page():
     pytest.importorskip("fastapi")
     from ssim_ae.server.page import page_html

@@ -4,6 +4,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from skimage.measure import label, regionprops
 
@@ -171,6 +172,16 @@ def test_a_batch_is_inspected_in_order_and_continues_after_a_corrupt_image(clien
 def test_a_body_that_is_no_image_returns_400(client, data, detail):
     response = client.post("/v1/inspect", content=data, headers={"Content-Type": "application/octet-stream"})
     assert (response.status_code, response.json()) == (400, {"detail": detail})
+
+
+def test_uploads_are_read_at_full_depth(client, detector, tmp_path, rng):
+    values = rng.integers(0, 65_536, (70, 70, 3), dtype=np.uint16)
+    path = tmp_path / "deep.tif"
+    tifffile.imwrite(path, values, photometric="rgb", compression="zlib")
+    expected = detector.inspect(values).score
+    assert detector.inspect(path).score == expected != detector.inspect((values >> 8).astype(np.uint8)).score
+    response = client.post("/v1/inspect", content=path.read_bytes(), headers={"Content-Type": "image/tiff"})
+    assert response.json()["score"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_truncated_image_returns_400(client, image):

@@ -54,6 +54,14 @@ def test_errors_of_the_server_are_raised(api_client, image, tmp_path):
         api_client.inspect(tmp_path / "none.png")
 
 
+@pytest.mark.parametrize("image", [None, 3, np.zeros((8, 8, 3), np.uint8), "a\0b.png"])
+def test_anything_but_a_path_or_bytes_is_an_error_in_one_line(api_client, image):
+    with pytest.raises(
+        InputError, match=r"^(image: should be a path or the bytes of a file, not|.*not a valid path)[^\n]*$"
+    ):
+        api_client.inspect(image)
+
+
 def test_token(serve, inspector, image):
     with serve(inspector, token="secret") as client:
         url = str(client.base_url)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from ssim_ae import Config, Detector, InputError, train
@@ -272,6 +273,29 @@ def test_training_uses_all_bits_of_16_bit_images(tiny_config, tmp_path, capsys):
     assert len(np.unique(sheet)) <= 6, "nearly black in eight bits"
     good = load_good_images(find_dataset(folder), run.config)
     assert good.training_images.dtype == np.float32 and len(np.unique(good.training_images)) > 900
+
+
+@pytest.mark.parametrize(
+    ("bit_depth", "brightest", "note"),
+    [
+        (16, 2**14 - 1, "reach only 16383 of 65535; for a camera with fewer bits set --bit_depth 14"),
+        (16, 3000, "reach only 3000 of 65535; for a camera with fewer bits set --bit_depth 12"),
+        (16, 255, "reach only 255 of 65535; for a camera with fewer bits set --bit_depth 8"),
+        (12, 1000, "reach only 1000 of 4095; for a camera with fewer bits set --bit_depth 10"),
+        (12, 4096, "reach 4096, and all above 4095 is cut; raise --bit_depth"),
+        (16, 2**14, ""),
+        (12, 4095, ""),
+        (12, 3000, ""),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_bit_depth_that_does_not_fit_is_noted(tmp_path, capsys, bit_depth, brightest, note, channels):
+    values = np.full((32, 32, channels), brightest // 2, np.uint16)
+    values[0, 0] = brightest
+    tifffile.imwrite(tmp_path / "a.tif", values.squeeze(), photometric="rgb" if channels == 3 else "minisblack")
+    load_good_images(find_dataset(tmp_path), Config(bit_depth=bit_depth, im_resize=64, crop_size=32))
+    printed = " ".join(capsys.readouterr().err.split())
+    assert note in printed and ("bit_depth" in printed) == bool(note)
 
 
 def test_the_loss_falls_in_bf16(tiny_config, tmp_path):

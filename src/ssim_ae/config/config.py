@@ -47,9 +47,7 @@ class Config(BaseModel):
     mask_suffix: str = Field("_mask.png", description="what a ground-truth file's name adds to the stem of its image")
     exclude: str = Field("", description="file that lists good images not to learn from, one per line; empty: none")
     grayscale: bool = Field(False, description="convert images to gray")
-    bit_depth: int = Field(
-        16, ge=9, le=16, description="significant bits of 16-bit gray images (12 for a 12-bit camera)"
-    )
+    bit_depth: int = Field(16, ge=8, le=16, description="significant bits of 16-bit images (12 for a 12-bit camera)")
     im_resize: int = Field(256, ge=32, le=4096, description="height and width that images are resized to, px")
     crop_size: int = Field(128, description="height and width of training patches, px: 32, 64, 128, 256 or 512")
     bg_mask: Literal["", "W", "B"] = Field(

@@ -16,8 +16,7 @@ from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detec
 from ssim_ae.detector.inspection import Inspection
 from ssim_ae.detector.provenance import Provenance
 from ssim_ae.errors import InputError
-from ssim_ae.images.colors import gray
-from ssim_ae.images.files import read_image
+from ssim_ae.images.inputs import ImageInput, pixels_of
 from ssim_ae.images.view import View
 from ssim_ae.machine import cores, one_blas_thread, parallel_map
 from ssim_ae.maps.normalization import NormalStatistics, normalize
@@ -30,8 +29,7 @@ from ssim_ae.runtimes.runtime import Runtime
 MAX_RECONSTRUCTION = 1e6  # a reconstruction should be in [0, 1]; up to this value no residual overflows
 TILE_BATCH = 8  # tiles reconstructed at once; larger batches are hardly faster
 DETECTOR_NAME = "detector.safetensors"  # in the folder of a run
-Image = np.ndarray | str | os.PathLike[str]
-Source = TypeVar("Source", bound=Image)
+Source = TypeVar("Source", bound=ImageInput)
 Result = TypeVar("Result")
 
 
@@ -111,11 +109,15 @@ class Detector:
             threads=threads,
         )
 
-    def inspect(self, image: Image) -> Inspection:
-        """Inspect an image: a file, or an array (H, W, C) uint8 or uint16 with C = 1 or 3 (RGB), or (H, W)."""
+    def inspect(self, image: ImageInput) -> Inspection:
+        """Inspect an image: a path, a Pillow image, or an array of uint8 or uint16.
+
+        An array is (H, W) gray, or (H, W, C) with C = 1, 3 (RGB) or 4 (RGBA; alpha is dropped). Raises InputError, one
+        line, for everything else.
+        """
         return _or_raise(self._process_group([image], lambda _, item: self._inspection(item))[0])
 
-    def residuals(self, image: Image) -> Residuals:
+    def residuals(self, image: ImageInput) -> Residuals:
         """Return the residual maps of an image, from which thresholds are estimated."""
         return _or_raise(self._process_group([image], lambda _, item: self._residuals(item))[0])
 
@@ -135,6 +137,11 @@ class Detector:
 
     def reconstruct(self, view: np.ndarray) -> np.ndarray:
         """Return the reconstruction of a view (C, S, S) float32 in [0, 1], averaged where tiles overlap."""
+        expected = (self.config.channels, self.view.size, self.view.size)
+        if np.shape(view) != expected:
+            raise InputError(
+                f"view: should be an array {expected} in [0, 1], not {np.shape(view)}; use view.crop(image)"
+            )
         return self._reconstruct([view])[0]
 
     def _process_all(
@@ -164,7 +171,7 @@ class Detector:
         with one_blas_thread():
             for index, image in enumerate(images):
                 try:
-                    pixels[index] = self._read(image)
+                    pixels[index] = pixels_of(image, grayscale=self.config.grayscale)
                 except InputError as error:
                     results[index] = error
             views = [self.view.crop(array) for array in pixels.values()]
@@ -193,20 +200,6 @@ class Detector:
         min_area = self.config.min_defect_area
         anomaly = self.method.anomaly_map(residuals, self.thresholds, min_area=min_area)
         return Inspection(image.pixels, anomaly, image.reconstruction, self.view, min_area)
-
-    def _read(self, image: Image) -> np.ndarray:
-        """Return the pixels (H, W, C) of an image, with the channels that the network takes."""
-        if not isinstance(image, np.ndarray):
-            return read_image(Path(image), grayscale=self.config.grayscale)
-        array = image[:, :, None] if image.ndim == 2 else image
-        if array.ndim != 3 or array.shape[2] not in (1, 3) or array.dtype not in (np.uint8, np.uint16):
-            raise InputError(
-                "image: should be (H, W), (H, W, 1) or (H, W, 3) of uint8 or uint16, "
-                f"not {image.shape} of {image.dtype}"
-            )
-        if self.config.grayscale and array.shape[2] == 3:
-            return gray(array)
-        return np.repeat(array, 3, axis=2) if not self.config.grayscale and array.shape[2] == 1 else array
 
 
 class _Reconstructed(NamedTuple):

@@ -83,9 +83,7 @@ def _crop(add: GraphBuilder, height: str, width: str, view: View, white: int, *,
     """Add `View.crop`: the channels that the network takes, resized and cropped, (C, S, S) in [0, 1]."""
     colors = add("Slice", add("Transpose", IMAGE, perm=[2, 0, 1]), [0], [3], [0])  # without alpha
     planes = add("Cast", add("Expand", colors, [3, 1, 1]), to=TensorProto.FLOAT)
-    if grayscale and white > 255:
-        planes = add("Slice", planes, [0], [1], [0])  # 16-bit files are gray
-    elif grayscale:
+    if grayscale:
         planes = _gray(add, planes)
     planes = add("MatMul", _triangle_matrix(add, height, view), planes)
     planes = add("MatMul", planes, add("Transpose", _triangle_matrix(add, width, view), perm=[1, 0]))
@@ -93,7 +91,10 @@ def _crop(add: GraphBuilder, height: str, width: str, view: View, white: int, *,
 
 
 def _gray(add: GraphBuilder, planes: str) -> str:
-    """Add `colors.gray`, (3, H, W) -> (1, H, W). All sums are integers below 2^24, so float32 is exact."""
+    """Add `colors.gray`, (3, H, W) -> (1, H, W).
+
+    For uint8 all sums are integers below 2^24, so float32 is exact. For uint16 colors the result may differ by 1.
+    """
     weights = np.array(LUMA_16, np.float32)[:, None, None]
     total = add("ReduceSum", add("Mul", planes, weights), [0], keepdims=1)
     return add("Floor", add("Mul", add("Add", total, 2.0**15), 2.0**-16))

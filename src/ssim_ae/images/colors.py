@@ -43,11 +43,18 @@ def gray(image: np.ndarray) -> np.ndarray:
     return ((weighted + 2**15) >> 16).astype(image.dtype)
 
 
+def with_channels(image: np.ndarray, *, grayscale: bool) -> np.ndarray:
+    """Convert (H, W, 1) or (H, W, 3) uint8 or uint16 to gray (H, W, 1) or RGB (H, W, 3) of the same dtype."""
+    if grayscale:
+        return image if image.shape[2] == 1 else gray(image)
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+
+
 def eight_bit(image: np.ndarray, bit_depth: int = 16) -> np.ndarray:
     """Convert (H, W, C) uint8, or uint16 of `bit_depth` bits, to (H, W, 3) uint8."""
     if image.dtype == np.uint16:
         image = np.clip(image * (255 / (2**bit_depth - 1)), 0, 255).astype(np.uint8)
-    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+    return with_channels(image, grayscale=False)
 
 
 def heatmap(image: np.ndarray, anomaly: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from pydantic import TypeAdapter, ValidationError
 
-from ssim_ae.errors import InputError
+from ssim_ae.errors import InputError, first_line
 from ssim_ae.server.schemas import DetectorInfo, Failure, InspectionResponse, PictureName, Problem
 
 CONNECTION_TYPES = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
@@ -48,6 +48,8 @@ class Client:
         pictures: Sequence[PictureName] = (),
     ) -> InspectionResponse:
         """Inspect one image, given as a path or as the bytes of a file."""
+        if not isinstance(image, bytes | str | os.PathLike):
+            raise InputError(f"image: should be a path or the bytes of a file, not {type(image).__name__}")
         form = _form("", image) if isinstance(image, bytes) else _form(*_read(Path(image)))
         query = _query(detector, sensitivity, pictures)
         return self._request(TypeAdapter(InspectionResponse), f"/v1/inspect?{query}", form)
@@ -107,6 +109,8 @@ def _read(path: Path) -> tuple[str, bytes]:
         return path.name, path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a zero byte or half a surrogate pair
+        raise InputError(f"{str(path)!a}: not a valid path ({first_line(error)})") from error
 
 
 def _query(detector: str | None, sensitivity: float, pictures: Sequence[PictureName]) -> str:

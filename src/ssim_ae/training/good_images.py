@@ -19,6 +19,7 @@ from ssim_ae.machine import parallel_map
 from ssim_ae.random_streams import Stream, random_stream
 
 MAX_LISTED_FILES = 20  # files that messages list
+CAMERA_DEPTHS = (8, 10, 12, 14)  # bits of cameras whose files have 16
 MAX_LISTED_SIZES = 5  # image sizes that a note lists
 Result = TypeVar("Result")
 
@@ -132,13 +133,17 @@ def _remarks(images: Sequence[_Image], root: Path, config: Config) -> Iterator[s
     max_values = {image.path: image.max_value for image in images if image.max_value is not None}
     if len(max_values) < len(images):
         for path in list(max_values)[:MAX_LISTED_FILES]:
-            yield f"{path}: 16-bit gray among 8-bit images; its white is {white} (bit_depth {config.bit_depth})"
+            yield f"{path}: 16 bits among 8-bit images; its white is {white} (bit_depth {config.bit_depth})"
     max_value = max(max_values.values(), default=white)
-    if max_value < white // 4:  # probably a camera with fewer bits
-        bits = max(max_value.bit_length(), 9)
+    if fitting_depth := next((depth for depth in CAMERA_DEPTHS if max_value < 2**depth < white), None):
         yield (
             f"bit_depth {config.bit_depth}: the 16-bit images reach only {max_value} of {white}; "
-            f"for a camera with fewer bits set --bit_depth {bits}"
+            f"for a camera with fewer bits set --bit_depth {fitting_depth}"
+        )
+    if max_value > white:
+        yield (
+            f"bit_depth {config.bit_depth}: the 16-bit images reach {max_value}, and all above {white} is cut; "
+            f"raise --bit_depth"
         )
     if len(images) * (1 - config.holdout) > config.augment_num and not config.online_aug:
         yield f"augment_num {config.augment_num}: less than one patch per training image; raise it or set online_aug"

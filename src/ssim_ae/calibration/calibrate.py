@@ -48,10 +48,11 @@ class _MeasuredImages(NamedTuple):
     paths: list[Path]
     residuals: list[Residuals]
 
-    def without(self, left_out: np.ndarray) -> _MeasuredImages:
-        """Return the images that are not marked, (N,) bool."""
-        kept = np.flatnonzero(~left_out)
-        return _MeasuredImages([self.paths[index] for index in kept], [self.residuals[index] for index in kept])
+    def without(self, suspects: Sequence[Suspect]) -> _MeasuredImages:
+        """Return the images that are not left out."""
+        left_out = {suspect.path for suspect in suspects if suspect.left_out}
+        kept = [pair for pair in zip(self.paths, self.residuals, strict=True) if pair[0] not in left_out]
+        return _MeasuredImages([path for path, _ in kept], [maps for _, maps in kept])
 
 
 def calibrate(
@@ -70,12 +71,13 @@ def calibrate(
     training_maps = _MeasuredImages([], [])
     if held_out_maps.residuals:  # training images are measured for suspects, whatever the method uses them for
         training_maps = _measure(detector, _subsample(training, held_out_maps.residuals[0].ssim.size))
-    suspects, far = _suspects(held_out_maps, training_maps, config)
-    held_out_maps = held_out_maps.without(far[: len(held_out_maps.paths)])
-    training_maps = training_maps.without(far[len(far) - len(training_maps.paths) :])
+    suspects = _suspects(held_out_maps, training_maps, config)
+    _note_left_out(suspects, len(held_out_maps.paths) + len(training_maps.paths))
     if not method.calibrates_on_training_images:
         training_maps = _MeasuredImages([], [])
-    _note_left_out(suspects, len(far))
+    measured = len(held_out_maps.paths) + len(training_maps.paths)
+    held_out_maps, training_maps = held_out_maps.without(suspects), training_maps.without(suspects)
+    left_out = measured - len(held_out_maps.paths) - len(training_maps.paths)
     statistics = None
     if method.normalizes_residuals and held_out_maps.residuals:
         statistics = NormalStatistics.fit(held_out_maps.residuals + training_maps.residuals)
@@ -85,7 +87,7 @@ def calibrate(
     thresholds = estimate(held_out_maps.residuals, config, training_maps.residuals)
     for warning in few_images_warnings(held_out_maps.residuals, config, len(training_maps.residuals)):
         print_note(warning)
-    origin = _origin(held_out_maps, training_maps, thresholds, config, left_out=int(far.sum()))
+    origin = _origin(held_out_maps, training_maps, thresholds, config, left_out)
     if origin.expected:  # other estimators reject many images by design
         _note_rejected(held_out_maps, training_maps, thresholds, config)
     return Calibration(thresholds, statistics, origin, suspects)
@@ -142,17 +144,16 @@ def _cross_normalized(held_out: _MeasuredImages, training: _MeasuredImages) -> t
     return held_out._replace(residuals=normalized[:count]), training._replace(residuals=normalized[count:])
 
 
-def _suspects(held_out: _MeasuredImages, training: _MeasuredImages, config: Config) -> tuple[list[Suspect], np.ndarray]:
-    """Return the images that may be defective, the farthest first, and which images (N,) bool are left out."""
+def _suspects(held_out: _MeasuredImages, training: _MeasuredImages, config: Config) -> list[Suspect]:
+    """Return the images that may be defective, the farthest first."""
     paths = held_out.paths + training.paths
     distances, far = measure_distances(held_out.residuals, training.residuals, config)
     far &= config.outliers == "leave_out" and config.threshold != "percent"
-    suspects = [
+    return [
         Suspect(paths[index], float(distances[index]), bool(far[index]))
         for index in np.argsort(-distances, kind="stable")
         if distances[index] > NAMED_DISTANCE
     ]
-    return suspects, far
 
 
 def _origin(

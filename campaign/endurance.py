@@ -1,6 +1,10 @@
-"""Long runs: memory, open files and rate stay constant from the first tenth of the work to its end."""
+"""Long runs: memory, open files and rate stay constant from the first tenth of the work to its end.
+
+Every image has a size of its own.
+"""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -13,11 +17,14 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from campaign.products import Products, train_arguments
-from campaign.requests import resident, server
+from campaign.requests import server
 from campaign.row import Row
+from campaign.sizes import image_of_own_size
+from ssim_ae.images.files import MAX_PIXELS, MAX_SIDE
+from ssim_ae.server.limits import Limits
 
 GUARANTEE = "Memory, open files and rate stay constant."
-MAX_GROWTH = 0.05  # of memory, over the whole run
+MAX_GROWTH = 0.05  # of the median memory, from the first quarter to the last
 MAX_SLOWDOWN = 0.2  # of the rate, from the first half to the second
 MAX_MORE_FILES = 2  # in the second half
 SAMPLE_INTERVAL = 0.2  # s
@@ -30,6 +37,7 @@ class Samples(NamedTuple):
     seconds: np.ndarray
     work: np.ndarray  # units done
     memory: np.ndarray  # MiB
+    peak: np.ndarray  # MiB, the most memory so far
     files: np.ndarray  # open ones
 
 
@@ -37,18 +45,19 @@ def rows(products: Products, folder: Path, times: int) -> Iterator[Row]:
     """Run `times` percent of the full lengths."""
     folder.mkdir()
     yield serve(products, 1000 * times)
-    yield predict(products, folder, 500 * times)
+    yield predict(products, folder, 1000 * times)
     yield train(products, folder, 100 * times)
 
 
 def serve(products: Products, count: int) -> Row:
-    """Send `count` requests with the same image, from several clients."""
-    image = next((products.dataset / "test" / "good").iterdir()).read_bytes()
+    """Send `count` requests, each with an image of another size, from several clients."""
     answered = [0] * CLIENTS
 
     def client(number: int, port: int) -> None:
         connection = HTTPConnection("127.0.0.1", port, timeout=30)
         while answered[number] < count // CLIENTS:
+            own_number = answered[number] * CLIENTS + number
+            image = image_of_own_size(own_number, max_side=MAX_SIDE, max_pixels=Limits().max_pixels)
             connection.request("POST", "/v1/inspect", image, {"Content-Type": "image/png"})
             if connection.getresponse().read().startswith(b'{"'):
                 answered[number] += 1
@@ -61,12 +70,12 @@ def serve(products: Products, count: int) -> Row:
 
 
 def predict(products: Products, folder: Path, count: int) -> Row:
-    """Inspect `count` files."""
-    images = sorted((products.dataset / "test").rglob("*.png"))
+    """Inspect `count` files, each of another size."""
     inputs = folder / "many"
     inputs.mkdir()
     for number in range(count):
-        os.link(images[number % len(images)], inputs / f"{number:06}.png")
+        image = image_of_own_size(number, max_side=MAX_SIDE, max_pixels=MAX_PIXELS)
+        (inputs / f"{number:06}.png").write_bytes(image)
     lines = folder / "lines"
     with lines.open("wb") as output:
         process = _start("predict", products.detector, inputs, "--csv", folder / "table.csv", output=output)
@@ -95,16 +104,17 @@ def _start(*arguments: object, output: IO[bytes]) -> subprocess.Popen[str]:
 
 def _row(name: str, process: subprocess.Popen[str], count: int, done: Callable[[], int]) -> Row:
     """Sample a process until `done()` reaches `count`; return what was not constant."""
-    seconds, work, memory, files = _sample(process, count, done)
-    slope = float(np.polyfit(work, memory, 1)[0])  # MiB per unit of work
+    seconds, work, memory, peak, files = _sample(process, count, done)
+    quarter = max(1, len(seconds) // 4)
+    first, last = np.median(memory[:quarter]), np.median(memory[-quarter:])  # not those of the few large images
     middle = len(seconds) // 2
     before, after = (
         (work[half][-1] - work[half][0]) / (seconds[half][-1] - seconds[half][0])
         for half in (slice(0, middle), slice(middle, None))
     )
     failures = []
-    if slope * count > MAX_GROWTH * memory[0]:
-        failures.append(f"memory grows by {slope * 1000:.3f} MiB per thousand")
+    if last > (1 + MAX_GROWTH) * first:
+        failures.append(f"memory grows from {first:,.0f} to {last:,.0f} MiB")
     if files[middle:].max() > files[:middle].max() + MAX_MORE_FILES:
         failures.append(f"open files grow from {files[:middle].max():.0f} to {files[middle:].max():.0f}")
     if after < (1 - MAX_SLOWDOWN) * before:
@@ -112,7 +122,8 @@ def _row(name: str, process: subprocess.Popen[str], count: int, done: Callable[[
     if process.poll():
         failures.append(f"ended with status {process.returncode}")
     outcome = (
-        f"{memory.mean():,.0f} MiB, slope {1000 * slope:+.3f} MiB per thousand; at most {files.max():.0f} files; "
+        f"{first:,.0f} MiB in the first quarter, {last:,.0f} in the last, at most {peak.max():,.0f}; "
+        f"at most {files.max():.0f} files; "
         f"{before:,.0f} per second in the first half, {after:,.0f} in the second"
     )
     return Row(name, count, outcome, GUARANTEE, failures)
@@ -123,6 +134,13 @@ def _sample(process: subprocess.Popen[str], count: int, done: Callable[[], int])
     while process.poll() is None and (work := done()) < count:
         if work > count // 10:  # memory grows at the start
             files = len(os.listdir(f"/proc/{process.pid}/fd"))  # noqa: PTH208
-            samples.append((time.monotonic(), work, resident(process.pid), files))
+            samples.append((time.monotonic(), work, *_memory(process.pid), files))
         time.sleep(SAMPLE_INTERVAL)
     return Samples(*np.array(samples).T)
+
+
+def _memory(process: int) -> tuple[float, float]:
+    """Return the resident memory of a process and its maximum so far, in MiB."""
+    status = Path(f"/proc/{process}/status").read_text()
+    values = dict(re.findall(r"(VmRSS|VmHWM):\s+(\d+)", status))
+    return int(values.get("VmRSS", 0)) / 1024, int(values.get("VmHWM", 0)) / 1024

@@ -101,7 +101,7 @@ def _gray(add: GraphBuilder, planes: str) -> str:
 
 
 def _triangle_matrix(add: GraphBuilder, size: str, view: View) -> str:
-    """Add the rows of `resize.triangle_matrix(size, im_resize)` that belong to the view."""
+    """Add the rows that belong to the view of the matrix that `resize` multiplies with."""
     new_size = view.im_resize
     new = np.arange(view.margin, view.margin + view.size)[:, None]
     old = add("Range", 0, size, 1)

@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 from ssim_ae import Detector, InputError, evaluate, find_dataset
 from ssim_ae.evaluation.contact_sheet import select_results
 from ssim_ae.evaluation.results import ImageResult, summarize
-from ssim_ae.evaluation.table import print_table
+from ssim_ae.evaluation.table import print_metrics
 from ssim_ae.images.files import read_image, read_mask, write_png
 from ssim_ae.images.folders import ALL
 from ssim_ae.images.folders import TestImage as Image
@@ -90,7 +90,7 @@ def test_image_files_and_contact_sheet_are_written(evaluated):
 
 
 def test_the_table_is_printed(evaluated, capsys):
-    print_table(evaluated[1])
+    print_metrics(evaluated[1])
     printed = capsys.readouterr().out
     assert "AUROC" in printed and "displaced" in printed and "4 good" in printed
 
@@ -114,7 +114,7 @@ def test_metrics_are_nan_if_a_class_is_missing(defect):
     total = evaluation.metrics[ALL]
     assert isnan(total.image_auroc.value) and isnan(total.balanced_accuracy.value)
     assert isnan(total.nok.value if defect == "good" else total.ok.value)
-    print_table(evaluation)
+    print_metrics(evaluation)
 
 
 def test_images_without_ground_truth_are_excluded_from_pixel_metrics():

@@ -280,7 +280,7 @@ def test_without_atc_the_message_has_its_command(tiny_run, tmp_path, capsys):
 def test_the_command(tiny_run, tmp_path, images, capsys):
     target = tmp_path / "detector.onnx"
     assert main(["export", str(tiny_run.folder), "--output", str(target)]) == 0
-    assert "equal verdicts" in capsys.readouterr().out
+    assert "with a synthetic defect" in capsys.readouterr().out
     assert main(["predict", str(target), str(images[0])]) == 0
     assert main(["export", str(tiny_run.folder), "--output", str(target)]) == 2
     assert "exists already" in capsys.readouterr().err

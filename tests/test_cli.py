@@ -221,7 +221,7 @@ def test_missing_framework_is_named_with_its_extra(capsys, fabric_folder, tiny_r
     status, _, err = run(
         capsys, *command.split(), *([fabric_folder] if command.startswith("train") else [tiny_run.folder, image])
     )
-    assert (status, err) == (2, "ssim-ae: torch is not installed; pip install 'ssim-ae[train]'\n")
+    assert (status, err) == (2, "ssim-ae: torch is not installed; pip install torch matplotlib\n")
 
 
 def test_version_and_list_of_commands(capsys):

@@ -45,7 +45,7 @@ def test_reconstruction_equals_that_of_the_reference(tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.skipif(not find_spec("mindspore"), reason="MindSpore is not installed: pip install 'ssim-ae[mindspore]'")
+@pytest.mark.skipif(not find_spec("mindspore"), reason="MindSpore is not installed: pip install mindspore")
 @pytest.mark.parametrize(("crop_size", "channels"), [(128, 1), (256, 3)])
 def test_reconstruction_equals_that_of_mindspore(tmp_path, crop_size, channels):
     sizes = {"crop_size": crop_size, "z_dim": 24, "flc": 8}

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from ssim_ae.calibration.calibrate import Calibration, calibrate, threshold_images
 from ssim_ae.calibration.thresholds import given_thresholds
 from ssim_ae.console import print_note
+from ssim_ae.detectability.measure import measure_detectability
 from ssim_ae.detector.detector import Detector, detector_path
 from ssim_ae.detector.detector_file import DetectorFile, read_detector, weights_in, write_detector
 from ssim_ae.detector.provenance import GIVEN
@@ -43,7 +44,9 @@ def recalibrate(
     calibration = calibrate(Detector.from_file(file), images.held_out, config, images.training)
     provenance = file.provenance.model_copy(update={"thresholds": calibration.origin})
     statistics = calibration.normal_statistics or file.normal_statistics
-    write_detector(target, DetectorFile(config, calibration.thresholds, weights, provenance, statistics))
+    changed = DetectorFile(config, calibration.thresholds, weights, provenance, statistics)
+    chart = measure_detectability(Detector.from_file(changed), images.held_out)
+    write_detector(target, changed._replace(detectability=chart))
     return target, calibration
 
 

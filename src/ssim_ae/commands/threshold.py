@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ssim_ae.commands.detectability import add_require_option, check_requirement, print_detectability
 from ssim_ae.commands.options import given_settings
 from ssim_ae.commands.parser import Parser
 from ssim_ae.commands.printing import print_thresholds
@@ -17,6 +18,7 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("detector", help="detector file or folder of a run")
     parser.add_argument("folder", nargs="?", help="folder of good images (the held-out images of its training)")
     parser.add_argument("--output", metavar="FILE", help="new detector file (beside the detector)")
+    add_require_option(parser)
     parser.add_config_keys(THRESHOLD_KEYS)
 
 
@@ -25,8 +27,10 @@ def run(options: argparse.Namespace) -> int:
     from ssim_ae.calibration.recalibrate import recalibrate
     from ssim_ae.locations import local_output, local_path
 
+    check_requirement(options)
     good = Path(local_path(options.folder)) if options.folder else None
     with local_output(options.output) as output:
         target, _ = recalibrate(Path(local_path(options.detector)), good, given_settings(options), output)
+        status = print_detectability(target, options)
         print_thresholds(target)
-    return 0
+    return status

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ssim_ae.commands import INTERRUPTED
+from ssim_ae.commands.detectability import add_require_option, check_requirement, print_detectability
 from ssim_ae.commands.options import given_settings
 from ssim_ae.commands.parser import Parser
 from ssim_ae.commands.printing import print_thresholds, report_and_print
@@ -22,6 +23,7 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("--runs", default="runs", metavar="FOLDER", help="folder of all runs (runs)")
     parser.add_argument("--resume", metavar="RUN", help="continue an interrupted run")
     parser.add_argument("--skip-bad", action="store_true", help="skip images that cannot be read")
+    add_require_option(parser)
     parser.add_config_keys()
 
 
@@ -32,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
     from ssim_ae.locations import local_config, local_path, results_folder, upload_results, upload_to_origin
     from ssim_ae.training.train import train
 
+    check_requirement(options)
     given = given_settings(options)
     if options.folder:
         given["dataset_path"] = options.folder
@@ -45,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
         trained = train(local_config(config), runs=results_folder(results), skip_bad=options.skip_bad)
     if not trained.is_main:
         return 0
+    status = print_detectability(trained.detector_path, options)
     if trained.finished and trained.config.run_eval:
         detector = Detector.load(trained.detector_path, device_target=trained.config.device_target)
         report_and_print(trained.folder / "report", trained.detector_path, detector, trained.dataset, trained.config)
@@ -57,4 +61,4 @@ def run(options: argparse.Namespace) -> int:
         skip = " --skip-bad" if options.skip_bad else ""
         print(f"stopped early; continue with: ssim-ae train --resume {trained.folder}{skip}")
         return INTERRUPTED
-    return 0
+    return status

@@ -13,6 +13,7 @@ from typing import NamedTuple, Self, TypeVar
 import numpy as np
 
 from ssim_ae.config import Config
+from ssim_ae.detector.detectability_chart import DetectabilityChart
 from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detector
 from ssim_ae.detector.inspection import Inspection
 from ssim_ae.detector.provenance import Provenance
@@ -48,6 +49,7 @@ class Detector:
         *,
         normal_statistics: NormalStatistics | None = None,
         fingerprint: str = "",
+        detectability: DetectabilityChart | None = None,
         threads: int | None = None,
     ) -> None:
         self.config = config
@@ -56,6 +58,7 @@ class Detector:
         self.runtime = runtime
         self.provenance = provenance or Provenance()
         self.fingerprint = fingerprint
+        self.detectability = detectability
         self.threads = threads or cores()
         self.view = View.from_config(config)
         self.residual_scale = normal_statistics.scale(self.view.size) if normal_statistics else None
@@ -117,6 +120,7 @@ class Detector:
             file.provenance,
             normal_statistics=file.normal_statistics,
             fingerprint=file.fingerprint,
+            detectability=file.detectability,
             threads=threads,
         )
 

@@ -16,6 +16,7 @@ from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.calibration.calibrate import calibrate, threshold_images
 from ssim_ae.config import Config
 from ssim_ae.console import print_note
+from ssim_ae.detectability.measure import measure_detectability
 from ssim_ae.detector.detector import DETECTOR_NAME, Detector, detector_path
 from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detector, weights_in, write_detector
 from ssim_ae.detector.provenance import EpochSummary, Provenance, installed_versions
@@ -173,7 +174,10 @@ def _write_calibrated(folder: Path, engine: Engine, config: Config, good: GoodIm
     held_out, training = threshold_images(good.held_out_paths, good.training_paths)
     calibration = calibrate(detector, held_out, config, training)
     provenance = provenance.model_copy(update={"thresholds": calibration.origin})
-    file = DetectorFile(config, calibration.thresholds, engine.weights(), provenance, calibration.normal_statistics)
+    thresholds, statistics = calibration.thresholds, calibration.normal_statistics
+    calibrated = Detector(config, thresholds, detector.runtime, normal_statistics=statistics)
+    chart = measure_detectability(calibrated, held_out)
+    file = DetectorFile(config, thresholds, engine.weights(), provenance, statistics, chart)
     write_detector(folder / DETECTOR_NAME, file)
     if not good.held_out_paths:
         print_note(

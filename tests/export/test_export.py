@@ -223,7 +223,7 @@ def test_the_kind_of_file_is_read_from_its_content(exported, tmp_path):
 def test_the_metadata_of_the_file(exported, tiny_run):
     path = exported["inspection.onnx"].path
     metadata = json.loads({entry.key: entry.value for entry in onnx.load(path).metadata_props}[METADATA_KEY])
-    assert metadata["config"] == read_detector(tiny_run.detector_path).config.used_settings()
+    assert metadata["config"] == read_detector(tiny_run.detector_path).config.portable_settings()
     assert onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map[METADATA_KEY]
 
 

@@ -64,6 +64,8 @@ def _print_accuracies(detector: Path, result: ExportResult) -> None:
 
     detectors = [Detector.load(path, runtime="openvino") for path in (detector, result.path)]
     config = detectors[0].config
+    if not config.dataset_path:
+        return
     dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     if dataset.test:
         print_accuracies(("fp32", result.options.precision), compare_accuracy(detectors, dataset))

@@ -5,10 +5,11 @@ from math import isnan
 
 import numpy as np
 import pytest
+from PIL import ImageDraw
 from sklearn.metrics import f1_score, roc_auc_score
 
 from ssim_ae import Detector, InputError, evaluate, find_dataset
-from ssim_ae.evaluation.contact_sheet import select_results
+from ssim_ae.evaluation.contact_sheet import select_results, write_contact_sheet
 from ssim_ae.evaluation.results import ImageResult, summarize
 from ssim_ae.evaluation.table import print_metrics
 from ssim_ae.images.files import read_image, read_mask, write_png
@@ -167,3 +168,30 @@ def test_two_images_with_the_same_name_are_an_error(tiny_run, fabric_folder, tmp
     shutil.copytree(copy / "test" / "good", copy / "test" / "Good")
     with pytest.raises(InputError, match="two images have the name good/"):
         evaluate(Detector.load(tiny_run.folder, device_target="CPU"), copy)
+
+
+def drawn_texts(monkeypatch, folder, results) -> list[str]:
+    """Draw a contact sheet and return the texts on it."""
+    texts = []
+    draw = ImageDraw.ImageDraw.text
+
+    def recorded(self, position, text, *arguments, **keywords):
+        texts.append(text)
+        draw(self, position, text, *arguments, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageDraw.ImageDraw, "text", recorded)
+        write_contact_sheet(folder, results, "title")
+    return texts
+
+
+def test_the_contact_sheet_names_only_what_it_shows(evaluated, monkeypatch):
+    _, evaluation, folder = evaluated
+    texts = drawn_texts(monkeypatch, folder, evaluation.results)
+    assert "ground truth" in texts and "mask, ground truth" in texts
+    assert any(text.startswith("title: 10 images, errors: ") for text in texts)
+    good = [result for result in evaluation.results if not result.defective]
+    texts = drawn_texts(monkeypatch, folder, good)
+    assert not any("ground truth" in text for text in texts) and "mask" in texts
+    assert any(text.startswith("title: 4 good images, false alarms: ") for text in texts)
+    assert any(text.startswith("title: 1 good image, ") for text in drawn_texts(monkeypatch, folder, good[:1]))

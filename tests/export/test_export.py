@@ -301,6 +301,16 @@ def test_the_command(tiny_run, tmp_path, images, capsys):
         (["--graph", "network", "--opset", "9"], "opset: should be one of 11, 12, 13"),
         (["--graph", "network", "--batch_size", "0"], "batch_size: should be 1 to 1024"),
         (["--batch_size", "3"], "batch_size: not supported by graph inspection; set graph to network"),
+        (["--soc_version", "Ascend310"], "soc_version: no effect on format onnx; leave it out"),
+        (
+            ["--format", "openvino", "--graph", "network", "--opset", "11", "--output", "x.xml"],
+            "opset: no effect on format openvino; leave it out",
+        ),
+        (
+            ["--format", "openvino", "--graph", "network", "--precision", "int8", "--batch_size", "4"],
+            "batch_size: not supported by precision int8; leave it out",
+        ),
+        (["--format", "mindir", "--opset", "11"], "opset: no effect on format mindir; leave it out"),
         (["--format", "openvino"], "choose one that ends in .xml"),
     ],
 )

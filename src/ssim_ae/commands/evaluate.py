@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ssim_ae.commands.options import given_settings, named_detector
+from ssim_ae.commands.options import check_given_once, given_settings, named_detector
 from ssim_ae.commands.parser import Parser
 from ssim_ae.commands.printing import report_and_print
 from ssim_ae.errors import InputError
@@ -36,6 +36,8 @@ def run(options: argparse.Namespace) -> int:
     from ssim_ae.locations import local_config, local_path, results_folder, upload_results
     from ssim_ae.storage import new_folder
 
+    check_given_once(options, "detector", "checkpoint_path")
+    check_given_once(options, "folder", "dataset_path")
     settings = Config.read(options.config_path, given_settings(options))
     config = local_config(settings)
     path = detector_path(named_detector(options, config))

@@ -187,12 +187,12 @@ def test_replace_keeps_track_of_what_is_set():
     config = Config(epochs=3)
     assert config.model_fields_set == {"epochs"}
     assert config.replace(seed=1).model_fields_set == {"method", "epochs", "seed"}
-    assert Config(**config.model_dump()) == Config(**config.used_settings()) == config
+    assert Config(**config.model_dump()) == Config(**config.portable_settings()) == config
 
 
 def test_settings_of_another_method_are_refused_or_named(tmp_path, capsys):
     assert unused_settings("repair") == {"z_dim", "stride"} and unused_settings("reference") == frozenset()
-    assert "z_dim" not in Config().used_settings() and "z_dim" in Config(method="reference").used_settings()
+    assert "z_dim" not in Config().portable_settings() and "z_dim" in Config(method="reference").portable_settings()
     with pytest.raises(ValidationError, match="z_dim has no effect with method repair"):
         Config(z_dim=500)
     with pytest.raises(InputError, match="command line: z_dim has no effect with method repair; leave it out"):

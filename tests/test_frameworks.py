@@ -1,11 +1,18 @@
 """Importing ssim_ae has no side effects; a framework is configured when it is first used."""
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
+
+from ssim_ae.frameworks import PACKAGES, install_hint
+
+ROOT = Path(__file__).parents[1]
 
 IMPORT_ALL = """
 import json, os, pkgutil, sys
@@ -70,3 +77,22 @@ print(json.dumps([{{name: os.environ[name] for name in {names}}}, telemetry]))
     environment, telemetry = json.loads(done.stdout.splitlines()[-1])
     assert environment == SETTINGS[framework]
     assert telemetry == (None if framework == "openvino" else "not loaded")
+
+
+def test_hints_name_the_packages_of_the_extras():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [
+        {re.split("[<>=~]", requirement)[0] for requirement in requirements}
+        for requirements in project["optional-dependencies"].values()
+    ]
+    assert all(set(packages.split()) in extras for packages in PACKAGES.values())
+    assert {name for extra in extras for name in extra} == {name for text in PACKAGES.values() for name in text.split()}
+    assert install_hint("torch._C") == "pip install torch matplotlib"
+
+
+def test_no_hint_names_a_package_that_nobody_published():
+    assert install_hint("some_module") == "install SSIM-AE again: pip install . in the folder of its source"
+    folders = (ROOT / name for name in ("src", "docs", "examples"))
+    files = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".md", ".js", ".html")]
+    texts = [path.read_text() for path in [*files, ROOT / "README.md"]]
+    assert len(texts) > 100 and not any(re.search(r"pip install '?ssim-ae", text) for text in texts)

@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "ssim_ae"
 LEVELS = (  # from the lowest to the highest; packages of one level do not import each other
     {"errors", "frameworks", "proportions", "random_streams", "spelling"},
-    {"console", "machine"},
-    {"storage"},
+    {"console", "machine", "outputs"},
+    {"storage", "tables"},
     {"buckets", "images", "network", "synthetic"},
     {"maps"},
     {"augmentation", "onnx_operators"},

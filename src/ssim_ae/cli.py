@@ -28,6 +28,7 @@ from ssim_ae.commands import (
 from ssim_ae.commands.parser import Parser
 from ssim_ae.console import print_message
 from ssim_ae.errors import InputError
+from ssim_ae.frameworks import install_hint
 from ssim_ae.spelling import did_you_mean
 
 COMMANDS: dict[str, ModuleType] = {
@@ -43,19 +44,6 @@ COMMANDS: dict[str, ModuleType] = {
     "fabric": fabric,
     "demo": demo,
 }
-# The extra of this package that installs a module
-EXTRAS = {
-    "torch": "train",
-    "matplotlib": "train",
-    "openvino": "openvino",
-    "nncf": "int8",
-    "mindspore": "mindspore",
-    "s3fs": "buckets",
-    "fastapi": "serve",
-    "uvicorn": "serve",
-    "prometheus_client": "serve",
-}
-DEFAULT_EXTRA = "train"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,8 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print_message(f"ssim-ae: {error}")
     except ModuleNotFoundError as error:
-        extra = EXTRAS.get(str(error.name), DEFAULT_EXTRA)
-        print_message(f"ssim-ae: {error.name} is not installed; pip install 'ssim-ae[{extra}]'")
+        print_message(f"ssim-ae: {error.name} is not installed; {install_hint(str(error.name))}")
     except BrokenPipeError:  # the reader closed the pipe, as `head` does
         _discard_output()
         return BROKEN_PIPE

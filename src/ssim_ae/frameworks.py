@@ -1,4 +1,4 @@
-"""Import the frameworks that must be configured before their import.
+"""Optional packages: how to install them, and imports of frameworks that must be configured before their import.
 
 The settings are made when a framework is first used, so that importing a module of ssim_ae changes neither the
 environment nor `sys.modules` of the program that uses it.
@@ -7,6 +7,28 @@ environment nor `sys.modules` of the program that uses it.
 import os
 import sys
 from types import ModuleType
+
+# The packages of each extra of this package, by the modules that need them. The hint names packages and not the extra:
+# a package `ssim-ae` is not on the index.
+TRAINING = "torch matplotlib"
+SERVER = "fastapi uvicorn python-multipart prometheus-client"
+PACKAGES = {
+    "torch": TRAINING,
+    "matplotlib": TRAINING,
+    "openvino": "openvino",
+    "nncf": "openvino nncf",
+    "mindspore": "mindspore",
+    "s3fs": "s3fs",
+    "fastapi": SERVER,
+    "uvicorn": SERVER,
+    "prometheus_client": SERVER,
+}
+
+
+def install_hint(module: str) -> str:
+    """Return the command that installs a module that is missing."""
+    packages = PACKAGES.get(module.partition(".")[0])
+    return f"pip install {packages}" if packages else "install SSIM-AE again: pip install . in the folder of its source"
 
 
 def import_onnxruntime() -> ModuleType:

@@ -33,6 +33,14 @@ def local_config(config: Config) -> Config:
     return config.replace(**{key: local_path(location) for key, location in locations.items()})
 
 
+def shown_path(path: Path) -> str:
+    """Return a path for a file that is passed on: relative to the working folder, or its last two names."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(Path(*path.absolute().parts[-2:]))
+
+
 def results_folder(location: str) -> Path:
     """Return the folder on this machine that results for `location` are written to, before `upload_results`."""
     return cache_folder(location) if is_url(location) else Path(location)

@@ -171,3 +171,14 @@ def test_a_missing_detector_is_an_error_in_one_line(tmp_path):
         Detector.load(tmp_path / "none.safetensors")
     with pytest.raises(InputError, match=r"detector\.safetensors: no such file"):
         Detector.load(tmp_path)
+
+
+def test_a_detector_in_one_line_and_as_a_table(detector):
+    ssim, l1 = detector.thresholds
+    runtime = type(detector.runtime).__name__
+    assert repr(detector) == (
+        f"<Detector: method reference, working size 64 px color, runtime {runtime}, "
+        f"thresholds ssim {ssim:.4g} l1 {l1:.4g}>"
+    )
+    table = detector._repr_html_()
+    assert table.startswith("<table>") and f"<tr><th>runtime</th><td>{runtime}</td></tr>" in table

@@ -5,12 +5,13 @@ from math import isnan
 
 import numpy as np
 import pytest
+from PIL import ImageDraw
 from sklearn.metrics import f1_score, roc_auc_score
 
 from ssim_ae import Detector, InputError, evaluate, find_dataset
-from ssim_ae.evaluation.contact_sheet import select_results
+from ssim_ae.evaluation.contact_sheet import select_results, write_contact_sheet
 from ssim_ae.evaluation.results import ImageResult, summarize
-from ssim_ae.evaluation.table import print_table
+from ssim_ae.evaluation.table import print_metrics
 from ssim_ae.images.files import read_image, read_mask, write_png
 from ssim_ae.images.folders import ALL
 from ssim_ae.images.folders import TestImage as Image
@@ -90,7 +91,7 @@ def test_image_files_and_contact_sheet_are_written(evaluated):
 
 
 def test_the_table_is_printed(evaluated, capsys):
-    print_table(evaluated[1])
+    print_metrics(evaluated[1])
     printed = capsys.readouterr().out
     assert "AUROC" in printed and "displaced" in printed and "4 good" in printed
 
@@ -114,7 +115,7 @@ def test_metrics_are_nan_if_a_class_is_missing(defect):
     total = evaluation.metrics[ALL]
     assert isnan(total.image_auroc.value) and isnan(total.balanced_accuracy.value)
     assert isnan(total.nok.value if defect == "good" else total.ok.value)
-    print_table(evaluation)
+    print_metrics(evaluation)
 
 
 def test_images_without_ground_truth_are_excluded_from_pixel_metrics():
@@ -167,3 +168,30 @@ def test_two_images_with_the_same_name_are_an_error(tiny_run, fabric_folder, tmp
     shutil.copytree(copy / "test" / "good", copy / "test" / "Good")
     with pytest.raises(InputError, match="two images have the name good/"):
         evaluate(Detector.load(tiny_run.folder, device_target="CPU"), copy)
+
+
+def drawn_texts(monkeypatch, folder, results) -> list[str]:
+    """Draw a contact sheet and return the texts on it."""
+    texts = []
+    draw = ImageDraw.ImageDraw.text
+
+    def recorded(self, position, text, *arguments, **keywords):
+        texts.append(text)
+        draw(self, position, text, *arguments, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageDraw.ImageDraw, "text", recorded)
+        write_contact_sheet(folder, results, "title")
+    return texts
+
+
+def test_the_contact_sheet_names_only_what_it_shows(evaluated, monkeypatch):
+    _, evaluation, folder = evaluated
+    texts = drawn_texts(monkeypatch, folder, evaluation.results)
+    assert "ground truth" in texts and "mask, ground truth" in texts
+    assert any(text.startswith("title: 10 images, errors: ") for text in texts)
+    good = [result for result in evaluation.results if not result.defective]
+    texts = drawn_texts(monkeypatch, folder, good)
+    assert not any("ground truth" in text for text in texts) and "mask" in texts
+    assert any(text.startswith("title: 4 good images, false alarms: ") for text in texts)
+    assert any(text.startswith("title: 1 good image, ") for text in drawn_texts(monkeypatch, folder, good[:1]))

@@ -223,7 +223,7 @@ def test_the_kind_of_file_is_read_from_its_content(exported, tmp_path):
 def test_the_metadata_of_the_file(exported, tiny_run):
     path = exported["inspection.onnx"].path
     metadata = json.loads({entry.key: entry.value for entry in onnx.load(path).metadata_props}[METADATA_KEY])
-    assert metadata["config"] == read_detector(tiny_run.detector_path).config.used_settings()
+    assert metadata["config"] == read_detector(tiny_run.detector_path).config.portable_settings()
     assert onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map[METADATA_KEY]
 
 
@@ -280,7 +280,7 @@ def test_without_atc_the_message_has_its_command(tiny_run, tmp_path, capsys):
 def test_the_command(tiny_run, tmp_path, images, capsys):
     target = tmp_path / "detector.onnx"
     assert main(["export", str(tiny_run.folder), "--output", str(target)]) == 0
-    assert "equal verdicts" in capsys.readouterr().out
+    assert "with a synthetic defect" in capsys.readouterr().out
     assert main(["predict", str(target), str(images[0])]) == 0
     assert main(["export", str(tiny_run.folder), "--output", str(target)]) == 2
     assert "exists already" in capsys.readouterr().err
@@ -301,6 +301,16 @@ def test_the_command(tiny_run, tmp_path, images, capsys):
         (["--graph", "network", "--opset", "9"], "opset: should be one of 11, 12, 13"),
         (["--graph", "network", "--batch_size", "0"], "batch_size: should be 1 to 1024"),
         (["--batch_size", "3"], "batch_size: not supported by graph inspection; set graph to network"),
+        (["--soc_version", "Ascend310"], "soc_version: no effect on format onnx; leave it out"),
+        (
+            ["--format", "openvino", "--graph", "network", "--opset", "11", "--output", "x.xml"],
+            "opset: no effect on format openvino; leave it out",
+        ),
+        (
+            ["--format", "openvino", "--graph", "network", "--precision", "int8", "--batch_size", "4"],
+            "batch_size: not supported by precision int8; leave it out",
+        ),
+        (["--format", "mindir", "--opset", "11"], "opset: no effect on format mindir; leave it out"),
         (["--format", "openvino"], "choose one that ends in .xml"),
     ],
 )

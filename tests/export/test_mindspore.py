@@ -11,9 +11,7 @@ from ssim_ae.detector.detector_file import read_detector
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(
-        not find_spec("mindspore"), reason="MindSpore is not installed: pip install 'ssim-ae[mindspore]'"
-    ),
+    pytest.mark.skipif(not find_spec("mindspore"), reason="MindSpore is not installed: pip install mindspore"),
 ]
 
 

@@ -165,7 +165,7 @@ def test_missing_file_is_named(tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.skipif(not find_spec("mindspore"), reason="MindSpore is not installed: pip install 'ssim-ae[mindspore]'")
+@pytest.mark.skipif(not find_spec("mindspore"), reason="MindSpore is not installed: pip install mindspore")
 def test_checkpoints_of_mindspore_are_read(tmp_path):
     subprocess.run([sys.executable, "-W", "ignore", "-c", BY_MINDSPORE], cwd=tmp_path, check=True)
     values = np.linspace(-3, 3, 3003, dtype=np.float32).reshape(7, 11, 13, 3)

@@ -45,7 +45,7 @@ def test_reconstruction_equals_that_of_the_reference(tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.skipif(not find_spec("mindspore"), reason="MindSpore is not installed: pip install 'ssim-ae[mindspore]'")
+@pytest.mark.skipif(not find_spec("mindspore"), reason="MindSpore is not installed: pip install mindspore")
 @pytest.mark.parametrize(("crop_size", "channels"), [(128, 1), (256, 3)])
 def test_reconstruction_equals_that_of_mindspore(tmp_path, crop_size, channels):
     sizes = {"crop_size": crop_size, "z_dim": 24, "flc": 8}
@@ -136,7 +136,7 @@ def test_thresholds_are_estimated_from_the_last_fifth_of_the_images(tmp_path, fa
     good = find_dataset(fabric_folder).good
     expected = estimate([detector.residuals(path) for path in good[-2:]], config)
     assert detector.thresholds == pytest.approx(expected, rel=1e-4)
-    assert detector.config.dataset_path == str(fabric_folder.resolve()), "absolute, so that it is found from any folder"
+    assert detector.config.dataset_path == "", "no file but the config.yaml of a run names a place on the machine"
     origin = detector.provenance.thresholds
     assert origin.estimator == "false_alarm_rate" and origin.held_out_images == 2
     assert detector.provenance.training_images == [content_hash(path) for path in good]

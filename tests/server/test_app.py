@@ -1,5 +1,6 @@
 import base64
 import io
+from dataclasses import asdict
 from typing import get_args
 
 import numpy as np
@@ -53,7 +54,7 @@ def test_responses_equal_the_results_of_the_detector(client, detector, images):
         assert (response["verdict"], response["score"]) == (predicted.verdict, predicted.score)
         assert (response["verdict"], response["score"]) == (inspection.verdict, inspection.score)
         assert response["defect_share"] == predicted.defect_share
-        assert [(*box(defect), defect["score"]) for defect in response["defects"]] == inspection.defects()
+        assert response["defects"] == [asdict(defect) for defect in inspection.defects]
         assert (response["detector"], response["name"], response["threshold"]) == ("twill", "", 1)
         assert response["pictures"] == {} and min(response["milliseconds"].values()) >= 0
 
@@ -89,7 +90,7 @@ def test_sensitivity_equals_lower_residual_thresholds(client, tiny_run, large, s
     assert response["verdict"] == inspection.verdict
     assert response["score"] == pytest.approx(inspection.score / sensitivity)
     assert response["defect_share"] == inspection.defect_share
-    assert [box(defect) for defect in response["defects"]] == [defect[:4] for defect in inspection.defects()]
+    assert [box(defect) for defect in response["defects"]] == [box(asdict(defect)) for defect in inspection.defects]
     assert np.array_equal(decoded_picture(response, "mask") > 0, inspection.mask)
     assert np.array_equal(
         decoded_picture(response, "heatmap"), colors.heatmap(inspection.image, inspection.anomaly_map)

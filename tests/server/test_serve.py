@@ -193,7 +193,10 @@ def test_a_missing_package_is_named(capsys, tiny_run, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("ssim_ae.server.")]:
         monkeypatch.delitem(sys.modules, name)
     assert main(["serve", str(tiny_run.folder)]) == 2
-    assert capsys.readouterr().err == "ssim-ae: fastapi is not installed; pip install 'ssim-ae[serve]'\n"
+    assert (
+        capsys.readouterr().err
+        == "ssim-ae: fastapi is not installed; pip install fastapi uvicorn python-multipart prometheus-client\n"
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such limit")

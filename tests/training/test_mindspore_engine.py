@@ -18,9 +18,7 @@ SETTINGS = {"im_resize": 64, "crop_size": 32, "z_dim": 8, "flc": 4, "batch_size"
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(
-        not find_spec("mindspore"), reason="MindSpore is not installed: pip install 'ssim-ae[mindspore]'"
-    ),
+    pytest.mark.skipif(not find_spec("mindspore"), reason="MindSpore is not installed: pip install mindspore"),
 ]
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from ssim_ae.commands.options import given_settings, named_detector
+from ssim_ae.commands.options import check_given_once, given_settings, named_detector
 from ssim_ae.commands.parser import Parser
 from ssim_ae.commands.printing import report_and_print
+from ssim_ae.errors import InputError
 
 EVALUATION_KEYS = (
     *("checkpoint_path", "dataset_path", "img_suffix", "mask_suffix", "save_dir"),
@@ -35,6 +36,8 @@ def run(options: argparse.Namespace) -> int:
     from ssim_ae.locations import local_config, local_path, results_folder, upload_results
     from ssim_ae.storage import new_folder
 
+    check_given_once(options, "detector", "checkpoint_path")
+    check_given_once(options, "folder", "dataset_path")
     settings = Config.read(options.config_path, given_settings(options))
     config = local_config(settings)
     path = detector_path(named_detector(options, config))
@@ -42,6 +45,8 @@ def run(options: argparse.Namespace) -> int:
     given = {key: getattr(config, key) for key in EVALUATION_KEYS if key in keys}
     config = read_detector(path).config.replace(**given)
     root = local_path(options.folder) if options.folder else config.dataset_path
+    if not root:
+        raise InputError(f"{path}: its data set is not recorded; name a data set")
     dataset = find_dataset(root, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     check_has_test_images(dataset)
     detector = Detector.load(path, runtime=options.runtime, device_target=config.device_target, threads=options.threads)

@@ -34,7 +34,7 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("--output", metavar="FILE", help="exported file (beside the detector)")
     parser.add_argument("--batch_size", type=int, help="graph network: fixed number of patches (any number)")
     parser.add_argument("--opset", type=int, help="graph network: version of the ONNX operators, 11, 12 or 13 (13)")
-    parser.add_argument("--soc_version", default="Ascend310", help="format om: name of the chip (Ascend310)")
+    parser.add_argument("--soc_version", default="", help="format om: name of the chip (Ascend310)")
     parser.add_argument("--config_path", metavar="YAML", help="settings; only checkpoint_path is used")
 
 
@@ -64,6 +64,8 @@ def _print_accuracies(detector: Path, result: ExportResult) -> None:
 
     detectors = [Detector.load(path, runtime="openvino") for path in (detector, result.path)]
     config = detectors[0].config
+    if not config.dataset_path:
+        return
     dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     if dataset.test:
         print_accuracies(("fp32", result.options.precision), compare_accuracy(detectors, dataset))

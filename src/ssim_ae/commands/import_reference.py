@@ -26,10 +26,12 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     from ssim_ae.calibration.thresholds import given_thresholds
     from ssim_ae.config import Config
+    from ssim_ae.config.effects import check_have_effect
     from ssim_ae.locations import local_config, local_output, local_path
     from ssim_ae.model_zoo.import_checkpoint import import_reference
 
     config = local_config(Config.read(options.config_path, {"method": "reference", **given_settings(options)}))
+    check_have_effect(given_settings(options), config)
     with local_output(options.output) as output:
         target = import_reference(Path(local_path(options.checkpoint)), config, output)
         if given_thresholds(config) is None:

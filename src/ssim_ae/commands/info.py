@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     path = detector_path(Path(local_path(options.detector)))
     file = read_detector(path)
     if options.json:
-        print(json.dumps(header(file), indent=1))
+        print(json.dumps({**header(file), "fingerprint": file.fingerprint}, indent=1))
     else:
         print("\n".join(_lines(path, file)))
     return requirement_status(file.detectability, options)
@@ -54,6 +54,7 @@ def _lines(path: Path, file: DetectorFile) -> Iterator[str]:
     else:
         yield "What it finds was not measured; ssim-ae threshold measures it."
     yield f"thresholds: ssim {file.thresholds.ssim:.4g}, l1 {file.thresholds.l1:.4g}. {provenance.thresholds}"
+    yield f"fingerprint: {file.fingerprint}"
     channels = "gray" if config.grayscale else "color"
     yield f"images: {channels}, resized to {config.im_resize} px; patches of {config.crop_size} px"
     if provenance.training_images:
@@ -73,10 +74,10 @@ def _table(chart: DetectabilityChart) -> Iterator[str]:
     """Yield the chart as a table: the share of defects found in percent, by contrast and size."""
     if not chart.found:
         return
-    yield "found, in %, of drawn defects of " + "".join(f"{f'{size:.3g} px':>9}" for size in chart.sizes)
+    yield "found, %, of drawn defects of " + "".join(f"{f'{size:.3g} px':>8}" for size in chart.sizes)
     for contrast, counts in chart.found.items():
-        cells = "".join(f"{100 * count / chart.defects:>9.0f}" for count in counts)
-        yield f"{f'  {contrast} contrast':<33}{cells}"
+        cells = "".join(f"{100 * count / chart.defects:>8.0f}" for count in counts)
+        yield f"{f'  {contrast} contrast':<30}{cells}"
     for tolerance in chart.tolerances:
         cells = ", ".join(
             f"{100 * rejected / tolerance.images:.0f} % at {amount:.3g}"

@@ -27,3 +27,9 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
     """Return the settings that were given as options."""
     given = {key.removeprefix("config."): value for key, value in vars(options).items() if key.startswith("config.")}
     return {key: value for key, value in given.items() if value is not None}
+
+
+def check_given_once(options: argparse.Namespace, argument: str, key: str) -> None:
+    """Raise InputError if both an argument and the setting with the same meaning are given."""
+    if getattr(options, argument) and given_settings(options).get(key):
+        raise InputError(f"--{key}: given twice, also as {getattr(options, argument)}; give one of them")

@@ -33,10 +33,10 @@ def report_and_print(folder: Path, path: Path, detector: Detector, dataset: Data
 def print_evaluation(evaluation: Evaluation, dataset: Dataset, folder: Path, *, image_level: bool) -> None:
     """Print the metrics, the notes, the path of the report and the summary line of the reference implementation."""
     from ssim_ae.console import print_note
-    from ssim_ae.evaluation.table import print_table
+    from ssim_ae.evaluation.table import print_metrics
 
     if dataset.test:
-        print_table(evaluation)
+        print_metrics(evaluation)
     for text in evaluation.notes:
         print_note(text)
     print(f"report: {folder / 'index.html'}", flush=True)

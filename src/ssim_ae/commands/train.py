@@ -6,7 +6,7 @@ import argparse
 
 from ssim_ae.commands import INTERRUPTED
 from ssim_ae.commands.detectability import add_require_option, check_requirement, print_detectability
-from ssim_ae.commands.options import given_settings
+from ssim_ae.commands.options import check_given_once, given_settings
 from ssim_ae.commands.parser import Parser
 from ssim_ae.commands.printing import print_thresholds, report_and_print
 from ssim_ae.errors import InputError
@@ -30,6 +30,7 @@ def arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     from ssim_ae.config import Config
+    from ssim_ae.config.effects import check_have_effect
     from ssim_ae.detector.detector import Detector
     from ssim_ae.locations import local_config, local_path, results_folder, upload_results, upload_to_origin
     from ssim_ae.training.train import train
@@ -37,10 +38,12 @@ def run(options: argparse.Namespace) -> int:
     check_requirement(options)
     given = given_settings(options)
     if options.folder:
+        check_given_once(options, "folder", "dataset_path")
         given["dataset_path"] = options.folder
     if options.resume and (given or options.config_path):
         raise InputError("--resume: a run continues with its own settings; give no other settings")
     config = Config.read(options.config_path, given)
+    check_have_effect(given, config)
     results = config.train_url or options.runs
     if options.resume:
         trained = train(config, resume=local_path(options.resume), skip_bad=options.skip_bad)

@@ -33,6 +33,12 @@ COMMAND_LINE = "command line"
 CROP_SIZES = (32, 64, 128, 256, 512)  # px
 MAX_LAYER_VALUES = 2**26  # values of a layer with `flc` channels as large as the network's input
 MAX_TILE_PIXELS = 2**26  # px of all tiles of an image
+PLACE_SETTINGS = frozenset(  # paths and locations: they stay in the run's config.yaml, and leave in no other file
+    {
+        *("dataset_path", "aug_dir", "load_ckpt_path", "checkpoint_path", "save_dir"),
+        *("data_url", "train_url", "checkpoint_url", "cache_ckpt_file"),
+    }
+)
 
 
 class Config(BaseModel):
@@ -304,10 +310,10 @@ class Config(BaseModel):
             where = f"{key}: {reason}, not {first['input']!r:.100}" if key else reason
             raise InputError(f"{origin(str(first['loc'][0]) if key else '')}: {where}") from error
 
-    def used_settings(self) -> dict[str, Any]:
-        """Return all settings that have an effect with this method."""
-        unused = unused_settings(self.method)
-        return {key: value for key, value in self.model_dump().items() if key not in unused}
+    def portable_settings(self) -> dict[str, Any]:
+        """Return all settings that have an effect with this method, without those that name places on this machine."""
+        left_out = unused_settings(self.method) | PLACE_SETTINGS
+        return {key: value for key, value in self.model_dump().items() if key not in left_out}
 
     def to_yaml(self) -> str:
         """Return the settings as YAML, each with its meaning; those without effect are commented out."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from html import escape
 from math import ceil
 from pathlib import Path
+from time import perf_counter
 from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -44,6 +46,7 @@ class Detector:
         provenance: Provenance | None = None,
         *,
         normal_statistics: NormalStatistics | None = None,
+        fingerprint: str = "",
         detectability: DetectabilityChart | None = None,
         threads: int | None = None,
     ) -> None:
@@ -52,10 +55,19 @@ class Detector:
         self.thresholds = thresholds
         self.runtime = runtime
         self.provenance = provenance or Provenance()
+        self.fingerprint = fingerprint
         self.detectability = detectability
         self.threads = threads or cores()
         self.view = View.from_config(config)
         self.residual_scale = normal_statistics.scale(self.view.size) if normal_statistics else None
+
+    def __repr__(self) -> str:
+        return f"<Detector: {', '.join(f'{name} {value}' for name, value in self._summary().items())}>"
+
+    def _repr_html_(self) -> str:
+        """Return the description as a table, for notebooks."""
+        rows = (f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in self._summary().items())
+        return f"<table>{''.join(rows)}</table>"
 
     @classmethod
     def load(
@@ -105,6 +117,7 @@ class Detector:
             opened,
             file.provenance,
             normal_statistics=file.normal_statistics,
+            fingerprint=file.fingerprint,
             detectability=file.detectability,
             threads=threads,
         )
@@ -168,6 +181,7 @@ class Detector:
         """Read all images, reconstruct them together, then apply `function` to each."""
         results: dict[int, Result | InputError] = {}
         pixels: dict[int, np.ndarray] = {}
+        start = perf_counter()
         with one_blas_thread():
             for index, image in enumerate(images):
                 try:
@@ -175,8 +189,10 @@ class Detector:
                 except InputError as error:
                     results[index] = error
             views = [self.view.crop(array) for array in pixels.values()]
-            for index, view, reconstruction in zip(pixels, views, self._reconstruct(views), strict=True):
-                results[index] = function(images[index], _Reconstructed(pixels[index], view, reconstruction))
+            reconstructions = self._reconstruct(views)
+            seconds = (perf_counter() - start) / len(images)
+            for index, view, reconstruction in zip(pixels, views, reconstructions, strict=True):
+                results[index] = function(images[index], _Reconstructed(pixels[index], view, reconstruction, seconds))
         return [results[index] for index in range(len(images))]
 
     def _reconstruct(self, views: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -194,20 +210,36 @@ class Detector:
         return self.method.residuals(image.view, image.reconstruction, self.config.bg_mask)
 
     def _inspection(self, image: _Reconstructed) -> Inspection:
+        start = perf_counter()
         residuals = self._residuals(image)
         if self.residual_scale is not None:
             residuals = normalize(residuals, self.residual_scale)
         min_area = self.config.min_defect_area
         anomaly = self.method.anomaly_map(residuals, self.thresholds, min_area=min_area)
-        return Inspection(image.pixels, anomaly, image.reconstruction, self.view, min_area)
+        milliseconds = 1000 * (image.seconds + perf_counter() - start)
+        return Inspection(image.pixels, anomaly, image.reconstruction, self.view, min_area, milliseconds=milliseconds)
+
+    def _summary(self) -> dict[str, str]:
+        ssim, l1 = self.thresholds
+        channels = "gray" if self.config.grayscale else "color"
+        return {
+            "method": self.method.name,
+            "working size": f"{self.view.im_resize} px {channels}",
+            "runtime": type(self.runtime).__name__,
+            "thresholds": f"ssim {ssim:.4g} l1 {l1:.4g}",
+        }
 
 
 class _Reconstructed(NamedTuple):
-    """The pixels of an image (H, W, C), its view and the reconstruction, both (C, S, S) float32 in [0, 1]."""
+    """The pixels of an image (H, W, C), its view and the reconstruction, both (C, S, S) float32 in [0, 1].
+
+    `seconds` is the time that they took.
+    """
 
     pixels: np.ndarray
     view: np.ndarray
     reconstruction: np.ndarray
+    seconds: float
 
 
 def detector_path(path: Path) -> Path:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ssim_ae.config import Config
+from ssim_ae.config.yaml_files import read_yaml
 from ssim_ae.detector.detectability_chart import DetectabilityChart
 from ssim_ae.detector.provenance import Provenance
 from ssim_ae.errors import InputError
@@ -21,6 +22,7 @@ from ssim_ae.methods import method_of
 from ssim_ae.network.architecture import Layer, weight_shapes
 from ssim_ae.runtimes.runtime import Model
 from ssim_ae.storage import (
+    CHECKSUM_KEY,
     EMPTY_CHECKSUM,
     METADATA_KEY,
     file_hash,
@@ -34,6 +36,7 @@ from ssim_ae.storage import (
 )
 
 KIND = "detector"
+CONFIG_NAME = "config.yaml"  # the settings of a run, beside its detector file
 FORMAT_VERSION = 2  # raised when older versions cannot read the file, or would compute other scores
 READABLE_FORMATS = (1, 2)  # 1: before the detectability chart
 MINDIR_PRODUCER = b"MindSpore"  # near the start of a MINDIR file
@@ -45,7 +48,7 @@ class DetectorFile(NamedTuple):
     """The content of a detector file.
 
     `normal_statistics` are present if the method normalizes residuals, `detectability` if it was measured. If a `model`
-    holds the weights in the format of its runtime, `weights` is empty.
+    holds the weights in the format of its runtime, `weights` is empty. `fingerprint` is the checksum in the file.
     """
 
     config: Config
@@ -55,6 +58,7 @@ class DetectorFile(NamedTuple):
     normal_statistics: NormalStatistics | None = None
     detectability: DetectabilityChart | None = None
     model: Model | None = None
+    fingerprint: str = ""
 
 
 def layer_table(config: Config) -> tuple[Layer, ...]:
@@ -76,7 +80,7 @@ def header(detector: DetectorFile) -> dict[str, Any]:
     metadata = {
         "kind": KIND,
         "format": FORMAT_VERSION,
-        "config": detector.config.used_settings(),
+        "config": detector.config.portable_settings(),
         "thresholds": detector.thresholds._asdict(),
         "provenance": detector.provenance.model_dump(mode="json"),
     }
@@ -103,7 +107,25 @@ def write_json_beside(model: Path, detector: DetectorFile, batch_size: int | Non
 
 
 def read_detector(path: Path) -> DetectorFile:
-    """Read and validate a trained or exported detector. Raises InputError, one line, for anything else."""
+    """Read and validate a trained or exported detector. Raises InputError, one line, for anything else.
+
+    The file names no place on a machine. In the folder of a run, `dataset_path` is that of the run's config.yaml.
+    """
+    file = _read(path)
+    place = "" if file.config.dataset_path else _dataset_path(path.parent / CONFIG_NAME)  # older files have one
+    return file._replace(config=file.config.replace(dataset_path=place)) if place else file
+
+
+def _dataset_path(config: Path) -> str:
+    """Return the folder of the data set in the settings of a run; empty if there is no such file."""
+    try:
+        place = read_yaml(config).get("dataset_path", "") if config.is_file() else ""
+    except InputError:
+        return ""
+    return place if isinstance(place, str) else ""
+
+
+def _read(path: Path) -> DetectorFile:
     try:
         with path.open("rb") as opened:
             start = opened.read(16)
@@ -190,7 +212,9 @@ def _parse(path: Path, metadata: dict[str, Any]) -> DetectorFile:
         raise InputError(f"{path}: the header is corrupt, or from a newer version") from error
     if not all(_is_threshold(value) for value in thresholds):
         raise InputError(f"{path}: the thresholds are not numbers >= 0: {str(thresholds._asdict())[:100]}")
-    return DetectorFile(config, thresholds, {}, provenance, statistics, detectability)
+    return DetectorFile(
+        config, thresholds, {}, provenance, statistics, detectability, fingerprint=metadata[CHECKSUM_KEY]
+    )
 
 
 def _is_threshold(value: object) -> bool:

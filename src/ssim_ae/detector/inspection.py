@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal, Self
 
 import numpy as np
+from PIL import Image
 
+from ssim_ae.detector.box import Box
+from ssim_ae.detector.defects import boxes
+from ssim_ae.detector.overlay import draw_overlay, overlay_png
 from ssim_ae.images.colors import eight_bit, heatmap, pixels
 from ssim_ae.images.view import View
 from ssim_ae.maps.levels import anomaly_levels
-from ssim_ae.maps.regions import label, without_small_regions
-from ssim_ae.maps.verdict import THRESHOLD, is_defective
+from ssim_ae.maps.regions import without_small_regions
+from ssim_ae.maps.verdict import THRESHOLD
+
+MAX_NOTEBOOK_SIDE = 1024  # px, of the overlay in a notebook
 
 
-class Defect(NamedTuple):
-    """The box around a defective region, in pixels of the image, and the maximum of the anomaly map in it."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-    score: float
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Inspection:
     """The result of inspecting an image of H x W px, with a view of S x S px.
 
-    `pixels` is the image (H, W, C) uint8 or uint16, `anomaly` the anomaly map of the view (S, S) float32 with the
-    threshold 1, and `planes` the reconstruction (C, S, S) float32. Regions of fewer than `min_area` px of the view are
-    no defects.
+    `pixels` is the image (H, W, C) uint8 or uint16, `anomaly` the anomaly map of the view (S, S) float32, and `planes`
+    the reconstruction (C, S, S) float32. A pixel of the anomaly map above `threshold` is defective. Regions of fewer
+    than `min_area` px of the view are no defects. `milliseconds` is the time for decoding and inspection; images that
+    are inspected together share it equally.
     """
 
     pixels: np.ndarray
@@ -39,16 +36,35 @@ class Inspection:
     planes: np.ndarray
     view: View
     min_area: int = 1
+    threshold: float = THRESHOLD
+    milliseconds: float = 0.0
+
+    def __repr__(self) -> str:
+        height, width = self.pixels.shape[:2]
+        count = len(self.defects)
+        threshold = "" if self.threshold == THRESHOLD else f", threshold {self.threshold:.4g}"
+        defects = "1 defect" if count == 1 else f"{count} defects"
+        return f"<Inspection: {self.verdict}, score {self.score:.4f}{threshold}, {defects}, {width} x {height} px>"
+
+    def _repr_png_(self) -> bytes:
+        """Return the overlay as PNG, for notebooks."""
+        image = Image.fromarray(self.overlay)
+        image.thumbnail((MAX_NOTEBOOK_SIDE, MAX_NOTEBOOK_SIDE))
+        return overlay_png(np.asarray(image))
+
+    def at(self, threshold: float) -> Self:
+        """Return the result at another threshold of the anomaly map; all images and numbers but the score follow."""
+        return replace(self, threshold=float(np.float32(threshold)))
 
     @property
     def score(self) -> float:
-        """The maximum of the anomaly map; above 1 the image is defective."""
+        """The maximum of the anomaly map; above the threshold the image is defective."""
         return float(self.anomaly.max())
 
     @property
     def verdict(self) -> Literal["ok", "nok"]:
         """The verdict: nok for a defective image."""
-        return "nok" if is_defective(self.score) else "ok"
+        return "nok" if self.score > self.threshold else "ok"
 
     @property
     def image(self) -> np.ndarray:
@@ -65,50 +81,43 @@ class Inspection:
         """The reconstruction of the view, (S, S, 3) uint8."""
         return eight_bit(pixels(np.clip(self.planes, 0, 1)))
 
-    @cached_property
+    @property
     def anomaly_map(self) -> np.ndarray:
-        """The anomaly map at the size of the image, (H, W) float32; the threshold is 1."""
+        """The anomaly map at the size of the image, (H, W) float32."""
         return self.view.to_image_size(self.anomaly, *self.pixels.shape[:2])
+
+    @property
+    def view_mask(self) -> np.ndarray:
+        """The defective pixels of the view, (S, S) bool."""
+        return without_small_regions(self.anomaly > np.float32(self.threshold), self.min_area)
 
     @property
     def mask(self) -> np.ndarray:
         """The defective pixels of the image, (H, W) bool."""
-        return is_defective(self.anomaly_map)
+        return self.view.to_image_size(self.view_mask, *self.pixels.shape[:2])
 
     @property
     def levels(self) -> np.ndarray:
         """The number of `LEVEL_THRESHOLDS` that each pixel of the view exceeds, (S, S) uint8."""
         return anomaly_levels(self.anomaly, self.min_area)
 
-    def above(self, threshold: float) -> np.ndarray:
-        """Return the defective pixels of the view at another threshold, (S, S) bool."""
-        return without_small_regions(self.anomaly > np.float32(threshold), self.min_area)
-
-    def defects(self, threshold: float = THRESHOLD) -> list[Defect]:
-        """Return the connected defective regions, in descending order of their scores."""
-        labels, count = label(self.above(threshold))
-        rows, columns = np.nonzero(labels)
-        region = labels[rows, columns] - 1
-        first, last = np.full((2, count), self.view.size), np.full((2, count), -1)
-        scores = np.zeros(count, np.float32)
-        for axis, positions in enumerate((rows, columns)):
-            np.minimum.at(first[axis], region, positions)
-            np.maximum.at(last[axis], region, positions)
-        np.maximum.at(scores, region, self.anomaly[rows, columns])
-        height, width = self.pixels.shape[:2]
-        boxes = [
-            self.view.to_image_box(first[0][i], last[0][i], first[1][i], last[1][i], height, width)
-            for i in range(count)
-        ]
-        found = [Defect(*box, float(score)) for box, score in zip(boxes, scores, strict=True)]
-        return sorted(found, key=lambda defect: -defect.score)
+    @cached_property
+    def defects(self) -> list[Box]:
+        """The connected defective regions, in descending order of their scores."""
+        return boxes(self.view_mask, self.anomaly, self.view, *self.pixels.shape[:2])
 
     @property
     def defect_share(self) -> float:
         """The share of the H x W pixels of the image that is defective."""
-        return self.view.image_share(is_defective(self.anomaly), *self.pixels.shape[:2])
+        return self.view.image_share(self.view_mask, *self.pixels.shape[:2])
 
     @property
     def heatmap(self) -> np.ndarray:
-        """The anomaly map in colors over the image, (H, W, 3) uint8."""
-        return heatmap(self.image, self.anomaly_map)
+        """The anomaly map in colors over the image, (H, W, 3) uint8; the threshold has the middle color."""
+        return heatmap(self.image, self.anomaly_map / np.float32(self.threshold))
+
+    @property
+    def overlay(self) -> np.ndarray:
+        """The heatmap with the outlines of the mask, and a line with verdict and score below, (H + n, W, 3) uint8."""
+        threshold = "" if self.threshold == THRESHOLD else f"  threshold {self.threshold:.4g}"
+        return draw_overlay(self.heatmap, self.mask, self.verdict, f"{self.verdict}  {self.score:.4f}{threshold}")

@@ -6,48 +6,116 @@ import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from ssim_ae.console import escape_unprintable
+from ssim_ae.detector.box import Box
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.inspection import Inspection
+from ssim_ae.detector.overlay import overlay_png
+from ssim_ae.detector.overlay_names import overlay_names
 from ssim_ae.errors import InputError
-from ssim_ae.images.colors import outlined
-from ssim_ae.images.files import write_png
-from ssim_ae.storage import atomic_file
+from ssim_ae.maps.verdict import THRESHOLD
+from ssim_ae.storage import atomic_file, write_atomic
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes such a cell for a formula
 
 
 class Prediction(NamedTuple):
-    """The result for one file. `defect_share` is the share of its pixels that is defective."""
+    """The result for one file: a row of the tables. Its fields are the columns, in this order.
+
+    Attributes:
+        path: the file.
+        verdict: ok, nok, or error if the image cannot be inspected.
+        score: the maximum of the anomaly map.
+        defect_share: share of the image's pixels that is defective.
+        error: why the image has no verdict, or why its overlay was not written.
+        threshold: threshold of the score; 1 unless another one is given.
+        defects: boxes of the defects in pixels of the image, the highest score first.
+        ssim_threshold, l1_threshold: thresholds of the residuals, which the score 1 stands for.
+        detector: fingerprint of the detector.
+        time: when the image was inspected: ISO 8601, UTC.
+        milliseconds: time for decoding and inspection, without the overlay.
+        overlay: name of the overlay in its folder.
+    """
 
     path: str
-    verdict: str  # ok, nok or error
+    verdict: str
     score: float | None = None
     defect_share: float | None = None
     error: str = ""
+    threshold: float = THRESHOLD
+    defects: tuple[Box, ...] = ()
+    ssim_threshold: float | None = None
+    l1_threshold: float | None = None
+    detector: str = ""
+    time: str = ""
+    milliseconds: float | None = None
+    overlay: str = ""
 
     def __str__(self) -> str:
-        if self.error:
+        if self.score is None:
             return escape_unprintable(f"error  {self.error}")
         return escape_unprintable(f"{self.verdict:5}  {self.score:8.4f}  {self.path}")
 
+    def as_json(self) -> str:
+        """Return the row as a JSON object, in one line."""
+        return json.dumps({**self._asdict(), "defects": [asdict(box) for box in self.defects]})
 
-def predict(detector: Detector, paths: Sequence[Path], overlays: Path | None = None) -> Iterator[Prediction]:
-    """Inspect files; yield their predictions in order. Write an overlay for each into the folder `overlays`, if any."""
+    def as_cells(self) -> list[object]:
+        """Return the row as cells of CSV; the boxes are JSON."""
+        cells = {**self._asdict(), "defects": json.dumps([asdict(box) for box in self.defects])}
+        return [safe_cell(cell) for cell in cells.values()]
+
+
+CSV_MARK = ",".join(Prediction._fields[:4]).encode()  # in the first line of every version
+JSON_MARK = b'[\n{"path": '
+
+
+def predict(
+    detector: Detector, paths: Sequence[Path], overlays: Path | None = None, *, threshold: float = THRESHOLD
+) -> Iterator[Prediction]:
+    """Inspect files; yield their predictions in order. Write an overlay for each into the folder `overlays`, if any.
+
+    `threshold` is that of the score; the detector's own is 1.
+    """
     if overlays:
         overlays.mkdir(parents=True, exist_ok=True)
-    names = dict(zip(paths, _distinct_names(paths), strict=True)) if overlays else {}
+    names = dict(zip(paths, overlay_names(paths), strict=True)) if overlays else {}
+    ssim, l1 = detector.thresholds
 
-    def prediction(path: Path, inspection: Inspection) -> Prediction:
-        if overlays:
-            write_png(overlays / f"{names[path]}_overlay.png", outlined(inspection.heatmap, inspection.mask))
-        return Prediction(str(path), inspection.verdict, inspection.score, inspection.defect_share)
+    def prediction(path: Path, verdict: str) -> Prediction:
+        return Prediction(
+            str(path),
+            verdict,
+            threshold=threshold,
+            ssim_threshold=ssim,
+            l1_threshold=l1,
+            detector=detector.fingerprint,
+            time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        )
 
-    for path, result in zip(paths, detector.map_inspections(paths, prediction), strict=True):
-        yield Prediction(str(path), "error", error=str(result)) if isinstance(result, InputError) else result
+    def inspected(path: Path, inspection: Inspection) -> Prediction:
+        inspection = inspection.at(threshold)
+        row = prediction(path, inspection.verdict)._replace(
+            score=inspection.score,
+            defect_share=inspection.defect_share,
+            defects=tuple(inspection.defects),
+            milliseconds=round(inspection.milliseconds, 2),
+        )
+        if not overlays:
+            return row
+        try:
+            write_atomic(overlays / names[path], overlay_png(inspection.overlay))
+        except InputError as error:
+            return row._replace(error=str(error))
+        return row._replace(overlay=names[path])
+
+    for path, result in zip(paths, detector.map_inspections(paths, inspected), strict=True):
+        yield prediction(path, "error")._replace(error=str(result)) if isinstance(result, InputError) else result
 
 
 @contextmanager
@@ -56,11 +124,7 @@ def csv_table(path: Path) -> Iterator[Callable[[Prediction], None]]:
     with atomic_file(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Prediction._fields)
-
-        def write(prediction: Prediction) -> None:
-            writer.writerow([safe_cell(cell) for cell in prediction])
-
-        yield write
+        yield lambda prediction: writer.writerow(prediction.as_cells())
 
 
 @contextmanager
@@ -71,7 +135,7 @@ def json_list(path: Path) -> Iterator[Callable[[Prediction], None]]:
 
         def write(prediction: Prediction) -> None:
             nonlocal separator
-            file.write(separator + json.dumps(prediction._asdict()))
+            file.write(separator + prediction.as_json())
             separator = ",\n"
 
         yield write
@@ -79,18 +143,8 @@ def json_list(path: Path) -> Iterator[Callable[[Prediction], None]]:
 
 
 def safe_cell(cell: object) -> object:
-    """Return a table cell that no spreadsheet takes for a formula (OWASP, CSV injection)."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
-
-
-def _distinct_names(paths: Sequence[Path]) -> list[str]:
-    """Return a name for each path: its stem, with the names of its parents in front if the stem is taken."""
-    taken: set[str] = set()
-    names = []
-    for path in paths:
-        candidates = ["_".join([*path.parts[-1 - depth : -1], path.stem]) for depth in range(len(path.parts))]
-        candidates += [f"{path.stem}_{number}" for number in range(2, len(paths) + 2)]
-        name = next(candidate for candidate in candidates if candidate not in taken)
-        taken.add(name)
-        names.append(name)
-    return names
+    """Return a table cell that is valid UTF-8, and that no spreadsheet takes for a formula (OWASP, CSV injection)."""
+    if not isinstance(cell, str):
+        return cell
+    text = cell.encode(errors="backslashreplace").decode()  # a file name may not be valid text
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text

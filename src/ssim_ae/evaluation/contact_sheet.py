@@ -20,7 +20,8 @@ MARGIN = 8  # px, on both sides of a result
 LABEL_HEIGHT = 24  # px, above the cells of a result
 ROW_HEIGHT = CELL_SIZE + 30  # px
 HEADER_HEIGHT = 76  # px
-CELL_TITLES = ("original", "reconstruction", "heatmap", "mask, ground truth")
+CELL_TITLES = ("original", "reconstruction", "heatmap")  # of each result; the mask follows
+CELLS = len(CELL_TITLES) + 1
 MIN_LOG_SCORE = 1e-6  # smaller scores are replaced by it before the logarithm is taken
 
 BACKGROUND_COLOR = (250, 250, 248)
@@ -39,8 +40,8 @@ def write_contact_sheet(folder: Path, results: Sequence[ImageResult], title: str
         empty_rows = [np.full_like(rows[0], BACKGROUND_COLOR[0])] * (half - len(rows[half:]))
         columns.append(np.concatenate([*rows[half:], *empty_rows]))
     body = np.concatenate(columns, axis=1)
-    errors = sum(not result.correct for result in results)
-    header = _header(body.shape[1], f"{title}: {len(results)} images, errors: {errors}", len(columns))
+    with_ground_truth = any(result.ground_truth is not None and result.ground_truth.any() for result in results)
+    header = _header(body.shape[1], f"{title}: {_summary(results)}", len(columns), with_ground_truth=with_ground_truth)
     write_png(folder / "contact_sheet.png", np.concatenate([header, body]))
 
 
@@ -74,16 +75,23 @@ def _row(folder: Path, result: ImageResult) -> np.ndarray:
     outlines = outlined(original, is_defective(result.anomaly), MASK_OUTLINE_COLOR)
     if result.ground_truth is not None:
         outlines = outlined(outlines, result.ground_truth, GROUND_TRUTH_OUTLINE_COLOR)
-    row = Image.new("RGB", (len(CELL_TITLES) * (CELL_SIZE + CELL_SPACING) + MARGIN * 2, ROW_HEIGHT), BACKGROUND_COLOR)
+    row = Image.new("RGB", (CELLS * (CELL_SIZE + CELL_SPACING) + MARGIN * 2, ROW_HEIGHT), BACKGROUND_COLOR)
     for index, cell in enumerate((original, reconstruction, heatmap(original, result.anomaly), outlines)):
         resized = Image.fromarray(cell).resize((CELL_SIZE, CELL_SIZE), Image.Resampling.LANCZOS)
         row.paste(resized, (_cell_left(index), LABEL_HEIGHT))
     draw = ImageDraw.Draw(row)
     draw.text((MARGIN, 4), result.image.name, TEXT_COLOR, _font(14))
     color = CORRECT_COLOR if result.correct else ERROR_COLOR
-    right = _cell_left(len(CELL_TITLES)) - CELL_SPACING
+    right = _cell_left(CELLS) - CELL_SPACING
     draw.text((right, 4), f"score {result.score:.2f}  {_verdict(result)}", color, _font(14), anchor="ra")
     return np.asarray(row)
+
+
+def _summary(results: Sequence[ImageResult]) -> str:
+    """Return the numbers of images and of errors in words; without defective images, an error is a false alarm."""
+    kind, error = ("image", "errors") if any(result.defective for result in results) else ("good image", "false alarms")
+    errors = sum(not result.correct for result in results)
+    return f"{len(results)} {kind}{'' if len(results) == 1 else 's'}, {error}: {errors}"
 
 
 def _verdict(result: ImageResult) -> str:
@@ -92,20 +100,20 @@ def _verdict(result: ImageResult) -> str:
     return "ok" if result.correct else "ok, missed"
 
 
-def _header(width: int, title: str, columns: int) -> np.ndarray:
+def _header(width: int, title: str, columns: int, *, with_ground_truth: bool) -> np.ndarray:
     header = Image.new("RGB", (width, HEADER_HEIGHT), BACKGROUND_COLOR)
     draw = ImageDraw.Draw(header)
     draw.text((MARGIN, 8), title, TEXT_COLOR, _font(22))
-    for x, text, color in (
-        (MARGIN, "mask", MASK_OUTLINE_COLOR),
-        (MARGIN + 80, "ground truth", GROUND_TRUTH_OUTLINE_COLOR),
-    ):
+    outlines = [("mask", MASK_OUTLINE_COLOR), ("ground truth", GROUND_TRUTH_OUTLINE_COLOR)][: 1 + with_ground_truth]
+    x = MARGIN
+    for text, color in outlines:
         draw.rectangle((x, 42, x + 12, 50), color)
         draw.text((x + 18, 38), text, MUTED_COLOR, _font(13))
-    order = f"threshold {THRESHOLD}; errors first, then the scores closest to the threshold"
-    draw.text((MARGIN + 200, 38), order, MUTED_COLOR, _font(13))
+        x += round(_font(13).getlength(text)) + 48
+    order = f"threshold {THRESHOLD:g}; errors first, then the scores closest to the threshold"
+    draw.text((x, 38), order, MUTED_COLOR, _font(13))
     for column in range(columns):
-        for index, cell_title in enumerate(CELL_TITLES):
+        for index, cell_title in enumerate((*CELL_TITLES, ", ".join(text for text, _ in outlines))):
             x = column * (width // columns) + _cell_left(index)
             draw.text((x, 60), cell_title, MUTED_COLOR, _font(12))
     return np.asarray(header)

@@ -85,11 +85,23 @@ def evaluate_images(
                 notes.append(note)
     if not results:
         raise InputError(f"{dataset}: none of the images can be evaluated; check the files")
-    evaluation = summarize(results, dataset, tuple(notes))
+    evaluation = summarize(results, dataset, tuple(_with_relative_paths(notes, images)))
     if folder:
         _write_metrics(evaluation, folder)
         write_contact_sheet(folder, evaluation.results, evaluation.dataset)
     return evaluation
+
+
+def _with_relative_paths(notes: Sequence[str], images: Sequence[TestImage]) -> Iterator[str]:
+    """Yield notes in which the paths of images and masks start at their common folder: reports are passed on."""
+    paths = [path.absolute() for image in images for path in (image.path, image.mask) if path]
+    root = Path(os.path.commonpath([path.parent for path in paths]))
+    for note in notes:
+        for image in images:
+            for path in (image.path, image.mask):
+                if path and str(path) in note:
+                    note = note.replace(str(path), path.absolute().relative_to(root).as_posix())
+        yield note
 
 
 def _check_names_differ(images: Sequence[TestImage], dataset: str) -> None:

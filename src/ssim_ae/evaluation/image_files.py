@@ -14,7 +14,6 @@ from ssim_ae.evaluation.results import ImageResult
 from ssim_ae.images.colors import heatmap, outlined
 from ssim_ae.images.files import write_png
 from ssim_ae.maps.levels import levels_image
-from ssim_ae.maps.verdict import THRESHOLD
 from ssim_ae.storage import write_atomic
 
 THUMBNAIL_SIZE = 256  # px, the longer side
@@ -28,7 +27,7 @@ def write_images(folder: Path, result: ImageResult, inspection: Inspection) -> N
     page also uses `_levels`, from which it computes mask and heatmap at any threshold, and the thumbnail `_small`.
     """
     original = inspection.inspected
-    mask = inspection.above(THRESHOLD)
+    mask = inspection.view_mask
     path = folder / result.image.name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

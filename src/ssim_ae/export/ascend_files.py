@@ -12,7 +12,7 @@ from ssim_ae.errors import InputError
 from ssim_ae.export.export import run_job
 from ssim_ae.export.job import ExportJob
 from ssim_ae.export.onnx_files import open_network
-from ssim_ae.export.options import ExportOptions
+from ssim_ae.export.options import DEFAULT_CHIP, ExportOptions
 from ssim_ae.export.parity import Inspect
 from ssim_ae.network.onnx_network import PATCHES
 
@@ -48,7 +48,7 @@ def _command(onnx_file: Path, output: Path, job: ExportJob, batch_size: int) -> 
         f"--framework={FRAMEWORK_ONNX}",
         f"--output={output.with_suffix('')}",  # atc appends .om
         f"--input_shape={PATCHES}:{batch_size},{config.channels},{config.tile_size},{config.tile_size}",
-        f"--soc_version={job.options.soc_version}",
+        f"--soc_version={job.options.soc_version or DEFAULT_CHIP}",
     ]
 
 

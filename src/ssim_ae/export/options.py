@@ -10,6 +10,8 @@ from ssim_ae.errors import InputError
 from ssim_ae.export.formats import FORMATS, ExportFormat
 from ssim_ae.runtimes.runtime import MAX_BATCH_SIZE
 
+OPSET_FORMATS = ("onnx", "om")  # whose files are made of ONNX operators
+DEFAULT_CHIP = "Ascend310"
 NETWORK_OPSETS = (11, 12, 13)  # of ONNX, for the graph `network`: older ones suit small devices
 
 
@@ -24,7 +26,7 @@ class ExportOptions:
         precision: precision of the weights, `fp32`, `fp16` or `int8`; empty: the format's default.
         batch_size: fixed number of patches that a `network` takes at once; None: any number.
         opset: version of the ONNX operators of a `network`; None: the default.
-        soc_version: name of the chip that an OM file is compiled for.
+        soc_version: name of the chip that an OM file is compiled for; empty: `DEFAULT_CHIP`.
     """
 
     format: str = "onnx"
@@ -32,7 +34,7 @@ class ExportOptions:
     precision: str = ""
     batch_size: int | None = None
     opset: int | None = None
-    soc_version: str = "Ascend310"
+    soc_version: str = ""
 
     def __post_init__(self) -> None:
         _check_choice("format", self.format, FORMATS)
@@ -43,9 +45,19 @@ class ExportOptions:
             raise InputError(f"batch_size: should be 1 to {MAX_BATCH_SIZE}, not {self.batch_size}")
         if self.opset is not None:
             _check_choice("opset", self.opset, NETWORK_OPSETS)
+        self._check_have_effect()
+
+    def _check_have_effect(self) -> None:
+        """Raise InputError for an option that would be ignored."""
         if self.graph == "inspection" and (self.batch_size or self.opset):
             key = "batch_size" if self.batch_size else "opset"
             raise InputError(f"{key}: not supported by graph inspection; set graph to network")
+        if self.opset and self.format not in OPSET_FORMATS:
+            raise InputError(f"opset: no effect on format {self.format}; leave it out")
+        if self.batch_size and self.precision == "int8":
+            raise InputError("batch_size: not supported by precision int8; leave it out")
+        if self.soc_version and self.format != "om":
+            raise InputError(f"soc_version: no effect on format {self.format}; leave it out")
 
     @property
     def export_format(self) -> ExportFormat:

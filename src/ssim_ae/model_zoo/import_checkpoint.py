@@ -38,8 +38,6 @@ def import_reference(checkpoint: Path, config: Config, output: Path | None = Non
     weights = reference_weights(read_mindspore_checkpoint(checkpoint), layer_table(config), str(checkpoint))
     given = given_thresholds(config)
     good = _held_out_images(config, needed=given is None)
-    if config.dataset_path:
-        config = config.replace(dataset_path=str(Path(config.dataset_path).resolve()))
     file = DetectorFile(config, given or Thresholds(1, 1), weights, Provenance())
     origin = ThresholdOrigin()
     if given:

@@ -14,6 +14,7 @@ from ssim_ae.evaluation.evaluate import evaluate, evaluate_images
 from ssim_ae.evaluation.metrics import roc
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, Metrics
 from ssim_ae.images.folders import ALL, GOOD, Dataset, TestImage
+from ssim_ae.locations import shown_path
 from ssim_ae.pages.page import render_page
 from ssim_ae.storage import write_atomic
 from ssim_ae.training.history import read_history
@@ -56,7 +57,7 @@ def _page_data(path: Path, detector: Detector, evaluation: Evaluation, kind: str
     exported = read_detector(path).model is not None
     return {
         "dataset": evaluation.dataset,
-        "detector_path": None if exported else shlex.quote(str(path)),
+        "detector_path": None if exported else shlex.quote(shown_path(path)),
         "heading": heading,
         "summary": heading + counts,
         "tested": tested,

@@ -19,13 +19,12 @@ import numpy as np
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.inspection import Inspection
 from ssim_ae.errors import InputError
-from ssim_ae.images import colors
 from ssim_ae.images.files import decode_image, encode_png
 from ssim_ae.machine import cores, once_per_thread, one_blas_thread
 from ssim_ae.maps.levels import levels_image
 from ssim_ae.server.limits import MIB, Limits
 from ssim_ae.server.metrics import ServerMetrics
-from ssim_ae.server.schemas import Box, DetectorInfo, InspectionResponse, PictureName, Timing
+from ssim_ae.server.schemas import DetectorInfo, InspectionResponse, PictureName, Timing
 
 DEFAULT_IMAGE_NAME = "image"  # in error messages, if the request has no file name
 
@@ -36,11 +35,6 @@ class InspectionRequest(NamedTuple):
     detector: str
     sensitivity: float = 1.0
     pictures: tuple[PictureName, ...] = ()
-
-    @property
-    def threshold(self) -> np.float32:
-        """The value of the anomaly map above which a pixel is defective."""
-        return np.float32(1 / self.sensitivity)
 
 
 class Inspector:
@@ -170,39 +164,25 @@ def _read_file(path: Path, name: str, max_bytes: int) -> bytes:
 
 
 def _response(inspection: Inspection, request: InspectionRequest, name: str) -> InspectionResponse:
-    threshold = request.threshold
+    inspection = inspection.at(1 / request.sensitivity)
     height, width = inspection.pixels.shape[:2]
-    mask = inspection.above(float(threshold))
     return InspectionResponse(
         detector=request.detector,
         name=name,
-        verdict="nok" if inspection.score > threshold else "ok",
+        verdict=inspection.verdict,
         score=inspection.score,
-        threshold=float(threshold),
+        threshold=inspection.threshold,
         width=width,
         height=height,
-        defect_share=inspection.view.image_share(mask, height, width),
-        defects=[Box(**defect._asdict()) for defect in inspection.defects(float(threshold))],
+        defect_share=inspection.defect_share,
+        defects=inspection.defects,
         milliseconds=Timing(waited=0, inspected=0),
-        pictures={
-            picture: b64encode(encode_png(_draw(picture, inspection, mask, threshold))).decode()
-            for picture in request.pictures
-        },
+        pictures={picture: b64encode(encode_png(_draw(picture, inspection))).decode() for picture in request.pictures},
     )
 
 
-def _draw(picture: PictureName, inspection: Inspection, mask: np.ndarray, threshold: np.float32) -> np.ndarray:
-    match picture:
-        case "mask":
-            return inspection.view.to_image_size(mask, *inspection.pixels.shape[:2])
-        case "heatmap":
-            return colors.heatmap(inspection.image, inspection.anomaly_map / threshold)
-        case "inspected":
-            return inspection.inspected
-        case "reconstruction":
-            return inspection.reconstruction
-        case "levels":
-            return levels_image(inspection.levels)
+def _draw(picture: PictureName, inspection: Inspection) -> np.ndarray:
+    return levels_image(inspection.levels) if picture == "levels" else getattr(inspection, picture)
 
 
 def _info(name: str, detector: Detector) -> DetectorInfo:

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from ssim_ae.detector.box import Box
+
 MAX_BATCH = 64  # images in one request
 PictureName = Literal["mask", "heatmap", "inspected", "reconstruction", "levels"]
 Verdict = Literal["ok", "nok"]
@@ -17,16 +19,6 @@ class Problem(BaseModel):
     """The reason why a request failed."""
 
     detail: Annotated[str, _described("The reason, in one line.", "image: not an image, or corrupt")]
-
-
-class Box(BaseModel):
-    """The bounding box of a defect, in pixels of the image."""
-
-    x: Annotated[int, _described("Left edge.", 118)]
-    y: Annotated[int, _described("Top edge.", 342)]
-    width: Annotated[int, _described("Width, at least 1.", 56)]
-    height: Annotated[int, _described("Height, at least 1.", 31)]
-    score: Annotated[float, _described("Maximum of the anomaly map in the defect.", 2.61)]
 
 
 class Timing(BaseModel):

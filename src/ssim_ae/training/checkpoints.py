@@ -34,7 +34,7 @@ def write_checkpoint(
 
     `tensors` holds the engine's state and the best weights, `fingerprint` identifies the training images.
     """
-    origin = {"kind": "checkpoint", "fingerprint": fingerprint, "config": config.model_dump()}
+    origin = {"kind": "checkpoint", "fingerprint": fingerprint, "config": config.portable_settings()}
     write_tensors(folder / CHECKPOINT_NAME, tensors, origin | state._asdict())
 
 
@@ -58,7 +58,7 @@ def read_checkpoint(
         raise InputError(f"{path}: the header is corrupt or from a newer version; start a new run") from error
     if saved_fingerprint != fingerprint:
         raise InputError(f"{path}: the training images have changed since it was written; start a new run")
-    for key, value in config.model_dump().items():
+    for key, value in config.portable_settings().items():
         if saved_config.get(key) != value:
             raise InputError(
                 f"{path}: written with {key} {saved_config.get(key)!r}, not {value!r}; restore {key} or start a new run"

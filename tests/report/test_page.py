@@ -58,7 +58,7 @@ def test_metrics_at_a_level_agree_with_an_evaluation_at_that_threshold(opened, r
         assert rates(opened) == expected
         low, high = evaluated.nok.low, evaluated.nok.high
         assert f"{100 * low:.1f}–{100 * high:.1f}" in opened.text_content("#rates")
-        cells = [int(text) for text in opened.locator("#confusion-matrix td").all_text_contents()]
+        cells = [int(text.split()[0]) for text in opened.locator("#confusion-matrix td").all_text_contents()]
         correct = [round(evaluated.ok.value * evaluated.good), round(evaluated.nok.value * evaluated.defective)]
         assert cells == [correct[0], evaluated.good - correct[0], evaluated.defective - correct[1], correct[1]]
         verdicts = opened.locator(".gallery .card-footer span:first-child").all_text_contents()
@@ -147,15 +147,11 @@ def test_the_pointer_position_over_a_card_selects_the_view(opened):
 
 def test_keyboard_navigation(opened):
     press = opened.keyboard.press
-    press("Tab")
-    assert opened.evaluate("document.activeElement.id") == "threshold"
+    tab_to(opened, "document.activeElement.id === 'threshold'")
     before = opened.text_content("#threshold-value")
     press("ArrowLeft")
     assert opened.text_content("#threshold-value") != before
-    for _ in range(30):
-        press("Tab")
-        if opened.evaluate("document.activeElement.closest('.gallery') !== null"):
-            break
+    tab_to(opened, "document.activeElement.closest('.gallery') !== null")
     press("Enter")
     assert opened.is_visible("#image-dialog")
     first = opened.text_content("#dialog-name")
@@ -166,6 +162,15 @@ def test_keyboard_navigation(opened):
     press("Escape")
     assert not opened.is_visible("#image-dialog")
     assert opened.evaluate("document.activeElement.closest('.gallery') !== null")
+
+
+def tab_to(page, condition: str) -> None:
+    """Press Tab until a JavaScript condition is true."""
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate(condition):
+            return
+    raise AssertionError(condition)
 
 
 def test_changes_of_the_threshold_are_announced(opened):
@@ -235,7 +240,7 @@ def test_a_report_on_good_images(browser, fabric_folder, tiny_config, tmp_path):
     assert page.locator("#rate-ok").count() == 1 and page.locator("#rate-nok").count() == 0
     assert not page.is_visible("#metrics") and not page.is_visible("#defect-type")
     assert page.text_content("#summary") == "2 held-out images; no test images available"
-    assert page.locator("#curves svg").count() == 1
+    assert page.locator("#loss svg").count() == 1
     page.close()
 
 

@@ -66,7 +66,7 @@ def test_the_page_shows_the_result_of_the_api(open_page, client, images, how):
     wait_for_status(page, images[0].name)
     assert page.text_content("#result-verdict") == response["verdict"]
     assert f"score {response['score']:.4f}, threshold 1.000" in page.text_content("#result-details")
-    assert page.locator("#result-views img").evaluate_all(WIDTHS) == [64] * 12
+    assert page.locator("#result-viewer img").evaluate_all(WIDTHS) == [64] * 3
 
 
 def test_the_slider_changes_verdicts(open_page, client, images):
@@ -114,7 +114,7 @@ def test_tiff_is_shown(open_page, client, images, tmp_path):
     page = open_page(client)
     drop(page, tmp_path / "a.tiff")
     wait_for_status(page, "a.tiff")
-    assert page.locator("#result-views .original").evaluate_all(WIDTHS) == [64] * 4
+    assert page.locator("#result-viewer .original img").evaluate_all(WIDTHS) == [64]
 
 
 def test_a_file_that_is_no_image_shows_an_error(open_page, client, tmp_path):

@@ -7,26 +7,30 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from ssim_ae.detector.detector import Detector
+from ssim_ae.detector.detector import DETECTOR_NAME, Detector
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.detector.provenance import GIVEN
 from ssim_ae.evaluation.evaluate import evaluate, evaluate_images
 from ssim_ae.evaluation.metrics import roc
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, Metrics
 from ssim_ae.images.folders import ALL, GOOD, Dataset, TestImage
+from ssim_ae.pages.detectability import Detectability
 from ssim_ae.pages.page import render_page
 from ssim_ae.storage import write_atomic
 from ssim_ae.training.history import read_history
 
 PAGE_NAME = "index.html"
-SCRIPTS = ("charts.js", "report.js")
+SCRIPTS = ("charts.js", "rates.js", "filters.js", "report.js")  # in the order of their dependencies
 
 
-def write_report(path: Path, detector: Detector, dataset: Dataset, folder: Path) -> Evaluation:
+def write_report(
+    path: Path, detector: Detector, dataset: Dataset, folder: Path, *, detectability: Detectability | None = None
+) -> Evaluation:
     """Evaluate the detector of the file at `path`; write metrics, images and the report page into `folder`.
 
     Without test images, the detector is evaluated on good images of the data set: on its held-out images, or if there
-    are none on those that it was not trained on, or if there are none on its training images.
+    are none on those that it was not trained on, or if there are none on its training images. The page has a section
+    on `detectability` if it is given.
     """
     if dataset.test:
         evaluation, kind = evaluate(detector, dataset, folder), "test images"
@@ -34,6 +38,7 @@ def write_report(path: Path, detector: Detector, dataset: Dataset, folder: Path)
         images, kind = _images_in_report(detector, dataset)
         evaluation = evaluate_images(detector, [TestImage(image, GOOD) for image in images], dataset.name, folder)
     data = _page_data(path, detector, evaluation, kind, tested=bool(dataset.test))
+    data["detectability"] = detectability.model_dump() if detectability else None
     write_atomic(folder / PAGE_NAME, render_page("report", f"{dataset.name}: report", data, SCRIPTS))
     return evaluation
 
@@ -56,12 +61,13 @@ def _page_data(path: Path, detector: Detector, evaluation: Evaluation, kind: str
     exported = read_detector(path).model is not None
     return {
         "dataset": evaluation.dataset,
-        "detector_path": None if exported else shlex.quote(str(path)),
+        "detector": None if exported else shlex.quote(str(path.parent if path.name == DETECTOR_NAME else path)),
         "heading": heading,
         "summary": heading + counts,
         "tested": tested,
         "has_defective": total.defective > 0,
         "residual_thresholds": detector.thresholds._asdict(),
+        "view": {"size": detector.view.size, "resized": detector.view.im_resize},
         "threshold_origin": _threshold_origin(detector),
         "about": [*_about(detector), *evaluation.notes],
         "metrics": {name: _estimates(row) for name, row in evaluation.metrics.items()},
@@ -76,6 +82,8 @@ def _page_data(path: Path, detector: Detector, evaluation: Evaluation, kind: str
                 "defect_type": result.image.defect,
                 "defective": result.defective,
                 "score": result.score,
+                "height": result.size[0],
+                "width": result.size[1],
             }
             for result in evaluation.results
         ],

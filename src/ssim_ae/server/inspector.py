@@ -193,6 +193,8 @@ def _response(inspection: Inspection, request: InspectionRequest, name: str) -> 
 
 def _draw(picture: PictureName, inspection: Inspection, mask: np.ndarray, threshold: np.float32) -> np.ndarray:
     match picture:
+        case "image":
+            return inspection.image
         case "mask":
             return inspection.view.to_image_size(mask, *inspection.pixels.shape[:2])
         case "heatmap":
@@ -211,6 +213,7 @@ def _info(name: str, detector: Detector) -> DetectorInfo:
         runtime=type(detector.runtime).__name__,
         thresholds=detector.thresholds._asdict(),
         dataset=detector.provenance.dataset,
+        working_size=detector.view.im_resize,
         size=detector.view.size,
         channels=detector.config.channels,
         min_area=detector.config.min_defect_area,

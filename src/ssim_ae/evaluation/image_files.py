@@ -20,7 +20,7 @@ from ssim_ae.storage import write_atomic
 
 THUMBNAIL_SIZE = 256  # px, the longer side
 THUMBNAIL_QUALITY = 85  # of JPEG, in percent
-COPY_QUALITY = 92  # of JPEG, in percent
+COPY_QUALITY = 95  # of JPEG, in percent
 MAX_COPY_BYTES = 2 * 2**20  # of the copy of an image
 MAX_COPIES_BYTES = 500 * 2**20  # of all copies in a folder
 MIN_COPY_SIDE = 256  # px, of the longer side; a copy is not reduced further, whatever its bytes

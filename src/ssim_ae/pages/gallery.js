@@ -1,5 +1,7 @@
 // Gallery of images with their verdicts.
 
+const MAX_RATIO = 3; // of the sides of a thumbnail: longer images are shown compressed, to stay visible
+
 /**
  * Create the card of an image {name, score, width, height, layers, small, defective?}.
  *
@@ -7,8 +9,9 @@
  */
 function galleryCard(image, state, open) {
   const shown = layeredImage({ ...image.layers, original: image.small }, state.view);
-  shown.style.aspectRatio = image.width / image.height;
-  shown.style.width = `${100 * Math.min(1, image.width / image.height)}%`;
+  const ratio = Math.min(MAX_RATIO, Math.max(1 / MAX_RATIO, image.width / image.height));
+  shown.style.aspectRatio = ratio;
+  shown.style.width = `${100 * Math.min(1, ratio)}%`;
   const verdict = make("span");
   const button = make("button", { type: "button" },
     make("div", { className: "card-header" }, make("span", { textContent: image.name, title: image.name })),

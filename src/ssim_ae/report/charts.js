@@ -5,8 +5,9 @@ const HISTOGRAM_ROW = 92; // px, the height of the bars of one class and the tex
 const HISTOGRAM_LABEL = 26; // px of it, for the text
 const MIN_BAR = 3; // px, so that a single image is visible
 const THUMB_RADIUS = 8; // px, of the slider below the histogram: both have the same axis
-const OVERFLOW_WIDTH = 64; // px, for scores beyond the axis
-const COARSE_TICKS = [0.125, 0.25, 0.5, 1, 2, 4, 8];
+const OVERFLOW_WIDTH = 76; // px, for scores beyond the axis
+const CHARACTER_WIDTH = 7; // px, of a label
+const COARSE_TICKS = [1, 2, 0.5, 4, 0.25, 8, 0.125]; // the most important first: later ones are omitted if they overlap
 const FINE_TICKS = [0.7, 0.85, 1.2, 1.4];
 const SMALL_CHART = 150; // px, height and width of the axes
 const OVERFLOWS = { below: (level, low) => level < low, above: (level, _low, high) => level > high };
@@ -45,15 +46,25 @@ function scoreHistogram(container, images, low, high) {
         thresholdLine("default-threshold", x(DEFAULT_LEVEL), base) + thresholdLine("threshold", x(level), base);
     });
     const candidates = high - low > 3 * data.steps_per_doubling ? COARSE_TICKS : [...COARSE_TICKS, ...FINE_TICKS];
-    const ticks = candidates.filter((tick) => levelOf(tick) >= low && levelOf(tick) <= high).map((tick) => [x(levelOf(tick)), tick]);
-    for (const [where, edges] of Object.entries(overflowX)) {
-      const end = data.level_thresholds[where === "above" ? high : low];
-      if (room[where]) ticks.push([(edges[0] + edges[1]) / 2, `${where} ${end}`]);
+    const ticks = Object.entries(overflowX).filter(([where]) => room[where]).map(([where, edges]) =>
+      ({ x: (edges[0] + edges[1]) / 2, text: `${where} ${data.level_thresholds[where === "above" ? high : low]}` }));
+    for (const tick of candidates.filter((tick) => levelOf(tick) >= low && levelOf(tick) <= high)) {
+      ticks.push({ x: x(levelOf(tick)), text: String(tick) });
     }
     container.innerHTML =
       `<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="Histogram of image scores">` + rows.join("") +
-      ticks.map(([position, text]) => `<text x="${position}" y="${height - 4}" text-anchor="middle">${text}</text>`).join("") + "</svg>";
+      withoutOverlaps(ticks).map((tick) => `<text x="${tick.x}" y="${height - 4}" text-anchor="middle">${tick.text}</text>`).join("") + "</svg>";
   };
+}
+
+/** Return the labels {x, text} without those that would overlap an earlier one. */
+function withoutOverlaps(labels) {
+  const kept = [];
+  for (const label of labels) {
+    const isFree = (other) => Math.abs(label.x - other.x) > (CHARACTER_WIDTH * (label.text.length + other.text.length)) / 2 + 4;
+    if (kept.every(isFree)) kept.push(label);
+  }
+  return kept;
 }
 
 function classText(name, wrong) {

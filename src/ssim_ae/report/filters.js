@@ -44,10 +44,10 @@ function filterCards(cards) {
   if ($("count").textContent !== count) $("count").textContent = count; // screen readers announce each assignment
   $("empty").hidden = state.visible.length > 0;
   const conditions = [
-    ...($("verdict-filter").value === ALL_VERDICTS ? [] : [`“${$("verdict-filter").value}”`]),
-    ...(type === ALL_TYPES ? [] : [`of type “${type}”`]),
+    ...($("verdict-filter").value === ALL_VERDICTS ? [] : [$("verdict-filter").value]),
+    ...(type === ALL_TYPES ? [] : [`defect type ${type}`]),
   ];
-  $("empty-reason").textContent = `No image ${conditions.join(" ")} at this threshold.`;
+  $("empty-reason").textContent = `No image matches: ${conditions.join(", ")}.`;
 }
 
 /** Show the images with a verdict, of all types. */

@@ -14,13 +14,17 @@ async function fileUrl(file, { width, height }) {
   return null;
 }
 
-/** Return whether browsers draw a file in other brightness (16 bits) or orientation (EXIF outside of JPEG). */
+/** Return whether browsers draw a file differently: 16 bits, transparency, and orientation by EXIF outside of JPEG. */
 async function differsInBrowser(file) {
   const bytes = new Uint8Array(await file.slice(0, HEADER_BYTES).arrayBuffer().catch(() => new ArrayBuffer(0)));
   const header = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
-  if (header.startsWith("\x89PNG")) return bytes[24] === 16 || header.includes("eXIf");
-  if (header.startsWith("RIFF")) return header.slice(12, 16) === "VP8X" && (bytes[20] & 8) !== 0;
-  return false;
+  if (header.startsWith("\x89PNG")) {
+    const [bitDepth, colorType] = bytes.slice(24, 26);
+    return bitDepth === 16 || (colorType & 4) !== 0 || header.includes("tRNS") || header.includes("eXIf");
+  }
+  const kind = header.startsWith("RIFF") ? header.slice(12, 16) : "";
+  if (kind === "VP8X") return (bytes[20] & 0x18) !== 0; // alpha, EXIF
+  return kind === "VP8L" && (bytes[24] & 0x10) !== 0; // alpha
 }
 
 /** Return the URL of the picture `image` of a response, or null if the request fails. */

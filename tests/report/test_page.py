@@ -286,6 +286,9 @@ def test_what_the_detector_can_find(browser, reported):
     rows = [row.split("\t") for row in page.inner_text("#detectability tbody").split("\n")]
     assert rows[1] == ["12 px", "50.0 40.0–60.0", "75.0 65.0–85.0"]
     assert "256 × 256 px" in page.text_content("#detectability")
+    empty = DETECTABILITY.model_dump() | {key: [] for key in ("sizes", "contrasts", "found", "low", "high")}
+    page.goto(rewritten(reported, "nothing.html", detectability=empty))
+    assert page.inner_text("#detectability-content") == DETECTABILITY.sentence
     page.close()
 
 

@@ -19,8 +19,9 @@ function showDetectability(container, detectability) {
     swatch.innerHTML = `<svg class="chart" viewBox="0 0 34 12" aria-hidden="true">${swatchLine(index)}</svg>`;
     return make("li", {}, swatch, `${name} contrast`);
   }));
-  container.replaceChildren(
-    make("p", { className: "sentence", textContent: sentence }), legend, chart,
+  const inWords = make("p", { className: "sentence", textContent: sentence });
+  if (!detectability.sizes.length) return container.replaceChildren(inWords); // no defect could be drawn
+  container.replaceChildren(inWords, legend, chart,
     make("p", { className: "muted", textContent:
       `Share of drawn defects found, with 95 % intervals, in ${images} good ${images === 1 ? "image" : "images"}. ` +
       `Images are inspected at ${workingSize} × ${workingSize} px.` }),

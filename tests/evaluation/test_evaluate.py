@@ -29,7 +29,7 @@ def make_result(defect: str, score: float, ground_truth: np.ndarray | None = Non
     anomaly[:4, :4] = score
     if defect == "good":
         ground_truth = np.zeros((size, size), bool)
-    return ImageResult(Image(f"{defect}-{score}.png", defect), score, anomaly, ground_truth)
+    return ImageResult(Image(f"{defect}-{score}.png", defect), score, anomaly, ground_truth, anomaly.shape)
 
 
 def test_metrics_agree_with_scikit_learn(evaluated):

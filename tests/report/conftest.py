@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,49 @@ from ssim_ae.evaluation.results import Evaluation
 from ssim_ae.report.report import write_report
 from ssim_ae.training.train import Run
 
+DEFAULT_LEVEL = 120  # index of the threshold 1
+
 
 def data_of(folder: Path) -> dict[str, Any]:
     """Return the JSON data of the page in a report's folder."""
     html = (folder / "index.html").read_text()
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)[1])
+
+
+def set_level(page: Any, level: int) -> None:
+    """Move the slider of an open page."""
+    script = "level => { const s = $('threshold'); s.value = level; s.dispatchEvent(new Event('input')); }"
+    page.evaluate(script, level)
+
+
+@pytest.fixture
+def open_report(browser: Any) -> Iterator[Callable[[Path], Any]]:
+    """Return a function that opens the page in a folder.
+
+    The page must not report errors nor request anything but its own files.
+    """
+    contexts, problems = [], []
+
+    def open_(folder: Path, **options: Any) -> Any:
+        contexts.append(browser.new_context(viewport={"width": 1200, "height": 900}, **options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("requestfailed", lambda request: problems.append(f"{request.url} {request.failure}"))
+        page.on("request", lambda request: request.url.startswith(("file:", "data:")) or problems.append(request.url))
+        page.goto((folder / "index.html").as_uri())
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+@pytest.fixture
+def opened(open_report: Callable[[Path], Any], reported: tuple[Detector, Evaluation, Path]) -> Any:
+    """The page of the report."""
+    return open_report(reported[2])
 
 
 @pytest.fixture(scope="session")

@@ -4,14 +4,18 @@ import csv
 import shutil
 from base64 import b64encode
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
 from ssim_ae.maps.levels import LEVEL_THRESHOLDS
+from ssim_ae.pages.detectability import Detectability
+from ssim_ae.server import inspector as inspector_module
 from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
 
+ORIENTATION_TAG = 0x0112  # of EXIF
 DROP = """([name, data]) => {
     const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
     const transfer = new DataTransfer();
@@ -66,7 +70,7 @@ def test_the_page_shows_the_result_of_the_api(open_page, client, images, how):
     wait_for_status(page, images[0].name)
     assert page.text_content("#result-verdict") == response["verdict"]
     assert f"score {response['score']:.4f}, threshold 1.000" in page.text_content("#result-details")
-    assert page.locator("#result-views img").evaluate_all(WIDTHS) == [64] * 12
+    assert page.locator("#result-viewer img").evaluate_all(WIDTHS) == [64] * 3
 
 
 def test_the_slider_changes_verdicts(open_page, client, images):
@@ -108,13 +112,119 @@ def test_the_history_can_be_downloaded_as_csv(open_page, client, images, tmp_pat
     assert all(float(row["score"]) > 0 for row in rows)
 
 
-def test_tiff_is_shown(open_page, client, images, tmp_path):
-    with Image.open(images[0]) as image:
-        image.save(tmp_path / "a.tiff")
+def saved(path, image, **options):
+    image.save(path, **options)
+    return path
+
+
+def rotated(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = orientation
+    return exif
+
+
+BY_BROWSER, BY_SERVER = True, False
+ORIGINALS = {
+    "plain.png": (lambda image: (image, {}), BY_BROWSER),
+    "upright.jpg": (lambda image: (image.rotate(90, expand=True), {"exif": rotated(6), "quality": 100}), BY_BROWSER),
+    "plain.bmp": (lambda image: (image, {}), BY_BROWSER),
+    "plain.webp": (lambda image: (image, {"lossless": True}), BY_BROWSER),
+    "palette.png": (lambda image: (image.quantize(64), {}), BY_BROWSER),
+    "plain.tiff": (lambda image: (image, {}), BY_SERVER),
+    "turned.webp": (lambda image: (image.rotate(180), {"exif": rotated(3), "lossless": True}), BY_SERVER),
+    "turned.png": (lambda image: (image.rotate(180), {"exif": rotated(3)}), BY_SERVER),
+    "clear.png": (lambda image: (Image.merge("RGBA", (*image.split(), image.split()[0])), {}), BY_SERVER),
+    "clear.webp": (
+        lambda image: (Image.merge("RGBA", (*image.split(), image.split()[0])), {"lossless": True, "exact": True}),
+        BY_SERVER,
+    ),
+    "deep.png": (
+        lambda image: (Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257), {}),
+        BY_SERVER,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ORIGINALS)
+def test_the_original_is_shown_as_it_was_inspected(open_page, client, tmp_path, name):
+    """The viewer shows the file at its own size, from the browser only where it draws what the detector reads."""
+    variant, by_browser = ORIGINALS[name]
+    rows, columns = np.indices((70, 110))
+    plain = Image.fromarray(np.stack([rows * 3, columns * 2, rows + columns], axis=2).astype(np.uint8))
+    image, options = variant(plain)
     page = open_page(client)
-    drop(page, tmp_path / "a.tiff")
-    wait_for_status(page, "a.tiff")
-    assert page.locator("#result-views .original").evaluate_all(WIDTHS) == [64] * 4
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+    drop(page, saved(tmp_path / name, image, **options))
+    wait_for_status(page, name)
+    page.locator(".stage .original img[src^=blob]").wait_for()
+    assert page.locator(".stage .original img").evaluate_all(WIDTHS) == [110]
+    assert any("pictures=image" in url for url in requests) != by_browser
+    assert page.text_content(".viewer > p") == "110 × 70 px"
+    drawn = page.evaluate(
+        """async () => {
+            const img = document.querySelector(".stage .original img");
+            const canvas = make("canvas", { width: img.naturalWidth, height: img.naturalHeight });
+            const context = canvas.getContext("2d", { willReadFrequently: true });
+            context.drawImage(img, 0, 0);
+            return [[5, 5], [100, 8], [50, 60]].map(([x, y]) => [...context.getImageData(x, y, 1, 1).data]);
+        }"""
+    )
+    expected = plain.convert("L").convert("RGB") if name == "deep.png" else plain
+    for pixel, (x, y) in zip(drawn, [(5, 5), (100, 8), (50, 60)], strict=True):
+        tolerance = 12 if name in ("palette.png", "upright.jpg") else 1
+        assert np.abs(np.array(pixel) - (*expected.getpixel((x, y)), 255)).max() <= tolerance
+
+
+def test_the_threshold_stays_in_sight(open_page, client, images):
+    page = open_page(client)
+    page.set_viewport_size({"width": 600, "height": 400})
+    page.set_input_files("#files", images[:2])
+    page.locator(".gallery li").nth(1).wait_for()
+    page.locator(".gallery button").last.scroll_into_view_if_needed()
+    page.wait_for_selector("#threshold-bar")
+    page.focus("#bar-threshold")
+    page.keyboard.press("End")
+    assert page.text_content("#bar-effect") == "0 of 2 images nok"
+    assert page.text_content("#threshold-value") == "threshold 8.000"
+
+
+def test_the_wheel_scrolls_the_page_and_zooms_with_ctrl(open_page, client, images):
+    page = open_page(client)
+    page.set_viewport_size({"width": 1200, "height": 600})
+    drop(page, images[0])
+    wait_for_status(page, images[0].name)
+    page.locator(".stage").scroll_into_view_if_needed()
+    stage = page.locator(".stage").bounding_box()
+    page.mouse.move(stage["x"] + 50, min(590, stage["y"] + 50))
+    zoom, top = page.text_content(".zoom-text"), page.evaluate("scrollY")
+    page.mouse.wheel(0, 100)
+    page.wait_for_timeout(200)
+    assert page.text_content(".zoom-text") == zoom and page.evaluate("scrollY") > top
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -100)
+    page.keyboard.up("Control")
+    page.wait_for_timeout(200)
+    assert page.text_content(".zoom-text") != zoom
+
+
+def test_what_the_detector_can_find(open_page, client, monkeypatch):
+    page = open_page(client)
+    page.locator("#detector-names").filter(has_text="twill").wait_for()
+    assert not page.is_visible("#detectability")
+    shares = [[0.1, 0.9]]
+    found = Detectability(
+        **{"sentence": "Finds it.", "working_size": 64, "sizes": [4, 9], "contrasts": ["low"], "images": 3},
+        **{"found": shares, "low": shares, "high": shares},
+    )
+    info = inspector_module._info
+    monkeypatch.setattr(
+        inspector_module, "_info", lambda *which: info(*which).model_copy(update={"detectability": found})
+    )
+    page.reload()
+    page.click("#detectability > summary")
+    assert page.text_content("#detectability .sentence") == "Finds it."
+    assert page.locator("#detectability path.marker").count() == 3
 
 
 def test_a_file_that_is_no_image_shows_an_error(open_page, client, tmp_path):
@@ -154,6 +264,7 @@ def test_an_image_of_the_watched_folder_appears(open_page, serve, loaded, images
         wait_for_status(page, "new.png")
         page.wait_for_timeout(1500)  # the page polls every second
         assert page.locator(".gallery li").count() == 1
+        page.locator(".stage .original img[src^=blob]").wait_for()
         page.close()
 
 

@@ -21,7 +21,7 @@ from ssim_ae.detector.inspection import Inspection
 from ssim_ae.detector.predictions import safe_cell
 from ssim_ae.errors import InputError
 from ssim_ae.evaluation.contact_sheet import write_contact_sheet
-from ssim_ae.evaluation.image_files import write_images
+from ssim_ae.evaluation.image_files import copy_bytes, write_images
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, summarize
 from ssim_ae.images.files import read_mask
 from ssim_ae.images.folders import GOOD, Dataset, TestImage, find_dataset
@@ -68,7 +68,7 @@ def evaluate_images(
     def finish(path: Path, inspection: Inspection) -> tuple[ImageResult, str]:
         result, note = _result(by_path[path], detector, inspection)
         if folder:
-            write_images(folder / "images", result, inspection)
+            write_images(folder / "images", result, inspection, copy_bytes(len(by_path)))
         return result, note
 
     notes = list(notes)
@@ -126,7 +126,8 @@ def _result(image: TestImage, detector: Detector, inspection: Inspection) -> tup
         ground_truth = _ground_truth(image, detector, inspection)
     except InputError as error:
         ground_truth, note = None, f"{error}; ground truth ignored"
-    return ImageResult(image, inspection.score, inspection.anomaly, ground_truth), note
+    height, width = inspection.pixels.shape[:2]
+    return ImageResult(image, inspection.score, inspection.anomaly, ground_truth, (height, width)), note
 
 
 def _ground_truth(image: TestImage, detector: Detector, inspection: Inspection) -> np.ndarray | None:

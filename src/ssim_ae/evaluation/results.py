@@ -24,12 +24,16 @@ from ssim_ae.proportions import wilson
 
 @dataclass(frozen=True)
 class ImageResult:
-    """The result of one test image: score, anomaly map (S, S), and ground truth (S, S) bool or None."""
+    """The result of one test image: score, anomaly map (S, S), and ground truth (S, S) bool or None.
+
+    `size` is the height and width of the image, px.
+    """
 
     image: TestImage
     score: float
     anomaly: np.ndarray
     ground_truth: np.ndarray | None
+    size: tuple[int, int]
 
     @property
     def defective(self) -> bool:

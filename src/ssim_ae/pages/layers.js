@@ -2,7 +2,7 @@
 // SVG filters of the page turn it into a heatmap or an outline of the mask. Filters are needed because a script on a
 // page that was opened from the disk must not read the pixels of an image.
 
-const VIEWS = { original: "original", reconstruction: "reconstruction", heatmap: "heatmap", mask: "mask" };
+const VIEWS = { original: "original", reconstruction: "reconstruction", heatmap: "heatmap", mask: "mask" }; // captions
 
 /** Set the tables of the SVG filters, so that all heatmaps and masks of the page show the threshold of a level. */
 function updateFilters(level) {
@@ -26,9 +26,8 @@ function updateFilters(level) {
 }
 
 /** Create an image of layers {original, reconstruction, levels}, each a URL, that shows a view; see VIEWS. */
-function layeredImage(layers, view, description) {
-  const accessible = description ? { role: "img", ariaLabel: description } : {};
-  const container = make("div", { className: "layered-image", ...accessible });
+function layeredImage(layers, view) {
+  const container = make("div", { className: "layered-image" });
   container.dataset.view = view;
   for (const [layer, url] of Object.entries(layers)) {
     container.append(make("img", { className: layer, loading: "lazy", decoding: "async", alt: "", src: url }));
@@ -36,8 +35,12 @@ function layeredImage(layers, view, description) {
   return container;
 }
 
-/** Create the four views of an image, each with its caption. */
-function viewFigures(image) {
-  return Object.entries(VIEWS).map(([view, caption]) =>
-    make("figure", {}, layeredImage(image.layers, view, `${image.name}: ${caption}`), make("figcaption", { textContent: caption })));
+/** Return radio buttons that call `onChange(view)`. `name` is the name of the group. */
+function viewSelector(name, selected, onChange) {
+  const radios = Object.entries(VIEWS).map(([view, caption]) => {
+    const radio = make("input", { type: "radio", name, value: view, checked: view === selected });
+    radio.addEventListener("change", () => onChange(view));
+    return make("label", {}, radio, make("span", { textContent: caption }));
+  });
+  return make("fieldset", {}, make("legend", { className: "visually-hidden", textContent: "View" }), ...radios);
 }

@@ -12,7 +12,9 @@ from typing import Any
 from ssim_ae.images.colors import RAMP
 from ssim_ae.maps.levels import LEVEL_THRESHOLDS, STEPS_PER_DOUBLING
 
-SHARED_SCRIPTS = ("dom.js", "threshold.js", "layers.js", "gallery.js")  # in the order of their dependencies
+STYLES = ("base.css", "charts.css", "images.css")
+# In the order of their dependencies.
+SHARED_SCRIPTS = ("dom.js", "threshold.js", "layers.js", "viewer.js", "gallery.js", "detectability.js")
 
 
 def render_page(package: str, title: str, data: Mapping[str, Any], scripts: tuple[str, ...]) -> str:
@@ -21,7 +23,7 @@ def render_page(package: str, title: str, data: Mapping[str, Any], scripts: tupl
     The body is the file page.html of the subpackage `package`, which also holds `scripts`. They read `data`, which
     must be JSON without NaN. The content security policy allows only these scripts and this style.
     """
-    style = _read("pages", "style.css")
+    style = "\n".join(_read("pages", name) for name in STYLES)
     script = "\n".join(
         [*(_read("pages", name) for name in SHARED_SCRIPTS), *(_read(package, name) for name in scripts)]
     )
@@ -39,6 +41,7 @@ def render_page(package: str, title: str, data: Mapping[str, Any], scripts: tupl
         "style": style,
         "filters": _read("pages", "filters.svg"),
         "body": _read(package, "page.html"),
+        "bar": _read("pages", "bar.html"),
         "data": json.dumps({**data, **shared_data}, allow_nan=False, ensure_ascii=False).replace("<", "\\u003c"),
         "script": script,
     }

@@ -2,64 +2,111 @@
 
 const HISTOGRAM_BINS = 56;
 const HISTOGRAM_ROW = 92; // px, the height of the bars of one class and the text above them
+const HISTOGRAM_LABEL = 26; // px of it, for the text
+const MIN_BAR = 3; // px, so that a single image is visible
 const THUMB_RADIUS = 8; // px, of the slider below the histogram: both have the same axis
-const COARSE_TICKS = [0.125, 0.25, 0.5, 1, 2, 4, 8];
+const OVERFLOW_WIDTH = 76; // px, for scores beyond the axis
+const CHARACTER_WIDTH = 7; // px, of a label
+const COARSE_TICKS = [1, 2, 0.5, 4, 0.25, 8, 0.125]; // the most important first: later ones are omitted if they overlap
 const FINE_TICKS = [0.7, 0.85, 1.2, 1.4];
+const SMALL_CHART = 150; // px, height and width of the axes
+const OVERFLOWS = { below: (level, low) => level < low, above: (level, _low, high) => level > high };
 
-/** Draw the scores of good images above those of defective ones, from level `low` to `high`; return `draw(level)`. */
+/**
+ * Draw the scores of good images above those of defective ones, from level `low` to `high`; return `draw(level)`.
+ *
+ * Scores beyond these levels have a bar of their own, with their number, at the side of the axis.
+ */
 function scoreHistogram(container, images, low, high) {
   const classes = data.has_defective ? ["good", "defective"] : ["good"];
   const bottom = classes.length * HISTOGRAM_ROW;
   const height = bottom + 22;
-  const clamped = (score) => Math.min(high, Math.max(low, levelOf(score)));
+  const side = (image) => Object.keys(OVERFLOWS).find((name) => OVERFLOWS[name](levelOf(image.score), low, high)) ?? "axis";
+  const room = Object.fromEntries(Object.keys(OVERFLOWS).map((name) =>
+    [name, images.some((image) => side(image) === name) ? OVERFLOW_WIDTH : 0]));
+  for (const [name, width] of Object.entries(room)) container.parentElement.style.setProperty(`--${name}`, `${width}px`);
 
   return (level) => {
     const width = container.clientWidth || 720;
-    const x = (position) => THUMB_RADIUS + ((position - low) / (high - low)) * (width - 2 * THUMB_RADIUS);
+    const left = room.below + THUMB_RADIUS;
+    const right = width - room.above - THUMB_RADIUS;
+    const x = (position) => left + ((position - low) / (high - low)) * (right - left);
+    const overflowX = { below: [0, room.below - 14], above: [width - room.above + 14, width] };
     const rows = classes.map((name, index) => {
       const ofClass = images.filter((image) => image.defective === (name === "defective"));
-      const counts = countVerdicts(ofClass, level, (score) => (clamped(score) - low) / (high - low));
-      const errors = counts.errors.reduce((sum, count) => sum + count, 0);
-      const label = `${ofClass.length} ${name}, ${errors} ${name === "good" ? "false alarms" : "missed"}`;
       const base = (index + 1) * HISTOGRAM_ROW;
-      return {
-        bars: `<line class="axis" x1="0" x2="${width}" y1="${base}" y2="${base}"/>` +
-          histogramBars(counts, (bin) => x(low + ((high - low) * bin) / HISTOGRAM_BINS), base, name),
-        label: `<text class="over-lines" x="${THUMB_RADIUS}" y="${base - HISTOGRAM_ROW + 16}">${label}</text>`,
-      };
+      const onAxis = ofClass.filter((image) => side(image) === "axis");
+      const counts = countVerdicts(onAxis, level, (score) => (levelOf(score) - low) / (high - low));
+      const wrong = ofClass.filter((image) => isRejected(image, level) !== image.defective).length;
+      const overflows = Object.entries(overflowX).map(([where, edges]) =>
+        overflowBar(ofClass.filter((image) => side(image) === where), level, edges, base, name));
+      return `<text x="${THUMB_RADIUS}" y="${base - HISTOGRAM_ROW + 16}">${ofClass.length} ${name}, ${classText(name, wrong)}</text>` +
+        `<line class="axis" x1="${left}" x2="${right}" y1="${base}" y2="${base}"/>` +
+        histogramBars(counts, (bin) => x(low + ((high - low) * bin) / HISTOGRAM_BINS), base, name) + overflows.join("") +
+        thresholdLine("default-threshold", x(DEFAULT_LEVEL), base) + thresholdLine("threshold", x(level), base);
     });
     const candidates = high - low > 3 * data.steps_per_doubling ? COARSE_TICKS : [...COARSE_TICKS, ...FINE_TICKS];
-    const ticks = candidates.filter((tick) => clamped(tick) > low && clamped(tick) < high)
-      .map((tick) => `<text x="${x(clamped(tick))}" y="${height - 4}" text-anchor="middle">${tick}</text>`);
-    const line = (name, position) => `<line class="${name}" x1="${x(position)}" x2="${x(position)}" y1="0" y2="${bottom}"/>`;
+    const ticks = Object.entries(overflowX).filter(([where]) => room[where]).map(([where, edges]) =>
+      ({ x: (edges[0] + edges[1]) / 2, text: `${where} ${data.level_thresholds[where === "above" ? high : low]}` }));
+    for (const tick of candidates.filter((tick) => levelOf(tick) >= low && levelOf(tick) <= high)) {
+      ticks.push({ x: x(levelOf(tick)), text: String(tick) });
+    }
     container.innerHTML =
-      `<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="Histogram of image scores">` +
-      rows.map(({ bars }) => bars).join("") + line("default-threshold", DEFAULT_LEVEL) + line("threshold", level) +
-      rows.map(({ label }) => label).join("") + ticks.join("") + "</svg>";
+      `<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="Histogram of image scores">` + rows.join("") +
+      withoutOverlaps(ticks).map((tick) => `<text x="${tick.x}" y="${height - 4}" text-anchor="middle">${tick.text}</text>`).join("") + "</svg>";
   };
 }
 
-/** Count correct verdicts and errors by bin; `position` maps a score to [0, 1]. */
+/** Return the labels {x, text} without those that would overlap an earlier one. */
+function withoutOverlaps(labels) {
+  const kept = [];
+  for (const label of labels) {
+    const isFree = (other) => Math.abs(label.x - other.x) > (CHARACTER_WIDTH * (label.text.length + other.text.length)) / 2 + 4;
+    if (kept.every(isFree)) kept.push(label);
+  }
+  return kept;
+}
+
+function classText(name, wrong) {
+  return name === "good" ? counted(wrong, "false alarm") : `${wrong} missed`;
+}
+
+/** A line beside the bars of a class: it must not cross the text above them. */
+function thresholdLine(name, x, base) {
+  return `<line class="${name}" x1="${x}" x2="${x}" y1="${base - HISTOGRAM_ROW + HISTOGRAM_LABEL}" y2="${base}"/>`;
+}
+
+/** Draw the bar of scores beyond the axis. Its height is full: its number says how many there are. */
+function overflowBar(images, level, [left, right], base, name) {
+  if (!images.length) return "";
+  const isWrong = isRejected(images[0], level) !== images[0].defective; // equal for all: the slider ends with the axis
+  const height = HISTOGRAM_ROW - HISTOGRAM_LABEL - 16;
+  return rectangle(left + 12, base - height, right - left - 24, height, isWrong ? "wrong" : name) +
+    `<text x="${(left + right) / 2}" y="${base - height - 5}" text-anchor="middle">${images.length}</text>`;
+}
+
+/** Count correct and wrong verdicts by bin; `position` maps a score to [0, 1]. */
 function countVerdicts(images, level, position) {
-  const counts = { correct: Array(HISTOGRAM_BINS).fill(0), errors: Array(HISTOGRAM_BINS).fill(0) };
+  const counts = { correct: Array(HISTOGRAM_BINS).fill(0), wrong: Array(HISTOGRAM_BINS).fill(0) };
   for (const image of images) {
     const bin = Math.min(HISTOGRAM_BINS - 1, Math.floor(position(image.score) * HISTOGRAM_BINS));
-    counts[isRejected(image, level) === image.defective ? "correct" : "errors"][bin] += 1;
+    counts[isRejected(image, level) === image.defective ? "correct" : "wrong"][bin] += 1;
   }
   return counts;
 }
 
-/** Stack errors on correct verdicts in each bin; `edge` maps a bin to its left edge in px. */
-function histogramBars({ correct, errors }, edge, base, name) {
-  const highest = Math.max(1, ...correct.map((count, bin) => count + errors[bin]));
-  const unit = (HISTOGRAM_ROW - 26) / highest;
+/** Stack wrong on correct verdicts in each bin; `edge` maps a bin to its left edge in px. */
+function histogramBars({ correct, wrong }, edge, base, name) {
+  const highest = Math.max(1, ...correct.map((count, bin) => count + wrong[bin]));
+  const unit = (HISTOGRAM_ROW - HISTOGRAM_LABEL - 4) / highest;
+  const barHeight = (count) => (count ? Math.max(MIN_BAR, count * unit) : 0);
   return correct.map((_, bin) => {
     const left = edge(bin) + 0.5;
     const width = edge(bin + 1) - left - 0.5;
-    const correctHeight = correct[bin] * unit;
-    const errorHeight = errors[bin] * unit;
-    return (correctHeight ? rectangle(left, base - correctHeight, width, correctHeight, `${name} correct`) : "") +
-      (errorHeight ? rectangle(left, base - correctHeight - errorHeight, width, errorHeight, name) : "");
+    const correctHeight = barHeight(correct[bin]);
+    const wrongHeight = barHeight(wrong[bin]);
+    return (correctHeight ? rectangle(left, base - correctHeight, width, correctHeight, name) : "") +
+      (wrongHeight ? rectangle(left, base - correctHeight - wrongHeight, width, wrongHeight, "wrong") : "");
   }).join("");
 }
 
@@ -69,18 +116,17 @@ function rectangle(x, y, width, height, name) {
 
 /** Draw the ROC curve of [false-positive rate, true-positive rate] points; return what moves the operating point. */
 function rocCurve(container, points) {
-  const size = 260;
-  const x = (rate) => 34 + rate * size;
-  const y = (rate) => 8 + (1 - rate) * size;
+  const x = (rate) => 22 + rate * SMALL_CHART;
+  const y = (rate) => 8 + (1 - rate) * SMALL_CHART;
   const path = points.map(([falsePositive, truePositive], index) => `${index ? "L" : "M"}${x(falsePositive)} ${y(truePositive)}`).join("");
   container.innerHTML =
-    `<svg class="chart" viewBox="0 0 310 306" role="img" aria-label="ROC curve of the images">` +
+    `<svg class="chart" viewBox="0 0 184 196" role="img" aria-label="ROC curve of the images">` +
     `<path class="axis" d="M${x(0)} ${y(1)}V${y(0)}H${x(1)}"/><path class="axis" d="M${x(0)} ${y(0)}L${x(1)} ${y(1)}"/>` +
     `<path class="series-1" d="${path}"/><circle class="operating-point" r="5"/>` +
-    `<text x="${x(0.5)}" y="302" text-anchor="middle">share of good images rejected</text>` +
-    `<text x="12" y="${y(0.5)}" text-anchor="middle" transform="rotate(-90 12 ${y(0.5)})">share of defective images rejected</text>` +
+    `<text x="${x(0.5)}" y="${y(0) + 32}" text-anchor="middle">good rejected</text>` +
+    `<text x="12" y="${y(0.5)}" text-anchor="middle" transform="rotate(-90 12 ${y(0.5)})">defective rejected</text>` +
     [0, 1].map((tick) => `<text x="${x(tick)}" y="${y(0) + 16}" text-anchor="middle">${tick}</text>`).join("") +
-    `<text x="${x(0) - 6}" y="${y(1) + 4}" text-anchor="end">1</text></svg>`;
+    `<text x="${x(0) - 6}" y="${y(1) + 6}" text-anchor="end">1</text></svg>`;
   const point = container.querySelector(".operating-point");
   return (falsePositive, truePositive) => {
     point.setAttribute("cx", x(falsePositive));
@@ -96,18 +142,20 @@ function lossCurves(container, epochs) {
   const [smallest, largest] = [Math.min(...positive), Math.max(...positive)];
   const low = Math.log(smallest) - 0.05;
   const high = Math.log(largest) + 0.05;
-  const x = (index) => 44 + (index / Math.max(1, epochs.length - 1)) * 256;
-  const y = (loss) => 8 + ((high - Math.log(loss)) / (high - low)) * 250;
+  const width = 1.6 * SMALL_CHART;
+  const x = (index) => 48 + (index / Math.max(1, epochs.length - 1)) * width;
+  const y = (loss) => 8 + ((high - Math.log(loss)) / (high - low)) * SMALL_CHART;
+  const bottom = 8 + SMALL_CHART;
   const path = (losses) =>
     losses.map((loss, index) => (loss > 0 ? `${index ? "L" : "M"}${x(index)} ${y(loss)}` : "")).join("");
   container.innerHTML =
-    `<svg class="chart" viewBox="0 0 310 306" role="img" aria-label="Loss by epoch, from ${largest.toPrecision(3)} to ${smallest.toPrecision(3)}">` +
-    `<path class="axis" d="M44 8V258H300"/>` +
+    `<svg class="chart" viewBox="0 0 ${width + 60} ${bottom + 38}" role="img" aria-label="Loss by epoch, from ${largest.toPrecision(3)} to ${smallest.toPrecision(3)}">` +
+    `<path class="axis" d="M48 8V${bottom}H${48 + width}"/>` +
     `<path class="series-1" d="${path(training)}"/><path class="series-2" d="${path(heldOut)}"/>` +
-    [smallest, largest].map((loss) => `<text x="38" y="${y(loss) + 4}" text-anchor="end">${loss.toPrecision(2)}</text>`).join("") +
-    `<text x="44" y="276">1</text><text x="300" y="276" text-anchor="end">${epochs.length}</text>` +
-    `<text x="172" y="302" text-anchor="middle">epoch</text>` +
-    `<text class="good" x="296" y="24" text-anchor="end">training images</text>` +
-    (heldOut[0] ? `<text class="defective" x="296" y="42" text-anchor="end">held-out images</text>` : "") +
+    [smallest, largest].map((loss) => `<text x="42" y="${y(loss) + 4}" text-anchor="end">${loss.toPrecision(2)}</text>`).join("") +
+    `<text x="48" y="${bottom + 16}">1</text><text x="${48 + width}" y="${bottom + 16}" text-anchor="end">${epochs.length}</text>` +
+    `<text x="${48 + width / 2}" y="${bottom + 32}" text-anchor="middle">epoch</text>` +
+    `<text class="good" x="${46 + width}" y="22" text-anchor="end">training images</text>` +
+    (heldOut[0] ? `<text class="defective" x="${46 + width}" y="40" text-anchor="end">held-out images</text>` : "") +
     "</svg>";
 }

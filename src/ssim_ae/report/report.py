@@ -7,7 +7,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from ssim_ae.detector.detector import Detector
+from ssim_ae.detector.detector import DETECTOR_NAME, Detector
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.detector.provenance import GIVEN
 from ssim_ae.evaluation.evaluate import evaluate, evaluate_images
@@ -15,12 +15,13 @@ from ssim_ae.evaluation.metrics import roc
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, Metrics
 from ssim_ae.images.folders import ALL, GOOD, Dataset, TestImage
 from ssim_ae.locations import shown_path
+from ssim_ae.pages.detectability import detectability_data
 from ssim_ae.pages.page import render_page
 from ssim_ae.storage import write_atomic
 from ssim_ae.training.history import read_history
 
 PAGE_NAME = "index.html"
-SCRIPTS = ("charts.js", "report.js")
+SCRIPTS = ("charts.js", "rates.js", "filters.js", "report.js")  # in the order of their dependencies
 
 
 def write_report(path: Path, detector: Detector, dataset: Dataset, folder: Path) -> Evaluation:
@@ -58,11 +59,14 @@ def _page_data(path: Path, detector: Detector, evaluation: Evaluation, kind: str
     return {
         "dataset": evaluation.dataset,
         "detector_path": None if exported else shlex.quote(shown_path(path)),
+        "detector": None if exported else shlex.quote(str(path.parent if path.name == DETECTOR_NAME else path)),
         "heading": heading,
         "summary": heading + counts,
         "tested": tested,
         "has_defective": total.defective > 0,
+        "detectability": found.model_dump() if (found := detectability_data(detector.detectability)) else None,
         "residual_thresholds": detector.thresholds._asdict(),
+        "view": {"size": detector.view.size, "resized": detector.view.im_resize},
         "threshold_origin": _threshold_origin(detector),
         "about": [*_about(detector), *evaluation.notes],
         "metrics": {name: _estimates(row) for name, row in evaluation.metrics.items()},
@@ -77,6 +81,8 @@ def _page_data(path: Path, detector: Detector, evaluation: Evaluation, kind: str
                 "defect_type": result.image.defect,
                 "defective": result.defective,
                 "score": result.score,
+                "height": result.size[0],
+                "width": result.size[1],
             }
             for result in evaluation.results
         ],

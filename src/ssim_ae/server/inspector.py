@@ -22,6 +22,7 @@ from ssim_ae.errors import InputError
 from ssim_ae.images.files import decode_image, encode_png
 from ssim_ae.machine import cores, once_per_thread, one_blas_thread
 from ssim_ae.maps.levels import levels_image
+from ssim_ae.pages.detectability import detectability_data
 from ssim_ae.server.limits import MIB, Limits
 from ssim_ae.server.metrics import ServerMetrics
 from ssim_ae.server.schemas import DetectorInfo, InspectionResponse, PictureName, Timing
@@ -191,9 +192,11 @@ def _info(name: str, detector: Detector) -> DetectorInfo:
         runtime=type(detector.runtime).__name__,
         thresholds=detector.thresholds._asdict(),
         dataset=detector.provenance.dataset,
+        working_size=detector.view.im_resize,
         size=detector.view.size,
         channels=detector.config.channels,
         min_area=detector.config.min_defect_area,
+        detectability=detectability_data(detector.detectability),
     )
 
 

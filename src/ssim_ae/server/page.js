@@ -7,12 +7,14 @@ const RETRY_MS = 1000; // while the server is busy
 const POLL_MS = 1000; // between two requests for images of the watched folder
 const REVOKE_MS = 10_000; // until the downloaded CSV is released
 const PICTURES = ["inspected", "reconstruction", "levels"];
+const UNKNOWN_VIEW = { size: 1, resized: 1 }; // of a detector that the server no longer has: the whole image
 
 const state = {
   level: DEFAULT_LEVEL, // of the threshold
   view: "mask",
   cards: [], // the history, newest first
   selected: null, // the card whose result is shown
+  detectors: new Map(), // the server's descriptions by name
   queue: [], // files to send
   activeRequests: 0,
   batchSize: 0, // files added since the queue was last empty
@@ -69,14 +71,20 @@ function finishRequest() {
   processQueue();
 }
 
-async function inspectFile(file) {
+/** Send a file for inspection and return the response with these pictures. */
+function sendFile(file, detector, pictures) {
   const form = new FormData();
   form.append("image", file, file.name || "pasted.png");
-  const query = new URLSearchParams({ detector: $("detector").value });
-  for (const name of PICTURES) query.append("pictures", name);
+  const query = new URLSearchParams([["detector", detector], ...pictures.map((name) => ["pictures", name])]);
+  return callApi(`/v1/inspect?${query}`, { method: "POST", body: form });
+}
+
+async function inspectFile(file) {
+  const detector = $("detector").value;
   try {
-    const response = await retryWhileBusy(() => callApi(`/v1/inspect?${query}`, { method: "POST", body: form }));
-    addResult(response, file.name);
+    const response = await retryWhileBusy(() => sendFile(file, detector, PICTURES));
+    addResult(response, file.name, async () =>
+      (await fileUrl(file, response)) ?? (await serverUrl(() => sendFile(file, detector, ["image"]))));
   } catch (error) {
     addError(error.message.startsWith(file.name) ? error.message : `${file.name}: ${error.message}`);
   }
@@ -95,10 +103,12 @@ function addError(text) {
 }
 
 /** Add a response to the history, and show it unless the user has selected an older image. */
-function addResult(response, name = response.name) {
+function addResult(response, name, loadOriginal) {
   const url = (picture) => `data:image/png;base64,${response.pictures[picture]}`;
   const layers = { original: url("inspected"), reconstruction: url("reconstruction"), levels: url("levels") };
-  const image = { ...response, name: name || "image", layers, small: layers.original, time: new Date() };
+  const info = state.detectors.get(response.detector);
+  const view = info ? { size: info.size, resized: info.working_size } : UNKNOWN_VIEW;
+  const image = { ...response, name: name || "image", view, layers, small: layers.original, loadOriginal, time: new Date() };
   const showsNewest = !state.selected || state.selected === state.cards[0];
   const added = galleryCard(image, state, () => {
     select(added);
@@ -116,7 +126,8 @@ function addToHistory(added) {
   $("gallery").prepend(added.item);
   for (const old of state.cards.splice(MAX_HISTORY)) old.item.remove();
   $("history").hidden = false;
-  $("image-count").textContent = `${state.cards.length} ${state.cards.length === 1 ? "image" : "images"}`;
+  showCounts();
+  $("image-count").textContent = counted(state.cards.length, "image");
 }
 
 function clearHistory() {
@@ -132,7 +143,7 @@ function select(selected) {
   state.selected = selected;
   $("result").hidden = false;
   $("result-name").textContent = selected.image.name;
-  $("result-views").replaceChildren(...viewFigures(selected.image));
+  viewer.show(selected.image);
   showVerdict();
 }
 
@@ -144,10 +155,8 @@ function verdictOf({ nok }) {
 function showVerdict() {
   if (!state.selected) return;
   const { image, nok } = state.selected;
-  $("result-verdict").textContent = verdictOf(state.selected);
-  $("result-verdict").className = `verdict ${nok ? "defective" : "good"}`;
-  const count = image.defects.length; // at the default threshold
-  const defects = state.level === DEFAULT_LEVEL ? `, ${count} ${count === 1 ? "defect" : "defects"}` : "";
+  showVerdictBadge($("result-verdict"), nok, false);
+  const defects = state.level === DEFAULT_LEVEL ? `, ${counted(image.defects.length, "defect")}` : "";
   $("result-details").textContent =
     `score ${image.score.toFixed(4)}, threshold ${data.level_thresholds[state.level].toFixed(3)}${defects}; ` +
     `${image.width} × ${image.height} px, ${image.detector}, ${image.milliseconds.inspected.toFixed(0)} ms`;
@@ -157,8 +166,14 @@ function applyThreshold(level) {
   state.level = level;
   for (const shown of state.cards) updateVerdict(shown, level);
   showVerdict();
+  showCounts();
   $("sensitivity").textContent = (1 / data.level_thresholds[level]).toPrecision(6);
   $("api-query").hidden = level === DEFAULT_LEVEL;
+}
+
+function showCounts() {
+  const rejected = state.cards.filter(({ nok }) => nok).length;
+  $("bar-effect").textContent = `${rejected} of ${counted(state.cards.length, "image")} nok`;
 }
 
 /** Announce the verdict once the slider rests. */
@@ -211,7 +226,9 @@ async function pollWatchedFolder() {
 
 async function addWatchedImage(number, { name, verdict, score }) {
   try {
-    addResult(await retryWhileBusy(() => callApi(`/v1/watched/${number}`)));
+    const path = `/v1/watched/${number}`;
+    const response = await retryWhileBusy(() => callApi(path));
+    addResult(response, response.name, () => serverUrl(() => callApi(`${path}?pictures=image`)));
   } catch (error) {
     if (error.status !== 404) throw error;
     addError(`${name}: ${verdict}, score ${score.toFixed(4)}; the file was changed or deleted`);
@@ -249,16 +266,26 @@ function takePhoto() {
 
 async function loadDetectors() {
   try {
-    const names = (await callApi("/v1/detectors")).map(({ name }) => name);
+    const infos = await callApi("/v1/detectors");
+    const names = infos.map(({ name }) => name);
+    state.detectors = new Map(infos.map((info) => [info.name, info]));
     $("detector").replaceChildren(...names.map((name) => make("option", { textContent: name, value: name })));
     $("detector-choice").hidden = names.length < 2;
     $("detector-names").textContent = names.join(", ") + (data.watching ? "; watching a folder" : "");
     $("token-form").hidden = true;
+    showDetectorInfo();
     if (data.watching && !state.isPolling) pollWatchedFolder();
     state.isPolling = true;
   } catch (error) {
     setStatus(error.message);
   }
+}
+
+/** Show what the chosen detector can find, if that was measured. */
+function showDetectorInfo() {
+  const detectability = state.detectors.get($("detector").value)?.detectability;
+  $("detectability").hidden = !detectability;
+  if (detectability) showDetectability($("detectability-content"), detectability);
 }
 
 function listenForFiles() {
@@ -282,8 +309,10 @@ function listenForFiles() {
   addEventListener("paste", (event) => addToQueue([...event.clipboardData.files]));
 }
 
-connectThresholdSlider(0, data.level_thresholds.length - 1, applyThreshold, announceVerdict);
-addViewSelector($("view-choice"), state, state.cards);
+const viewer = createViewer({ wheelZooms: false });
+$("result-viewer").append(viewer.element);
+connectThresholdSliders(0, data.level_thresholds.length - 1, applyThreshold, announceVerdict);
+addGalleryViewSelector($("view-choice"), state, state.cards);
 listenForFiles();
 $("start-camera").hidden = !navigator.mediaDevices?.getUserMedia;
 $("start-camera").addEventListener("click", startCamera);
@@ -294,6 +323,7 @@ $("token-form").addEventListener("submit", (event) => {
   sessionStorage.setItem("token", $("token").value);
   loadDetectors();
 });
+$("detector").addEventListener("change", showDetectorInfo);
 $("download-csv").addEventListener("click", downloadCsv);
 $("clear-history").addEventListener("click", clearHistory);
 loadDetectors();

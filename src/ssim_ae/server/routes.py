@@ -57,7 +57,8 @@ class InspectionQuery(BaseModel):
     )
     pictures: list[PictureName] = Field(
         [],
-        description="Pictures to return. `mask` and `heatmap` have the size of the image, the others the working size.",
+        description="Pictures to return. `image` (in 8 bits), `mask` and `heatmap` have the size of the image, the "
+        "others that of the view.",
     )
 
 
@@ -132,13 +133,16 @@ async def list_watched_images(
 
 @api_router.get("/v1/watched/{number}", responses=problem_responses(400, 404, 422, 429, 503))
 async def inspect_watched_image(
-    number: Annotated[int, Path(ge=1)], watcher: FolderWatcherDep, slot: QueueSlotDep
+    number: Annotated[int, Path(ge=1)],
+    watcher: FolderWatcherDep,
+    slot: QueueSlotDep,
+    pictures: Annotated[list[PictureName], Query(description="Pictures to return.")] = list(WATCHED_PICTURES),  # noqa: B006
 ) -> InspectionResponse:
-    """Inspect an image of the watched folder again, with the pictures `inspected`, `reconstruction` and `levels`."""
+    """Inspect an image of the watched folder again."""
     path = watcher.path_of(number)
     if not path:
         raise HTTPException(404, f"{number}: unknown number, or the image was changed or deleted")
-    return await slot.inspect(path, InspectionRequest(watcher.detector, pictures=WATCHED_PICTURES), path.name)
+    return await slot.inspect(path, InspectionRequest(watcher.detector, pictures=tuple(pictures)), path.name)
 
 
 @public_router.get("/healthz")

@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from ssim_ae.detector.box import Box
+from ssim_ae.pages.detectability import Detectability
 
 MAX_BATCH = 64  # images in one request
-PictureName = Literal["mask", "heatmap", "inspected", "reconstruction", "levels"]
+PictureName = Literal["image", "mask", "heatmap", "inspected", "reconstruction", "levels"]
 Verdict = Literal["ok", "nok"]
 
 
@@ -73,6 +74,10 @@ class DetectorInfo(BaseModel):
         ),
     ]
     dataset: Annotated[str, _described("Data set that the detector was trained on.", "bottle")]
-    size: Annotated[int, _described("Working size: height and width of the resized view, in pixels.", 256)]
+    working_size: Annotated[int, _described("Height and width that images are resized to, in pixels.", 256)]
+    size: Annotated[int, _described("Height and width of the view, the middle of a resized image, in pixels.", 256)]
     channels: Annotated[int, _described("Color channels: 1 for gray, 3 for color.", 3)]
     min_area: Annotated[int, _described("Area of the smallest region that is a defect, in pixels of the view.", 1)]
+    detectability: Annotated[
+        Detectability | None, Field(description="Share of drawn defects that the detector finds; null if not measured.")
+    ] = None

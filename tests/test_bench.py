@@ -95,6 +95,23 @@ def test_damage_and_thresholds_print_a_row_for_each_fill_and_estimator(tiny_conf
     assert rates[0][:2] == [f"{run.folder.name}, 9", "false_alarm_rate 1 %"]
 
 
+def test_detectability_prints_a_row_for_each_detector_and_the_correlation(tiny_config, tmp_path):
+    runs = [train(tiny_config.replace(seed=seed), runs=tmp_path).folder for seed in (1, 2)]
+    printed = printed_by("detectability.py", *runs, "--defects", 5)
+    rows = table_rows(printed)
+    assert sorted(row[0] for row in rows) == [run.name for run in runs]
+    assert all(0 <= float(row[1]) <= 100 and 0 <= float(row[4]) <= 100 for row in rows)
+    assert printed.splitlines()[-1].startswith("all: ")
+
+
+def test_spoilt_prints_a_row_for_each_kind_and_share(tiny_config, fabric_folder):
+    keys = ("method", "im_resize", "crop_size", "z_dim", "flc", "stride", "augment_num")
+    settings = [f"--{key}={getattr(tiny_config, key)}" for key in keys]
+    rows = table_rows(printed_by("spoilt.py", fabric_folder, "--shares", 10, "--epochs=1", *settings))
+    assert [row[0] for row in rows] == ["twill, different, 10 %", "twill, alike, 10 %"]
+    assert all(row[1].startswith("1 (") and float(row[5]) > 0 for row in rows)
+
+
 def test_conditions_writes_a_data_set_for_each_condition(tmp_path):
     printed_by("conditions.py", tmp_path, "--train", 1, "--size", 32)
     folders = {folder.name.split(", ")[1]: folder for folder in tmp_path.glob("badge, *")}

@@ -17,7 +17,7 @@ def file(*, side: int = 300, steps: int = 6000, **origin: Any) -> DetectorFile:
         working_size=144,
         sizes=[10.0],
         defects=40,
-        found={"high": [2]},
+        found={"low": [0], "medium": [0], "high": [6]},
     )
     provenance = Provenance(steps=steps, thresholds=ThresholdOrigin(estimator="max", **origin))
     return DetectorFile(Config(), Thresholds(1, 1), {}, provenance, detectability=chart)
@@ -27,7 +27,7 @@ def test_a_detector_that_finds_a_twentieth_finds_next_to_nothing() -> None:
     chart = file().detectability
     assert chart
     assert finds_next_to_nothing(chart)
-    assert not finds_next_to_nothing(chart.model_copy(update={"found": {"high": [4]}}))
+    assert not finds_next_to_nothing(chart.model_copy(update={"found": {"low": [0], "medium": [0], "high": [12]}}))
 
 
 def test_each_reason_is_told_apart() -> None:

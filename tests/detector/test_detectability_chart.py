@@ -57,6 +57,7 @@ def test_the_summary_says_what_is_found_and_where() -> None:
         {"found": {"low": [0, 0, 4, 41]}},
         {"found": {"bright": [0, 0, 4, 4]}},
         {"found": {}},
+        {"found": {"low": [0, 0, 4, 4]}},
         {"images": 0},
         {"sizes": [float("inf")] * 4},
     ],

@@ -36,10 +36,10 @@ class Calibration(NamedTuple):
     origin: ThresholdOrigin
     suspects: Sequence[Suspect] = ()
 
-    @property
-    def left_out(self) -> frozenset[Path]:
-        """The images that did not set the thresholds."""
-        return frozenset(suspect.path for suspect in self.suspects if suspect.left_out)
+    def accepted(self, images: Sequence[Path]) -> list[Path]:
+        """Return the images that were not left out."""
+        left_out = {suspect.path for suspect in self.suspects if suspect.left_out}
+        return [path for path in images if path not in left_out]
 
 
 class _MeasuredImages(NamedTuple):

@@ -45,8 +45,7 @@ def recalibrate(
     provenance = file.provenance.model_copy(update={"thresholds": calibration.origin})
     statistics = calibration.normal_statistics or file.normal_statistics
     changed = DetectorFile(config, calibration.thresholds, weights, provenance, statistics)
-    accepted = [path for path in images.held_out if path not in calibration.left_out]
-    chart = measure_detectability(Detector.from_file(changed), accepted)
+    chart = measure_detectability(Detector.from_file(changed), calibration.accepted(images.held_out))
     write_detector(target, changed._replace(detectability=chart))
     return target, calibration
 

@@ -73,8 +73,9 @@ class DetectabilityChart(_Strict):
 
     @model_validator(mode="after")
     def _check_shapes(self) -> DetectabilityChart:
-        rows_fit = all(len(row) == len(self.sizes) and max(row) <= self.defects for row in self.found.values() if row)
-        if not rows_fit or bool(self.found) != bool(self.sizes and self.defects) or self.found.keys() - CONTRASTS:
+        expected = set(CONTRASTS) if self.sizes and self.defects else set()
+        fits = all(len(row) == len(self.sizes) and max(row) <= self.defects for row in self.found.values())
+        if self.found.keys() != expected or not fits:
             raise ValueError("detectability: the counts do not fit the sizes and contrasts")
         return self
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ssim_ae.calibration.calibrate import calibrate
+from ssim_ae.detectability.measure import measure_detectability
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import DetectorFile, header, layer_table
 from ssim_ae.errors import InputError
@@ -91,9 +92,13 @@ def quantize(
         )
     detector = Detector(config, file.thresholds, OpenVinoRuntime(network))
     calibration = calibrate(detector, held_out, config, training)
-    provenance = file.provenance.model_copy(update={"thresholds": calibration.origin})
+    thresholds, statistics = calibration.thresholds, calibration.normal_statistics
+    calibrated = Detector(config, thresholds, detector.runtime, normal_statistics=statistics)
     return network, file._replace(
-        thresholds=calibration.thresholds, normal_statistics=calibration.normal_statistics, provenance=provenance
+        thresholds=thresholds,
+        normal_statistics=statistics,
+        provenance=file.provenance.model_copy(update={"thresholds": calibration.origin}),
+        detectability=measure_detectability(calibrated, calibration.accepted(held_out)),
     )
 
 

@@ -207,7 +207,7 @@ def _write_calibrated(folder: Path, engine: Engine, config: Config, good: GoodIm
     thresholds, statistics = calibration.thresholds, calibration.normal_statistics
     calibrated = Detector(config, thresholds, detector.runtime, normal_statistics=statistics)
     write_suspects(folder, calibrated, calibration.suspects, Path(config.dataset_path))
-    chart = measure_detectability(calibrated, [path for path in held_out if path not in calibration.left_out])
+    chart = measure_detectability(calibrated, calibration.accepted(held_out))
     file = DetectorFile(config, thresholds, engine.weights(), provenance, statistics, chart)
     write_detector(folder / DETECTOR_NAME, file)
     if not good.held_out_paths:

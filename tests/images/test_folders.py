@@ -5,7 +5,8 @@ import pytest
 
 from ssim_ae import InputError
 from ssim_ae.images.files import write_png
-from ssim_ae.images.folders import content_hash, expand_paths, find_dataset, find_images, fingerprint
+from ssim_ae.images.folders import content_hash, find_dataset, fingerprint
+from ssim_ae.images.search import expand_paths, find_images
 
 
 def images(folder: Path, count: int, suffix: str = ".png") -> list[Path]:
@@ -79,17 +80,17 @@ def test_unsupported_image_formats_are_found(tmp_path):
 def test_files_folders_and_patterns_are_expanded(tmp_path):
     flat = images(tmp_path / "a", 3)
     deep = images(tmp_path / "a" / "b c" / "ü", 2)
-    assert expand_paths([str(tmp_path / "a")]) == flat + deep
-    assert expand_paths([str(flat[1])]) == [flat[1]]
-    assert expand_paths([str(tmp_path / "a" / "*.png")]) == flat
-    assert expand_paths([str(tmp_path / "**" / "00[01].png")]) == sorted([*flat[:2], *deep])
-    assert expand_paths([str(tmp_path / "none.png")]) == [tmp_path / "none.png"], (
+    assert expand_paths([str(tmp_path / "a")]).paths == flat + deep
+    assert expand_paths([str(flat[1])]).paths == [flat[1]]
+    assert expand_paths([str(tmp_path / "a" / "*.png")]).paths == flat
+    assert expand_paths([str(tmp_path / "**" / "00[01].png")]).paths == sorted([*flat[:2], *deep])
+    assert expand_paths([str(tmp_path / "none.png")]).paths == [tmp_path / "none.png"], (
         "reading the missing file reports the error"
     )
-    assert expand_paths([str(flat[0]), str(tmp_path / "a")]) == flat + deep, "each file once"
+    assert expand_paths([str(flat[0]), str(tmp_path / "a")]).paths == flat + deep, "each file once"
     (tmp_path / "a" / ".cache").mkdir()
     images(tmp_path / "a" / ".cache", 1)
-    assert expand_paths([str(tmp_path / "a")]) == flat + deep
+    assert expand_paths([str(tmp_path / "a")]).paths == flat + deep
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("no image")
     for nothing in (tmp_path / "*.bmp", tmp_path / "*.txt", tmp_path / "a**/x", tmp_path / "empty", ""):

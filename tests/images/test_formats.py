@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ssim_ae.images.files import decode_image, read_image
-from ssim_ae.images.folders import find_images
+from ssim_ae.images.search import find_images
 from ssim_ae.images.formats import IMAGE_FORMATS, SUFFIXES, UNSUPPORTED_SUFFIXES, ImageFormat, listed_names
 
 # A program that adds one line to the table, writes an image in the added format and passes it through every reader.
@@ -30,7 +30,7 @@ exec(source.replace(table, table + line), vars(sys.modules[spec.name]))
 
 from ssim_ae.errors import InputError
 from ssim_ae.images.files import decode_image, read_image
-from ssim_ae.images.folders import find_images
+from ssim_ae.images.search import find_images
 from ssim_ae.server.page import page_html
 from ssim_ae.server.uploads import ACCEPTED_MEDIA_TYPES
 

@@ -147,7 +147,9 @@ def _note_rejected(
     rejected = [name for score, name in sorted(zip(scores, names, strict=True), reverse=True) if is_defective(score)]
     if rejected:
         named = ", ".join(rejected[:MAX_NAMED_IMAGES]) + (", ..." if len(rejected) > MAX_NAMED_IMAGES else "")
-        print_note(f"{len(rejected)} of {len(names)} good images are rejected; check that they have no defect: {named}")
+        are, they_have = ("is", "it has") if len(rejected) == 1 else ("are", "they have")
+        where = f"{len(rejected)} of {len(names)} good images {are} rejected"
+        print_note(f"{where}; check that {they_have} no defect: {named}")
 
 
 def _score(residuals: Residuals, thresholds: Thresholds, config: Config) -> float:

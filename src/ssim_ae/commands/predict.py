@@ -25,18 +25,27 @@ def arguments(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
+    from ssim_ae.console import print_note
     from ssim_ae.detector.detector import Detector
     from ssim_ae.detector.predictions import csv_table, json_list, predict
-    from ssim_ae.images.folders import expand_paths
+    from ssim_ae.images.search import expand_paths, is_image_name
     from ssim_ae.locations import local_output, local_path
+    from ssim_ae.spelling import counted
 
-    paths = expand_paths([local_path(location) for location in options.images])
     detector = Detector.load(
         local_path(options.detector),
         runtime=options.runtime,
         device_target=options.device_target,
         threads=options.threads,
     )
+    suffix = detector.config.img_suffix
+    paths, passed_over = expand_paths([local_path(location) for location in options.images], suffix)
+    for folder, others in passed_over.items():
+        print_note(f"{folder}: passed over: {others}")
+    if unlike := sum(not is_image_name(path.name, suffix) for path in paths if suffix):
+        print_note(
+            f"{counted(unlike, 'file')} without the suffix {suffix} of the images that the detector learned from"
+        )
     counts: Counter[str] = Counter()
     with (
         local_output(options.overlays) as overlays,

@@ -12,6 +12,7 @@ from ssim_ae.evaluation.results import ImageResult
 from ssim_ae.images.colors import GROUND_TRUTH_OUTLINE_COLOR, MASK_OUTLINE_COLOR, heatmap, outlined
 from ssim_ae.images.files import read_image, write_png
 from ssim_ae.maps.verdict import THRESHOLD, is_defective
+from ssim_ae.spelling import counted
 
 MAX_SHEET_RESULTS = 24  # on a sheet
 CELL_SIZE = 150  # px
@@ -40,7 +41,7 @@ def write_contact_sheet(folder: Path, results: Sequence[ImageResult], title: str
         columns.append(np.concatenate([*rows[half:], *empty_rows]))
     body = np.concatenate(columns, axis=1)
     errors = sum(not result.correct for result in results)
-    header = _header(body.shape[1], f"{title}: {len(results)} images, errors: {errors}", len(columns))
+    header = _header(body.shape[1], f"{title}: {counted(len(results), 'image')}, errors: {errors}", len(columns))
     write_png(folder / "contact_sheet.png", np.concatenate([header, body]))
 
 

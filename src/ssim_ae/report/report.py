@@ -15,6 +15,7 @@ from ssim_ae.evaluation.metrics import roc
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, Metrics
 from ssim_ae.images.folders import ALL, GOOD, Dataset, TestImage
 from ssim_ae.pages.page import render_page
+from ssim_ae.spelling import counted
 from ssim_ae.storage import write_atomic
 from ssim_ae.training.history import read_history
 
@@ -29,7 +30,7 @@ def write_report(path: Path, detector: Detector, dataset: Dataset, folder: Path)
     are none on those that it was not trained on, or if there are none on its training images.
     """
     if dataset.test:
-        evaluation, kind = evaluate(detector, dataset, folder), "test images"
+        evaluation, kind = evaluate(detector, dataset, folder), "test image"
     else:
         images, kind = _images_in_report(detector, dataset)
         evaluation = evaluate_images(detector, [TestImage(image, GOOD) for image in images], dataset.name, folder)
@@ -42,16 +43,16 @@ def _images_in_report(detector: Detector, dataset: Dataset) -> tuple[list[Path],
     """Return the good images to evaluate a detector on, and what kind of images they are."""
     split = detector.provenance.split(dataset.good)
     if split.held_out:
-        return split.held_out, "held-out images"
+        return split.held_out, "held-out image"
     if split.unseen:
-        return split.unseen, "good images not used in training"
-    return split.training, "training images"
+        return split.unseen, "unseen good image"
+    return split.training, "training image"
 
 
 def _page_data(path: Path, detector: Detector, evaluation: Evaluation, kind: str, *, tested: bool) -> dict[str, Any]:
     """Return the data that report.js reads."""
     total = evaluation.metrics[ALL]
-    heading = f"{len(evaluation.results)} {kind}"
+    heading = counted(len(evaluation.results), kind)
     counts = f": {total.good} good, {total.defective} defective" if tested else "; no test images available"
     exported = read_detector(path).model is not None
     return {
@@ -122,7 +123,7 @@ def _about(detector: Detector) -> list[str]:
     ]
     if trained := len(provenance.training_images):
         duration = f" in {provenance.minutes:.1f} minutes on {provenance.device}" if provenance.device else ""
-        paragraphs.append(f"Trained on {trained} good images{duration}.")
+        paragraphs.append(f"Trained on {counted(trained, 'good image')}{duration}.")
     if provenance.imported_from:
         paragraphs.append(f"Imported from the checkpoint {provenance.imported_from} of the reference.")
     if provenance.versions:

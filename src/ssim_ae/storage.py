@@ -289,16 +289,16 @@ def check_folder_name(name: str, setting: str) -> None:
     """Raise InputError if the value of a setting cannot name new folders, see `new_folder`, on every system."""
     wrong = sorted({character for character in name if character in NOT_IN_NAMES or not character.isprintable()})
     if wrong:
-        reason = f"a name of folders cannot contain {' '.join(map(repr, wrong))}"
+        reason = f"the name of a folder cannot contain {' '.join(map(repr, wrong))}"
     elif name.startswith("."):
-        reason = "a name that starts with a dot is hidden"
+        reason = "a name cannot start with a dot"
     elif f"{name}-1".split(".")[0].upper() in RESERVED_NAMES:
         reason = "the name is reserved on Windows"
     elif len(os.fsencode(name)) > MAX_NAME_BYTES:
         reason = f"a name of more than {MAX_NAME_BYTES} bytes is too long"
     else:
         return
-    raise InputError(f"{setting} {name:.60}: {reason}; give another name")
+    raise InputError(f"{setting}: {name:.60}: {reason}; give another name")
 
 
 def new_folder(parent: Path, name: str) -> Path:

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from ssim_ae.images.files import decode_image, read_image
-from ssim_ae.images.search import find_images
 from ssim_ae.images.formats import IMAGE_FORMATS, SUFFIXES, UNSUPPORTED_SUFFIXES, ImageFormat, listed_names
+from ssim_ae.images.search import find_images
 
 # A program that adds one line to the table, writes an image in the added format and passes it through every reader.
 ADD_A_FORMAT = """

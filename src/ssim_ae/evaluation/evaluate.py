@@ -54,8 +54,13 @@ def evaluate(
         dataset = find_dataset(dataset, **suffixes)
     check_has_test_images(dataset)
     images, notes = _unseen_images(dataset, detector)
-    notes = [f"{dataset.name}: {note}" for note in dataset.notes] + notes
+    notes = [*notes_of(dataset), *notes]
     return evaluate_images(detector, images, dataset.name, Path(folder) if folder else None, notes)
+
+
+def notes_of(dataset: Dataset) -> list[str]:
+    """Return how a data set was read, as notes of an evaluation."""
+    return [f"{dataset.name}: {note}" for note in dataset.notes]
 
 
 def check_has_test_images(dataset: Dataset) -> None:

@@ -101,7 +101,7 @@ def find_dataset(root: str | os.PathLike[str], *, img_suffix: str = "", mask_suf
     notes = _notes(root, folders, img_suffix, mask_suffix)
     if not good and not test:
         where = "no images; looked in train/good, in good and in the folder itself"
-        raise InputError("; ".join((f"{root}: {where}", *notes, *_suggestions(root))))
+        raise InputError("; ".join((f"{root}: {where}", *notes, *_suggestions(root, img_suffix))))
     return Dataset(root, tuple(good), tuple(test), folders.labelled, notes)
 
 
@@ -209,13 +209,17 @@ def _passed_over(root: Path, folders: _Folders, img_suffix: str, mask_suffix: st
     read = {folder.resolve() for folder in (*folders.good, *folders.defects)}
     ground_truth = {folder.resolve() for folder in folders.ground_truth}
     found = PassedOver(suffix=img_suffix)
+    own: set[Path] = set()
     walked = walk(root, img_suffix)
     for contents in islice(walked, MAX_WALKED_FOLDERS):
         folder = contents.folder.resolve()
         within = contents.folder.relative_to(root).as_posix()
-        if not ground_truth.isdisjoint((folder, *folder.parents)):
+        if not (ground_truth | own).isdisjoint((folder, *folder.parents)):
             continue
-        if folder in read:
+        if folder not in read and kind_of_own_folder(folder):
+            own.add(folder)
+            found.add(Reason.OWN_FOLDER, [within])
+        elif folder in read:
             found.update(contents.passed_over, within)
             if contents.folder in folders.good or is_good_name(folder.name):
                 masks = masks_beside(contents.images, mask_suffix)
@@ -227,10 +231,10 @@ def _passed_over(root: Path, folders: _Folders, img_suffix: str, mask_suffix: st
     return found
 
 
-def _suggestions(root: Path) -> list[str]:
+def _suggestions(root: Path, img_suffix: str) -> list[str]:
     """Return in words which folders below `root` may be the data set that was meant; nothing if there is none."""
     found: dict[str, None] = {}
-    for contents in islice(walk(root), MAX_WALKED_FOLDERS):
+    for contents in islice(walk(root, img_suffix), MAX_WALKED_FOLDERS):
         parts = contents.folder.relative_to(root).parts
         roles = [index for index, part in enumerate(parts) if _simplified(part) in ("train", "test", *GOOD_NAMES)]
         parts = parts[: roles[0]] if roles else parts

@@ -12,7 +12,7 @@ from ssim_ae.images.formats import SUFFIXES
 from ssim_ae.images.search import find_images, list_folder
 
 MAX_LABELS = 16  # a mask with more distinct values is a picture with soft or compressed edges
-NOISE_SHARE = 1 / 16  # of full scale: values up to this are compression artifacts in a mask with soft edges
+NOISE_SHARE = 1 / 4  # of full scale: values up to this are compression artifacts in a mask of many values
 
 MIN_HUE_SHARE = 0.1  # second singular value of the colors, relative to the first, from which they have several hues
 ALPHA_MODES = ("LA", "PA", "RGBA", "La", "RGBa")

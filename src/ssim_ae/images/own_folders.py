@@ -19,7 +19,10 @@ def kind_of_own_folder(folder: Path, suffix: str = "") -> str:
 
     Images with a `suffix` that the settings name are the user's own.
     """
-    names = {path.name for path in folder.iterdir()}
+    try:
+        names = {path.name for path in folder.iterdir()}
+    except PermissionError:
+        return ""
     if RUN_CONFIG in names and not names.isdisjoint(RUN_FILES):
         return RUN
     if REPORT_METRICS in names and not names.isdisjoint(REPORT_FILES):

@@ -53,8 +53,9 @@ class PassedOver:
 
     def update(self, other: Self, within: str = ".") -> None:
         """Record what another search has passed over. Its names are relative to the folder `within`."""
+        parents = [] if within == "." else [within]
         for reason, names in other.names.items():
-            self.add(reason, (name if within == "." else f"{within}/{name}" for name in names))
+            self.add(reason, ("/".join([*parents, name] if name else parents) for name in names))
 
     def only(self, *reasons: Reason) -> Self:
         """Return what is passed over for some of the reasons."""
@@ -143,7 +144,7 @@ def walk(root: Path, suffix: str = "") -> Iterator[FolderContents]:
         except OSError:
             if folder == root:
                 raise
-            contents = FolderContents(folder, (), (), PassedOver({Reason.UNREADABLE: ["."]}))
+            contents = FolderContents(folder, (), (), PassedOver({Reason.UNREADABLE: [""]}))
         for below in contents.folders:
             (links if below.is_symlink() else folders).append(below)
         yield contents

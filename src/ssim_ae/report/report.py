@@ -10,7 +10,7 @@ from typing import Any
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.detector.provenance import GIVEN
-from ssim_ae.evaluation.evaluate import evaluate, evaluate_images
+from ssim_ae.evaluation.evaluate import evaluate, evaluate_images, notes_of
 from ssim_ae.evaluation.metrics import roc
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, Metrics
 from ssim_ae.images.folders import ALL, GOOD, Dataset, TestImage
@@ -33,7 +33,8 @@ def write_report(path: Path, detector: Detector, dataset: Dataset, folder: Path)
         evaluation, kind = evaluate(detector, dataset, folder), "test image"
     else:
         images, kind = _images_in_report(detector, dataset)
-        evaluation = evaluate_images(detector, [TestImage(image, GOOD) for image in images], dataset.name, folder)
+        good, notes = [TestImage(image, GOOD) for image in images], notes_of(dataset)
+        evaluation = evaluate_images(detector, good, dataset.name, folder, notes)
     data = _page_data(path, detector, evaluation, kind, tested=bool(dataset.test))
     write_atomic(folder / PAGE_NAME, render_page("report", f"{dataset.name}: report", data, SCRIPTS))
     return evaluation

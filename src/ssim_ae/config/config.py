@@ -43,9 +43,7 @@ class Config(BaseModel):
     # data
     dataset: str = Field("none", description="name of the data set; names the run's folder")
     dataset_path: str = Field("", description="folder in MVTec AD's layout, or a folder of good images")
-    img_suffix: str = Field(
-        "", description="use only images whose names end with this, in every command; empty: every image"
-    )
+    img_suffix: str = Field("", description="use only images whose names end with this; empty: every image")
     mask_suffix: str = Field("_mask.png", description="what a ground-truth file's name adds to the stem of its image")
     grayscale: bool = Field(False, description="convert images to gray")
     bit_depth: int = Field(

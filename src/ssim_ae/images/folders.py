@@ -90,7 +90,6 @@ def find_dataset(root: str | os.PathLike[str], *, img_suffix: str = "", mask_suf
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"{root}: {'not a folder' if root.exists() else 'no such folder'}")
-    refuse_own_folder(root, img_suffix)
     folders = _find_folders(root)
     good = _images_in(folders.good, img_suffix, mask_suffix)
     test = _test_images(folders, img_suffix, mask_suffix)

@@ -14,7 +14,7 @@ from compare_inspection import cold_start_rows, predict_rows, scikit_image_rows
 from compare_training import mindspore_rows, own_network_row, stock_pytorch_rows, train_row
 from peers.case import Case
 from report import Row, comparison, document
-from ssim_ae.images.folders import find_images
+from ssim_ae.images.search import find_images
 
 METHOD = """Both measurements of a row come from the same run, on the CPU. Durations and rates are medians of several
 repeats after a warm-up, with minimum and maximum in brackets. A cold start is the minimum of several."""

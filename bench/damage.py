@@ -38,7 +38,7 @@ SOFTNESS = 0.002  # width of the transition at the edge of an ellipse, in sides 
 def held_out_images(detector: Detector) -> np.ndarray:
     """Return the good images of the data set that the detector was not trained on, (N, H, W, C) uint8."""
     trained = set(detector.provenance.training_images)
-    good = find_dataset(Path(detector.config.dataset_path)).good
+    good = find_dataset(detector.config.dataset_path, img_suffix=detector.config.img_suffix).good
     grayscale = detector.config.grayscale
     return np.stack([read_image(path, grayscale=grayscale) for path in good if content_hash(path) not in trained])
 

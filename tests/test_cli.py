@@ -79,7 +79,6 @@ def test_every_setting_is_an_option(capsys):
         (["evaluate", "none"], "none: no such file"),
         (["evaluate"], "detector"),
         (["predict", "none", "also-none.png"], "none: no such file"),
-        (["predict", "none", "/nowhere/*.png"], "no images found"),
         (["threshold", "none"], "none: no such file"),
         (["report", "none"], "none: no such file"),
         (["report", "s3://bucket/run"], "--output: required for a detector in an object store"),
@@ -237,7 +236,7 @@ def test_missing_framework_is_named_with_its_extra(capsys, fabric_folder, tiny_r
     status, _, err = run(
         capsys, *command.split(), *([fabric_folder] if command.startswith("train") else [tiny_run.folder, image])
     )
-    assert (status, err) == (2, "ssim-ae: torch is not installed; pip install torch matplotlib\n")
+    assert (status, err.splitlines()[-1]) == (2, "ssim-ae: torch is not installed; pip install torch matplotlib")
 
 
 def test_version_and_list_of_commands(capsys):

@@ -107,3 +107,14 @@ def test_new_folder_removes_leftovers_from_earlier_folders(tmp_path):
     left.write_bytes(b"half")
     assert storage.new_folder(tmp_path, "a[b]").name == "a[b]-2"
     assert not left.exists()
+
+
+@pytest.mark.parametrize("name", ["Line 1", "Größe 部品", "-x", "a.b", "NUL", "n" * 240])
+def test_names_of_new_folders_that_every_system_accepts(tmp_path, name):
+    storage.check_folder_name(name, "dataset")
+    assert storage.new_folder(tmp_path, name).name == f"{name}-1"
+
+
+@pytest.mark.parametrize(("name", "shortened"), [("", "images"), ("n" * 255, "n" * 240), ("ü" * 127, "ü" * 120)])
+def test_a_folder_without_a_usable_name_gets_one(tmp_path, name, shortened):
+    assert [storage.new_folder(tmp_path, name).name for _ in range(2)] == [f"{shortened}-1", f"{shortened}-2"]

@@ -1,4 +1,4 @@
-"""Suggestions for misspelled words."""
+"""Words in messages: suggestions for misspelled ones, and counted nouns."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,3 +10,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ` (did you mean 'x'?)` for the known word closest to `word`, or an empty string if none is close."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, `1 image` or `2 images`. The noun is given in the singular."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -32,6 +32,17 @@ PARTIAL_SUFFIX = ".ssim-ae.part"  # suffix of temporary files and folders
 # errno values of file systems that do not support locks
 LOCKS_UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EINVAL)
 
+MAX_NAME_BYTES = 240  # of the name of a folder, to which a number is added; file systems accept 255 in all
+NOT_IN_NAMES = '/\\:*?"<>|'  # characters that Windows accepts in no name
+RESERVED_NAMES = (
+    "CON",
+    "PRN",
+    "AUX",
+    "NUL",
+    *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10)),
+)
+UNNAMED = "images"  # name of the root of a file system, for new folders
+
 
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Write `data` to `path` atomically; see `atomic_file`."""
@@ -274,11 +285,29 @@ def verify_metadata(path: Path, kind: str, data: bytes, metadata: Any) -> dict[s
     return metadata
 
 
+def check_folder_name(name: str, setting: str) -> None:
+    """Raise InputError if the value of a setting cannot name new folders, see `new_folder`, on every system."""
+    wrong = sorted({character for character in name if character in NOT_IN_NAMES or not character.isprintable()})
+    if wrong:
+        reason = f"the name of a folder cannot contain {' '.join(map(repr, wrong))}"
+    elif name.startswith("."):
+        reason = "a name cannot start with a dot"
+    elif f"{name}-1".split(".")[0].upper() in RESERVED_NAMES:
+        reason = "the name is reserved on Windows"
+    elif len(os.fsencode(name)) > MAX_NAME_BYTES:
+        reason = f"a name of more than {MAX_NAME_BYTES} bytes is too long"
+    else:
+        return
+    raise InputError(f"{setting}: {name:.60}: {reason}; give another name")
+
+
 def new_folder(parent: Path, name: str) -> Path:
     """Create and return `parent/name-1`, or the folder with the first higher number that does not exist.
 
+    A name that is too long is cut off, an empty one replaced.
     Also removes leftovers from the existing `parent/name-*`. Raises InputError if no folder can be created.
     """
+    name = os.fsencode(name)[:MAX_NAME_BYTES].decode(errors="ignore") or UNNAMED
     try:
         parent.mkdir(parents=True, exist_ok=True)
         for folder in {path.parent for path in parent.glob(f"{escape(name)}-*/**/.*{PARTIAL_SUFFIX}")}:

@@ -28,7 +28,7 @@ def test_training_images_in_a_folder_are_left_out(tiny_run, tmp_path, fabric_fol
         shutil.copy(path, folder / f"known_{path.name}")
     _, calibration = recalibrate(tiny_run.folder, folder, {}, tmp_path / "new.safetensors")
     assert calibration.origin.held_out_images == 40 + 2, "the held-out images may set the thresholds again"
-    assert f"{folder}: 8 training images; the other 42 set the thresholds" in capsys.readouterr().err
+    assert f"{folder}: 8 training images left out; 42 other images to set the thresholds" in capsys.readouterr().err
 
 
 def test_a_held_out_duplicate_of_a_training_image_is_left_out_of_a_folder(tiny_run, tmp_path, fabric_folder):

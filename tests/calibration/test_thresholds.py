@@ -161,7 +161,7 @@ def test_few_images_for_a_high_percentile_are_a_warning(held_out):
         "thresholds: estimated from only 12 good images; add good images"
     ]
     warnings = few_images_warnings(held_out * 2, config.replace(percent=99.95))
-    assert "24 good images are few for the 99.95th percentile (about 0 independent windows above it)" in next(warnings)
+    assert "24 good images for percentile 99.95, too few (about 0 independent windows above it)" in next(warnings)
 
 
 def test_few_images_for_a_false_alarm_rate_are_a_warning(held_out):

@@ -12,9 +12,10 @@ from ssim_ae import Detector, InputError, evaluate, find_dataset
 from ssim_ae.evaluation.contact_sheet import select_results, write_contact_sheet
 from ssim_ae.evaluation.results import ImageResult, summarize
 from ssim_ae.evaluation.table import print_metrics
-from ssim_ae.images.files import read_image, read_mask, write_png
+from ssim_ae.images.files import read_image, write_png
 from ssim_ae.images.folders import ALL
 from ssim_ae.images.folders import TestImage as Image
+from ssim_ae.images.masks import read_mask
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +83,7 @@ def test_image_files_and_contact_sheet_are_written(evaluated):
     names = sorted(path.name for path in (folder / "images" / "hole").iterdir())
     kinds = ("levels.png", "origin.png", "rec.png", "residual.png", "small.jpg", "visual.png")
     assert names == [f"000_{kind}" for kind in kinds]
-    mask = read_mask(folder / "images" / "hole" / "000_residual.png")
+    mask = read_mask(folder / "images" / "hole" / "000_residual.png").pixels
     hole = next(result for result in evaluation.results if result.image.name == "hole/000")
     assert np.array_equal(mask, hole.anomaly > 1)
     origin = read_image(folder / "images" / "hole" / "000_origin.png")
@@ -122,7 +123,7 @@ def test_images_without_ground_truth_are_excluded_from_pixel_metrics():
     evaluation = summarize(
         [make_result("good", 0.5), make_result("hole", 2), make_result("cut", 3, np.eye(16, dtype=bool))], "x"
     )
-    assert "1 defective images have no ground truth" in evaluation.notes[0]
+    assert "1 defective image without ground truth" in evaluation.notes[0]
     assert isnan(evaluation.metrics["hole"].pixel_auroc.value)
     assert not isnan(evaluation.metrics["cut"].pixel_auroc.value)
     assert evaluation.metrics[ALL].nok.value == 1
@@ -141,7 +142,7 @@ def test_training_images_are_skipped(tiny_run, fabric_folder, tmp_path):
     shutil.copy(training_image, tmp_path / "test" / "good" / "copy.png")
     evaluation = evaluate(Detector.load(tiny_run.folder, device_target="CPU"), tmp_path)
     assert evaluation.metrics[ALL].good == 4
-    assert "1 test images skipped: they are training or held-out images of the detector" in evaluation.notes
+    assert "1 test image skipped: training or held-out images of the detector" in evaluation.notes
 
 
 def test_a_mask_with_another_aspect_ratio_is_ignored(tiny_run, fabric_folder, tmp_path):

@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ssim_ae.errors import InputError
 from ssim_ae.images import files
-from ssim_ae.images.files import read_image, read_mask, write_png
+from ssim_ae.images.files import read_image, write_png
 
 GRADIENT = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (40, 1))
 
@@ -244,12 +244,6 @@ def test_read_image_returns_what_write_png_wrote(tmp_path, rng, shape):
     image = rng.integers(0, 256, shape, dtype=np.uint8)
     write_png(path, image)
     assert np.array_equal(read_image(path, grayscale=len(shape) < 3 or shape[2] == 1), image.reshape(7, 9, -1))
-
-
-def test_read_mask_returns_what_write_png_wrote(tmp_path, rng):
-    mask = rng.random((20, 30)) > 0.5
-    write_png(tmp_path / "mask.png", mask)
-    assert np.array_equal(read_mask(tmp_path / "mask.png"), mask)
 
 
 def test_a_16_bit_tiff_with_white_as_zero_is_inverted(tmp_path):

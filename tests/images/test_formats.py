@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from ssim_ae.images.files import decode_image, read_image
-from ssim_ae.images.folders import find_images
 from ssim_ae.images.formats import IMAGE_FORMATS, SUFFIXES, UNSUPPORTED_SUFFIXES, ImageFormat, listed_names
+from ssim_ae.images.search import find_images
 
 # A program that adds one line to the table, writes an image in the added format and passes it through every reader.
 ADD_A_FORMAT = """
@@ -30,7 +30,7 @@ exec(source.replace(table, table + line), vars(sys.modules[spec.name]))
 
 from ssim_ae.errors import InputError
 from ssim_ae.images.files import decode_image, read_image
-from ssim_ae.images.folders import find_images
+from ssim_ae.images.search import find_images
 from ssim_ae.server.page import page_html
 from ssim_ae.server.uploads import ACCEPTED_MEDIA_TYPES
 

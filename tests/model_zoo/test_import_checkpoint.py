@@ -97,7 +97,7 @@ def test_other_networks_are_a_one_line_error(tensors):
     with pytest.raises(InputError, match="x: no weights of the reference network"):
         reference_weights({"conv1.weight": tensors["encoded.0.weight"]}, table, "x")
     cut = {name: array for name, array in tensors.items() if not name.startswith("decoded.16")}
-    with pytest.raises(InputError, match="x: 34 weights and biases, but the network of this config has 36"):
+    with pytest.raises(InputError, match="x: weights and biases: 34, but the network of this config has 36"):
         reference_weights(cut, table, "x")
     with pytest.raises(InputError, match=r"x: decoded\.2\.bias has values that are not finite"):
         reference_weights(tensors | {"decoded.2.bias": np.full(4, np.nan, np.float32)}, table, "x")

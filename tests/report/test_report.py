@@ -86,7 +86,7 @@ def test_good_images_not_used_in_training(good_only, tmp_path):
     dataset = find_dataset(other / "train" / "good")
     write_report(run.detector_path, Detector.load(run.folder, device_target="CPU"), dataset, tmp_path / "report")
     data = data_of(tmp_path / "report")
-    assert data["summary"] == "3 good images not used in training; no test images available"
+    assert data["summary"] == "3 unseen good images; no test images available"
 
 
 def test_training_images(tiny_config, fabric_folder, tmp_path):

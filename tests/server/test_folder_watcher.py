@@ -1,11 +1,13 @@
 import os
 import shutil
 import time
+from copy import copy as copy_of
 
 import pytest
 
 from ssim_ae import InputError
 from ssim_ae.server.folder_watcher import FolderWatcher
+from ssim_ae.server.inspector import Inspector
 
 NEVER = 3600  # seconds between two scans: the tests call scan() themselves
 
@@ -186,3 +188,14 @@ def test_over_http(watcher, folder, inspector, serve, images, detector):
             assert client.get(f"/v1/watched/{number}").status_code in (404, 422)
         assert client.get("/v1/watched", params={"after": -1}).status_code == 422
         assert str(folder) not in client.get("/v1/watched").text
+
+
+def test_only_images_with_the_suffix_of_the_training_are_inspected(folder, loaded, images):
+    loaded = copy_of(loaded)
+    loaded.config = loaded.config.replace(img_suffix="_rgb.png")
+    with Inspector({"rgb": loaded}) as inspector, FolderWatcher(folder, inspector, interval=NEVER) as watcher:
+        for name in ("1_rgb.png", "1_depth.png"):
+            copy(images[1], folder / name)
+        watcher.scan()
+        watcher.scan()
+        assert [result.name for result in results(watcher)] == ["1_rgb.png"]

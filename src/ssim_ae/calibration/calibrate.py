@@ -195,10 +195,9 @@ def _note_rejected(
     scores = [_score(maps, thresholds, config) for maps in residuals]
     rejected = [name for score, name in sorted(zip(scores, names, strict=True), reverse=True) if is_defective(score)]
     if rejected:
-        print_note(
-            f"{len(rejected)} of {len(names)} good images are rejected; check that they have no defect: "
-            f"{_named(rejected)}"
-        )
+        are, they_have = ("is", "it has") if len(rejected) == 1 else ("are", "they have")
+        where = f"{len(rejected)} of {len(names)} good images {are} rejected"
+        print_note(f"{where}; check that {they_have} no defect: {_named(rejected)}")
 
 
 def _note_left_out(suspects: Sequence[Suspect], total: int) -> None:

@@ -13,6 +13,7 @@ from ssim_ae.detector.detector_file import DetectorFile, read_detector, weights_
 from ssim_ae.detector.provenance import GIVEN
 from ssim_ae.errors import InputError
 from ssim_ae.images.folders import find_dataset
+from ssim_ae.spelling import counted
 
 ESTIMATE_BOTH = {"ssim_threshold": None, "l1_threshold": None}  # unless they are given
 
@@ -76,10 +77,16 @@ def _images_in(file: DetectorFile, folder: Path) -> KnownImages:
     """Return the images of a folder that a detector was not trained on, and those that it was trained on."""
     # A held-out image may be a duplicate of a training image: it must not set the thresholds.
     provenance = file.provenance.model_copy(update={"held_out_images": []})
-    split = provenance.split(find_dataset(folder).good)
+    dataset = find_dataset(folder, img_suffix=file.config.img_suffix)
+    for note in dataset.notes:
+        print_note(f"{folder}: {note}")
+    if not dataset.good:
+        raise InputError(f"{folder}: no good images; name a folder of good images")
+    split = provenance.split(dataset.good)
     training, others = split.training, split.unseen
     if training:
-        print_note(f"{folder}: {len(training)} training images; the other {len(others)} set the thresholds")
+        excluded = counted(len(training), "training image")
+        print_note(f"{folder}: {excluded} left out; {counted(len(others), 'other image')} to set the thresholds")
     if not others:
         raise InputError(f"{folder}: the detector was trained on every image; name another folder")
     return KnownImages(others, training)

@@ -24,6 +24,7 @@ from ssim_ae.maps.area import level_of_area
 from ssim_ae.maps.residuals import Residuals, Thresholds
 from ssim_ae.methods import method_of
 from ssim_ae.network.ssim import WINDOW
+from ssim_ae.spelling import counted
 
 FEW_IMAGES = 20  # with fewer held-out images a warning is printed
 FEW_WINDOWS = 10  # with fewer independent SSIM windows above a percentile a warning is printed
@@ -88,14 +89,13 @@ def few_images_warnings(held_out: Sequence[Residuals], config: Config, training:
     above = windows * (100 - config.percent) / 100
     if config.threshold == "percent" and above < FEW_WINDOWS:
         yield (
-            f"thresholds: {len(held_out)} good images are few for the {config.percent:g}th percentile "
-            f"(about {above:.0f} independent windows above it); lower percent or hold out more images"
+            f"thresholds: {counted(len(held_out), 'good image')} for percentile {config.percent:g}, too few "
+            f"(about {counted(round(above), 'independent window')} above it); lower percent or hold out more images"
         )
     if len(held_out) < FEW_IMAGES:
         expected = expected_rate(len(held_out), config, training)
         rates = f"; up to {100 * expected.high:.1f} % of new good images may be rejected" if expected else ""
-        images = "1 good image" if len(held_out) == 1 else f"{len(held_out)} good images"
-        yield f"thresholds: estimated from only {images}{rates}; add good images"
+        yield f"thresholds: estimated from only {counted(len(held_out), 'good image')}{rates}; add good images"
 
 
 def _balanced(held_out: Sequence[Residuals], config: Config, training: Sequence[Residuals]) -> Thresholds:

@@ -38,16 +38,31 @@ def arguments(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
+    from ssim_ae.console import print_note
     from ssim_ae.detector.detector import Detector
     from ssim_ae.detector.predictions import csv_table, json_list, predict
-    from ssim_ae.images.folders import expand_paths
+    from ssim_ae.images.search import expand_paths, is_image_name
     from ssim_ae.locations import local_output, local_path
+    from ssim_ae.spelling import counted
 
     scale = options.threshold_scale
     if not 1 / MAX_THRESHOLD_SCALE <= scale <= MAX_THRESHOLD_SCALE:
         limits = f"from {1 / MAX_THRESHOLD_SCALE} to {MAX_THRESHOLD_SCALE}"
         raise InputError(f"--threshold_scale: should be {limits}, not {scale:g}")
-    paths = expand_paths([local_path(location) for location in options.images])
+    detector = Detector.load(
+        local_path(options.detector),
+        runtime=options.runtime,
+        device_target=options.device_target,
+        threads=options.threads,
+    )
+    suffix = detector.config.img_suffix
+    paths, passed_over = expand_paths([local_path(location) for location in options.images], suffix)
+    for folder, others in passed_over.items():
+        print_note(f"{folder}: passed over: {others}")
+    if unlike := sum(not is_image_name(path.name, suffix) for path in paths if suffix):
+        print_note(
+            f"{counted(unlike, 'file')} without the suffix {suffix} of the images that the detector learned from"
+        )
     with (
         local_output(options.overlays) as overlays,
         local_output(options.csv) as csv_path,
@@ -55,12 +70,6 @@ def run(options: argparse.Namespace) -> int:
         ExitStack() as files,
     ):
         check_outputs(_outputs(paths, overlays, csv_path, json_path), paths)
-        detector = Detector.load(
-            local_path(options.detector),
-            runtime=options.runtime,
-            device_target=options.device_target,
-            threads=options.threads,
-        )
         formats = ((csv_table, csv_path), (json_list, json_path))
         records = [files.enter_context(open_record(path)) for open_record, path in formats if path]
         failures = 0

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt
 
 from ssim_ae import __version__
 from ssim_ae.images.folders import content_hash
+from ssim_ae.spelling import counted
 
 GIVEN = "given"  # the estimator of thresholds that were set by hand
 VERSIONED_PACKAGES = ("numpy", "pillow", "onnxruntime", "openvino", "torch", "mindspore")
@@ -58,13 +59,13 @@ class ThresholdOrigin(_Strict):
     def __str__(self) -> str:
         if self.estimator == GIVEN:
             return "Thresholds were given."
-        images = f"{self.held_out_images} held-out"
+        images = counted(self.held_out_images, "held-out image")
         if self.training_images:
-            images += f" and {self.training_images} training"
+            images = f"{self.held_out_images} held-out and {counted(self.training_images, 'training image')}"
         if self.expected:
-            text = f"Expected false alarms: {self.expected}, from {images} images."
+            text = f"Expected false alarms: {self.expected}, from {images}."
         else:
-            text = f"Thresholds by {self.estimator}, from {images} images."
+            text = f"Thresholds by {self.estimator}, from {images}."
         if self.cross_validation:
             text += f" Cross-validation: {self.cross_validation.rejected} of {self.cross_validation.images} rejected."
         if self.left_out_images:

@@ -12,6 +12,7 @@ from ssim_ae.evaluation.results import ImageResult
 from ssim_ae.images.colors import GROUND_TRUTH_OUTLINE_COLOR, MASK_OUTLINE_COLOR, heatmap, outlined
 from ssim_ae.images.files import read_image, write_png
 from ssim_ae.maps.verdict import THRESHOLD, is_defective
+from ssim_ae.spelling import counted
 
 MAX_SHEET_RESULTS = 24  # on a sheet
 CELL_SIZE = 150  # px
@@ -91,7 +92,7 @@ def _summary(results: Sequence[ImageResult]) -> str:
     """Return the numbers of images and of errors in words; without defective images, an error is a false alarm."""
     kind, error = ("image", "errors") if any(result.defective for result in results) else ("good image", "false alarms")
     errors = sum(not result.correct for result in results)
-    return f"{len(results)} {kind}{'' if len(results) == 1 else 's'}, {error}: {errors}"
+    return f"{counted(len(results), kind)}, {error}: {errors}"
 
 
 def _verdict(result: ImageResult) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,11 +23,20 @@ from ssim_ae.errors import InputError
 from ssim_ae.evaluation.contact_sheet import write_contact_sheet
 from ssim_ae.evaluation.image_files import copy_bytes, write_images
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, summarize
-from ssim_ae.images.files import read_mask
 from ssim_ae.images.folders import GOOD, Dataset, TestImage, find_dataset
+from ssim_ae.images.masks import Mask, read_mask
+from ssim_ae.spelling import counted
 from ssim_ae.storage import write_atomic
 
 ASPECT_RATIO_TOLERANCE = 0.02  # relative difference between the aspect ratios of a mask and its image
+
+
+class _Finished(NamedTuple):
+    """The result of an image; why its ground truth cannot be used, and what is doubtful about its mask, if anything."""
+
+    result: ImageResult
+    note: str
+    doubt: str
 
 
 def evaluate(
@@ -36,15 +45,22 @@ def evaluate(
     """Evaluate a detector on the test images of a data set, given as an object or as its folder.
 
     If `folder` is given, metrics.json, metrics.csv, contact_sheet.png and the images of each test image are written
-    into it. Unreadable test images, and training or held-out images of the detector, are skipped with a note.
-    InputError if there is no test image.
+    into it. Unreadable test images, and training or held-out images of the detector, are skipped with a note. Good
+    images of a labelled data set that the detector has not seen are test images, too. InputError if there is no test
+    image.
     """
     if not isinstance(dataset, Dataset):
         suffixes = {"img_suffix": detector.config.img_suffix, "mask_suffix": detector.config.mask_suffix}
         dataset = find_dataset(dataset, **suffixes)
     check_has_test_images(dataset)
-    images, notes = _unseen_images(dataset.test, detector)
+    images, notes = _unseen_images(dataset, detector)
+    notes = [*notes_of(dataset), *notes]
     return evaluate_images(detector, images, dataset.name, Path(folder) if folder else None, notes)
+
+
+def notes_of(dataset: Dataset) -> list[str]:
+    """Return how a data set was read, as notes of an evaluation."""
+    return [f"{dataset.name}: {note}" for note in dataset.notes]
 
 
 def check_has_test_images(dataset: Dataset) -> None:
@@ -65,26 +81,29 @@ def evaluate_images(
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
 
-    def finish(path: Path, inspection: Inspection) -> tuple[ImageResult, str]:
-        result, note = _result(by_path[path], detector, inspection)
+    def finish(path: Path, inspection: Inspection) -> _Finished:
+        finished = _finish(by_path[path], detector, inspection)
         if folder:
-            write_images(folder / "images", result, inspection, copy_bytes(len(by_path)))
-        return result, note
+            write_images(folder / "images", finished.result, inspection, copy_bytes(len(by_path)))
+        return finished
 
     notes = list(notes)
     results: list[ImageResult] = []
+    doubts: list[str] = []
     with progress("inspecting images", len(by_path)) as bar:
         for finished in detector.map_inspections(list(by_path), finish):
             bar.advance()
             if isinstance(finished, InputError):
                 notes.append(f"{finished}; image skipped")
                 continue
-            result, note = finished
-            results.append(result)
-            if note:
-                notes.append(note)
+            results.append(finished.result)
+            notes += [finished.note] if finished.note else []
+            doubts += [finished.doubt] if finished.doubt else []
     if not results:
         raise InputError(f"{dataset}: none of the images can be evaluated; check the files")
+    if doubts:
+        others = f" ({counted(len(doubts) - 1, 'other mask')} alike)" if len(doubts) > 1 else ""
+        notes.append(f"{doubts[0]}{others}")
     evaluation = summarize(results, dataset, tuple(_with_relative_paths(notes, images)))
     if folder:
         _write_metrics(evaluation, folder)
@@ -110,39 +129,46 @@ def _check_names_differ(images: Sequence[TestImage], dataset: str) -> None:
         raise InputError(f"{dataset}: two images have the name {duplicates[0]}; rename one")
 
 
-def _unseen_images(images: Sequence[TestImage], detector: Detector) -> tuple[list[TestImage], list[str]]:
+def _unseen_images(dataset: Dataset, detector: Detector) -> tuple[list[TestImage], list[str]]:
     """Return the images that are not training or held-out images of a detector, and a note if there are others."""
-    unseen_paths = set(detector.provenance.split([image.path for image in images]).unseen)
-    unseen = [image for image in images if image.path in unseen_paths]
-    count = len(images) - len(unseen)
-    note = f"{count} test images skipped: they are training or held-out images of the detector"
+    good = [TestImage(path, GOOD) for path in dataset.good] if dataset.labelled else []
+    candidates = [*dataset.test, *good]
+    unseen_paths = set(detector.provenance.split([image.path for image in candidates]).unseen)
+    unseen = [image for image in candidates if image.path in unseen_paths]
+    count = sum(image.path not in unseen_paths for image in dataset.test)
+    note = f"{counted(count, 'test image')} skipped: training or held-out images of the detector"
     return unseen, [note] if count else []
 
 
-def _result(image: TestImage, detector: Detector, inspection: Inspection) -> tuple[ImageResult, str]:
-    """Return the result of an image, and a note if its ground truth cannot be used."""
-    note = ""
+def _finish(image: TestImage, detector: Detector, inspection: Inspection) -> _Finished:
+    """Return the result of an image."""
+    ground_truth, note, doubt = None, "", ""
     try:
-        ground_truth = _ground_truth(image, detector, inspection)
+        mask = read_mask(image.mask) if image.mask else None
+        doubt = f"{image.mask}: {mask.doubt}" if mask and mask.doubt else ""
+        ground_truth = _ground_truth(image, mask, detector, inspection)
     except InputError as error:
-        ground_truth, note = None, f"{error}; ground truth ignored"
+        note = f"{error}; ground truth ignored"
     height, width = inspection.pixels.shape[:2]
-    return ImageResult(image, inspection.score, inspection.anomaly, ground_truth, (height, width)), note
+    result = ImageResult(image, inspection.score, inspection.anomaly, ground_truth, (height, width))
+    return _Finished(result, note, doubt)
 
 
-def _ground_truth(image: TestImage, detector: Detector, inspection: Inspection) -> np.ndarray | None:
+def _ground_truth(image: TestImage, mask: Mask | None, detector: Detector, inspection: Inspection) -> np.ndarray | None:
     """Return the ground truth of an image at the size of the anomaly map, (S, S) bool; None if it has no mask."""
     if image.defect == GOOD:
         return np.zeros(inspection.anomaly.shape, bool)
-    if not image.mask:
+    if not mask:
         return None
-    mask = read_mask(image.mask)
-    if not mask.any():
+    marked = mask.pixels
+    if not marked.any():
         raise InputError(f"{image.mask}: no defective pixel in the mask of a defective image")
     height, width = inspection.pixels.shape[:2]
-    if abs(mask.shape[0] * width - mask.shape[1] * height) > ASPECT_RATIO_TOLERANCE * mask.shape[1] * height:
-        raise InputError(f"{image.mask}: {mask.shape[1]} x {mask.shape[0]} px for an image of {width} x {height} px")
-    ground_truth = detector.view.crop_mask(mask)
+    if abs(marked.shape[0] * width - marked.shape[1] * height) > ASPECT_RATIO_TOLERANCE * marked.shape[1] * height:
+        raise InputError(
+            f"{image.mask}: {marked.shape[1]} x {marked.shape[0]} px for an image of {width} x {height} px"
+        )
+    ground_truth = detector.view.crop_mask(marked)
     if not ground_truth.any():
         rows, columns = ground_truth.shape
         raise InputError(f"{image.mask}: no defective pixel after resizing to {columns} x {rows} px")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
+from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from ssim_ae.evaluation.metrics import (
 from ssim_ae.images.folders import ALL, GOOD, TestImage
 from ssim_ae.maps.verdict import is_defective
 from ssim_ae.proportions import wilson
+from ssim_ae.spelling import counted
 
 
 @dataclass(frozen=True)
@@ -115,10 +117,19 @@ def summarize(results: Sequence[ImageResult], dataset: str, notes: tuple[str, ..
     for defect_type in defect_types if len(defect_types) > 1 else []:
         metrics[defect_type] = metrics_of(good + [result for result in results if result.image.defect == defect_type])
     metrics[ALL] = metrics_of(results)
-    without_ground_truth = sum(result.ground_truth is None for result in results)
+    without_ground_truth = [result.image for result in results if result.ground_truth is None]
     if without_ground_truth:
-        notes += (f"{without_ground_truth} defective images have no ground truth: excluded from pixel metrics",)
+        images = counted(len(without_ground_truth), "defective image")
+        notes += (f"{images} without ground truth: excluded from pixel metrics{_looked_for(without_ground_truth)}",)
     return Evaluation(dataset, metrics, _pixel_accuracy(results), tuple(results), notes)
+
+
+def _looked_for(images: Sequence[TestImage]) -> str:
+    """Name the file that was looked for as the ground truth of an image, if one was not found."""
+    expected = next((image.expected_mask for image in images if image.expected_mask and not image.mask), None)
+    if not expected:
+        return ""
+    return f"; looked for {Path(*expected.parts[-3:]).as_posix()}, set --mask_suffix if masks are named otherwise"
 
 
 def metrics_of(results: Sequence[ImageResult]) -> Metrics:

@@ -108,11 +108,6 @@ def pillow_pixels(image: Image.Image, name: str, *, grayscale: bool = False) -> 
         return _to_array(image, name, grayscale=grayscale)
 
 
-def read_mask(path: Path) -> np.ndarray:
-    """Read a ground-truth mask (H, W) bool. It is True where the file is not black."""
-    return (read_image(path, grayscale=True) > 0)[:, :, 0]
-
-
 def write_png(path: Path, image: np.ndarray) -> None:
     """Write (H, W), (H, W, 1) or (H, W, 3) uint8 as PNG. A bool array becomes black and white."""
     write_atomic(path, encode_png(image))

@@ -1,42 +1,66 @@
-"""Find the images of a data set in a folder, and expand the paths of a command line to image files."""
+"""Find the images of a data set in a folder."""
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from glob import glob
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from ssim_ae.errors import InputError
-from ssim_ae.images.formats import SUFFIXES, UNSUPPORTED_SUFFIXES
+from ssim_ae.images.formats import SUFFIXES
+from ssim_ae.images.masks import MaskFiles, masks_beside
+from ssim_ae.images.own_folders import kind_of_own_folder, refuse_own_folder
+from ssim_ae.images.search import MAX_WALKED_FOLDERS, PassedOver, Reason, list_folder, walk
 
 GOOD = "good"  # folder of good images, and the `defect` of a good test image
 ALL = "all"  # reserved: key of the results of all defect types together
 TEST_SPLIT_DIVISOR = 5  # without a test folder, about every fifth good image becomes a test image
+# What folders are named, in lower case and without spaces, hyphens and underscores.
+GOOD_NAMES = (GOOD, "ok", "normal", "pass", "defectfree", "nondefective")
+BAD_NAMES = ("bad", "ng", "nok", "notok", "ko", "abnormal", "anomaly", "anomalous", "defect", "defective", "fail")
+GROUND_TRUTH_NAMES = ("groundtruth", "gt", "mask", "masks")
+MAX_SUGGESTED = 3  # folders that the message about a folder without images names
 
 
 @dataclass(frozen=True)
 class TestImage:
-    """A test image. `defect` is its defect type or "good", `mask` the path of its ground truth, if any."""
+    """A test image. `defect` is its defect type or "good", `mask` the path of its ground truth, if any.
+
+    `expected_mask` is where the ground truth was looked for.
+    """
 
     path: Path
     defect: str
     mask: Path | None = None
+    expected_mask: Path | None = None
 
     @property
     def name(self) -> str:
-        """Return `defect/stem`, with the suffix unless it is .png. The name is unique in its data set."""
+        """Return `folder/stem`, with the suffix unless it is .png. The name is unique in its data set.
+
+        The folder is the defect type. That of a good image is "good", unless it has another name that means good.
+        """
+        folder = self.path.parent.name
+        means_good = self.defect == GOOD and is_good_name(folder) and folder.lower() != GOOD
         omit_suffix = self.path.suffix == ".png" and not self.path.stem.lower().endswith(SUFFIXES)
-        return f"{self.defect}/{self.path.stem if omit_suffix else self.path.name}"
+        return f"{folder if means_good else self.defect}/{self.path.stem if omit_suffix else self.path.name}"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Good images for training, and test images for evaluation (possibly none)."""
+    """Good images for training, and test images for evaluation; possibly none of one kind.
+
+    `labelled` is true if the folder does not separate the good images into those for training and for evaluation.
+    `notes` say which folders count as good and what was passed over, in a few lines.
+    """
 
     root: Path
     good: tuple[Path, ...]
     test: tuple[TestImage, ...]
+    labelled: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -52,65 +76,37 @@ def find_dataset(root: str | os.PathLike[str], *, img_suffix: str = "", mask_suf
       image becomes a test image.
     - A folder of good images.
 
+    Folders may be named in any case, and `OK`, `normal` or `pass` in place of `good`.
+
     Args:
         root: The folder of the data set.
-        img_suffix: If given, only files whose names end with it are images.
-        mask_suffix: The ground truth of `<stem>.png` is `<stem><mask_suffix>`.
+        img_suffix: If given, only files whose names, or the names without .png or the like, end with it are images.
+        mask_suffix: The ground truth of `<stem>.png` is `<stem><mask_suffix>`, that in another image format, or a file
+            with the name of its image.
 
     Raises:
-        InputError: The folder does not exist or has no good images.
+        InputError: The folder does not exist, has no images, or was written by this program.
     """
     root = Path(root)
     if not root.is_dir():
-        raise InputError(f"{root}: no such folder")
-    if (root / "train").is_dir():
-        good = find_images(root / "train" / GOOD, img_suffix) or find_images(root / "train", img_suffix)
-        test = _find_test_images(root / "test", root / "ground_truth", img_suffix, mask_suffix)
-    elif (root / GOOD).is_dir():
-        good = find_images(root / GOOD, img_suffix)
-        test = _find_test_images(root, root / "ground_truth", img_suffix, mask_suffix, skipped=(GOOD,))
-        if test:
-            good_test = tuple(path for path in good if _is_in_test_split(path))
-            test = (*(TestImage(path, GOOD) for path in good_test), *test)
-            good = tuple(path for path in good if path not in set(good_test))
-    else:
-        good, test = find_images(root, img_suffix), ()
-    if not good:
-        raise InputError(f"{root}: no images; looked in train/good, in good and in the folder itself")
-    return Dataset(root, good, test)
+        raise InputError(f"{root}: {'not a folder' if root.exists() else 'no such folder'}")
+    folders = _find_folders(root)
+    good = _images_in(folders.good, img_suffix, mask_suffix)
+    test = _test_images(folders, img_suffix, mask_suffix)
+    if folders.labelled and any(image.defect != GOOD for image in test):
+        tested = _test_split(good)
+        test = [*(TestImage(path, GOOD) for path in good if path in tested), *test]
+        good = [path for path in good if path not in tested]
+    notes = _notes(root, folders, img_suffix, mask_suffix)
+    if not good and not test:
+        where = "no images; looked in train/good, in good and in the folder itself"
+        raise InputError("; ".join((f"{root}: {where}", *notes, *_suggestions(root, img_suffix))))
+    return Dataset(root, tuple(good), tuple(test), folders.labelled, notes)
 
 
-def find_images(folder: Path, suffix: str = "") -> tuple[Path, ...]:
-    """Return the image files in a folder, sorted by name. With `suffix`, only files whose names end with it.
-
-    Files in well-known unsupported formats are included, so that reading them reports an error.
-    """
-    if not folder.is_dir():
-        return ()
-    return tuple(sorted(path for path in folder.iterdir() if _looks_like_image(path, suffix)))
-
-
-def expand_paths(places: list[str]) -> list[Path]:
-    """Return the image files that the given files, folders (searched recursively) and glob patterns refer to.
-
-    Each file is returned once. A file that does not exist is returned too, so that reading it reports an error.
-
-    Raises:
-        InputError: A folder or a pattern has no images.
-    """
-    found: list[Path] = []
-    for place in places:
-        path = Path(place)
-        if path.is_dir():
-            files = [file for folder in [path, *_subfolders(path)] for file in find_images(folder)]
-        elif path.exists() or not any(character in place for character in "*?["):
-            files = [path]
-        else:
-            files = [Path(file) for file in sorted(glob(place, recursive=True)) if _looks_like_image(Path(file))]  # noqa: PTH207 (Path.glob rejects absolute patterns)
-        if not files or not place:
-            raise InputError(f"{place or 'empty name'}: no images found")
-        found += files
-    return list(dict.fromkeys(found))
+def is_good_name(name: str) -> bool:
+    """Return whether the name of a folder means that its images are good."""
+    return _simplified(name) in GOOD_NAMES
 
 
 def fingerprint(hashes: Mapping[Path, str]) -> str:
@@ -126,35 +122,131 @@ def content_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _looks_like_image(path: Path, suffix: str = "") -> bool:
-    suffixes = (suffix.lower(),) if suffix else SUFFIXES + UNSUPPORTED_SUFFIXES
-    return path.name.lower().endswith(suffixes) and path.is_file() and not path.name.startswith(".")
+class _Folders(NamedTuple):
+    """The folders of a data set by what they hold. `defects` are those of test images, the good ones among them."""
+
+    good: list[Path]
+    defects: list[Path]
+    ground_truth: list[Path]
+    labelled: bool = False
 
 
-def _is_in_test_split(path: Path) -> bool:
-    """Decide by a hash of the name, so that images that are added later do not change the split of the others."""
-    return hashlib.sha256(os.fsencode(path.name)).digest()[0] % TEST_SPLIT_DIVISOR == 0
+def _find_folders(root: Path) -> _Folders:
+    """Return the folders of the layout that the names in `root` show."""
+    top = list_folder(root).folders
+    train, tests = _named(top, ("train",)), _named(top, ("test",))
+    ground_truth = _named(top, GROUND_TRUTH_NAMES) or [root / "ground_truth"]
+    defects = [folder for test in tests for folder in list_folder(test).folders]
+    if train:
+        good = [folder for each in train for folder in _named(list_folder(each).folders, GOOD_NAMES)]
+        has_images = any(list_folder(folder).images for folder in good)
+        return _Folders(good if has_images else train, defects, ground_truth)
+    if good := _named(top, GOOD_NAMES):
+        beside = [folder for folder in top if folder not in (*good, *tests, *ground_truth)]
+        types = [folder for folder in beside if not kind_of_own_folder(folder)]
+        return _Folders(good, defects + types, ground_truth, labelled=not defects)
+    if bad := _named(top, BAD_NAMES):
+        return _Folders([root], defects + bad, ground_truth, labelled=not defects)
+    return _Folders([root], defects, ground_truth if defects else [])
 
 
-def _subfolders(root: Path) -> list[Path]:
-    """Return all folders below `root` that are not hidden, sorted by path."""
-    below = (path.relative_to(root) for path in root.rglob("*") if path.is_dir())
-    return sorted(root / path for path in below if not any(part.startswith(".") for part in path.parts))
+def _images_in(folders: Iterable[Path], img_suffix: str, mask_suffix: str) -> list[Path]:
+    """Return the images in folders, without the masks that lie beside them."""
+    found: list[Path] = []
+    for folder in folders:
+        refuse_own_folder(folder, img_suffix)
+        images = list_folder(folder, img_suffix).images
+        masks = masks_beside(images, mask_suffix)
+        found += [path for path in images if path not in masks]
+    return found
 
 
-def _find_test_images(
-    root: Path, ground_truth: Path, img_suffix: str, mask_suffix: str, skipped: tuple[str, ...] = ()
-) -> tuple[TestImage, ...]:
-    if not root.is_dir():
-        return ()
-    found = []
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        if folder == ground_truth or folder.name in skipped:
-            continue
-        if folder.name == ALL:
+def _test_images(folders: _Folders, img_suffix: str, mask_suffix: str) -> list[TestImage]:
+    found: list[TestImage] = []
+    images_of = {folder: _images_in([folder], img_suffix, mask_suffix) for folder in folders.defects}
+    types = [folder for folder, images in images_of.items() if images and not is_good_name(folder.name)]
+    for folder, images in images_of.items():
+        if folder.name == ALL and images:
             raise InputError(f"{folder}: the name {ALL!r} is reserved for all defect types together; rename the folder")
-        for path in find_images(folder, img_suffix):
-            mask = ground_truth / folder.name / f"{path.stem}{mask_suffix}"
-            defect = GOOD if folder.name.lower() == GOOD else folder.name
-            found.append(TestImage(path, defect, mask if mask.is_file() else None))
-    return tuple(found)
+        if is_good_name(folder.name):
+            found += [TestImage(path, GOOD) for path in images]
+            continue
+        masks = MaskFiles(folder, folders.ground_truth, img_suffix, mask_suffix, only_type=types == [folder])
+        found += [TestImage(path, folder.name, masks.find(path), masks.expected(path)) for path in images]
+    return found
+
+
+def _test_split(good: Sequence[Path]) -> set[Path]:
+    """Return the good images that become test images: about every fifth; of two or more at least one, and never all.
+
+    A hash of the name decides, so that images that are added later do not change the split of the others.
+    """
+    hashes = {path: hashlib.sha256(os.fsencode(path.name)).digest()[0] for path in good}
+    chosen = {path for path, value in hashes.items() if value % TEST_SPLIT_DIVISOR == 0}
+    by_hash = sorted(good, key=lambda path: (hashes[path], path.name))
+    if len(good) < 2:
+        return set()
+    return (chosen or {by_hash[0]}) if len(chosen) < len(good) else chosen - {by_hash[-1]}
+
+
+def _notes(root: Path, folders: _Folders, img_suffix: str, mask_suffix: str) -> tuple[str, ...]:
+    """Return which folders count as good, if they are not named `good`, and what is passed over."""
+    notes = []
+    good = [each for each in (*folders.good, *folders.defects) if is_good_name(each.name) and each != root]
+    if named := [each.relative_to(root).as_posix() for each in good if each.name != GOOD]:
+        notes.append(f"{', '.join(named)}: counted as good")
+    name = root.resolve().name
+    if root in folders.good and _simplified(name) in BAD_NAMES:
+        notes.append(f"all images count as good, although their folder is named {name}")
+    if passed_over := _passed_over(root, folders, img_suffix, mask_suffix):
+        notes.append(f"passed over: {passed_over}")
+    return tuple(notes)
+
+
+def _passed_over(root: Path, folders: _Folders, img_suffix: str, mask_suffix: str) -> PassedOver:
+    """Return what is passed over in the folders of a data set, and how many images are in its other folders."""
+    read = {folder.resolve() for folder in (*folders.good, *folders.defects)}
+    ground_truth = {folder.resolve() for folder in folders.ground_truth}
+    found = PassedOver(suffix=img_suffix)
+    own: set[Path] = set()
+    walked = walk(root, img_suffix)
+    for contents in islice(walked, MAX_WALKED_FOLDERS):
+        folder = contents.folder.resolve()
+        within = contents.folder.relative_to(root).as_posix()
+        if not (ground_truth | own).isdisjoint((folder, *folder.parents)):
+            continue
+        if folder not in read and kind_of_own_folder(folder):
+            own.add(folder)
+            found.add(Reason.OWN_FOLDER, [within])
+        elif folder in read:
+            found.update(contents.passed_over, within)
+            if contents.folder in folders.good or is_good_name(folder.name):
+                masks = masks_beside(contents.images, mask_suffix)
+                found.update(PassedOver({Reason.MASK: sorted(path.name for path in masks)}), within)
+        else:
+            found.add(Reason.OTHER_FOLDER, [within] * len(contents.images))
+            found.update(contents.passed_over.only(Reason.LEFT_BEHIND, Reason.UNREADABLE), within)
+    found.complete = next(walked, None) is None
+    return found
+
+
+def _suggestions(root: Path, img_suffix: str) -> list[str]:
+    """Return in words which folders below `root` may be the data set that was meant; nothing if there is none."""
+    found: dict[str, None] = {}
+    for contents in islice(walk(root, img_suffix), MAX_WALKED_FOLDERS):
+        parts = contents.folder.relative_to(root).parts
+        roles = [index for index, part in enumerate(parts) if _simplified(part) in ("train", "test", *GOOD_NAMES)]
+        parts = parts[: roles[0]] if roles else parts
+        above = [root.joinpath(*parts[: length + 1]) for length in range(len(parts))]
+        if contents.images and parts and not any(map(kind_of_own_folder, above)):
+            found.setdefault("/".join(parts))
+    listed = [str(root / name) for name in islice(found, MAX_SUGGESTED)]
+    return [f"name another folder, such as {' or '.join(listed)}"] if listed else []
+
+
+def _named(folders: Iterable[Path], names: Sequence[str]) -> list[Path]:
+    return [folder for folder in folders if _simplified(folder.name) in names]
+
+
+def _simplified(name: str) -> str:
+    return name.lower().translate(str.maketrans("", "", " -_"))

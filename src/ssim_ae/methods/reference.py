@@ -13,6 +13,7 @@ from ssim_ae.maps.regions import opening
 from ssim_ae.methods.method import Method, ResidualMaps
 from ssim_ae.network.architecture import CODE_SIZE, Layer, halvings
 from ssim_ae.network.ssim import ssim_residual
+from ssim_ae.spelling import counted
 
 if TYPE_CHECKING:
     from ssim_ae.config import Config
@@ -55,7 +56,7 @@ class ReferenceMethod(Method):
 
     def describe(self, config: Config) -> str:
         """Describe the network in a few words, as text."""
-        return f"autoencoder with a code of {config.z_dim} numbers"
+        return f"autoencoder with a code of {counted(config.z_dim, 'number')}"
 
 
 METHOD = ReferenceMethod()

@@ -14,6 +14,7 @@ from ssim_ae.augmentation.corruption import Corruption, draw_corruption
 from ssim_ae.methods.method import LossWeights, Method, ResidualMaps
 from ssim_ae.network.architecture import CODE_SIZE, Layer, halvings
 from ssim_ae.network.ssim import gaussian_filter, ssim_residual
+from ssim_ae.spelling import counted
 
 if TYPE_CHECKING:
     from ssim_ae.config import Config
@@ -83,7 +84,7 @@ class RepairMethod(Method):
 
     def describe(self, config: Config) -> str:
         """Describe the network in a few words, as text."""
-        return f"U-Net of {config.flc} channels, trained to remove synthetic damage"
+        return f"U-Net of {counted(config.flc, 'channel')}, trained to remove synthetic damage"
 
 
 METHOD = RepairMethod()

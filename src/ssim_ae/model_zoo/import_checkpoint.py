@@ -70,7 +70,7 @@ def reference_weights(
     weights = {}
     for entry, expected in zip_longest(found.items(), weight_shapes(table).items()):
         if entry is None or expected is None:
-            counts = f"{len(found)} weights and biases, but the network of this config has {2 * len(table)}"
+            counts = f"weights and biases: {len(found)}, but the network of this config has {2 * len(table)}"
             raise InputError(f"{source}: {counts}; {advice}")
         (name, array), (our_name, shape) = entry, expected
         if array.shape != shape:

@@ -10,13 +10,14 @@ from typing import Any
 from ssim_ae.detector.detector import DETECTOR_NAME, Detector
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.detector.provenance import GIVEN
-from ssim_ae.evaluation.evaluate import evaluate, evaluate_images
+from ssim_ae.evaluation.evaluate import evaluate, evaluate_images, notes_of
 from ssim_ae.evaluation.metrics import roc
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, Metrics
 from ssim_ae.images.folders import ALL, GOOD, Dataset, TestImage
 from ssim_ae.locations import shown_path
 from ssim_ae.pages.detectability import detectability_data
 from ssim_ae.pages.page import render_page
+from ssim_ae.spelling import counted
 from ssim_ae.storage import write_atomic
 from ssim_ae.training.history import read_history
 
@@ -31,10 +32,11 @@ def write_report(path: Path, detector: Detector, dataset: Dataset, folder: Path)
     are none on those that it was not trained on, or if there are none on its training images.
     """
     if dataset.test:
-        evaluation, kind = evaluate(detector, dataset, folder), "test images"
+        evaluation, kind = evaluate(detector, dataset, folder), "test image"
     else:
         images, kind = _images_in_report(detector, dataset)
-        evaluation = evaluate_images(detector, [TestImage(image, GOOD) for image in images], dataset.name, folder)
+        good, notes = [TestImage(image, GOOD) for image in images], notes_of(dataset)
+        evaluation = evaluate_images(detector, good, dataset.name, folder, notes)
     data = _page_data(path, detector, evaluation, kind, tested=bool(dataset.test))
     write_atomic(folder / PAGE_NAME, render_page("report", f"{dataset.name}: report", data, SCRIPTS))
     return evaluation
@@ -44,16 +46,16 @@ def _images_in_report(detector: Detector, dataset: Dataset) -> tuple[list[Path],
     """Return the good images to evaluate a detector on, and what kind of images they are."""
     split = detector.provenance.split(dataset.good)
     if split.held_out:
-        return split.held_out, "held-out images"
+        return split.held_out, "held-out image"
     if split.unseen:
-        return split.unseen, "good images not used in training"
-    return split.training, "training images"
+        return split.unseen, "unseen good image"
+    return split.training, "training image"
 
 
 def _page_data(path: Path, detector: Detector, evaluation: Evaluation, kind: str, *, tested: bool) -> dict[str, Any]:
     """Return the data that report.js reads."""
     total = evaluation.metrics[ALL]
-    heading = f"{len(evaluation.results)} {kind}"
+    heading = counted(len(evaluation.results), kind)
     counts = f": {total.good} good, {total.defective} defective" if tested else "; no test images available"
     exported = read_detector(path).model is not None
     return {
@@ -129,7 +131,7 @@ def _about(detector: Detector) -> list[str]:
     ]
     if trained := len(provenance.training_images):
         duration = f" in {provenance.minutes:.1f} minutes on {provenance.device}" if provenance.device else ""
-        paragraphs.append(f"Trained on {trained} good images{duration}.")
+        paragraphs.append(f"Trained on {counted(trained, 'good image')}{duration}.")
     if provenance.imported_from:
         paragraphs.append(f"Imported from the checkpoint {provenance.imported_from} of the reference.")
     if provenance.versions:

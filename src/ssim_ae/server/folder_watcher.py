@@ -10,7 +10,7 @@ from threading import Event, Lock, Thread
 from typing import NamedTuple, Self
 
 from ssim_ae.errors import InputError
-from ssim_ae.images.folders import find_images
+from ssim_ae.images.search import find_images
 from ssim_ae.server.inspector import InspectionRequest, Inspector
 from ssim_ae.server.schemas import Failure, InspectionResponse, WatchedImage
 
@@ -48,6 +48,7 @@ class FolderWatcher:
         self.inspector = inspector
         self.interval = interval
         self.detector = inspector.default
+        self.suffix = inspector.detectors[self.detector].config.img_suffix
         self.last_number = int(1000 * time.time())  # above those of an earlier server, below 1000 images/s
         self._results: deque[InspectedFile] = deque(maxlen=MAX_REMEMBERED_RESULTS)
         self._results_lock = Lock()
@@ -103,7 +104,7 @@ class FolderWatcher:
 
     def _list_files(self) -> dict[Path, FileVersion]:
         try:
-            paths = find_images(self.folder)
+            paths = find_images(self.folder, self.suffix)
         except OSError:
             return {}
         versions = {path: _version(path) for path in paths}

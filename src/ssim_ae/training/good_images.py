@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -13,14 +14,14 @@ from ssim_ae.config import Config
 from ssim_ae.console import print_note, progress
 from ssim_ae.errors import InputError
 from ssim_ae.images.files import read_image
-from ssim_ae.images.folders import Dataset
+from ssim_ae.images.folders import GOOD, Dataset
 from ssim_ae.images.view import View
 from ssim_ae.machine import parallel_map
 from ssim_ae.random_streams import Stream, random_stream
+from ssim_ae.spelling import counted
 
 MAX_LISTED_FILES = 20  # files that messages list
 CAMERA_DEPTHS = (8, 10, 12, 14)  # bits of cameras whose files have 16
-MAX_LISTED_SIZES = 5  # image sizes that a note lists
 Result = TypeVar("Result")
 
 
@@ -42,7 +43,7 @@ class _Image(NamedTuple):
 
     path: Path
     pixels: np.ndarray
-    size: str
+    size: tuple[int, int]  # width and height of the file's image, px
     max_value: int | None  # of a 16-bit image
 
 
@@ -52,16 +53,20 @@ def load_good_images(dataset: Dataset, config: Config, *, skip_bad: bool = False
     Test images are read to check them, and are not used. InputError lists the files that cannot be read; with
     `skip_bad` notes do, and these files are left out.
     """
+    if not dataset.good:
+        raise InputError(f"{dataset.root}: no good images; put images without defects into a folder named {GOOD}")
+    for note in dataset.notes:
+        print_note(f"{dataset.root}: {note}")
     load = partial(_load_image, view=View.from_config(config), grayscale=config.grayscale)
     results = _map_with_progress(load, dataset.good, "checking good images")
     errors = [result for result in results if isinstance(result, InputError)] + _test_image_errors(dataset)
     _report_errors(errors, dataset.root, skip_bad=skip_bad)
     images = [result for result in results if isinstance(result, _Image)]
-    for text in _remarks(images, dataset.root, config):
-        print_note(text)
     if not images:
         raise InputError(f"{dataset.root}: no good image is left to train on; add images that can be read")
     held_out_set = set(held_out_indices(len(images), config))
+    for note in (_summary(dataset, images, len(held_out_set), config), *_remarks(images, config)):
+        print_note(note)
     training = [image for index, image in enumerate(images) if index not in held_out_set]
     held_out = [image for index, image in enumerate(images) if index in held_out_set]
     return GoodImages(
@@ -89,7 +94,7 @@ def _load_image(path: Path, view: View, *, grayscale: bool) -> _Image | InputErr
         image = read_image(path, grayscale=grayscale)
     except InputError as error:
         return error
-    size = f"{image.shape[1]} x {image.shape[0]} px"
+    size = (image.shape[1], image.shape[0])
     resized = view.resize(image)
     if image.dtype == np.uint16:
         return _Image(path, resized, size, int(image.max()))
@@ -119,16 +124,29 @@ def _report_errors(errors: Sequence[InputError], root: Path, *, skip_bad: bool) 
         lines = [str(error) for error in errors[:MAX_LISTED_FILES]]
         if len(errors) > MAX_LISTED_FILES:
             lines.append(f"... and {len(errors) - MAX_LISTED_FILES} more")
-        lines.append(f"{root}: {len(errors)} images cannot be read; remove them, or skip them with --skip-bad")
+        images, them = counted(len(errors), "image"), "it" if len(errors) == 1 else "them"
+        lines.append(f"{root}: {images} cannot be read; remove {them}, or skip {them} with --skip-bad")
         raise InputError("\n".join(lines))
 
 
-def _remarks(images: Sequence[_Image], root: Path, config: Config) -> Iterator[str]:
-    """Yield notes on unusual images and settings."""
+def _summary(dataset: Dataset, images: Sequence[_Image], held_out: int, config: Config) -> str:
+    """Say in a line what is learned from: how many images, of what sizes, at what size, and what is not."""
     sizes = Counter(image.size for image in images)
-    if len(sizes) > 1:
-        listed = ", ".join(f"{count} of {size}" for size, count in sizes.most_common(MAX_LISTED_SIZES))
-        yield f"{root}: images of different sizes ({listed}); all are resized to {config.im_resize} px"
+    smallest, largest = (f"{width} x {height} px" for width, height in (min(sizes, key=prod), max(sizes, key=prod)))
+    of_sizes = f"of {smallest}" if len(sizes) == 1 else f"of {len(sizes)} sizes from {smallest} to {largest}"
+    parts = [
+        f"{dataset.root}: {counted(len(images), 'good image')} {of_sizes}, resized to {config.im_resize} px",
+        f"{len(images) - held_out} for training, {held_out} held out to set the thresholds",
+    ]
+    if dataset.test:
+        good = sum(image.defect == GOOD for image in dataset.test)
+        kept = f"{counted(len(dataset.test), 'test image')} not learned from"
+        parts.append(f"{kept}: {good} good, {len(dataset.test) - good} defective")
+    return "; ".join(parts)
+
+
+def _remarks(images: Sequence[_Image], config: Config) -> Iterator[str]:
+    """Yield notes on unusual images and settings."""
     white = 2**config.bit_depth - 1
     max_values = {image.path: image.max_value for image in images if image.max_value is not None}
     if len(max_values) < len(images):

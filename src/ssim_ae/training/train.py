@@ -35,7 +35,8 @@ from ssim_ae.images.files import write_png
 from ssim_ae.images.folders import Dataset, content_hash, find_dataset, fingerprint
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.methods import method_of
-from ssim_ae.storage import lock_folder, new_folder, remove_leftovers, write_atomic
+from ssim_ae.spelling import counted
+from ssim_ae.storage import check_folder_name, lock_folder, new_folder, remove_leftovers, write_atomic
 from ssim_ae.training.checkpoints import TrainingState, read_checkpoint, write_checkpoint
 from ssim_ae.training.collapse_monitor import CollapseMonitor
 from ssim_ae.training.engine import Engine
@@ -79,6 +80,8 @@ def train(
     """
     if resume is not None:
         config = Config.read(Path(resume) / CONFIG_NAME)
+    if resume is None and config.dataset != "none":
+        check_folder_name(config.dataset, "dataset")
     config = _with_absolute_path(config, fresh=resume is None)
     dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     dataset, excluded = _without_excluded(dataset, config)
@@ -145,12 +148,13 @@ def _run(
     hashes = {path: content_hash(path) for path in good.training_paths + good.held_out_paths}
     images = fingerprint(hashes)
     if duplicates := len(hashes) - len(set(hashes.values())):
-        print_note(f"{duplicates} good images are duplicates; a held-out duplicate of a training image scores too low")
+        count = counted(duplicates, "duplicate")
+        print_note(f"{count} among the good images; a held-out duplicate of a training image scores too low")
     if config.load_ckpt_path:
         file = read_detector(detector_path(Path(config.load_ckpt_path)))
         engine.load_weights(weights_in(file), config.load_ckpt_path)
     is_main = engine.rank == 0
-    name = config.dataset if config.dataset != "none" else dataset.name
+    name = config.dataset if config.dataset not in ("", "none") else dataset.name
     folder = resumed or (new_folder(runs, name) if is_main else runs)
     with lock_folder(folder) if is_main else nullcontext():
         end = _fit(engine, config, good, images, folder, resume=resumed is not None)

@@ -1,0 +1,225 @@
+"""Find image files: in a folder, in all folders below it, by patterns. What is passed over is counted."""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from glob import escape, glob, has_magic
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from ssim_ae.errors import InputError
+from ssim_ae.images.formats import SUFFIXES, UNSUPPORTED_SUFFIXES
+from ssim_ae.images.own_folders import kind_of_own_folder, refuse_own_folder
+from ssim_ae.spelling import counted
+
+MAX_NAMED = 3  # names that a note lists for each reason
+MAX_WALKED_FOLDERS = 1000  # folders in which images that are passed over are counted
+LEFT_BEHIND = frozenset(  # lower case; names that start with a dot are left behind, too
+    {
+        *("__pycache__", "__macosx", "@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information"),
+        *("lost+found", "thumbs.db", "ehthumbs.db", "desktop.ini"),
+    }
+)
+
+
+class Reason(Enum):
+    """Why something is passed over: what is counted, in the singular, and its description."""
+
+    OTHER_FOLDER = ("image", "in other folders")
+    OTHER_SUFFIX = ("image", "without the suffix")
+    MASK = ("mask", "beside good images")
+    BROKEN_LINK = ("broken link", "")
+    OTHER_TYPE = ("file", "of another type")
+    LEFT_BEHIND = ("item", "left by other programs")
+    OWN_FOLDER = ("folder", "written by ssim-ae")
+    UNREADABLE = ("folder", "without permission to open")
+
+
+@dataclass
+class PassedOver:
+    """What a search has passed over: the names for each reason. `str()` is one line, however many there are."""
+
+    names: dict[Reason, list[str]] = field(default_factory=dict)
+    suffix: str = ""  # that the names of images end with
+    complete: bool = True  # False if there are too many folders to count the images in all of them
+
+    def add(self, reason: Reason, names: Iterable[str]) -> None:
+        """Record names that are passed over for a reason."""
+        added = list(names)
+        if added:
+            self.names.setdefault(reason, []).extend(added)
+
+    def update(self, other: Self, within: str = ".") -> None:
+        """Record what another search has passed over. Its names are relative to the folder `within`."""
+        parents = [] if within == "." else [within]
+        for reason, names in other.names.items():
+            self.add(reason, ("/".join([*parents, name] if name else parents) for name in names))
+
+    def only(self, *reasons: Reason) -> Self:
+        """Return what is passed over for some of the reasons."""
+        return replace(self, names={reason: self.names[reason] for reason in reasons if reason in self.names})
+
+    def __bool__(self) -> bool:
+        return bool(self.names)
+
+    def __str__(self) -> str:
+        return "; ".join(self._part(reason) for reason in Reason if reason in self.names)
+
+    def _part(self, reason: Reason) -> str:
+        names = self.names[reason]
+        distinct = list(dict.fromkeys(names))  # in other folders, the name of the folder for each image
+        noun, description = reason.value
+        text = f"{counted(len(names), noun)} {description}".strip()
+        if reason is Reason.OTHER_FOLDER:
+            folders = f"{counted(len(distinct), 'folder')} that {'is' if len(distinct) == 1 else 'are'} not read"
+            text = f"{'' if self.complete else 'at least '}{counted(len(names), noun)} in {folders}"
+        if reason is Reason.OTHER_SUFFIX:
+            text += f" {self.suffix}"
+        listed = ", ".join(distinct[:MAX_NAMED]) + (", ..." if len(distinct) > MAX_NAMED else "")
+        return f"{text} ({listed})"
+
+
+class FolderContents(NamedTuple):
+    """The images and sub-folders in a folder, each sorted by name, and what else is in it."""
+
+    folder: Path
+    images: tuple[Path, ...]
+    folders: tuple[Path, ...]
+    passed_over: PassedOver
+
+
+class FoundImages(NamedTuple):
+    """Image files, and what was passed over in each folder that was searched."""
+
+    paths: list[Path]
+    passed_over: dict[Path, PassedOver]
+
+
+def find_images(folder: Path, suffix: str = "") -> tuple[Path, ...]:
+    """Return the image files in a folder, sorted by name; none if the folder does not exist.
+
+    With `suffix`, only files whose names, with or without the suffix of their format, end with it. Files in well-known
+    unsupported formats are included, so that reading them reports an error.
+    """
+    return list_folder(folder, suffix).images if folder.is_dir() else ()
+
+
+def list_folder(folder: Path, suffix: str = "") -> FolderContents:
+    """List a folder, which must exist; see `find_images`. Links are followed."""
+    images, folders, passed_over = [], [], PassedOver(suffix=suffix)
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if is_left_behind(entry.name):
+                passed_over.add(Reason.LEFT_BEHIND, [entry.name])
+            elif _follows(entry, "is_dir"):
+                folders.append(folder / entry.name)
+            elif not _follows(entry, "is_file"):
+                reason = Reason.BROKEN_LINK if entry.is_symlink() else Reason.OTHER_TYPE
+                passed_over.add(reason, [entry.name])
+            elif is_image_name(entry.name, suffix):
+                images.append(folder / entry.name)
+            else:
+                reason = Reason.OTHER_SUFFIX if is_image_name(entry.name) else Reason.OTHER_TYPE
+                passed_over.add(reason, [entry.name])
+    return FolderContents(folder, tuple(images), tuple(folders), passed_over)
+
+
+def walk(root: Path, suffix: str = "") -> Iterator[FolderContents]:
+    """List a folder and all folders below it, except those that other programs left behind.
+
+    Links are followed after everything else, and each folder is listed once, so that a cycle of links ends.
+    """
+    seen = set()
+    folders, links = deque([root]), deque[Path]()
+    while folders or links:
+        folder = (folders or links).popleft()
+        try:
+            status = folder.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            contents = list_folder(folder, suffix)
+        except OSError:
+            if folder == root:
+                raise
+            contents = FolderContents(folder, (), (), PassedOver({Reason.UNREADABLE: [""]}))
+        for below in contents.folders:
+            (links if below.is_symlink() else folders).append(below)
+        yield contents
+
+
+def expand_paths(places: list[str], suffix: str = "") -> FoundImages:
+    """Return the image files that the given files, folders (searched recursively) and glob patterns refer to.
+
+    Each file is returned once. A file that does not exist is returned too, so that reading it reports an error. In
+    folders, only images with `suffix` are found, see `find_images`.
+
+    Raises:
+        InputError: A folder or a pattern has no images, or this program wrote the folder.
+    """
+    found = FoundImages([], {})
+    for place in places:
+        path = Path(place)
+        if path.is_dir():
+            refuse_own_folder(path, suffix)
+            files, passed_over = _images_in_tree(path, suffix)
+            if passed_over:
+                found.passed_over[path] = passed_over
+        elif path.exists() or not has_magic(place):
+            files, passed_over = [path], PassedOver()
+        else:
+            files, passed_over = [file for file in _matches(place) if _is_image(file)], PassedOver()
+        if not files or not place:
+            skipped = f"; passed over: {passed_over}" if passed_over else ""
+            raise InputError(f"{place or 'empty name'}: no images found{skipped}")
+        found.paths.extend(files)
+    return FoundImages(list(dict.fromkeys(found.paths)), found.passed_over)
+
+
+def is_image_name(name: str, suffix: str = "") -> bool:
+    """Return whether a file's name is that of an image; with `suffix`, whether it or its stem ends with that."""
+    name, suffix = name.lower(), suffix.lower()
+    is_image = name.endswith(SUFFIXES + UNSUPPORTED_SUFFIXES)
+    return name.endswith(suffix) or (is_image and Path(name).stem.endswith(suffix)) if suffix else is_image
+
+
+def is_left_behind(name: str) -> bool:
+    """Return whether a name is hidden or that of a file or folder that programs leave in the folders they show."""
+    return name.startswith(".") or name.lower() in LEFT_BEHIND
+
+
+def _images_in_tree(root: Path, suffix: str) -> tuple[list[Path], PassedOver]:
+    files: list[Path] = []
+    passed_over = PassedOver(suffix=suffix)
+    for contents in sorted(walk(root, suffix), key=lambda contents: contents.folder):
+        name = contents.folder.relative_to(root).as_posix()
+        if kind_of_own_folder(contents.folder, suffix):
+            passed_over.add(Reason.OWN_FOLDER, [name])
+            continue
+        passed_over.update(contents.passed_over, name)
+        files += contents.images
+    return files, passed_over
+
+
+def _matches(pattern: str) -> list[Path]:
+    """Return the sorted paths that match a pattern. `**` means a folder and all folders below it, as in `walk`."""
+    head, recursive, tail = pattern.partition("**/")
+    if not recursive or (head and not head.endswith("/")):
+        return [Path(file) for file in sorted(glob(pattern))]  # noqa: PTH207 (Path.glob rejects absolute patterns)
+    tops = [path for path in _matches(head) if path.is_dir()] if head else [Path()]
+    folders = [contents.folder for top in tops for contents in walk(top)]
+    return sorted({file for folder in folders for file in _matches(str(Path(escape(str(folder)), tail)))})
+
+
+def _is_image(path: Path) -> bool:
+    return is_image_name(path.name) and path.is_file() and not is_left_behind(path.name)
+
+
+def _follows(entry: os.DirEntry[str], kind: str) -> bool:
+    """Return whether an entry, or what it links to, is a folder (`is_dir`) or a file (`is_file`)."""
+    try:
+        return bool(getattr(entry, kind)())
+    except OSError:  # a link to itself
+        return False

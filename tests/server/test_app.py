@@ -269,9 +269,11 @@ def test_the_first_of_several_detectors_is_the_default(serve, tiny_run, detector
             "runtime": "OnnxRuntime",
             "thresholds": detector.thresholds._asdict(),
             "dataset": "twill",
+            "working_size": 64,
             "size": 64,
             "channels": 3,
             "min_area": 1,
+            "detectability": None,
         }
         assert (second["name"], second["thresholds"]) == ("strict", strict.thresholds._asdict())
 

@@ -182,10 +182,11 @@ def test_imported_detector_can_be_exported_evaluated_and_recalibrated(tmp_path, 
         exported = export(path, options=ExportOptions(graph="network"))
         assert exported.parity.good.within_tolerance
         assert len(evaluate(Detector.load(path, device_target="CPU"), dataset).results) == len(dataset.test)
-    assert (
-        read_detector(recalibrate(trained, None, {"threshold": "max"})[0]).provenance.imported_from == "reference.ckpt"
-    )
     unseen = fabric.make(tmp_path, classes=["canvas"], train=5, good=1, defective=1, size=64, seed=2)[0]
+    changed, _ = recalibrate(trained, unseen, {"threshold": "max"})
+    assert read_detector(changed).provenance.imported_from == "reference.ckpt"
+    with pytest.raises(InputError, match="its held-out images are not recorded; name a folder of good images"):
+        recalibrate(trained, None, {"threshold": "percent"})
     recalibrate(bare, unseen, {"threshold": "max"})
     with pytest.raises(InputError, match="the detector was trained on every image; name another folder"):
         recalibrate(trained, fabric_folder, {"threshold": "percent"})

@@ -263,7 +263,7 @@ def read_file(path: Path) -> bytes:
 
 
 def verify_metadata(path: Path, kind: str, data: bytes, metadata: Any) -> dict[str, Any]:
-    """Verify kind and checksum of a file; return its metadata without the checksum.
+    """Verify kind and checksum of a file; return its metadata.
 
     `data` is the content of the file at `path`. Raises InputError if the file is of another kind or is corrupt.
     """
@@ -271,7 +271,7 @@ def verify_metadata(path: Path, kind: str, data: bytes, metadata: Any) -> dict[s
         raise InputError(f"{path}: not a {kind} file: written by another program")
     if not checksum_matches(data, str(metadata.get(CHECKSUM_KEY))):
         raise InputError(f"{path}: corrupt: the checksum does not match")
-    return {key: value for key, value in metadata.items() if key != CHECKSUM_KEY}
+    return metadata
 
 
 def new_folder(parent: Path, name: str) -> Path:

@@ -20,6 +20,7 @@ from ssim_ae.methods import method_of
 from ssim_ae.network.architecture import Layer, weight_shapes
 from ssim_ae.runtimes.runtime import Model
 from ssim_ae.storage import (
+    CHECKSUM_KEY,
     EMPTY_CHECKSUM,
     METADATA_KEY,
     file_hash,
@@ -43,7 +44,7 @@ class DetectorFile(NamedTuple):
     """The content of a detector file.
 
     `normal_statistics` are present if the method normalizes residuals. If a `model` holds the weights in the format of
-    its runtime, `weights` is empty.
+    its runtime, `weights` is empty. `fingerprint` is the checksum in the file that it was read from.
     """
 
     config: Config
@@ -52,6 +53,7 @@ class DetectorFile(NamedTuple):
     provenance: Provenance
     normal_statistics: NormalStatistics | None = None
     model: Model | None = None
+    fingerprint: str = ""
 
 
 def layer_table(config: Config) -> tuple[Layer, ...]:
@@ -182,7 +184,7 @@ def _parse(path: Path, metadata: dict[str, Any]) -> DetectorFile:
         raise InputError(f"{path}: the header is corrupt, or from a newer version") from error
     if not all(_is_threshold(value) for value in thresholds):
         raise InputError(f"{path}: the thresholds are not numbers >= 0: {str(thresholds._asdict())[:100]}")
-    return DetectorFile(config, thresholds, {}, provenance, statistics)
+    return DetectorFile(config, thresholds, {}, provenance, statistics, fingerprint=metadata[CHECKSUM_KEY])
 
 
 def _is_threshold(value: object) -> bool:

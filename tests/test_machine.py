@@ -1,10 +1,11 @@
+import ctypes
 import threading
 import time
 
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from ssim_ae.machine import cores, one_blas_thread, parallel_map
+from ssim_ae.machine import cores, keep_freed_memory, one_blas_thread, parallel_map
 
 
 def blas_threads() -> list[int]:
@@ -50,9 +51,42 @@ def test_an_error_is_raised_in_the_caller():
         list(parallel_map(lambda item: 1 / item, [2, 1, 0, 1]))
 
 
+@pytest.fixture
+def two_blas_threads():
+    with threadpool_limits(2, user_api="blas"):
+        yield
+
+
+@pytest.mark.usefixtures("two_blas_threads")
 def test_blas_is_limited_to_one_thread_and_restored():
-    before = blas_threads()
-    assert before
     with one_blas_thread():
         assert set(blas_threads()) == {1}
-    assert blas_threads() == before
+    assert set(blas_threads()) == {2}
+
+
+@pytest.mark.usefixtures("two_blas_threads")
+def test_limits_that_overlap_are_restored_by_the_last():
+    first, second = one_blas_thread(), one_blas_thread()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert set(blas_threads()) == {1}
+    second.__exit__(None, None, None)
+    assert set(blas_threads()) == {2}
+
+
+@pytest.mark.usefixtures("two_blas_threads")
+def test_limits_in_many_threads_are_restored():
+    def limit_often():
+        for _ in range(300):
+            with one_blas_thread():
+                assert set(blas_threads()) == {1}
+
+    list(parallel_map(lambda _: limit_often(), range(8), workers=4))
+    assert set(blas_threads()) == {2}
+
+
+def test_the_allocator_is_configured_once(monkeypatch):
+    keep_freed_memory()
+    monkeypatch.setattr(ctypes, "CDLL", None)
+    list(parallel_map(abs, range(3)))

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import TypeVar
+from types import TracebackType
+from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
+
+from ssim_ae.errors import InputError
 
 M_TRIM_THRESHOLD = -1  # parameter of mallopt, from glibc's malloc.h
 M_MMAP_THRESHOLD = -3  # the same
@@ -71,6 +74,26 @@ def once_per_thread(function: Callable[[], None]) -> Callable[[], None]:
     return call_once
 
 
+def global_lock() -> threading.Lock:
+    """Return a lock for the life of the process. A fork waits for it, so that no child starts with it locked."""
+    lock = threading.Lock()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+    return lock
+
+
+def check_not_forked(library: str) -> None:
+    """Raise InputError if this process was forked from one that had called this for the same library.
+
+    Its native threads do not exist in the child: PyTorch would wait for them without end, OpenVINO crashes.
+    """
+    if _processes.setdefault(library, os.getpid()) != os.getpid():
+        raise InputError(
+            f"{library}: used before this process was forked, so it cannot be used here; start processes with the "
+            "method spawn or forkserver"
+        )
+
+
 def raise_open_file_limit(wanted: int) -> int:
     """Raise this process's limit of open files to `wanted`, or as far as allowed; return the number it may open."""
     if sys.platform == "win32":
@@ -85,14 +108,43 @@ def raise_open_file_limit(wanted: int) -> int:
     return granted
 
 
-def one_blas_thread() -> AbstractContextManager[object]:
+class OneBlasThread:
+    """Limits NumPy's matrix products to one thread from the first block that begins to the last one that ends.
+
+    The blocks may overlap in any order, in any threads. (Each limit of threadpoolctl restores what it found, so that
+    overlapping ones can leave the limit in place.) OpenBLAS stores the number without touching its threads as long as
+    the number does not exceed the first one, so that other threads may multiply meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._lock = global_lock()
+        self._open_blocks = 0
+        self._limit: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._open_blocks:
+                self._limit = _thread_pools().limit(limits=1, user_api="blas")
+            self._open_blocks += 1
+
+    def __exit__(self, _type: type[BaseException] | None, _error: object, _traceback: TracebackType | None) -> None:
+        with self._lock:
+            self._open_blocks -= 1
+            if not self._open_blocks:
+                self._limit.restore_original_limits()
+
+
+def one_blas_thread() -> AbstractContextManager[None]:
     """Limit NumPy's matrix products to one thread. BLAS threads and a framework's threads block each other."""
-    limited: AbstractContextManager[object] = _thread_pools().limit(limits=1, user_api="blas")
-    return limited
+    return _ONE_BLAS_THREAD
 
 
+@cache
 def keep_freed_memory() -> None:
-    """Configure glibc to keep freed memory for the next step. Memory that is returned has to be zeroed again."""
+    """Configure glibc to keep freed memory for the next step. Memory that is returned has to be zeroed again.
+
+    Only the first call in a process changes something.
+    """
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
@@ -102,3 +154,7 @@ def keep_freed_memory() -> None:
 @cache
 def _thread_pools() -> ThreadpoolController:
     return ThreadpoolController()
+
+
+_processes: dict[str, int] = {}  # that first used a library, by its name
+_ONE_BLAS_THREAD = OneBlasThread()  # of this process, as NumPy's number of threads is

@@ -1,9 +1,11 @@
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
+import torch
 
 from ssim_ae import Detector, InputError
 from ssim_ae.cli import main
@@ -67,3 +69,52 @@ def test_no_runtime_writes_telemetry_files(tiny_run, tmp_path, fabric_folder):
         done = subprocess.run([*program, runtime], env=environment | folders, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert not [*home.iterdir(), *temporary.iterdir()], "a library left files"
+
+
+def test_reconstructions_that_overlap_restore_the_number_of_threads(tiny_run):
+    """The second of two begins before the first ends, and ends after it."""
+    runtime = Detector.load(tiny_run.folder, runtime="torch", device_target="CPU", threads=1).runtime
+    network, both_run, first_ended = runtime.network, threading.Barrier(2), threading.Event()
+    numbers = []
+
+    def slow_network(batch):
+        numbers.append(torch.get_num_threads())
+        both_run.wait(20)
+        if threading.current_thread() is second:
+            assert first_ended.wait(20)
+        return network(batch)
+
+    def reconstruct():
+        runtime.reconstruct(np.zeros((1, 3, 32, 32), np.float32))
+
+    runtime.network = slow_network
+    first, second, later = (
+        threading.Thread(target=function)
+        for function in (reconstruct, reconstruct, lambda: numbers.append(torch.get_num_threads()))
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        first.start()
+        while not numbers:
+            assert first.is_alive()
+        second.start()
+        first.join()
+        first_ended.set()
+        second.join()
+        later.start()
+        later.join()
+        assert numbers == [1, 1, 3]
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_concurrent_inspections_that_overlap_leave_the_model_of_openvino(tiny_run, image):
+    detector = Detector.load(tiny_run.folder, runtime="openvino")
+    compiled = detector.runtime.compiled
+    first, second = (detector.inspect_all([image] * 20) for _ in range(2))
+    next(first)
+    next(second)
+    first.close()
+    second.close()
+    assert detector.runtime.compiled is compiled

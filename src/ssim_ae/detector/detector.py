@@ -8,7 +8,7 @@ from html import escape
 from math import ceil
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -60,6 +60,24 @@ class Detector:
         self.threads = threads or cores()
         self.view = View.from_config(config)
         self.residual_scale = normal_statistics.scale(self.view.size) if normal_statistics else None
+        self._process = os.getpid()
+        self._origin: _Origin | None = None
+
+    def __reduce__(self) -> tuple[Callable[..., Detector], tuple[Any, ...]]:
+        """Send the detector to another process as the path of its file, which must be the same there.
+
+        Raises InputError if the detector is not what a file holds, and when it is opened if the file is another one.
+        """
+        if not self._origin:
+            raise InputError(
+                "detector: not opened from a file, so it cannot be sent to another process; use Detector.load"
+            )
+        if (self.config, self.thresholds) != self._origin.settings:
+            raise InputError(
+                f"{self._origin.path}: the detector has other settings than this file, so it cannot be sent to another "
+                "process; write them to a file first"
+            )
+        return _reopen, (type(self), self._origin.path, self._origin.options, self.fingerprint)
 
     def __repr__(self) -> str:
         return f"<Detector: {', '.join(f'{name} {value}' for name, value in self._summary().items())}>"
@@ -83,8 +101,12 @@ class Detector:
         `runtime` is onnxruntime, openvino, torch, mindspore or auto (the fastest); `threads` the maximum (None: one per
         core). Raises InputError, one line, if the file is no detector or cannot be run.
         """
-        file = read_detector(detector_path(Path(path)))
-        return cls.from_file(file, runtime=runtime, device_target=device_target, threads=threads)
+        path = detector_path(Path(path))
+        file = read_detector(path)
+        detector = cls.from_file(file, runtime=runtime, device_target=device_target, threads=threads)
+        options = {"runtime": runtime, "device_target": device_target, "threads": threads}
+        detector._origin = _Origin(path.absolute(), options, (file.config, file.thresholds))
+        return detector
 
     @classmethod
     def from_file(
@@ -150,6 +172,7 @@ class Detector:
 
     def reconstruct(self, view: np.ndarray) -> np.ndarray:
         """Return the reconstruction of a view (C, S, S) float32 in [0, 1], averaged where tiles overlap."""
+        self._check_process()
         expected = (self.config.channels, self.view.size, self.view.size)
         if np.shape(view) != expected:
             raise InputError(
@@ -161,6 +184,7 @@ class Detector:
         self, paths: Sequence[Path], function: Callable[[Path, _Reconstructed], Result]
     ) -> Iterator[Result | InputError]:
         """Process the images in groups, several groups at once. The tiles of a group fill a batch."""
+        self._check_process()
         if len(paths) == 1:
             yield from self._process_group(paths, function)
             return
@@ -179,6 +203,7 @@ class Detector:
         self, images: Sequence[Source], function: Callable[[Source, _Reconstructed], Result]
     ) -> list[Result | InputError]:
         """Read all images, reconstruct them together, then apply `function` to each."""
+        self._check_process()
         results: dict[int, Result | InputError] = {}
         pixels: dict[int, np.ndarray] = {}
         start = perf_counter()
@@ -194,6 +219,14 @@ class Detector:
             for index, view, reconstruction in zip(pixels, views, reconstructions, strict=True):
                 results[index] = function(images[index], _Reconstructed(pixels[index], view, reconstruction, seconds))
         return [results[index] for index in range(len(images))]
+
+    def _check_process(self) -> None:
+        """Raise InputError in a forked process, which lacks the threads of the runtime and would wait for them."""
+        if os.getpid() != self._process:
+            raise InputError(
+                "detector: opened before this process was forked, so it cannot be used here; start processes with "
+                "the method spawn or forkserver"
+            )
 
     def _reconstruct(self, views: Sequence[np.ndarray]) -> list[np.ndarray]:
         if not views:
@@ -228,6 +261,22 @@ class Detector:
             "runtime": type(self.runtime).__name__,
             "thresholds": f"ssim {ssim:.4g} l1 {l1:.4g}",
         }
+
+
+class _Origin(NamedTuple):
+    """How a detector was opened: the file, the options of `load`, and the settings and thresholds in the file."""
+
+    path: Path
+    options: dict[str, Any]
+    settings: tuple[Config, Thresholds]
+
+
+def _reopen(kind: type[Detector], path: Path, options: dict[str, Any], fingerprint: str) -> Detector:
+    """Open the file of a detector that another process has sent."""
+    detector = kind.load(path, **options)
+    if detector.fingerprint != fingerprint:
+        raise InputError(f"{path}: changed since the detector was opened; open it again with Detector.load")
+    return detector
 
 
 class _Reconstructed(NamedTuple):

@@ -48,7 +48,8 @@ class DetectorFile(NamedTuple):
     """The content of a detector file.
 
     `normal_statistics` are present if the method normalizes residuals, `detectability` if it was measured. If a `model`
-    holds the weights in the format of its runtime, `weights` is empty. `fingerprint` is the checksum in the file.
+    holds the weights in the format of its runtime, `weights` is empty. `fingerprint` is the checksum in the file that
+    it was read from.
     """
 
     config: Config

@@ -13,7 +13,7 @@ import numpy as np
 
 from ssim_ae.errors import InputError
 from ssim_ae.frameworks import import_openvino
-from ssim_ae.machine import cores
+from ssim_ae.machine import check_not_forked, cores
 from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS
 from ssim_ae.runtimes.runtime import MAX_BATCH_SIZE, run_in_batches
 
@@ -53,6 +53,7 @@ class OpenVinoRuntime:
     ) -> None:
         if device_target not in ("auto", "CPU"):
             raise InputError(f"device_target {device_target}: OpenVINO runs on the CPU only; use --runtime=onnxruntime")
+        check_not_forked("OpenVINO")
         openvino = import_openvino()
         self.core = openvino.Core()
         self.threads = threads or cores()
@@ -67,20 +68,20 @@ class OpenVinoRuntime:
 
     def reconstruct(self, patches: np.ndarray) -> np.ndarray:
         """Return the reconstructions of patches (B, C, S, S) float32 in [0, 1], in the same shape and dtype."""
-        if getattr(self.local, "compiled", None) is not self.compiled:
-            self.local.compiled, self.local.request = self.compiled, self.compiled.create_infer_request()
+        if not hasattr(self.local, "request"):
+            self.local.request = self.compiled.create_infer_request()
         request = self.local.request
         return run_in_batches(lambda batch: request.infer({0: batch})[0].copy(), patches, self.batch_size)
 
     @contextmanager
     def concurrent(self) -> Iterator[Callable[[], None]]:
-        """Prepare for calls from several threads: the model is compiled with one stream per core."""
-        single_stream = self.compiled
-        self.compiled = self._compile(streams=self.threads)
-        try:
-            yield lambda: None
-        finally:
-            self.compiled = single_stream
+        """Prepare for calls from several threads: they share a model that is compiled with one stream per core."""
+        compiled = self._compile(streams=self.threads)
+
+        def initialize_thread() -> None:
+            self.local.request = compiled.create_infer_request()
+
+        yield initialize_thread
 
     def _compile(self, *, streams: int) -> openvino.CompiledModel:
         settings = {**FLOAT32_INFERENCE, "NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": self.threads}

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from ssim_ae.errors import InputError
+from ssim_ae.machine import check_not_forked, global_lock
 from ssim_ae.network.architecture import Layer
 from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.runtimes.runtime import DEVICE_TARGETS
@@ -24,32 +26,66 @@ class TorchRuntime:
         device: torch.device,
         threads: int | None = None,
     ) -> None:
+        check_not_forked("PyTorch")
         self.threads = threads
         self.device = device
         network = Autoencoder(table)
         network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
         self.network = network.to_device(self.device).eval()
+        self.local = threading.local()  # of a thread in `concurrent`
 
     @torch.inference_mode()
     def reconstruct(self, patches: np.ndarray) -> np.ndarray:
         """Return the reconstructions of patches (B, C, S, S) float32 in [0, 1], in the same shape and dtype."""
         batch = torch.from_numpy(patches).to(self.device).contiguous(memory_format=torch.channels_last)
-        threads_before = torch.get_num_threads()
-        torch.set_num_threads(min(threads_before, self.threads or threads_before))
-        try:
-            reconstructions: np.ndarray = self.network(batch).contiguous().cpu().numpy()
-        finally:
-            torch.set_num_threads(threads_before)
-        return reconstructions
+        if hasattr(self.local, "has_one_core"):
+            return self._run(batch)
+        with _restored_threads() as threads:
+            torch.set_num_threads(min(threads, self.threads or threads))
+            return self._run(batch)
 
     @contextmanager
     def concurrent(self) -> Iterator[Callable[[], None]]:
         """Prepare for calls from several threads: each limits PyTorch to one core."""
-        threads_before = torch.get_num_threads()
-        try:
-            yield lambda: torch.set_num_threads(1)
-        finally:
-            torch.set_num_threads(threads_before)
+
+        def initialize_thread() -> None:
+            torch.set_num_threads(1)
+            self.local.has_one_core = True
+
+        with _restored_threads():
+            yield initialize_thread
+
+    def _run(self, batch: torch.Tensor) -> np.ndarray:
+        reconstructions: np.ndarray = self.network(batch).contiguous().cpu().numpy()
+        return reconstructions
+
+
+class _Threads:
+    """PyTorch's number of threads before the first of the open blocks of `_restored_threads`, and their number."""
+
+    lock = global_lock()
+    open_blocks = 0
+    before = 0
+
+
+@contextmanager
+def _restored_threads() -> Iterator[int]:
+    """Yield PyTorch's number of threads and restore it after the block.
+
+    PyTorch has a number per thread, and a new thread starts with the number that any thread set last. So blocks that
+    overlap must not restore what they find, but what was set before the first of them.
+    """
+    with _Threads.lock:
+        if not _Threads.open_blocks:
+            _Threads.before = torch.get_num_threads()
+        _Threads.open_blocks += 1
+        before = _Threads.before
+    try:
+        yield before
+    finally:
+        torch.set_num_threads(before)
+        with _Threads.lock:
+            _Threads.open_blocks -= 1
 
 
 def pick_device(target: str) -> torch.device:

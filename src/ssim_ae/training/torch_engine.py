@@ -13,7 +13,7 @@ from ssim_ae.augmentation.torch_corruption import apply_corruption
 from ssim_ae.augmentation.torch_cut import cut_patches
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
-from ssim_ae.machine import keep_freed_memory
+from ssim_ae.machine import check_not_forked, keep_freed_memory
 from ssim_ae.methods import method_of
 from ssim_ae.network.architecture import Layer, check_weights
 from ssim_ae.network.torch_network import Autoencoder
@@ -28,6 +28,7 @@ class TorchEngine:
     """Trains the network of `table` on images (N, C, S, S), uint8 or float32 in [0, 1], that it keeps on its device."""
 
     def __init__(self, config: Config, table: tuple[Layer, ...], images: np.ndarray, held_out: np.ndarray) -> None:
+        check_not_forked("PyTorch")
         self.method = method_of(config)
         self.device = pick_device(config.device_target)
         self.rank, self.workers = _join_group(config, self.device)

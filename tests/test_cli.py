@@ -129,7 +129,7 @@ def test_predict_continues_after_a_corrupt_image(capsys, tiny_run, fabric_folder
 def test_fail_on_nok_sets_the_exit_status(capsys, tiny_run, fabric_folder, tmp_path):
     strict, lenient = tmp_path / "strict.safetensors", tmp_path / "lenient.safetensors"
     for target, value in ((strict, 0), (lenient, 99)):
-        options = ["--ssim_threshold", value, "--l1_threshold", value, "--output", target]
+        options = ["--ssim_threshold", value, "--l1_threshold", value, "--output", target, "--force"]
         assert run(capsys, "threshold", tiny_run.folder, *options)[0] == 0
     image = next((fabric_folder / "test" / "good").iterdir())
     assert run(capsys, "predict", strict, image, "--fail-on-nok")[0] == 1

@@ -107,3 +107,59 @@ def test_new_folder_removes_leftovers_from_earlier_folders(tmp_path):
     left.write_bytes(b"half")
     assert storage.new_folder(tmp_path, "a[b]").name == "a[b]-2"
     assert not left.exists()
+
+
+def test_a_replaced_folder_is_replaced_as_a_whole(tmp_path):
+    target = tmp_path / "report"
+    target.mkdir()
+    for names in (["a", "deep/b\nc"], ["deep/d"]):
+        with storage.replacement_folder(target) as new:
+            for name in names:
+                (new / name).parent.mkdir(exist_ok=True)
+                (new / name).touch()
+        (target / ".DS_Store").touch()
+    files = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
+    assert files == {"deep/d", ".files.json", ".DS_Store"} and [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_a_folder_is_replaced_where_folders_cannot_be_exchanged(tmp_path, monkeypatch, supported):
+    if not supported:
+        monkeypatch.setattr("ssim_ae.storage._exchange", lambda *_: False)
+    for name in "ab":
+        with storage.replacement_folder(tmp_path / "report") as new:
+            (new / name).touch()
+    assert (tmp_path / "report" / "b").exists() and not (tmp_path / "report" / "a").exists()
+
+
+def test_a_folder_that_cannot_be_replaced_keeps_its_files(tmp_path):
+    target = tmp_path / "report"
+    with storage.replacement_folder(target) as new:
+        (new / "a").touch()
+    with pytest.raises(ZeroDivisionError), storage.replacement_folder(target) as new:
+        (new / "b").write_text(f"{1 / 0}")
+    assert (target / "a").exists() and not (target / "b").exists()
+    with (
+        pytest.raises(InputError, match="report: holds another file, mine"),
+        storage.replacement_folder(target) as new,
+    ):
+        (target / "mine").touch()  # while the new folder is written
+    (target / "mine").unlink()
+    (target / "link").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="report: holds another file, link"), storage.replacement_folder(target):
+        pytest.fail("the folder is checked first")
+    (target / "link").unlink()
+    (target / ".files.json").write_text("[[")
+    with pytest.raises(InputError, match="report: holds another file"), storage.replacement_folder(target):
+        pytest.fail("without its list, every file is another one")
+    with pytest.raises(InputError, match="a: a file; name a folder"), storage.replacement_folder(target / "a"):
+        pytest.fail("the folder is checked first")
+    assert (target / "a").exists()
+
+
+def test_an_unused_path_has_the_next_number(tmp_path):
+    path = tmp_path / "a.safetensors"
+    assert storage.unused_path(path) == path
+    path.touch()
+    (tmp_path / "a-2.safetensors").touch()
+    assert storage.unused_path(path).name == "a-3.safetensors"

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from ssim_ae.images.folders import Dataset
 
 
-def report_and_print(folder: Path, path: Path, detector: Detector, dataset: Dataset, config: Config) -> Evaluation:
+def report_and_print(
+    folder: Path, path: Path, detector: Detector, dataset: Dataset, config: Config, figures: str = ""
+) -> Evaluation:
     """Write the report of the detector at `path` into `folder`, print its metrics and return them.
 
-    Thresholds that the configuration gives replace those of the detector.
+    Thresholds that the configuration gives replace those of the detector. `figures` as in `write_report`.
     """
     from ssim_ae.detector.provenance import ThresholdOrigin
     from ssim_ae.report.report import write_report
@@ -25,7 +27,7 @@ def report_and_print(folder: Path, path: Path, detector: Detector, dataset: Data
     if thresholds != detector.thresholds:
         detector.thresholds = thresholds
         detector.provenance = detector.provenance.model_copy(update={"thresholds": ThresholdOrigin()})
-    evaluation = write_report(path, detector, dataset, folder)
+    evaluation = write_report(path, detector, dataset, folder, figures)
     print_evaluation(evaluation, dataset, folder, image_level=config.image_level)
     return evaluation
 
@@ -45,9 +47,14 @@ def print_evaluation(evaluation: Evaluation, dataset: Dataset, folder: Path, *, 
 
 
 def print_thresholds(path: Path) -> None:
-    """Print the thresholds of a detector file, the false alarms to expect and the path of the file."""
+    """Print the thresholds of a detector file, the false alarms to expect and the path of the file.
+
+    If they reject most good images, that comes first.
+    """
     from ssim_ae.detector.detector_file import read_detector
 
     file = read_detector(path)
+    if problem := file.provenance.thresholds.problem():
+        print(f"UNUSABLE: the detector {problem}")
     print(f"thresholds: ssim {file.thresholds.ssim:.4g}, l1 {file.thresholds.l1:.4g}. {file.provenance.thresholds}")
     print(f"detector: {path}")

@@ -14,6 +14,7 @@ from ssim_ae.config import Config
 from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detector
 from ssim_ae.detector.inspection import Inspection
 from ssim_ae.detector.provenance import Provenance
+from ssim_ae.detector.run_folder import detector_path
 from ssim_ae.errors import InputError
 from ssim_ae.images.colors import gray
 from ssim_ae.images.files import read_image
@@ -28,7 +29,6 @@ from ssim_ae.runtimes.runtime import Runtime
 
 MAX_RECONSTRUCTION = 1e6  # a reconstruction should be in [0, 1]; up to this value no residual overflows
 TILE_BATCH = 8  # tiles reconstructed at once; larger batches are hardly faster
-DETECTOR_NAME = "detector.safetensors"  # in the folder of a run
 Image = np.ndarray | str | os.PathLike[str]
 Source = TypeVar("Source", bound=Image)
 Result = TypeVar("Result")
@@ -211,11 +211,6 @@ class _Reconstructed(NamedTuple):
     pixels: np.ndarray
     view: np.ndarray
     reconstruction: np.ndarray
-
-
-def detector_path(path: Path) -> Path:
-    """Return the detector file that a path names: the file itself, or the one in a run's folder."""
-    return path / DETECTOR_NAME if path.is_dir() else path
 
 
 def _or_raise(result: Result | InputError) -> Result:

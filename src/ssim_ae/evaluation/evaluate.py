@@ -8,6 +8,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
@@ -25,7 +26,7 @@ from ssim_ae.evaluation.image_files import write_images
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, summarize
 from ssim_ae.images.files import read_mask
 from ssim_ae.images.folders import GOOD, Dataset, TestImage, find_dataset
-from ssim_ae.storage import write_atomic
+from ssim_ae.storage import replacement_folder, write_atomic
 
 ASPECT_RATIO_TOLERANCE = 0.02  # relative difference between the aspect ratios of a mask and its image
 
@@ -35,16 +36,17 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a detector on the test images of a data set, given as an object or as its folder.
 
-    If `folder` is given, metrics.json, metrics.csv, contact_sheet.png and the images of each test image are written
-    into it. Unreadable test images, and training or held-out images of the detector, are skipped with a note.
-    InputError if there is no test image.
+    If `folder` is given, metrics.json, metrics.csv, contact_sheet.png and the images of each test image replace what an
+    earlier evaluation wrote into it. Unreadable test images, and training or held-out images of the detector, are
+    skipped with a note. InputError if there is no test image, or if the folder holds other files.
     """
     if not isinstance(dataset, Dataset):
         suffixes = {"img_suffix": detector.config.img_suffix, "mask_suffix": detector.config.mask_suffix}
         dataset = find_dataset(dataset, **suffixes)
     check_has_test_images(dataset)
-    images, notes = _unseen_images(dataset.test, detector)
-    return evaluate_images(detector, images, dataset.name, Path(folder) if folder else None, notes)
+    images, notes = unseen_images(dataset.test, detector)
+    with replacement_folder(Path(folder)) if folder else nullcontext() as new:
+        return evaluate_images(detector, images, dataset.name, new, notes)
 
 
 def check_has_test_images(dataset: Dataset) -> None:
@@ -98,7 +100,7 @@ def _check_names_differ(images: Sequence[TestImage], dataset: str) -> None:
         raise InputError(f"{dataset}: two images have the name {duplicates[0]}; rename one")
 
 
-def _unseen_images(images: Sequence[TestImage], detector: Detector) -> tuple[list[TestImage], list[str]]:
+def unseen_images(images: Sequence[TestImage], detector: Detector) -> tuple[list[TestImage], list[str]]:
     """Return the images that are not training or held-out images of a detector, and a note if there are others."""
     unseen_paths = set(detector.provenance.split([image.path for image in images]).unseen)
     unseen = [image for image in images if image.path in unseen_paths]

@@ -16,9 +16,10 @@ from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.calibration.calibrate import calibrate, threshold_images
 from ssim_ae.config import Config
 from ssim_ae.console import print_note
-from ssim_ae.detector.detector import DETECTOR_NAME, Detector, detector_path
+from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detector, weights_in, write_detector
 from ssim_ae.detector.provenance import EpochSummary, Provenance, installed_versions
+from ssim_ae.detector.run_folder import CONFIG_NAME, DETECTOR_NAME, detector_path
 from ssim_ae.errors import InputError
 from ssim_ae.images.colors import eight_bit, pixels
 from ssim_ae.images.files import write_png
@@ -35,7 +36,6 @@ from ssim_ae.training.loop import TrainingLoop
 from ssim_ae.training.patch_sampling import ANY_ROTATION, SMALL_ROTATION, epoch_patches
 from ssim_ae.training.schedule import completed_fraction
 
-CONFIG_NAME = "config.yaml"
 SHEET_PATCHES = 64  # on the sheet of example patches
 SHEET_COLUMNS = 8
 

@@ -196,6 +196,15 @@ def lock_folder(folder: Path) -> Iterator[None]:
         raise InputError(f"{folder}: another process is writing into it") from error
 
 
+def is_locked(folder: Path) -> bool:
+    """Return whether another process holds the lock of a folder."""
+    try:
+        with _lock_path(folder):
+            return False
+    except BlockingIOError:
+        return True
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files and folders that killed processes left in `folder`."""
     for path in folder.glob(f".*{PARTIAL_SUFFIX}"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from ssim_ae.detector.detector import Detector
     from ssim_ae.evaluation.results import Evaluation
     from ssim_ae.images.folders import Dataset
+
+EXPORTED_SUFFIXES = (".onnx", ".xml", ".mindir", ".air", ".om")
 
 
 def report_and_print(
@@ -58,3 +61,15 @@ def print_thresholds(path: Path) -> None:
         print(f"UNUSABLE: the detector {problem}")
     print(f"thresholds: ssim {file.thresholds.ssim:.4g}, l1 {file.thresholds.l1:.4g}. {file.provenance.thresholds}")
     print(f"detector: {path}")
+
+
+def print_version(run: Path) -> None:
+    """Print the version that a run has just got, how to go back, and which exported files are of a former one."""
+    from ssim_ae.console import print_note
+    from ssim_ae.detector.run_folder import DETECTOR_NAME, version_paths
+
+    number = version_paths(run)[-1].stem
+    print(f"version {number}; back to the former one with: ssim-ae threshold {shlex.quote(str(run))} --rollback")
+    for path in sorted(run.glob(f"{Path(DETECTOR_NAME).stem}.*")):
+        if path.suffix in EXPORTED_SUFFIXES:
+            print_note(f"{path}: exported from a former version; export again")

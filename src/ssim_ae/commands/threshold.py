@@ -7,11 +7,10 @@ from pathlib import Path
 
 from ssim_ae.commands.options import given_settings
 from ssim_ae.commands.parser import Parser
-from ssim_ae.commands.printing import print_thresholds
+from ssim_ae.commands.printing import print_thresholds, print_version
 from ssim_ae.errors import InputError
 
 THRESHOLD_KEYS = ("threshold", "false_alarm_rate", "percent", "k_sigma", "min_area", "ssim_threshold", "l1_threshold")
-EXPORTED_SUFFIXES = (".onnx", ".xml", ".mindir", ".air", ".om")
 
 
 def arguments(parser: Parser) -> None:
@@ -31,10 +30,12 @@ def run(options: argparse.Namespace) -> int:
     from ssim_ae.detector.run_folder import run_of
     from ssim_ae.locations import local_output, local_path, upload_to_origin
 
+    if options.rollback and (options.folder or options.output or options.force or given_settings(options)):
+        raise InputError("--rollback: takes the run alone; give no other argument")
     detector = Path(local_path(options.detector))
     run = run_of(detector)
     if options.rollback:
-        _roll_back(options, detector, run)
+        _roll_back(detector, run)
     else:
         if is_url(options.detector) and not (run or options.output):
             raise InputError("--output: required for a detector file in an object store; name a file")
@@ -43,18 +44,16 @@ def run(options: argparse.Namespace) -> int:
             target, _ = recalibrate(detector, good, given_settings(options), output, force=options.force)
         print_thresholds(target)
         if run and not options.output:
-            _print_versions(run)
-    if run and not options.output:
-        upload_to_origin(run, options.detector)
+            print_version(run)
+    if detector.is_dir() and not options.output:
+        upload_to_origin(detector, options.detector)
     return 0
 
 
-def _roll_back(options: argparse.Namespace, detector: Path, run: Path | None) -> None:
+def _roll_back(detector: Path, run: Path | None) -> None:
     from ssim_ae.detector.run_folder import detector_path, roll_back
     from ssim_ae.storage import lock_folder
 
-    if options.folder or options.output or options.force or given_settings(options):
-        raise InputError("--rollback: takes the run alone; give no other argument")
     source = detector_path(detector)
     if run is None:
         raise InputError(f"{detector}: not a run: it has no former detector; its thresholds are written to other files")
@@ -62,17 +61,3 @@ def _roll_back(options: argparse.Namespace, detector: Path, run: Path | None) ->
         version = roll_back(run)
     print(f"version {version.number} of {version.total} is the current one again")
     print_thresholds(source)
-
-
-def _print_versions(run: Path) -> None:
-    """Say how to go back, and which exported files have the former thresholds."""
-    import shlex
-
-    from ssim_ae.console import print_note
-    from ssim_ae.detector.run_folder import DETECTOR_NAME, version_paths
-
-    number = version_paths(run)[-1].stem
-    print(f"version {number}; back to the former one with: ssim-ae threshold {shlex.quote(str(run))} --rollback")
-    for path in sorted(run.glob(f"{Path(DETECTOR_NAME).stem}.*")):
-        if path.suffix in EXPORTED_SUFFIXES:
-            print_note(f"{path}: exported with former thresholds; export again")

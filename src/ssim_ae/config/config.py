@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -39,6 +39,18 @@ class Config(BaseModel):
     """All settings of a detector. Immutable: `Config(epochs=5)`, `Config.read(path)` or `config.replace(...)`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
+
+    if not TYPE_CHECKING:  # type checkers know the settings as arguments
+
+        def __init__(self, **settings: Any) -> None:
+            """Raise InputError, one line, if a setting is unknown or invalid."""
+            for key in settings:
+                if key not in type(self).model_fields:
+                    raise InputError(f"Config: unknown key {key!r}{did_you_mean(key, type(self).model_fields)}")
+            try:
+                super().__init__(**settings)
+            except ValidationError as error:
+                raise InputError(f"Config: {_reason(error)}") from error
 
     # data
     dataset: str = Field("none", description="name of the data set; names the run's folder")
@@ -289,12 +301,12 @@ class Config(BaseModel):
                 raise InputError(f"{origin(key)}: unknown key {key!r}{did_you_mean(key, cls.model_fields)}")
         try:
             return cls(**values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            reason = first["msg"].removeprefix("Value error, ")
-            where = f"{key}: {reason}, not {first['input']!r:.100}" if key else reason
-            raise InputError(f"{origin(str(first['loc'][0]) if key else '')}: {where}") from error
+        except InputError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            location = error.__cause__.errors()[0]["loc"]
+            reason = _reason(error.__cause__)
+            raise InputError(f"{origin(str(location[0]) if location else '')}: {reason}") from error
 
     def used_settings(self) -> dict[str, Any]:
         """Return all settings that have an effect with this method."""
@@ -313,6 +325,14 @@ class Config(BaseModel):
                 lines.append(f"{prefix}{key}: {value}".ljust(34) + f"  # {description(key, self.method)}")
             blocks.append("\n".join(lines))
         return "\n\n".join(blocks) + "\n"
+
+
+def _reason(error: ValidationError) -> str:
+    """Return the first error of a validation in one line: the setting, and what is wrong with it."""
+    first = error.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    reason = first["msg"].removeprefix("Value error, ")
+    return f"{key}: {reason}, not {first['input']!r:.100}" if key else reason
 
 
 SECTIONS = {  # the first key of each section, and the section's title

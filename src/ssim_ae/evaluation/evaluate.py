@@ -23,9 +23,10 @@ from ssim_ae.detector.predictions import safe_cell
 from ssim_ae.errors import InputError
 from ssim_ae.evaluation.contact_sheet import write_contact_sheet
 from ssim_ae.evaluation.image_files import write_images
+from ssim_ae.evaluation.metrics_file import METRICS_NAME
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, summarize
 from ssim_ae.images.files import read_mask
-from ssim_ae.images.folders import GOOD, Dataset, TestImage, find_dataset
+from ssim_ae.images.folders import GOOD, Dataset, TestImage, content_hash, find_dataset
 from ssim_ae.storage import replacement_folder, write_atomic
 
 ASPECT_RATIO_TOLERANCE = 0.02  # relative difference between the aspect ratios of a mask and its image
@@ -89,7 +90,7 @@ def evaluate_images(
         raise InputError(f"{dataset}: none of the images can be evaluated; check the files")
     evaluation = summarize(results, dataset, tuple(notes))
     if folder:
-        _write_metrics(evaluation, folder)
+        _write_metrics(evaluation, detector, folder)
         write_contact_sheet(folder, evaluation.results, evaluation.dataset)
     return evaluation
 
@@ -138,22 +139,35 @@ def _ground_truth(image: TestImage, detector: Detector, inspection: Inspection) 
     return ground_truth
 
 
-def _write_metrics(evaluation: Evaluation, folder: Path) -> None:
+def _write_metrics(evaluation: Evaluation, detector: Detector, folder: Path) -> None:
     """Write metrics.json and metrics.csv."""
     document = {
         "dataset": evaluation.dataset,
+        "thresholds": detector.thresholds._asdict(),
         "metrics": {name: asdict(row) for name, row in evaluation.metrics.items()},
         "pixels": asdict(evaluation.pixels),
         "images": {
-            result.image.name: {"score": result.score, "correct": result.correct} for result in evaluation.results
+            result.image.name: {
+                "score": result.score,
+                "correct": result.correct,
+                "sha256": _hash_if_readable(result.image.path),
+            }
+            for result in evaluation.results
         },
         "notes": evaluation.notes,
     }
-    write_atomic(folder / "metrics.json", json.dumps(_without_nan(document), indent=1) + "\n")
+    write_atomic(folder / METRICS_NAME, json.dumps(_without_nan(document), indent=1) + "\n")
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerows(_csv_rows(evaluation))
     write_atomic(folder / "metrics.csv", table.getvalue())
+
+
+def _hash_if_readable(path: Path) -> str | None:
+    try:
+        return content_hash(path)
+    except OSError:  # removed meanwhile
+        return None
 
 
 def _csv_rows(evaluation: Evaluation) -> Iterator[list[Any]]:

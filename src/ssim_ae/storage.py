@@ -137,11 +137,11 @@ def replacement_folder(target: Path) -> Iterator[Path]:
     If the block raises, `target` stays as it was. The replaced folder is removed, but only if it is empty or holds
     nothing except the files that an earlier call wrote into it. Raises InputError if it holds other files.
     """
-    target = target.resolve()
     _check_replaceable(target)
+    place = target.resolve()  # a link stays a link
     with _write_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(target.parent) as scratch:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(place.parent) as scratch:
         new = scratch / "new"
         new.mkdir()
         yield new
@@ -149,7 +149,7 @@ def replacement_folder(target: Path) -> Iterator[Path]:
         write_atomic(new / FILE_LIST, json.dumps([*files, FILE_LIST], indent=0) + "\n")
         _check_replaceable(target)
         with _write_errors(target):
-            _swap(new, target, scratch / "old")
+            _swap(new, place, scratch / "old")
 
 
 def _check_replaceable(folder: Path) -> None:

@@ -3,7 +3,8 @@ import shutil
 import pytest
 
 from ssim_ae import InputError
-from ssim_ae.calibration.recalibrate import known_images, recalibrate
+from ssim_ae.calibration.recalibrate import THRESHOLD_KEYS, known_images, recalibrate
+from ssim_ae.commands import threshold
 from ssim_ae.detector.detector_file import read_detector, write_detector
 from ssim_ae.detector.run_folder import version_paths
 
@@ -156,3 +157,7 @@ def test_lost_or_unrecorded_images_are_an_error(tiny_run):
 def test_an_existing_file_is_not_overwritten(tiny_run):
     with pytest.raises(InputError, match="exists already; name another file with --output"):
         recalibrate(tiny_run.folder, None, {}, tiny_run.detector_path)
+
+
+def test_the_command_has_all_settings_of_thresholds():
+    assert set(threshold.THRESHOLD_KEYS) == set(THRESHOLD_KEYS)

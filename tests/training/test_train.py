@@ -300,6 +300,18 @@ def test_an_addition_continues_from_the_trained_weights_and_keeps_the_former_det
     assert len(version_paths(run.folder)) == 3
 
 
+def test_thresholds_that_an_addition_replaces_are_noted(tiny_run, tmp_path, capsys):
+    folder = shutil.copytree(tiny_run.folder, tmp_path / "run")
+    note = "thresholds: estimated by the settings of the run; those that were set later are in the former version"
+    train(tiny_run.config, resume=folder, add=Addition(epochs=1))
+    assert note not in capsys.readouterr().err
+    recalibrate(folder, None, {"ssim_threshold": 9, "l1_threshold": 8})
+    added = train(tiny_run.config, resume=folder, add=Addition(epochs=1))
+    assert note in capsys.readouterr().err
+    assert read_detector(version_paths(folder)[-2]).thresholds == (9, 8)
+    assert read_detector(added.detector_path).provenance.thresholds.estimator == "false_alarm_rate"
+
+
 def test_the_held_out_loss_falls_further_in_an_addition(tiny_config, tmp_path):
     run = train(tiny_config.replace(lr=1e-3, augment_num=256), runs=tmp_path)
     before = min(epoch.held_out_loss for epoch in read_history(run.folder))

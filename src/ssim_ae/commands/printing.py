@@ -49,16 +49,19 @@ def print_evaluation(evaluation: Evaluation, dataset: Dataset, folder: Path, *, 
         print(evaluation.reference_line(image_level=image_level), flush=True)
 
 
-def print_thresholds(path: Path) -> None:
-    """Print the thresholds of a detector file, the false alarms to expect and the path of the file.
+def print_problem(path: Path) -> None:
+    """Print a line if a detector file is unusable because it rejects most good images. It comes before all others."""
+    from ssim_ae.detector.detector_file import read_detector
 
-    If they reject most good images, that comes first.
-    """
+    if problem := read_detector(path).provenance.thresholds.problem():
+        print(f"UNUSABLE: the detector {problem}", flush=True)
+
+
+def print_thresholds(path: Path) -> None:
+    """Print the thresholds of a detector file, the false alarms to expect and the path of the file."""
     from ssim_ae.detector.detector_file import read_detector
 
     file = read_detector(path)
-    if problem := file.provenance.thresholds.problem():
-        print(f"UNUSABLE: the detector {problem}")
     print(f"thresholds: ssim {file.thresholds.ssim:.4g}, l1 {file.thresholds.l1:.4g}. {file.provenance.thresholds}")
     print(f"detector: {path}")
 

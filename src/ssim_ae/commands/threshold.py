@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ssim_ae.commands.options import given_settings
 from ssim_ae.commands.parser import Parser
-from ssim_ae.commands.printing import print_thresholds, print_version
+from ssim_ae.commands.printing import print_problem, print_thresholds, print_version
 from ssim_ae.errors import InputError
 
 THRESHOLD_KEYS = ("threshold", "false_alarm_rate", "percent", "k_sigma", "min_area", "ssim_threshold", "l1_threshold")
@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
         good = Path(local_path(options.folder)) if options.folder else None
         with local_output(options.output) as output:
             target, _ = recalibrate(detector, good, given_settings(options), output, force=options.force)
+        print_problem(target)
         print_thresholds(target)
         if run and not options.output:
             print_version(run)
@@ -60,4 +61,5 @@ def _roll_back(detector: Path, run: Path | None) -> None:
     with lock_folder(run):
         version = roll_back(run)
     print(f"version {version.number} of {version.total} is the current one again")
+    print_problem(source)
     print_thresholds(source)

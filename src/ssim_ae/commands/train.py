@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ssim_ae.commands import INTERRUPTED
 from ssim_ae.commands.options import given_settings
 from ssim_ae.commands.parser import Parser
-from ssim_ae.commands.printing import print_thresholds, print_version, report_and_print
+from ssim_ae.commands.printing import print_problem, print_thresholds, print_version, report_and_print
 from ssim_ae.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
         trained = train(local_config(config), runs=results_folder(results), skip_bad=options.skip_bad)
     if not trained.is_main:
         return 0
+    print_problem(trained.detector_path)
     report = trained.folder / "report"
     if trained.finished and trained.config.run_eval and (trained.trained or not report.exists()):
         detector = Detector.load(trained.detector_path, device_target=trained.config.device_target)

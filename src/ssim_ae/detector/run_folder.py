@@ -40,6 +40,15 @@ def detector_path(path: Path) -> Path:
     return path / DETECTOR_NAME if path.is_dir() else path
 
 
+def config_path(run: Path) -> Path:
+    """Return the file with the settings of a run. Raises InputError, which says what it is, if it is no run."""
+    if not (run / CONFIG_NAME).exists():
+        if run.is_dir() and (run / DETECTOR_NAME).exists():
+            raise InputError(f"{run}: its {CONFIG_NAME} is missing")
+        raise InputError(_without_detector(run) if run.is_dir() else f"{run}: no such run{_named_runs(run)}")
+    return run / CONFIG_NAME
+
+
 def run_of(path: Path) -> Path | None:
     """Return the folder of the run whose current detector a path names, or None if it names another detector file."""
     if path.is_dir():

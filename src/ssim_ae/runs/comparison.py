@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from ssim_ae.config import Config
-from ssim_ae.detector.run_folder import CONFIG_NAME, detector_path
+from ssim_ae.detector.run_folder import config_path, detector_path
 from ssim_ae.errors import InputError
 from ssim_ae.evaluation.metrics_file import SavedEvaluation, SavedMetrics, SavedResult, read_evaluation
 from ssim_ae.images.folders import ALL
@@ -74,7 +74,7 @@ def _read(run: Path) -> _ComparedRun:
     evaluation = read_evaluation(run / REPORT_NAME)
     if evaluation is None:
         raise InputError(f"{run}: no report to compare; write one with: ssim-ae report {run}")
-    return _ComparedRun(run, Config.read(run / CONFIG_NAME), summarize(run), evaluation)
+    return _ComparedRun(run, Config.read(config_path(run)), summarize(run), evaluation)
 
 
 def _page_data(runs: tuple[_ComparedRun, _ComparedRun]) -> dict[str, Any]:

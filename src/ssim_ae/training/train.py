@@ -17,12 +17,20 @@ import numpy as np
 from ssim_ae.augmentation.orientation import has_any_orientation
 from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.calibration.calibrate import calibrate, threshold_images
+from ssim_ae.calibration.recalibrate import THRESHOLD_KEYS
 from ssim_ae.config import Config
 from ssim_ae.console import print_note
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detector, weights_in, write_detector
 from ssim_ae.detector.provenance import EpochSummary, Provenance, installed_versions
-from ssim_ae.detector.run_folder import CONFIG_NAME, DETECTOR_NAME, detector_path, set_current, version_paths
+from ssim_ae.detector.run_folder import (
+    CONFIG_NAME,
+    DETECTOR_NAME,
+    config_path,
+    detector_path,
+    set_current,
+    version_paths,
+)
 from ssim_ae.errors import InputError
 from ssim_ae.images.colors import eight_bit, pixels
 from ssim_ae.images.files import write_png
@@ -89,7 +97,7 @@ def train(
     """
     resumed = Path(resume) if resume is not None else None
     if resumed:
-        config = Config.read(resumed / CONFIG_NAME)
+        config = Config.read(config_path(resumed))
     config = _with_absolute_path(config, fresh=resumed is None)
     if add:
         _check_can_add(add, resumed, config)
@@ -259,6 +267,7 @@ def _write_calibrated(folder: Path, engine: Engine, config: Config, good: GoodIm
     provenance = provenance.model_copy(update={"thresholds": calibration.origin})
     file = DetectorFile(config, calibration.thresholds, engine.weights(), provenance, calibration.normal_statistics)
     if _is_finished_detector(folder / DETECTOR_NAME):
+        _note_other_thresholds(folder / DETECTOR_NAME, config)
         set_current(folder, file)
     else:
         write_detector(folder / DETECTOR_NAME, file)
@@ -274,6 +283,18 @@ def _is_finished_detector(path: Path) -> bool:
         return path.exists() and read_detector(path).provenance.finished
     except InputError:
         return True
+
+
+def _note_other_thresholds(former: Path, config: Config) -> None:
+    """Print a note if the former detector got its thresholds in another way than the settings of the run say."""
+    try:
+        set_by = read_detector(former).config
+    except InputError:
+        return
+    if any(getattr(set_by, key) != getattr(config, key) for key in THRESHOLD_KEYS):
+        print_note(
+            "thresholds: estimated by the settings of the run; those that were set later are in the former version"
+        )
 
 
 def _prepare(folder: Path, engine: Engine, config: Config, images: int) -> None:

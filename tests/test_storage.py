@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -163,3 +164,15 @@ def test_an_unused_path_has_the_next_number(tmp_path):
     path.touch()
     (tmp_path / "a-2.safetensors").touch()
     assert storage.unused_path(path).name == "a-3.safetensors"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux exchanges folders atomically")
+def test_a_folder_is_replaced_in_one_operation(tmp_path, monkeypatch):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    if not storage._exchange(tmp_path / "a", tmp_path / "b"):
+        pytest.skip("the file system cannot exchange folders")
+    with storage.replacement_folder(tmp_path / "a") as new:
+        (new / "file").touch()
+        monkeypatch.setattr(Path, "rename", lambda *_: pytest.fail("a moment without the folder"))
+    assert (tmp_path / "a" / "file").exists()

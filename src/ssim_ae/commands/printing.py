@@ -66,13 +66,16 @@ def print_thresholds(path: Path) -> None:
     print(f"detector: {path}")
 
 
-def print_version(run: Path) -> None:
-    """Print the version that a run has just got, how to go back, and which exported files are of a former one."""
+def print_version(run: Path, location: str) -> None:
+    """Print the version that a run has just got, how to go back, and which exported files are of a former one.
+
+    `location` is the path or URL that the command line names the run by.
+    """
     from ssim_ae.console import print_note
     from ssim_ae.detector.run_folder import DETECTOR_NAME, version_paths
 
     number = version_paths(run)[-1].stem
-    print(f"version {number}; back to the former one with: ssim-ae threshold {shlex.quote(str(run))} --rollback")
+    print(f"version {number}; back to the former one with: ssim-ae threshold {shlex.quote(location)} --rollback")
     for path in sorted(run.glob(f"{Path(DETECTOR_NAME).stem}.*")):
         if path.suffix in EXPORTED_SUFFIXES:
             print_note(f"{path}: exported from a former version; export again")

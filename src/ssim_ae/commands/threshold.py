@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         print_problem(target)
         print_thresholds(target)
         if run and not options.output:
-            print_version(run)
+            print_version(run, options.detector)
     if detector.is_dir() and not options.output:
         upload_to_origin(detector, options.detector)
     return 0

@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
         report_and_print(report, trained.detector_path, detector, trained.dataset, trained.config)
     print_thresholds(trained.detector_path)
     if add:
-        print_version(trained.folder)
+        print_version(trained.folder, options.resume)
     if options.resume:
         upload_to_origin(trained.folder, options.resume)
     else:

@@ -17,6 +17,7 @@ from ssim_ae import __version__
 from ssim_ae.images.folders import content_hash
 
 GIVEN = "given"  # the estimator of thresholds that were set by hand
+MIN_CROSS_VALIDATED = 5  # images; of fewer, thresholds estimated without one of them may reject it
 USUAL_ADVICE = "use --threshold false_alarm_rate"  # for thresholds that reject most good images
 ADVICE = {  # and what else there is to say about an estimator
     GIVEN: "give higher thresholds",
@@ -66,6 +67,8 @@ class ThresholdOrigin(_Strict):
         tested = self.cross_validation
         if tested is None or 2 * tested.rejected <= tested.images:
             return ""
+        if tested.images < MIN_CROSS_VALIDATED and self.estimator not in (GIVEN, "percent"):
+            return ""  # these estimators depend on the scores of single images: without one, the limit is another
         return f"rejects {tested.rejected} of {tested.images} good images; {ADVICE.get(self.estimator, USUAL_ADVICE)}"
 
     def __str__(self) -> str:

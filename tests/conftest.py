@@ -27,6 +27,7 @@ TINY = {
     "batch_size": 16,
     "epochs": 2,
     "stride": 16,
+    "drawn_defects": 0,
     "device_target": "CPU",
     "precision": "fp32",
 }

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "ssim_ae"
 LEVELS = (  # from the lowest to the highest; packages of one level do not import each other
-    {"errors", "frameworks", "random_streams", "spelling"},
+    {"errors", "frameworks", "proportions", "random_streams", "spelling"},
     {"console", "machine"},
     {"storage"},
     {"buckets", "images", "network", "synthetic"},
@@ -23,6 +23,7 @@ LEVELS = (  # from the lowest to the highest; packages of one level do not impor
     {"config"},
     {"locations", "runtimes"},
     {"detector"},
+    {"detectability"},
     {"calibration"},
     {"model_zoo", "training", "evaluation"},
     {"export", "pages"},

@@ -20,6 +20,7 @@ class Stream(IntEnum):
     ILLUMINATION = 7  # illumination of the patches of an epoch
     CORRUPTION = 8  # corruption of the patches of an epoch
     INITIAL_WEIGHTS = 9  # of the network, where the framework does not draw them
+    DRAWN_DEFECTS = 10  # place and shape of the defects of a detectability chart
 
 
 def random_stream(seed: int, stream: Stream, *index: int) -> np.random.Generator:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.stats import binomtest
 from sklearn import metrics as reference
 
 from ssim_ae.evaluation.metrics import (
@@ -24,7 +23,6 @@ from ssim_ae.evaluation.metrics import (
     pixel_f1,
     pro_curve,
     roc,
-    wilson,
 )
 
 Maps = NDArray[np.float32]
@@ -146,21 +144,6 @@ def test_pixel_f1_agrees_with_scikit_learn(case: tuple[Maps, Masks]) -> None:
 
 def test_pixel_f1_is_nan_if_all_masks_are_empty() -> None:
     assert isnan(pixel_f1(np.zeros((2, 3, 3), bool), np.zeros((2, 3, 3), bool)))
-
-
-@quick
-@given(st.integers(1, 400), st.data())
-def test_wilson_agrees_with_scipy(total: int, data: st.DataObject) -> None:
-    successes = data.draw(st.integers(0, total))
-    expected = binomtest(successes, total).proportion_ci(method="wilson")
-    assert wilson(successes, total) == pytest.approx((expected.low, expected.high), abs=1e-9)
-
-
-def test_wilson_is_within_0_and_1_and_nan_for_a_total_of_0() -> None:
-    assert all(wilson(0, total)[0] == 0 and wilson(total, total)[1] == 1 for total in range(1, 200))
-    assert np.isnan(wilson(0, 0)).all()
-    with pytest.raises(ValueError, match="expected 0 to 3 successes, got 4"):
-        wilson(4, 3)
 
 
 def test_bootstrap_interval_of_a_mean_agrees_with_its_standard_error() -> None:

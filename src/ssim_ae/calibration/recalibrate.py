@@ -1,6 +1,6 @@
 """New thresholds for a trained detector."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +9,7 @@ from ssim_ae.calibration.calibrate import Calibration, calibrate, threshold_imag
 from ssim_ae.calibration.thresholds import given_thresholds
 from ssim_ae.config import Config
 from ssim_ae.console import print_note
+from ssim_ae.detectability.measure import measure_detectability
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import DetectorFile, read_detector, weights_in, write_detector
 from ssim_ae.detector.provenance import GIVEN, CrossValidation, ThresholdOrigin
@@ -55,19 +56,20 @@ def recalibrate(
     config = file.config.replace(**ESTIMATE_BOTH | dict(changes))
     if output and output.exists():
         raise InputError(f"{output}: exists already; name another file with --output")
-    if given_thresholds(config):
-        calibration = calibrate(Detector.from_file(file), [], config)
-    else:
-        images = _images_to_calibrate_on(file, source, folder)
-        calibration = calibrate(Detector.from_file(file), images.held_out, config, images.training)
+    given = given_thresholds(config) is not None
+    images = _images_if_found(file, source, folder) if given else _images_to_calibrate_on(file, source, folder)
+    estimated_from = KnownImages([], []) if given else images
+    calibration = calibrate(Detector.from_file(file), estimated_from.held_out, config, estimated_from.training)
     statistics = calibration.normal_statistics or file.normal_statistics
     new = DetectorFile(config, calibration.thresholds, weights, file.provenance, statistics)
-    if given_thresholds(config):
-        tested = _test_on_good_images(new, source, folder)
+    if given and images.held_out:
+        tested = _test_on_good_images(new, images.held_out)
         calibration = calibration._replace(origin=ThresholdOrigin(cross_validation=tested))
     if (problem := calibration.origin.problem()) and not force:
         raise InputError(f"thresholds: not changed: the new detector {problem}; --force keeps it nevertheless")
-    new = new._replace(provenance=file.provenance.model_copy(update={"thresholds": calibration.origin}))
+    chart = measure_detectability(Detector.from_file(new), images.held_out)
+    provenance = file.provenance.model_copy(update={"thresholds": calibration.origin})
+    new = new._replace(provenance=provenance, detectability=chart)
     _note_jump(file.thresholds, new.thresholds)
     return _write(new, detector, source, output), calibration
 
@@ -95,15 +97,8 @@ def _check_have_effect(changes: Mapping[str, Any], config: Config) -> None:
             raise InputError(f"--{key}: no effect on thresholds by {estimator}; {advice}")
 
 
-def _test_on_good_images(new: DetectorFile, source: Path, folder: Path | None) -> CrossValidation | None:
-    """Count the good images that a detector with given thresholds rejects; None, with a note, if there are none."""
-    try:
-        paths = _images_to_calibrate_on(new, source, folder).held_out
-    except InputError as error:
-        if folder:
-            raise
-        print_note(f"thresholds: not tested on good images: {error}")
-        return None
+def _test_on_good_images(new: DetectorFile, paths: Sequence[Path]) -> CrossValidation:
+    """Count the good images that a detector with given thresholds rejects."""
     tested = paths[:: ceil(len(paths) / MAX_TESTED_IMAGES)]
     found = [item for item in Detector.from_file(new).inspect_all(tested) if not isinstance(item, InputError)]
     return CrossValidation(images=len(found), rejected=sum(is_defective(inspection.score) for inspection in found))
@@ -135,6 +130,17 @@ def known_images(file: DetectorFile, source: Path) -> KnownImages:
     if not known.held_out:
         raise InputError(f"{source}: its held-out images are missing; name a folder of good images")
     return known
+
+
+def _images_if_found(file: DetectorFile, source: Path, folder: Path | None) -> KnownImages:
+    """Return the images to test given thresholds on; none, with a note, if those of the training are not found."""
+    try:
+        return _images_to_calibrate_on(file, source, folder)
+    except InputError as error:
+        if folder:
+            raise
+        print_note(f"thresholds: not tested on good images: {error}")
+        return KnownImages([], [])
 
 
 def _images_to_calibrate_on(file: DetectorFile, source: Path, folder: Path | None) -> KnownImages:

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ssim_ae.commands import INTERRUPTED
+from ssim_ae.commands.detectability import add_require_option, check_requirement, print_detectability
 from ssim_ae.commands.options import given_settings
 from ssim_ae.commands.parser import Parser
 from ssim_ae.commands.printing import print_problem, print_thresholds, print_version, report_and_print
@@ -30,6 +31,7 @@ def arguments(parser: Parser) -> None:
         help="continue an interrupted run; with --epochs +5 or --minutes +10, train on where a finished one ended",
     )
     parser.add_argument("--skip-bad", action="store_true", help="skip images that cannot be read")
+    add_require_option(parser)
     parser.add_config_keys()
 
 
@@ -40,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     from ssim_ae.locations import local_config, local_path, results_folder, upload_results, upload_to_origin
     from ssim_ae.training.train import train
 
+    check_requirement(options)
     given = given_settings(options)
     if options.folder:
         given["dataset_path"] = options.folder
@@ -58,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
     if not trained.is_main:
         return 0
     print_problem(trained.detector_path)
+    status = print_detectability(trained.detector_path, options)
     report = trained.folder / "report"
     if trained.finished and trained.config.run_eval and (trained.trained or not report.exists()):
         detector = Detector.load(trained.detector_path, device_target=trained.config.device_target)
@@ -73,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         skip = " --skip-bad" if options.skip_bad else ""
         print(f"stopped early; continue with: ssim-ae train --resume {trained.folder}{skip}")
         return INTERRUPTED
-    return 0
+    return status
 
 
 def _addition(given: dict[str, Any]) -> Addition | None:
@@ -86,6 +90,5 @@ def _addition(given: dict[str, Any]) -> Addition | None:
     try:
         return Addition(epochs=int(added.get("epochs", 0)), minutes=float(added.get("minutes", 0)))
     except ValueError as error:
-        raise InputError(
-            f"--{next(iter(added))}: should be + and a number, not {next(iter(added.values()))}"
-        ) from error
+        key, value = next(iter(added.items()))
+        raise InputError(f"--{key}: should be + and a number, not {value}") from error

@@ -131,6 +131,12 @@ class Config(BaseModel):
     percent: float = Field(98.0, gt=0, le=100, description="for percent: percentile of the residuals")
     k_sigma: float = Field(3.0, ge=0, description="for k_sigma: standard deviations above the mean score")
     min_area: int = Field(100, ge=1, description="for max_area: area of the smallest defect, px")
+    drawn_defects: int = Field(
+        40,
+        ge=0,
+        le=10_000,
+        description="defects drawn for each size and contrast to measure what is found; 0: not measured",
+    )
     ssim_threshold: float | None = Field(
         None, ge=0, description="SSIM residual above which a pixel is defective; -1: estimated"
     )

@@ -11,6 +11,7 @@ from typing import NamedTuple, Self, TypeVar
 import numpy as np
 
 from ssim_ae.config import Config
+from ssim_ae.detector.detectability_chart import DetectabilityChart
 from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detector
 from ssim_ae.detector.inspection import Inspection
 from ssim_ae.detector.provenance import Provenance
@@ -45,6 +46,7 @@ class Detector:
         provenance: Provenance | None = None,
         *,
         normal_statistics: NormalStatistics | None = None,
+        detectability: DetectabilityChart | None = None,
         threads: int | None = None,
     ) -> None:
         self.config = config
@@ -52,6 +54,7 @@ class Detector:
         self.thresholds = thresholds
         self.runtime = runtime
         self.provenance = provenance or Provenance()
+        self.detectability = detectability
         self.threads = threads or cores()
         self.view = View.from_config(config)
         self.residual_scale = normal_statistics.scale(self.view.size) if normal_statistics else None
@@ -104,6 +107,7 @@ class Detector:
             opened,
             file.provenance,
             normal_statistics=file.normal_statistics,
+            detectability=file.detectability,
             threads=threads,
         )
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ssim_ae.config import Config
+from ssim_ae.detector.detectability_chart import DetectabilityChart
 from ssim_ae.detector.provenance import Provenance
 from ssim_ae.errors import InputError
 from ssim_ae.maps.normalization import GRID_SIZE, NormalStatistics
@@ -33,7 +34,8 @@ from ssim_ae.storage import (
 )
 
 KIND = "detector"
-FORMAT_VERSION = 1  # raised when older versions cannot read the file, or would compute other scores
+FORMAT_VERSION = 2  # raised when older versions cannot read the file, or would compute other scores
+READABLE_FORMATS = (1, 2)  # 1: before the detectability chart
 MINDIR_PRODUCER = b"MindSpore"  # near the start of a MINDIR file
 MAX_THRESHOLD = float(np.finfo(np.float32).max)
 MAX_NORMAL_RESIDUAL = 1e6  # larger than any residual
@@ -42,8 +44,8 @@ MAX_NORMAL_RESIDUAL = 1e6  # larger than any residual
 class DetectorFile(NamedTuple):
     """The content of a detector file.
 
-    `normal_statistics` are present if the method normalizes residuals. If a `model` holds the weights in the format of
-    its runtime, `weights` is empty.
+    `normal_statistics` are present if the method normalizes residuals, `detectability` if it was measured. If a `model`
+    holds the weights in the format of its runtime, `weights` is empty.
     """
 
     config: Config
@@ -51,6 +53,7 @@ class DetectorFile(NamedTuple):
     weights: dict[str, np.ndarray]
     provenance: Provenance
     normal_statistics: NormalStatistics | None = None
+    detectability: DetectabilityChart | None = None
     model: Model | None = None
 
 
@@ -79,6 +82,8 @@ def header(detector: DetectorFile) -> dict[str, Any]:
     }
     if detector.normal_statistics:
         metadata["normal_statistics"] = _as_lists(detector.normal_statistics)
+    if detector.detectability:
+        metadata["detectability"] = detector.detectability.model_dump(mode="json")
     return metadata
 
 
@@ -169,20 +174,23 @@ def _with_model(path: Path, metadata: dict[str, Any], runtime: str, weights: Pat
 
 def _parse(path: Path, metadata: dict[str, Any]) -> DetectorFile:
     """Return the detector that the metadata describes, without weights."""
-    if metadata.get("format") != FORMAT_VERSION:
+    if metadata.get("format") not in READABLE_FORMATS:
+        readable = " and ".join(map(str, READABLE_FORMATS))
         raise InputError(
-            f"{path}: format {metadata.get('format')!s:.20} is not supported; this version reads {FORMAT_VERSION}"
+            f"{path}: format {metadata.get('format')!s:.20} is not supported; this version reads {readable}"
         )
     try:
         config = Config(**metadata["config"])
         thresholds = Thresholds(**metadata["thresholds"])
         provenance = Provenance.model_validate(metadata["provenance"])
         statistics = _parse_statistics(metadata.get("normal_statistics"))
+        chart = metadata.get("detectability")
+        detectability = None if chart is None else DetectabilityChart.model_validate(chart)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: the header is corrupt, or from a newer version") from error
     if not all(_is_threshold(value) for value in thresholds):
         raise InputError(f"{path}: the thresholds are not numbers >= 0: {str(thresholds._asdict())[:100]}")
-    return DetectorFile(config, thresholds, {}, provenance, statistics)
+    return DetectorFile(config, thresholds, {}, provenance, statistics, detectability)
 
 
 def _is_threshold(value: object) -> bool:

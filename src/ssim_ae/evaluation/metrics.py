@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from math import inf, nan, sqrt
-from statistics import NormalDist
+from math import inf, nan
 from typing import Any, Self
 
 import numpy as np
@@ -16,8 +15,6 @@ Floats = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.integer[Any]]
 Interval = tuple[float, float]
-
-Z_95 = NormalDist().inv_cdf(0.975)  # half-width, in standard deviations, of the central 95 % of a normal distribution
 
 
 def auroc(scores: ArrayLike, labels: ArrayLike) -> float:
@@ -86,20 +83,6 @@ def pixel_f1(predicted: Iterable[ArrayLike], truth: Iterable[ArrayLike]) -> floa
         hits += int(np.count_nonzero(found.astype(bool) & mask))
         marked += int(np.count_nonzero(found) + np.count_nonzero(mask))
     return _share(2 * hits, marked)
-
-
-def wilson(successes: int, total: int) -> Interval:
-    """Return the 95 % score interval of a proportion; NaN for a total of 0 (Wilson 1927)."""
-    if not 0 <= successes <= total:
-        raise ValueError(f"expected 0 to {total} successes, got {successes}")
-    if not total:
-        return nan, nan
-    failures = total - successes
-    center = successes + Z_95**2 / 2
-    half_width = Z_95 * sqrt(successes * failures / total + Z_95**2 / 4)
-    low, high = ((center + side) / (total + Z_95**2) for side in (-half_width, half_width))
-    # Rounding errors must not move the bounds of the proportions 0 and 1 outside [0, 1].
-    return low if successes else 0.0, high if failures else 1.0
 
 
 def bootstrap(

@@ -16,10 +16,10 @@ from ssim_ae.evaluation.metrics import (
     bootstrap,
     pixel_f1,
     pro_curve,
-    wilson,
 )
 from ssim_ae.images.folders import ALL, GOOD, TestImage
 from ssim_ae.maps.verdict import is_defective
+from ssim_ae.proportions import wilson
 
 
 @dataclass(frozen=True)

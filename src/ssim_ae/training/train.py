@@ -20,6 +20,7 @@ from ssim_ae.calibration.calibrate import calibrate, threshold_images
 from ssim_ae.calibration.recalibrate import THRESHOLD_KEYS
 from ssim_ae.config import Config
 from ssim_ae.console import print_note
+from ssim_ae.detectability.measure import measure_detectability
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detector, weights_in, write_detector
 from ssim_ae.detector.provenance import EpochSummary, Provenance, installed_versions
@@ -265,7 +266,10 @@ def _write_calibrated(folder: Path, engine: Engine, config: Config, good: GoodIm
     held_out, training = threshold_images(good.held_out_paths, good.training_paths)
     calibration = calibrate(detector, held_out, config, training)
     provenance = provenance.model_copy(update={"thresholds": calibration.origin})
-    file = DetectorFile(config, calibration.thresholds, engine.weights(), provenance, calibration.normal_statistics)
+    thresholds, statistics = calibration.thresholds, calibration.normal_statistics
+    calibrated = Detector(config, thresholds, detector.runtime, normal_statistics=statistics)
+    chart = measure_detectability(calibrated, held_out)
+    file = DetectorFile(config, thresholds, engine.weights(), provenance, statistics, chart)
     if _is_finished_detector(folder / DETECTOR_NAME):
         _note_other_thresholds(folder / DETECTOR_NAME, config)
         set_current(folder, file)

@@ -1,0 +1,59 @@
+"""What a detector finds, as `train`, `threshold` and `info` print it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ssim_ae.commands import REQUIREMENT_NOT_MET
+from ssim_ae.commands.parser import Parser
+
+if TYPE_CHECKING:
+    from ssim_ae.detector.detectability_chart import DetectabilityChart
+
+
+def add_require_option(parser: Parser) -> None:
+    """Add the option that makes the exit status depend on what the detector finds."""
+    parser.add_argument(
+        "--require",
+        metavar="'90%% at 14px'",
+        help=f"exit with {REQUIREMENT_NOT_MET} if fewer of the drawn defects of this size (in px of the image) are "
+        "found; add 'low' or 'high' for another contrast than medium",
+    )
+
+
+def print_detectability(path: Path, options: argparse.Namespace) -> int:
+    """Print what the detector of a file finds, and whether it is enough; return the exit status."""
+    from ssim_ae.detector.detector_file import read_detector
+
+    chart = read_detector(path).detectability
+    if chart:
+        print(chart.summary(), flush=True)
+    return requirement_status(chart, options)
+
+
+def check_requirement(options: argparse.Namespace) -> None:
+    """Raise InputError, before any work, if the option --require cannot be understood."""
+    from ssim_ae.detector.requirement import Requirement
+
+    if options.require is not None:
+        Requirement.parse(options.require)
+
+
+def requirement_status(chart: DetectabilityChart | None, options: argparse.Namespace) -> int:
+    """Return the exit status, and print why it is not 0."""
+    from ssim_ae.console import print_message
+    from ssim_ae.detector.requirement import Requirement
+    from ssim_ae.errors import InputError
+
+    if options.require is None:
+        return 0
+    requirement = Requirement.parse(options.require)
+    if not chart:
+        raise InputError("--require: what the detector finds was not measured; run ssim-ae threshold on it")
+    if requirement.is_met_by(chart):
+        return 0
+    share = chart.share_at(requirement.size, requirement.contrast)
+    print_message(f"not met: {requirement}; found are {100 * share:.0f} %")
+    return REQUIREMENT_NOT_MET

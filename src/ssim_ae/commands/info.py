@@ -1,0 +1,80 @@
+"""Print what a detector file says: what the detector finds, its thresholds, training and settings."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ssim_ae.commands.detectability import add_require_option, check_requirement, requirement_status
+from ssim_ae.commands.parser import Parser
+
+if TYPE_CHECKING:
+    from ssim_ae.detector.detectability_chart import DetectabilityChart
+    from ssim_ae.detector.detector_file import DetectorFile
+
+
+def arguments(parser: Parser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("detector", help="detector file or folder of a run")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    add_require_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return its exit status."""
+    from ssim_ae.detector.detector_file import header, read_detector
+    from ssim_ae.detector.run_folder import detector_path
+    from ssim_ae.locations import local_path
+
+    check_requirement(options)
+    path = detector_path(Path(local_path(options.detector)))
+    file = read_detector(path)
+    if options.json:
+        print(json.dumps(header(file), indent=1))
+    else:
+        print("\n".join(_lines(path, file)))
+    return requirement_status(file.detectability, options)
+
+
+def _lines(path: Path, file: DetectorFile) -> Iterator[str]:
+    """Yield the description of a detector: what it finds first."""
+    config, provenance = file.config, file.provenance
+    yield f"{path}: {'exported' if file.model else 'trained'} detector, method {config.method}"
+    if file.detectability:
+        yield file.detectability.summary()
+        yield from _table(file.detectability)
+    else:
+        yield "What it finds was not measured; ssim-ae threshold measures it."
+    yield f"thresholds: ssim {file.thresholds.ssim:.4g}, l1 {file.thresholds.l1:.4g}. {provenance.thresholds}"
+    channels = "gray" if config.grayscale else "color"
+    yield f"images: {channels}, resized to {config.im_resize} px; patches of {config.crop_size} px"
+    if provenance.training_images:
+        yield (
+            f"training: {len(provenance.training_images)} training and {len(provenance.held_out_images)} held-out "
+            f"images of {provenance.dataset or 'an unnamed data set'}, {provenance.steps} steps, "
+            f"{provenance.minutes:.1f} minutes on {provenance.device or 'an unknown device'}"
+            f"{'' if provenance.finished else ', not finished'}"
+        )
+    if provenance.imported_from:
+        yield f"imported from: {provenance.imported_from}"
+    if provenance.versions:
+        yield "versions: " + ", ".join(f"{name} {version}" for name, version in provenance.versions.items())
+
+
+def _table(chart: DetectabilityChart) -> Iterator[str]:
+    """Yield the chart as a table: the share of defects found in percent, by contrast and size."""
+    if not chart.found:
+        return
+    yield "found, in %, of drawn defects of " + "".join(f"{f'{size:.3g} px':>9}" for size in chart.sizes)
+    for contrast, counts in chart.found.items():
+        cells = "".join(f"{100 * count / chart.defects:>9.0f}" for count in counts)
+        yield f"{f'  {contrast} contrast':<33}{cells}"
+    for tolerance in chart.tolerances:
+        cells = ", ".join(
+            f"{100 * rejected / tolerance.images:.0f} % at {amount:.3g}"
+            for amount, rejected in zip(tolerance.amounts, tolerance.rejected, strict=True)
+        )
+        yield f"good parts rejected after a change of {tolerance.change} ({tolerance.unit}): {cells}"

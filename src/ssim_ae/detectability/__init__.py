@@ -1,0 +1,1 @@
+"""What a detector finds and what it tolerates, measured on held-out good images."""

@@ -1,0 +1,159 @@
+"""The detectability chart: the share of drawn defects that a detector finds, by size and contrast, and its tolerance.
+
+It is measured on held-out good images, at the detector's own thresholds, and stored in the detector file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import exp, log
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+CONTRASTS = {"low": 0.08, "medium": 0.16, "high": 0.32}  # root mean square change inside the defect, share of white
+FOUND = 0.9  # share of defects found from which "finds" is said
+MISSED = 0.05  # share of defects found up to which "nothing is found" is said
+TOLERATED = 0.1  # share of changed good images rejected up to which the change is tolerated
+Change = Literal["shift", "turn", "brightness"]
+UNITS: dict[Change, str] = {"shift": "px", "turn": "°", "brightness": "%"}
+SIDE = Annotated[int, Field(ge=1, le=2**31)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Tolerance(_Strict):
+    """How many of `images` accepted good images are rejected after a change of the whole image, by its amount.
+
+    The amounts are in px of the image for a shift, in degrees for a turn, in percent for the brightness.
+    """
+
+    change: Change
+    amounts: list[PositiveFloat]
+    rejected: list[NonNegativeInt]
+    images: PositiveInt
+
+    @property
+    def tolerated(self) -> float:
+        """The largest amount up to which at most a tenth of the images are rejected; 0 if there is none."""
+        largest = 0.0
+        for amount, rejected in zip(self.amounts, self.rejected, strict=True):
+            if rejected > TOLERATED * self.images:
+                break
+            largest = amount
+        return largest
+
+    @property
+    def unit(self) -> str:
+        """The unit of the amounts."""
+        return UNITS[self.change]
+
+    def __str__(self) -> str:
+        return f"{self.change} {self.tolerated:.2g} {self.unit}"
+
+
+class DetectabilityChart(_Strict):
+    """The number of drawn defects that are found, `found[contrast][size]`, of `defects` each.
+
+    `rejected` of `images` held-out good images are rejected as they are; defects are drawn into the accepted ones.
+    Sizes are in px of images of `image_height` x `image_width` px.
+    """
+
+    images: PositiveInt
+    rejected: NonNegativeInt
+    image_height: SIDE
+    image_width: SIDE
+    working_size: SIDE
+    sizes: list[PositiveFloat] = []
+    defects: NonNegativeInt = 0
+    found: dict[str, list[NonNegativeInt]] = {}
+    tolerances: list[Tolerance] = []
+
+    @model_validator(mode="after")
+    def _check_shapes(self) -> DetectabilityChart:
+        rows_fit = all(len(row) == len(self.sizes) and max(row) <= self.defects for row in self.found.values() if row)
+        if not rows_fit or bool(self.found) != bool(self.sizes and self.defects) or self.found.keys() - CONTRASTS:
+            raise ValueError("detectability: the counts do not fit the sizes and contrasts")
+        return self
+
+    @property
+    def mean_share(self) -> float:
+        """The share of all drawn defects that are found; 0 if none was drawn."""
+        drawn = self.defects * len(self.sizes) * len(self.found)
+        return sum(map(sum, self.found.values())) / drawn if drawn else 0.0
+
+    def share_at(self, size: float, contrast: str) -> float:
+        """Return the share of defects of `size` px and larger that are found, interpolated between the drawn sizes.
+
+        It is 0 below the smallest size and if no defect was drawn.
+        """
+        if contrast not in self.found or size < self.sizes[0]:
+            return 0.0
+        counts = _non_decreasing(self.found[contrast])
+        for position, next_size in enumerate(self.sizes[1:], 1):
+            if size < next_size:
+                part = log(size / self.sizes[position - 1]) / log(next_size / self.sizes[position - 1])
+                low, high = counts[position - 1 : position + 1]
+                return (low + part * (high - low)) / self.defects
+        return counts[-1] / self.defects
+
+    def smallest_found(self, contrast: str, share: float = FOUND) -> float | None:
+        """Return the size in px from which on `share` of the defects are found; None if there is none."""
+        counts = _non_decreasing(self.found.get(contrast, []))
+        target = share * self.defects
+        for position, (size, count) in enumerate(zip(self.sizes, counts, strict=False)):
+            if count >= target:
+                if not position:
+                    return size
+                previous_size, previous = self.sizes[position - 1], counts[position - 1]
+                part = (target - previous) / (count - previous)
+                return exp(log(previous_size) + part * log(size / previous_size))
+        return None
+
+    def largest_missed(self, contrast: str) -> float | None:
+        """Return the size in px up to which next to no defect is found; None if there is none."""
+        missed = None
+        for size, count in zip(self.sizes, self.found.get(contrast, []), strict=False):
+            if count > MISSED * self.defects:
+                break
+            missed = size
+        return missed
+
+    def summary(self) -> str:
+        """Return what is found and what is tolerated, in words."""
+        return " ".join(self._sentences())
+
+    def _sentences(self) -> Iterator[str]:
+        where = f"in images of {self.image_width} x {self.image_height} px (working size {self.working_size} px)"
+        if self.rejected == self.images:
+            yield f"All {self.images} held-out good images are rejected as they are: the thresholds are of no use."
+            return
+        if not self.found:
+            return
+        sizes = {contrast: self.smallest_found(contrast) for contrast in ("medium", "high", "low")}
+        reached = [f"{size:.0f} px at {contrast} contrast" for contrast, size in sizes.items() if size is not None]
+        largest = self.sizes[-1]
+        if reached:
+            yield f"Finds {100 * FOUND:.0f} % of drawn defects from {_joined(reached)}, {where}."
+        unreached = [
+            f"{100 * self.found[contrast][-1] / self.defects:.0f} % at {contrast} contrast"
+            for contrast, size in sizes.items()
+            if size is None
+        ]
+        if unreached:
+            yield f"Of defects of {largest:.0f} px{'' if reached else ' ' + where} it finds {_joined(unreached)}."
+        if missed := self.largest_missed("medium"):
+            yield f"Up to {missed:.0f} px at medium contrast, nothing."
+        if self.tolerances:
+            yield f"Good parts are accepted up to: {', '.join(map(str, self.tolerances))}."
+
+
+def _non_decreasing(counts: Sequence[int]) -> list[int]:
+    """Return for each size the smallest count of it and all larger sizes."""
+    return [min(counts[position:]) for position in range(len(counts))]
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]

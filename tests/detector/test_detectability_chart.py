@@ -1,0 +1,82 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from ssim_ae.detector.detectability_chart import DetectabilityChart, Tolerance
+from ssim_ae.detector.requirement import Requirement
+from ssim_ae.errors import InputError
+
+
+def chart(**changes: Any) -> DetectabilityChart:
+    values: dict[str, Any] = {
+        "images": 8,
+        "rejected": 0,
+        "image_height": 1024,
+        "image_width": 1024,
+        "working_size": 144,
+        "sizes": [5.0, 10.0, 20.0, 40.0],
+        "defects": 40,
+        "found": {"low": [0, 0, 4, 20], "medium": [0, 10, 40, 38], "high": [1, 36, 40, 40]},
+        "tolerances": [Tolerance(change="shift", amounts=[5, 10, 20], rejected=[0, 2, 9], images=20)],
+    }
+    return DetectabilityChart(**values | changes)
+
+
+def test_the_smallest_size_found_is_interpolated_and_holds_for_all_larger_ones() -> None:
+    assert chart().smallest_found("high") == pytest.approx(10)
+    medium = chart().smallest_found("medium")
+    assert medium == pytest.approx(10 * 2 ** ((36 - 10) / (38 - 10)))
+    assert chart().smallest_found("low") is None
+
+
+def test_the_share_at_a_size_is_interpolated_between_the_logarithms_of_sizes() -> None:
+    assert chart().share_at(10, "medium") == 0.25
+    assert chart().share_at(20**0.5 * 10**0.5, "medium") == pytest.approx((10 + 38) / 2 / 40)
+    assert chart().share_at(400, "medium") == 38 / 40
+    assert chart().share_at(4, "high") == 0
+
+
+def test_a_tolerance_is_the_largest_amount_up_to_which_few_are_rejected() -> None:
+    assert chart().tolerances[0].tolerated == 10
+    assert Tolerance(change="turn", amounts=[1, 2], rejected=[3, 0], images=20).tolerated == 0
+
+
+def test_the_summary_says_what_is_found_and_where() -> None:
+    assert chart().summary() == (
+        "Finds 90 % of drawn defects from 19 px at medium contrast and 10 px at high contrast, in images of "
+        "1024 x 1024 px (working size 144 px). Of defects of 40 px it finds 50 % at low contrast. "
+        "Up to 5 px at medium contrast, nothing. Good parts are accepted up to: shift 10 px."
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"found": {"low": [0, 0, 4]}},
+        {"found": {"low": [0, 0, 4, 41]}},
+        {"found": {"bright": [0, 0, 4, 4]}},
+        {"found": {}},
+        {"images": 0},
+        {"sizes": [float("inf")] * 4},
+    ],
+)
+def test_a_chart_with_counts_that_do_not_fit_is_rejected(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        chart(**changes)
+
+
+def test_a_requirement_is_parsed_and_checked() -> None:
+    assert Requirement.parse("90% at 20px") == Requirement(0.9, 20, "medium")
+    assert Requirement.parse(" 12.5 % at 14 px high contrast ") == Requirement(0.125, 14, "high")
+    assert Requirement.parse("90% at 20px").is_met_by(chart())
+    assert not Requirement.parse("90% at 15px").is_met_by(chart())
+    assert not Requirement.parse("60% at 40px low").is_met_by(chart())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "90 at 14px", "90% at 14", "101% at 14px", "0% at 3px", "90% at 0px", "90% at 14px dim"]
+)
+def test_other_requirements_are_errors(text: str) -> None:
+    with pytest.raises(InputError, match="--require"):
+        Requirement.parse(text)

@@ -78,7 +78,9 @@ def train_and_evaluate(folder: Path, method: str, seed: int, work: Path, changes
         raise SystemExit(f"{run.folder}: training interrupted; start the benchmark again")
     yield evaluate_run(run.detector_path, run.folder, folder, method, seed)
     if method == REFERENCE:
-        recalibrated, _ = recalibrate(run.detector_path, None, {"threshold": "percent"})
+        recalibrated, _ = recalibrate(
+            run.folder, None, {"threshold": "percent"}, run.folder / "percent.safetensors", force=True
+        )
         yield evaluate_run(recalibrated, run.folder, folder, REFERENCE_PERCENT, seed)
 
 

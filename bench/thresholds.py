@@ -19,8 +19,8 @@ from ssim_ae import Detector, find_dataset
 from ssim_ae.calibration.calibrate import MAX_TRAINING_IMAGES
 from ssim_ae.calibration.false_alarms import prediction_limit
 from ssim_ae.calibration.thresholds import mean_and_deviations
-from ssim_ae.detector.detector import detector_path
 from ssim_ae.detector.detector_file import read_detector
+from ssim_ae.detector.run_folder import detector_path
 from ssim_ae.images.folders import GOOD, content_hash
 from ssim_ae.methods import get_method
 

@@ -99,7 +99,7 @@ def _next_start(name: str, arguments: Arguments, out: Path) -> Arguments:
     if name in KEEPS_EXISTING and any(path.name not in ("detector.safetensors", "tmp") for path in out.glob("[!.]*")):
         # The killed command had written its output: another command that writes into this folder
         thresholds = ["--ssim_threshold", 1, "--l1_threshold", 1]
-        return ["threshold", "OUT/detector.safetensors", *thresholds, "--output", "OUT/again.safetensors"]
+        return ["threshold", "OUT/detector.safetensors", *thresholds, "--force", "--output", "OUT/again.safetensors"]
     return arguments
 
 

@@ -45,7 +45,7 @@ def make(folder: Path) -> Products:
     for defect in ("cut", "displaced", "stain", "thread"):  # one defect type is enough and saves seconds
         shutil.rmtree(dataset / "test" / defect)
     _run(*train_arguments(dataset), "--runs", folder / "runs")
-    _run("threshold", run, "--ssim_threshold", 0.5, "--l1_threshold", 0.5, "--output", other)
+    _run("threshold", run, "--ssim_threshold", 0.5, "--l1_threshold", 0.5, "--force", "--output", other)
     return Products(dataset, run, detector, other)
 
 

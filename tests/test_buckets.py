@@ -682,8 +682,20 @@ def test_run_in_a_bucket_is_resumed(bucket, proxy, dataset_url, tmp_path, monkey
     (config,) = [key for key in bucket.content() if key.endswith("config.yaml")]
     run = f"s3://{bucket.name}/{config.rpartition('/')[0]}"
     before = proxy.puts()
-    assert main(["train", "--resume", run]) == 0
+    assert main(["train", "--resume", run, "--epochs", "+1"]) == 0
     assert proxy.puts() > before
+
+
+def test_thresholds_of_a_run_in_a_bucket_are_set_there(bucket, dataset_url, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", dataset_url, *SMALL, "--runs", f"s3://{bucket.name}/runs", "--device_target=CPU"]) == 0
+    (config,) = [key for key in bucket.content() if key.endswith("config.yaml")]
+    run = f"s3://{bucket.name}/{config.rpartition('/')[0]}"
+    given = ["--ssim_threshold", "9", "--l1_threshold", "9"]
+    assert main(["threshold", run, *given]) == 0
+    assert sum("/versions/" in key for key in bucket.content()) == 2
+    assert main(["threshold", f"{run}/detector.safetensors", *given]) == 2
+    assert "--output: required for a detector file in an object store" in capsys.readouterr().err
 
 
 def test_results_that_cannot_be_uploaded_are_kept(bucket, proxy, dataset_url, tmp_path, monkeypatch, capsys):

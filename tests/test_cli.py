@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -74,8 +75,18 @@ def test_every_setting_is_an_option(capsys):
         (["evaluate", "x", "y", "--dataset_path", "z"], "--dataset_path: given twice, also as y"),
         (["import", "x", "--percent", "98"], "add --threshold percent"),
         (["train", "--config_path=none.yaml"], "none.yaml: cannot be read"),
-        (["train", "--resume", "/nowhere"], "cannot be read"),
+        (["train", "--resume", "/nowhere"], "/nowhere: no such run"),
+        (["train", "--resume", str(ROOT / "docs")], "docs: a folder of images, not a run"),
         (["train", "--resume", "/nowhere", "--epochs", "3"], "give no other settings"),
+        (["train", "--resume", "/nowhere", "--epochs", "+3", "--lr", ".1"], "give no other settings"),
+        (["train", "--resume", "/nowhere", "--epochs", "+many"], "--epochs: should be + and a number, not +many"),
+        (["train", "--resume", "/nowhere", "--minutes", "+"], "--minutes: should be + and a number, not +"),
+        (["threshold", "none", "--rollback"], "none: no such file or run"),
+        (["threshold", "none", "--rollback", "--force"], "--rollback: takes the run alone"),
+        (["threshold", "s3://bucket/a.safetensors", "x", "--rollback"], "--rollback: takes the run alone"),
+        (["runs"], "runs: no runs"),
+        (["runs", "--output", "x"], "--output: no effect without --compare"),
+        (["runs", "--compare", "a", "b"], "a: no such file or run"),
         (["evaluate", "none"], "none: no such file"),
         (["evaluate"], "detector"),
         (["predict", "none", "also-none.png"], "none: no such file"),
@@ -145,7 +156,7 @@ def test_predict_continues_after_a_corrupt_image(capsys, tiny_run, fabric_folder
 def test_fail_on_nok_sets_the_exit_status(capsys, tiny_run, fabric_folder, tmp_path):
     strict, lenient = tmp_path / "strict.safetensors", tmp_path / "lenient.safetensors"
     for target, value in ((strict, 0), (lenient, 99)):
-        options = ["--ssim_threshold", value, "--l1_threshold", value, "--output", target]
+        options = ["--ssim_threshold", value, "--l1_threshold", value, "--output", target, "--force"]
         assert run(capsys, "threshold", tiny_run.folder, *options)[0] == 0
     image = next((fabric_folder / "test" / "good").iterdir())
     assert run(capsys, "predict", strict, image, "--fail-on-nok")[0] == 1
@@ -287,3 +298,59 @@ def test_closed_pipe_sets_the_exit_status(tiny_run, fabric_folder):
     done = subprocess.run(program, stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     assert done.returncode == 141 and done.stderr == ""
+
+
+def test_thresholds_of_a_run_are_set_and_rolled_back(capsys, tiny_run, tmp_path):
+    folder = shutil.copytree(tiny_run.folder, tmp_path / "twill-1")
+    (folder / "detector.onnx").touch()
+    given = ["--ssim_threshold", 9, "--l1_threshold", 9]
+    status, out, err = run(capsys, "threshold", folder, *given)
+    assert status == 0 and f"version 2; back to the former one with: ssim-ae threshold {folder} --rollback" in out
+    assert f"{folder}/detector.onnx: exported from a former version; export again" in err
+    assert read_detector(folder / "detector.safetensors").thresholds == (9, 9)
+    strict = ["--ssim_threshold", 1e-6, "--l1_threshold", 1e-6]
+    status, out, err = run(capsys, "threshold", folder / "detector.safetensors", *strict)
+    assert (status, out) == (2, "") and "not changed: the new detector rejects 2 of 2 good images" in err
+    status, out, _ = run(capsys, "threshold", folder, *strict, "--force")
+    assert status == 0 and out.startswith("UNUSABLE: the detector rejects 2 of 2 good images; give higher thresholds\n")
+    status, out, _ = run(capsys, "threshold", folder, "--rollback")
+    assert status == 0 and out.startswith("version 2 of 3 is the current one again\nthresholds: ssim 9, l1 9.")
+    shutil.copy(folder / "detector.safetensors", tmp_path / "line3.safetensors")
+    status, _, err = run(capsys, "threshold", tmp_path / "line3.safetensors", "--rollback")
+    assert status == 2 and "line3.safetensors: not a run" in err
+
+
+def test_a_finished_run_is_added_to(capsys, tiny_run, tmp_path):
+    folder = shutil.copytree(tiny_run.folder, tmp_path / "twill-1")
+    status, out, err = run(capsys, "train", "--resume", folder)
+    assert status == 0 and "finished; add to its training" in err and (folder / "report" / "index.html").exists()
+    page = (folder / "report" / "index.html").stat().st_mtime_ns
+    assert run(capsys, "train", "--resume", folder)[0] == 0
+    assert (folder / "report" / "index.html").stat().st_mtime_ns == page, "it has a report"
+    status, out, _ = run(capsys, "train", "--resume", folder, "--epochs", "+1")
+    assert status == 0 and "version 2; back to the former one with: ssim-ae threshold" in out
+    assert (folder / "report" / "index.html").stat().st_mtime_ns > page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (["predict", "RUN", "IMAGES"], "ssim-ae: interrupted\n"),
+        (["evaluate", "RUN", "--save_dir", "OUT"], "ssim-ae: interrupted; no report is written\n"),
+        (["report", "RUN", "--output", "OUT/report"], "ssim-ae: interrupted; the former report is kept\n"),
+        (["threshold", "RUN", "--output", "OUT/x"], "ssim-ae: interrupted; the detector is not changed\n"),
+    ],
+)
+def test_an_interruption_says_what_has_become_of_the_output(
+    capsys, tiny_run, fabric_folder, tmp_path, monkeypatch, arguments, advice
+):
+    def interrupt(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ssim_ae.detector.detector.Detector._process_group", interrupt)
+    places = {"RUN": str(tiny_run.folder), "IMAGES": str(fabric_folder / "test"), "OUT": str(tmp_path / "out")}
+    for name, path in places.items():
+        arguments = [argument.replace(name, path) for argument in arguments]
+    status, _, err = run(capsys, *arguments)
+    assert status == 130 and err.endswith(advice)
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())

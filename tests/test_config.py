@@ -1,8 +1,9 @@
+import copy
+import pickle
 from pathlib import Path
 
 import pytest
 import yaml
-from pydantic import ValidationError
 
 from ssim_ae.config import Config
 from ssim_ae.config.config import default_of, description, sections, unused_settings
@@ -193,7 +194,7 @@ def test_replace_keeps_track_of_what_is_set():
 def test_settings_of_another_method_are_refused_or_named(tmp_path, capsys):
     assert unused_settings("repair") == {"z_dim", "stride"} and unused_settings("reference") == frozenset()
     assert "z_dim" not in Config().portable_settings() and "z_dim" in Config(method="reference").portable_settings()
-    with pytest.raises(ValidationError, match="z_dim has no effect with method repair"):
+    with pytest.raises(InputError, match=r"^Config: z_dim has no effect with method repair"):
         Config(z_dim=500)
     with pytest.raises(InputError, match="command line: z_dim has no effect with method repair; leave it out"):
         Config.read(None, {"z_dim": "500"})
@@ -208,7 +209,7 @@ def test_negative_means_automatic_in_files_and_on_the_command_line_alone(tmp_pat
     config = Config.read(path, {"l1_threshold": "-1"})
     assert (config.ssim_threshold, config.l1_threshold, config.rotate_angle) == (None, None, None)
     assert "ssim_threshold: -1.0" in config.to_yaml()
-    with pytest.raises(ValidationError, match="ssim_threshold"):
+    with pytest.raises(InputError, match=r"^Config: ssim_threshold: .* not -1$"):
         Config(ssim_threshold=-1)
 
 
@@ -231,3 +232,20 @@ def test_descriptions_give_the_defaults_of_the_other_methods():
 def test_impossible_combinations(values, message):
     with pytest.raises(InputError, match=message):
         Config.read(None, values)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "Config: epochs: Input should be greater than or equal to 1, not 0"),
+        ({"epochs": True}, "Config: epochs: should not be True or False, not True"),
+        ({"epoch": 5}, "Config: unknown key 'epoch' (did you mean 'epochs'?)"),
+        ({"im_resize": 32, "crop_size": 64}, "Config: im_resize 32 is smaller than crop_size 64"),
+        ({"method": "repare"}, None),
+    ],
+)
+def test_a_bad_setting_in_python_is_an_error_of_one_line(settings, message):
+    with pytest.raises(InputError) as raised:
+        Config(**settings)
+    assert "\n" not in str(raised.value) and (message is None or str(raised.value) == message)
+    assert pickle.loads(pickle.dumps(Config(epochs=3))) == copy.deepcopy(Config(epochs=3)) == Config(epochs=3)

@@ -27,7 +27,7 @@ LEVELS = (  # from the lowest to the highest; packages of one level do not impor
     {"calibration"},
     {"model_zoo", "training", "evaluation"},
     {"export", "pages"},
-    {"report", "server"},
+    {"report", "runs", "server"},
     {"demo"},
     {"commands"},
     {"cli"},

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +119,71 @@ def test_names_of_new_folders_that_every_system_accepts(tmp_path, name):
 @pytest.mark.parametrize(("name", "shortened"), [("", "images"), ("n" * 255, "n" * 240), ("ü" * 127, "ü" * 120)])
 def test_a_folder_without_a_usable_name_gets_one(tmp_path, name, shortened):
     assert [storage.new_folder(tmp_path, name).name for _ in range(2)] == [f"{shortened}-1", f"{shortened}-2"]
+
+
+def test_a_replaced_folder_is_replaced_as_a_whole(tmp_path):
+    target = tmp_path / "report"
+    target.mkdir()
+    for names in (["a", "deep/b\nc"], ["deep/d"]):
+        with storage.replacement_folder(target) as new:
+            for name in names:
+                (new / name).parent.mkdir(exist_ok=True)
+                (new / name).touch()
+        (target / ".DS_Store").touch()
+    files = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
+    assert files == {"deep/d", ".files.json", ".DS_Store"} and [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_a_folder_is_replaced_where_folders_cannot_be_exchanged(tmp_path, monkeypatch, supported):
+    if not supported:
+        monkeypatch.setattr("ssim_ae.storage._exchange", lambda *_: False)
+    for name in "ab":
+        with storage.replacement_folder(tmp_path / "report") as new:
+            (new / name).touch()
+    assert (tmp_path / "report" / "b").exists() and not (tmp_path / "report" / "a").exists()
+
+
+def test_a_folder_that_cannot_be_replaced_keeps_its_files(tmp_path):
+    target = tmp_path / "report"
+    with storage.replacement_folder(target) as new:
+        (new / "a").touch()
+    with pytest.raises(ZeroDivisionError), storage.replacement_folder(target) as new:
+        (new / "b").write_text(f"{1 / 0}")
+    assert (target / "a").exists() and not (target / "b").exists()
+    with (
+        pytest.raises(InputError, match="report: holds another file, mine"),
+        storage.replacement_folder(target) as new,
+    ):
+        (target / "mine").touch()  # while the new folder is written
+    (target / "mine").unlink()
+    (target / "link").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="report: holds another file, link"), storage.replacement_folder(target):
+        pytest.fail("the folder is checked first")
+    (target / "link").unlink()
+    (target / ".files.json").write_text("[[")
+    with pytest.raises(InputError, match="report: holds another file"), storage.replacement_folder(target):
+        pytest.fail("without its list, every file is another one")
+    with pytest.raises(InputError, match="a: a file; name a folder"), storage.replacement_folder(target / "a"):
+        pytest.fail("the folder is checked first")
+    assert (target / "a").exists()
+
+
+def test_an_unused_path_has_the_next_number(tmp_path):
+    path = tmp_path / "a.safetensors"
+    assert storage.unused_path(path) == path
+    path.touch()
+    (tmp_path / "a-2.safetensors").touch()
+    assert storage.unused_path(path).name == "a-3.safetensors"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux exchanges folders atomically")
+def test_a_folder_is_replaced_in_one_operation(tmp_path, monkeypatch):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    if not storage._exchange(tmp_path / "a", tmp_path / "b"):
+        pytest.skip("the file system cannot exchange folders")
+    with storage.replacement_folder(tmp_path / "a") as new:
+        (new / "file").touch()
+        monkeypatch.setattr(Path, "rename", lambda *_: pytest.fail("a moment without the folder"))
+    assert (tmp_path / "a" / "file").exists()

@@ -21,6 +21,7 @@ from ssim_ae.commands import (
     info,
     predict,
     report,
+    runs,
     serve,
     threshold,
     train,
@@ -35,6 +36,7 @@ COMMANDS: dict[str, ModuleType] = {
     "train": train,
     "evaluate": evaluate,
     "report": report,
+    "runs": runs,
     "predict": predict,
     "info": info,
     "threshold": threshold,
@@ -43,6 +45,14 @@ COMMANDS: dict[str, ModuleType] = {
     "serve": serve,
     "fabric": fabric,
     "demo": demo,
+}
+AFTER_INTERRUPTION = {  # what there is to say when Ctrl-C has ended a command
+    "train": "; the run is kept: ssim-ae runs lists it, ssim-ae train --resume RUN continues it",
+    "demo": "; start it again: it keeps its data set",
+    "evaluate": "; no report is written",
+    "report": "; the former report is kept",
+    "threshold": "; the detector is not changed",
+    "export": "; no file is written",
 }
 
 
@@ -68,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         print_message("ssim-ae: not enough memory")
     except KeyboardInterrupt:
-        print_message("\nssim-ae: interrupted; to continue a training: ssim-ae train --resume RUN")
+        print_message(f"\nssim-ae: interrupted{AFTER_INTERRUPTION.get(arguments[0], '')}")
         return INTERRUPTED
     return INPUT_ERROR
 

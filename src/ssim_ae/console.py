@@ -52,9 +52,9 @@ def _is_printable(character: str) -> bool:
 def progress(label: str, total: int, *, done: int = 0, unit: str = "") -> Iterator[ProgressBar]:
     """Show the progress of `total` units of work, its rate in `unit` per second and the remaining time.
 
-    `done` units are complete at the start.
+    `done` units are complete at the start. Nothing is shown for a `total` of 0.
     """
-    if not _is_main_process():
+    if not total or not _is_main_process():
         yield _NoProgress()
     elif sys.stderr.isatty():
         with _terminal_progress(label, total, done, unit) as bar:

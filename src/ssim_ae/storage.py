@@ -5,6 +5,7 @@ half-written file. A temporary file is locked while its process runs. A temporar
 leftover of a killed process and can be removed.
 """
 
+import ctypes
 import errno
 import hashlib
 import json
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from glob import escape
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -29,6 +31,9 @@ CHECKSUM_KEY = "sha256"  # key in our JSON of the checksum of the file
 CHECKSUM_PLACEHOLDER = "0" * 64  # value of the checksum while the checksum is computed
 EMPTY_CHECKSUM = {CHECKSUM_KEY: CHECKSUM_PLACEHOLDER}  # entry of our JSON that `with_checksum` fills in
 PARTIAL_SUFFIX = ".ssim-ae.part"  # suffix of temporary files and folders
+FILE_LIST = ".files.json"  # in a folder of `replacement_folder`: the files that it wrote there
+FILES_OF_VIEWERS = (".DS_Store", "Thumbs.db", "desktop.ini")  # that file managers write into any folder they show
+AT_FDCWD, EXCHANGE = -100, 2  # arguments of Linux's renameat2
 # errno values of file systems that do not support locks
 LOCKS_UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EINVAL)
 
@@ -137,6 +142,62 @@ def scratch_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def replacement_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder that replaces `target` as a whole at the end of the block.
+
+    If the block raises, `target` stays as it was. The replaced folder is removed, but only if it is empty or holds
+    nothing except the files that an earlier call wrote into it. Raises InputError if it holds other files.
+    """
+    _check_replaceable(target)
+    place = target.resolve()  # a link stays a link
+    with _write_errors(target):
+        place.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(place.parent) as scratch:
+        new = scratch / "new"
+        new.mkdir()
+        yield new
+        files = sorted(path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file())
+        write_atomic(new / FILE_LIST, json.dumps([*files, FILE_LIST], indent=0) + "\n")
+        _check_replaceable(target)
+        with _write_errors(target):
+            _swap(new, place, scratch / "old")
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Raise InputError if a folder holds files that are not in its list of files."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: a file; name a folder")
+    try:
+        known = set(parse_json((folder / FILE_LIST).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        known = set()
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if name not in known and path.name not in FILES_OF_VIEWERS and (path.is_symlink() or not path.is_dir()):
+            raise InputError(f"{folder}: holds another file, {name}; move it, or name another folder")
+
+
+def _swap(new: Path, target: Path, old: Path) -> None:
+    """Put `new` in the place of `target`; move what was there to `old` or `new`. Atomic where Linux supports it."""
+    if not target.exists():
+        new.rename(target)
+    elif not _exchange(new, target):
+        target.rename(old)
+        new.rename(target)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange two folders atomically; return False where the system or the file system cannot."""
+    if sys.platform != "linux":
+        return False
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except AttributeError:
+        return False
+    return bool(rename(AT_FDCWD, os.fsencode(first.resolve()), AT_FDCWD, os.fsencode(second.resolve()), EXCHANGE) == 0)
+
+
+@contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Lock a folder for the block. Raises InputError if another process holds the lock."""
     try:
@@ -144,6 +205,15 @@ def lock_folder(folder: Path) -> Iterator[None]:
             yield
     except BlockingIOError as error:
         raise InputError(f"{folder}: another process is writing into it") from error
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether another process holds the lock of a folder."""
+    try:
+        with _lock_path(folder):
+            return False
+    except BlockingIOError:
+        return True
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -299,6 +369,12 @@ def check_folder_name(name: str, setting: str) -> None:
     else:
         return
     raise InputError(f"{setting}: {name:.60}: {reason}; give another name")
+
+
+def unused_path(path: Path) -> Path:
+    """Return `path`, or if it exists the first of `<stem>-2<suffix>`, `<stem>-3<suffix>`, ... that does not."""
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
+    return next(candidate for candidate in chain([path], numbered) if not candidate.exists())
 
 
 def new_folder(parent: Path, name: str) -> Path:

@@ -3,8 +3,10 @@ import shutil
 import pytest
 
 from ssim_ae import InputError
-from ssim_ae.calibration.recalibrate import known_images, recalibrate
+from ssim_ae.calibration.recalibrate import THRESHOLD_KEYS, known_images, recalibrate
+from ssim_ae.commands import threshold
 from ssim_ae.detector.detector_file import read_detector, write_detector
+from ssim_ae.detector.run_folder import version_paths
 
 
 def test_the_held_out_images_of_the_training_set_the_thresholds(tiny_run, tmp_path):
@@ -15,11 +17,94 @@ def test_the_held_out_images_of_the_training_set_the_thresholds(tiny_run, tmp_pa
     assert read_detector(tiny_run.detector_path).config.threshold == "false_alarm_rate"
 
 
-def test_given_thresholds_need_no_images(tiny_run, tmp_path):
-    changes = {"ssim_threshold": 0.5, "l1_threshold": 0.25}
-    path, calibration = recalibrate(tiny_run.folder, tmp_path / "none", changes, tmp_path / "new.safetensors")
-    assert read_detector(path).thresholds == (0.5, 0.25)
-    assert calibration.origin.held_out_images == 0 and str(calibration.origin) == "Thresholds were given."
+GIVEN = {"ssim_threshold": 9.0, "l1_threshold": 9.0}
+STRICT = {"ssim_threshold": 1e-6, "l1_threshold": 1e-6}
+
+
+@pytest.fixture
+def run(tiny_run, tmp_path):
+    """Return a copy of the tiny run's folder."""
+    return shutil.copytree(tiny_run.folder, tmp_path / "twill-1")
+
+
+def test_given_thresholds_are_tested_on_the_held_out_images(tiny_run, tmp_path):
+    path, calibration = recalibrate(tiny_run.folder, None, GIVEN, tmp_path / "new.safetensors")
+    assert read_detector(path).thresholds == (9, 9)
+    assert str(calibration.origin) == "Thresholds were given. Rejected good images: 0 of 2."
+    assert read_detector(path).provenance.thresholds == calibration.origin
+
+
+def test_given_thresholds_need_no_images(tiny_run, tmp_path, capsys):
+    file = read_detector(tiny_run.detector_path)
+    bare = tmp_path / "bare.safetensors"
+    write_detector(bare, file._replace(config=file.config.replace(dataset_path="")))
+    path, calibration = recalibrate(bare, None, STRICT)
+    assert path == tmp_path / "bare-given.safetensors" and str(calibration.origin) == "Thresholds were given."
+    assert "not tested on good images" in capsys.readouterr().err
+    with pytest.raises(InputError, match="none: no such folder"):
+        recalibrate(bare, tmp_path / "none", GIVEN)
+
+
+def test_new_thresholds_are_a_new_version_of_the_run(run):
+    former = read_detector(run / "detector.safetensors")
+    for changes in (GIVEN, {"threshold": "max"}, GIVEN):
+        path, calibration = recalibrate(run, None, changes)
+        current = read_detector(run / "detector.safetensors")
+        assert path == run / "detector.safetensors" and current.thresholds == calibration.thresholds
+    assert [read_detector(path).thresholds for path in version_paths(run)][:2] == [former.thresholds, (9, 9)]
+    assert len(version_paths(run)) == 4
+
+
+def test_new_thresholds_of_a_file_are_written_beside_it_under_an_unused_name(tiny_run, tmp_path):
+    file = shutil.copy(tiny_run.detector_path, tmp_path / "line3.safetensors")
+    before = file.read_bytes()
+    names = [recalibrate(file, None, GIVEN)[0].name for _ in range(3)]
+    assert names == ["line3-given.safetensors", "line3-given-2.safetensors", "line3-given-3.safetensors"]
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"threshold": "percent", "percent": 50}, "rejects 2 of 2 good images; percent is a percentile of pixels"),
+        ({"threshold": "k_sigma", "k_sigma": 0}, None),
+        (STRICT, "rejects 2 of 2 good images; give higher thresholds"),
+    ],
+)
+def test_thresholds_that_reject_most_good_images_are_refused_unless_forced(run, changes, message):
+    before = (run / "detector.safetensors").read_bytes()
+    if message:
+        with pytest.raises(InputError, match=message):
+            recalibrate(run, None, changes)
+        with pytest.raises(InputError, match=message):
+            recalibrate(run, None, changes, run / "other.safetensors")
+        assert (run / "detector.safetensors").read_bytes() == before
+        assert not version_paths(run) and not (run / "other.safetensors").exists()
+    recalibrate(run, None, changes, force=True)
+    assert len(version_paths(run)) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"percent": 98}, "--percent: no effect on thresholds by false_alarm_rate; add --threshold percent"),
+        ({"threshold": "max", "k_sigma": 2}, "--k_sigma: no effect on thresholds by max; add --threshold k_sigma"),
+        (GIVEN | {"min_area": 5}, "--min_area: no effect on thresholds by given; leave it out"),
+    ],
+)
+def test_a_setting_without_effect_is_an_error(tiny_run, tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        recalibrate(tiny_run.folder, None, changes, tmp_path / "new.safetensors")
+
+
+def test_thresholds_that_jump_are_noted(run, capsys):
+    recalibrate(run, None, {"ssim_threshold": 0.2, "l1_threshold": 0.5}, force=True)
+    capsys.readouterr()
+    recalibrate(run, None, {"ssim_threshold": 0.4, "l1_threshold": 0.1}, force=True)
+    errors = capsys.readouterr().err
+    assert "thresholds: l1 0.1 is 5 times below the former 0.5" in errors and "ssim" not in errors
+    recalibrate(run, None, {"ssim_threshold": 0, "l1_threshold": 0.1}, force=True)
+    assert "thresholds: ssim 0 is far below the former 0.4" in capsys.readouterr().err
 
 
 def test_training_images_in_a_folder_are_left_out(tiny_run, tmp_path, fabric_folder, good_folder, capsys):
@@ -72,3 +157,7 @@ def test_lost_or_unrecorded_images_are_an_error(tiny_run):
 def test_an_existing_file_is_not_overwritten(tiny_run):
     with pytest.raises(InputError, match="exists already; name another file with --output"):
         recalibrate(tiny_run.folder, None, {}, tiny_run.detector_path)
+
+
+def test_the_command_has_all_settings_of_thresholds():
+    assert set(threshold.THRESHOLD_KEYS) == set(THRESHOLD_KEYS)

@@ -24,6 +24,24 @@ def images(tmp_path):
     return paths
 
 
+@pytest.mark.parametrize(
+    ("estimator", "images", "rejected", "is_problem"),
+    [
+        ("percent", 2, 2, True),
+        ("given", 1, 1, True),
+        ("max", 4, 4, False),
+        ("max", 5, 3, True),
+        ("false_alarm_rate", 50, 25, False),
+        ("false_alarm_rate", 50, 26, True),
+    ],
+)
+def test_thresholds_that_reject_most_good_images_are_a_problem(estimator, images, rejected, is_problem):
+    tested = CrossValidation(images=images, rejected=rejected)
+    problem = ThresholdOrigin(estimator=estimator, cross_validation=tested).problem()
+    assert bool(problem) is is_problem and (not problem or f"rejects {rejected} of {images} good images; " in problem)
+    assert not ThresholdOrigin(estimator=estimator).problem()
+
+
 def test_images_are_split_by_their_content_in_their_order(images, tmp_path):
     hashes = [content_hash(path) for path in images]
     provenance = Provenance(training_images=[hashes[3], hashes[0]], held_out_images=[hashes[4], hashes[1]])

@@ -68,6 +68,7 @@ def test_a_third_method_trains_calibrates_inspects_reports_and_exports(blur, fab
     path, calibration = recalibrate(run.folder, None, {"threshold": "max"})
     assert Detector.load(path).thresholds == calibration.thresholds != detector.thresholds
 
+    inspection = Detector.load(run.folder, device_target="CPU").inspect(image)
     exported = export(run.folder)
     assert exported.parity and exported.parity.within_tolerance
     session = onnxruntime.InferenceSession(exported.path)

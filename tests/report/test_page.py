@@ -42,7 +42,7 @@ def test_metrics_at_a_level_agree_with_an_evaluation_at_that_threshold(opened, r
         words = opened.text_content("#command").split()
         assert words[:2] == ["ssim-ae", "threshold"]
         output = tmp_path / f"{level}.safetensors"
-        assert main([*words[1:], "--output", str(output)]) == 0
+        assert main([*words[1:], "--force", "--output", str(output)]) == 0
         evaluated = evaluate(Detector.load(output, device_target="CPU"), find_dataset(fabric_folder)).metrics[ALL]
         expected = {name: f"{100 * getattr(evaluated, name).value:.1f}" for name in ("ok", "nok", "avg")}
         assert rates(opened) == expected

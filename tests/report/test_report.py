@@ -8,7 +8,7 @@ from PIL import Image
 from tests.conftest import TINY
 from tests.report.conftest import data_of
 
-from ssim_ae import Config, Detector, find_dataset, train
+from ssim_ae import Config, Detector, InputError, find_dataset, train
 from ssim_ae.cli import main
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.images.files import read_image
@@ -16,7 +16,7 @@ from ssim_ae.images.folders import ALL
 from ssim_ae.maps.levels import levels_image
 from ssim_ae.pages.page import render_page
 from ssim_ae.report.plots import write_plots
-from ssim_ae.report.report import write_report
+from ssim_ae.report.report import FIGURES, PAGE_NAME, report_folder, write_report
 from ssim_ae.synthetic import fabric
 
 
@@ -97,8 +97,10 @@ def test_training_images(tiny_config, fabric_folder, tmp_path):
 
 def test_given_thresholds_are_described_as_set_manually(tiny_run, tmp_path, capsys):
     line = ["threshold", str(tiny_run.folder), "--ssim_threshold", ".2", "--l1_threshold", ".1"]
-    assert main([*line, "--output", str(tmp_path / "given.safetensors")]) == 0
-    assert "thresholds: ssim 0.2, l1 0.1. Thresholds were given." in capsys.readouterr().out
+    assert main([*line, "--force", "--output", str(tmp_path / "given.safetensors")]) == 0
+    assert (
+        "thresholds: ssim 0.2, l1 0.1. Thresholds were given. Rejected good images: 2 of 2." in capsys.readouterr().out
+    )
     assert main(["report", str(tmp_path / "given.safetensors")]) == 0
     evaluate = ["evaluate", str(tiny_run.folder), "--ssim_threshold", ".2", "--l1_threshold", ".1"]
     assert main([*evaluate, "--save_dir", str(tmp_path)]) == 0
@@ -128,14 +130,68 @@ def test_titles_and_data_are_escaped():
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])
 def test_plots_are_written(reported, tiny_run, tmp_path, suffix):
-    paths = list(write_plots(reported[1], tiny_run.folder, tmp_path, suffix))
-    assert [path.name for path in paths] == [f"{name}.{suffix}" for name in ("scores", "roc", "loss")]
-    for path in paths:
+    write_plots(reported[1], tiny_run.folder, tmp_path, suffix)
+    assert {path.name for path in tmp_path.iterdir()} == {f"{name}.{suffix}" for name in FIGURES}
+    for path in tmp_path.iterdir():
         start = path.read_bytes()[:200]
         assert start.startswith(b"\x89PNG") if suffix == "png" else b"<?xml" in start
 
 
 def test_plots_of_good_images_alone(good_only, tmp_path):
     run, evaluation, _ = good_only
-    assert [path.name for path in write_plots(evaluation, tmp_path, tmp_path, "svg")] == ["scores.svg"]
+    write_plots(evaluation, tmp_path, tmp_path, "svg")
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.svg"]
     assert run.finished
+
+
+def test_a_report_of_another_data_set_has_a_folder_of_its_own(tiny_run, tmp_path):
+    path, config = tiny_run.detector_path, tiny_run.config
+    other = fabric.make(tmp_path / "other", classes=["twill", "canvas"], train=2, good=1, defective=1, size=64)
+    folders = [report_folder(path, config, find_dataset(root)) for root in (config.dataset_path, *other)]
+    assert folders == [tiny_run.folder / name for name in ("report", "report-twill", "report-canvas")]
+    file = path.with_name("line3.safetensors")
+    assert report_folder(file, config, find_dataset(other[1])).name == "report-line3-canvas"
+    assert report_folder(file, config, tiny_run.dataset).name == "report-line3"
+
+
+def test_a_report_replaces_the_former_one_as_a_whole(tiny_run, fabric_folder, tmp_path):
+    detector, folder = Detector.load(tiny_run.folder, device_target="CPU"), tmp_path / "report"
+    write_report(tiny_run.detector_path, detector, find_dataset(fabric_folder), folder, "svg")
+    assert (folder / "roc.svg").exists() and (folder / "images" / "hole").exists()
+    dataset = find_dataset(fabric_folder / "train" / "good")
+    write_report(tiny_run.detector_path, detector, dataset, folder)
+    written = {path.name for path in (folder / "images").iterdir()}
+    assert written == {"good"} and not (folder / "roc.svg").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+def test_files_of_others_in_the_folder_of_a_report_are_kept(tiny_run, tmp_path):
+    detector, folder = Detector.load(tiny_run.folder, device_target="CPU"), tmp_path / "report"
+    write_report(tiny_run.detector_path, detector, tiny_run.dataset, folder)
+    notes = folder / "images" / "notes.txt"
+    notes.write_text("mine")
+    with pytest.raises(InputError, match=r"report: holds another file, images/notes.txt; move it"):
+        write_report(tiny_run.detector_path, detector, tiny_run.dataset, folder)
+    assert notes.read_text() == "mine" and (folder / PAGE_NAME).exists()
+
+
+def test_an_interrupted_report_leaves_the_former_one(tiny_run, tmp_path, monkeypatch):
+    detector, folder = Detector.load(tiny_run.folder, device_target="CPU"), tmp_path / "report"
+    write_report(tiny_run.detector_path, detector, tiny_run.dataset, folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ssim_ae.evaluation.evaluate.write_contact_sheet", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_report(tiny_run.detector_path, detector, tiny_run.dataset, folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    assert main(["evaluate", str(tiny_run.folder), "--save_dir", str(tmp_path / "out")]) == 130
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_the_command_on_the_page_names_the_run(tiny_run, tmp_path):
+    detector = Detector.load(tiny_run.folder, device_target="CPU")
+    write_report(tiny_run.detector_path, detector, tiny_run.dataset, tmp_path / "report")
+    assert data_of(tmp_path / "report")["detector_path"] == str(tiny_run.folder)

@@ -88,9 +88,21 @@ def test_raises_after_three_rollbacks(held_out):
     assert monitor.collapses == 3 and monitor.best_weights["code"] == 1
 
 
-def test_without_held_out_images_there_is_no_loss_and_nothing_to_store():
+def test_without_held_out_images_there_is_no_held_out_loss():
     monitor = CollapseMonitor(FakeEngine(), CONFIG, np.zeros((0, 1, 1, 1), np.uint8))
-    assert monitor.evaluate(FIRST_VARIANCE_CHECK_STEP) is None and monitor.checkpoint_arrays() == {}
+    assert monitor.evaluate(FIRST_VARIANCE_CHECK_STEP) is None and monitor.best_loss is None
+
+
+def test_without_held_out_images_a_rollback_restores_the_last_epoch(capsys):
+    engine = FakeEngine()
+    monitor = CollapseMonitor(engine, CONFIG, np.zeros((0, 1, 1, 1), np.uint8))
+    for weights in (5, 6, np.nan):
+        engine.evaluations = weights
+        monitor.evaluate(1)
+    monitor.rollback("the loss is nan")
+    monitor.check_end()
+    assert engine.loaded["code"] == 6, "weights that are not finite are not kept"
+    assert monitor.checkpoint_arrays()["best/code"] == 6 and "collapsed (the loss is nan)" in capsys.readouterr().err
 
 
 def test_is_restored_from_a_checkpoint(held_out):

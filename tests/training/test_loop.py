@@ -11,6 +11,7 @@ from ssim_ae import Config
 from ssim_ae.training import loop
 from ssim_ae.training.checkpoints import TrainingState
 from ssim_ae.training.loop import LossMeter, TrainingLoop
+from ssim_ae.training.schedule import Cycle
 
 EPOCH_STEPS = 4
 CONFIG = Config(
@@ -95,6 +96,35 @@ def test_a_state_in_the_middle_of_an_epoch_continues_the_training():
     (end,) = run(resumed, start=states[5])
     assert resumed.lrs == whole.lrs[6:] and resumed.images == whole.images[6:]
     assert [record[:5] for record in end.history] == [record[:5] for record in states[-1].history]
+
+
+def test_a_state_after_a_rollback_within_an_epoch_continues_its_mean(monkeypatch):
+    monkeypatch.setattr(loop, "LOSS_CHECK_STEPS", 2)
+    losses = [1.0, nan, 3.0, 5.0, 1.0, 1.0, 1.0, 1.0]
+    states = run(FakeEngine(losses), CONFIG.replace(checkpoint_seconds=0))
+    assert [(state.loss_sum, state.loss_count) for state in states[:4]] == [(1, 1), (0, 0), (3, 1), (0, 0)]
+    (end,) = run(FakeEngine(losses[3:]), start=states[2])
+    assert [record.loss for record in end.history] == [4, 1]
+
+
+def test_an_added_cycle_continues_steps_epochs_and_history():
+    (end,) = run(FakeEngine())
+    added = FakeEngine()
+    start = end._replace(cycle=Cycle(end.step, end.seconds, EPOCH_STEPS))
+    (further,) = run(added, start=start)
+    assert len(added.lrs) == EPOCH_STEPS and max(added.lrs) > CONFIG.lr > added.lrs[0], "the rate rises again"
+    assert [record.epoch for record in further.history] == [1, 2, 3] and further.step == 3 * EPOCH_STEPS
+    assert further.cycle == start.cycle and further.completed(CONFIG) == 1
+
+
+def test_a_long_training_says_how_long_it_takes(monkeypatch, capsys):
+    monkeypatch.setattr(loop, "DISPLAY_SECONDS", -1)
+    monkeypatch.setattr(loop, "MEASURED_SECONDS", 20)
+    clock = iter(range(0, 100_000, 10))
+    monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(clock)))
+    run(FakeEngine([1.0] * 400), CONFIG.replace(epochs=100))
+    errors = capsys.readouterr().err
+    assert errors.count("note: training: about ") == 1 and "at the speed of the first" in errors
 
 
 @pytest.mark.parametrize("loss", [inf, nan])

@@ -3,7 +3,7 @@
 import pytest
 
 from ssim_ae.config import Config
-from ssim_ae.training.schedule import completed_fraction, learning_rate
+from ssim_ae.training.schedule import Cycle, completed_fraction, first_cycle, learning_rate
 
 
 def rates(steps=1000, **options):
@@ -29,6 +29,13 @@ def test_a_training_of_one_step_has_a_positive_learning_rate():
 
 def test_the_completed_fraction_counts_steps_or_with_minutes_seconds():
     epochs = Config(epochs=3, augment_num=160)
-    assert completed_fraction(epochs, 15, 1e9) == 0.5 and completed_fraction(epochs, 30, 0) == 1
-    minutes = epochs.replace(minutes=2)
-    assert completed_fraction(minutes, 1000, 30) == 0.25 and completed_fraction(minutes, 0, 130) == 1
+    cycle = first_cycle(epochs)
+    assert completed_fraction(cycle, 15, 1e9) == 0.5 and completed_fraction(cycle, 30, 0) == 1
+    cycle = first_cycle(epochs.replace(minutes=2))
+    assert completed_fraction(cycle, 1000, 30) == 0.25 and completed_fraction(cycle, 0, 130) == 1
+
+
+def test_an_added_cycle_counts_from_its_start():
+    assert completed_fraction(Cycle(30, 60.0, 10), 35, 1e9) == 0.5
+    assert completed_fraction(Cycle(30, 60.0, 10, 20.0), 1000, 65) == 0.25
+    assert completed_fraction(Cycle(30, 60.0, 10), 30, 60) == 0

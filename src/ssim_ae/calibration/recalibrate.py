@@ -1,21 +1,36 @@
 """New thresholds for a trained detector."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ssim_ae.calibration.calibrate import Calibration, calibrate, threshold_images
 from ssim_ae.calibration.thresholds import given_thresholds
+from ssim_ae.config import Config
 from ssim_ae.console import print_note
 from ssim_ae.detectability.measure import measure_detectability
-from ssim_ae.detector.detector import Detector, detector_path
+from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import DetectorFile, read_detector, weights_in, write_detector
-from ssim_ae.detector.provenance import GIVEN
+from ssim_ae.detector.provenance import GIVEN, CrossValidation, ThresholdOrigin
+from ssim_ae.detector.run_folder import detector_path, run_of, set_current
 from ssim_ae.errors import InputError
 from ssim_ae.images.folders import find_dataset
+from ssim_ae.maps.residuals import Thresholds
+from ssim_ae.maps.verdict import is_defective
 from ssim_ae.spelling import counted
+from ssim_ae.storage import lock_folder, unused_path
 
 ESTIMATE_BOTH = {"ssim_threshold": None, "l1_threshold": None}  # unless they are given
+ESTIMATOR_OF = {  # settings that only one estimator uses
+    "false_alarm_rate": "false_alarm_rate",
+    "percent": "percent",
+    "k_sigma": "k_sigma",
+    "min_area": "max_area",
+}
+THRESHOLD_KEYS = ("threshold", *ESTIMATOR_OF, *ESTIMATE_BOTH)  # the settings that set thresholds
+MAX_CHANGE = 3.0  # new threshold / former one, or its inverse; above it a note is printed
+MAX_TESTED_IMAGES = 100  # good images that given thresholds are tested on
 
 
 class KnownImages(NamedTuple):
@@ -26,29 +41,78 @@ class KnownImages(NamedTuple):
 
 
 def recalibrate(
-    detector: Path, folder: Path | None, changes: Mapping[str, Any], output: Path | None = None
+    detector: Path, folder: Path | None, changes: Mapping[str, Any], output: Path | None = None, *, force: bool = False
 ) -> tuple[Path, Calibration]:
-    """Write a new detector file with newly estimated thresholds; return its path and the calibration.
+    """Estimate new thresholds for a detector; return the path of the detector file with them and the calibration.
 
     The good images are those in `folder` that the detector was not trained on, or those held out of its training. The
-    old file is not changed. Raises InputError if the new file exists or there are no such images.
+    new detector becomes the current one of its run, which keeps the former one. For another detector file, or with
+    `output`, it is written to a file of its own. Raises InputError if that file exists, if there are no such images,
+    and, unless `force`, if the new thresholds reject most of them.
     """
     source = detector_path(detector)
     file = read_detector(source)
     weights = weights_in(file)
+    _check_have_effect(changes, file.config)
     config = file.config.replace(**ESTIMATE_BOTH | dict(changes))
-    given = given_thresholds(config)
-    target = output or source.with_name(f"{source.stem}-{GIVEN if given else config.threshold}.safetensors")
-    if target.exists():
-        raise InputError(f"{target}: exists already; name another file with --output")
-    images = KnownImages([], []) if given else _images_to_calibrate_on(file, source, folder)
-    calibration = calibrate(Detector.from_file(file), images.held_out, config, images.training)
-    provenance = file.provenance.model_copy(update={"thresholds": calibration.origin})
+    if output and output.exists():
+        raise InputError(f"{output}: exists already; name another file with --output")
+    given = given_thresholds(config) is not None
+    images = _images_if_found(file, source, folder) if given else _images_to_calibrate_on(file, source, folder)
+    estimated_from = KnownImages([], []) if given else images
+    calibration = calibrate(Detector.from_file(file), estimated_from.held_out, config, estimated_from.training)
     statistics = calibration.normal_statistics or file.normal_statistics
-    changed = DetectorFile(config, calibration.thresholds, weights, provenance, statistics)
-    chart = measure_detectability(Detector.from_file(changed), calibration.accepted(images.held_out))
-    write_detector(target, changed._replace(detectability=chart))
-    return target, calibration
+    new = DetectorFile(config, calibration.thresholds, weights, file.provenance, statistics)
+    if given and images.held_out:
+        tested = _test_on_good_images(new, images.held_out)
+        calibration = calibration._replace(origin=ThresholdOrigin(cross_validation=tested))
+    if (problem := calibration.origin.problem()) and not force:
+        raise InputError(f"thresholds: not changed: the new detector {problem}; --force keeps it nevertheless")
+    chart = measure_detectability(Detector.from_file(new), calibration.accepted(images.held_out))
+    provenance = file.provenance.model_copy(update={"thresholds": calibration.origin})
+    new = new._replace(provenance=provenance, detectability=chart)
+    _note_jump(file.thresholds, new.thresholds)
+    return _write(new, detector, source, output), calibration
+
+
+def _write(new: DetectorFile, detector: Path, source: Path, output: Path | None) -> Path:
+    """Write the detector with new thresholds to `output`, into the run that `detector` names, or beside `source`."""
+    run = run_of(detector)
+    if run and not output:
+        with lock_folder(run):
+            set_current(run, new)
+        return source
+    estimator = new.provenance.thresholds.estimator
+    target = output or unused_path(source.with_name(f"{source.stem}-{estimator}.safetensors"))
+    write_detector(target, new)
+    return target
+
+
+def _check_have_effect(changes: Mapping[str, Any], config: Config) -> None:
+    """Raise InputError for a setting of another estimator than the one that sets the thresholds."""
+    given = all(changes.get(key) is not None for key in ESTIMATE_BOTH)
+    estimator = GIVEN if given else changes.get("threshold", config.threshold)
+    for key in changes:
+        if key in ESTIMATOR_OF and estimator != ESTIMATOR_OF[key]:
+            advice = "leave it out" if given else f"add --threshold {ESTIMATOR_OF[key]}"
+            raise InputError(f"--{key}: no effect on thresholds by {estimator}; {advice}")
+
+
+def _test_on_good_images(new: DetectorFile, paths: Sequence[Path]) -> CrossValidation:
+    """Count the good images that a detector with given thresholds rejects."""
+    tested = paths[:: ceil(len(paths) / MAX_TESTED_IMAGES)]
+    found = [item for item in Detector.from_file(new).inspect_all(tested) if not isinstance(item, InputError)]
+    return CrossValidation(images=len(found), rejected=sum(is_defective(inspection.score) for inspection in found))
+
+
+def _note_jump(former: Thresholds, new: Thresholds) -> None:
+    """Print a note if a threshold is several times the former one, or a fraction of it."""
+    for name, before, after in zip(Thresholds._fields, former, new, strict=True):
+        low, high = sorted((before, after))
+        if high > MAX_CHANGE * low:
+            factor = f"{high / low:.3g} times" if low else "far"
+            side = "above" if after > before else "below"
+            print_note(f"thresholds: {name} {after:.4g} is {factor} {side} the former {before:.4g}")
 
 
 def known_images(file: DetectorFile, source: Path) -> KnownImages:
@@ -67,6 +131,17 @@ def known_images(file: DetectorFile, source: Path) -> KnownImages:
     if not known.held_out:
         raise InputError(f"{source}: its held-out images are missing; name a folder of good images")
     return known
+
+
+def _images_if_found(file: DetectorFile, source: Path, folder: Path | None) -> KnownImages:
+    """Return the images to test given thresholds on; none, with a note, if those of the training are not found."""
+    try:
+        return _images_to_calibrate_on(file, source, folder)
+    except InputError as error:
+        if folder:
+            raise
+        print_note(f"thresholds: not tested on good images: {error}")
+        return KnownImages([], [])
 
 
 def _images_to_calibrate_on(file: DetectorFile, source: Path, folder: Path | None) -> KnownImages:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ssim_ae.commands.parser import Parser
-from ssim_ae.commands.printing import print_evaluation, print_thresholds
+from ssim_ae.commands.printing import print_evaluation, print_problem, print_thresholds
 
 
 def arguments(parser: Parser) -> None:
@@ -19,6 +19,7 @@ def run(options: argparse.Namespace) -> int:
     from ssim_ae.demo import demo
 
     for run, evaluation in demo(Path(options.folder)):
+        print_problem(run.detector_path)
         print_evaluation(evaluation, run.dataset, run.folder / "report", image_level=True)
         print_thresholds(run.detector_path)
         print(flush=True)

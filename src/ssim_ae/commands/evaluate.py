@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 
 from ssim_ae.commands.options import check_given_once, given_settings, named_detector
 from ssim_ae.commands.parser import Parser
@@ -29,8 +30,9 @@ def arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     from ssim_ae.config import Config
-    from ssim_ae.detector.detector import Detector, detector_path
+    from ssim_ae.detector.detector import Detector
     from ssim_ae.detector.detector_file import read_detector
+    from ssim_ae.detector.run_folder import detector_path
     from ssim_ae.evaluation.evaluate import check_has_test_images
     from ssim_ae.images.folders import find_dataset
     from ssim_ae.locations import local_config, local_path, results_folder, upload_results
@@ -52,6 +54,11 @@ def run(options: argparse.Namespace) -> int:
     detector = Detector.load(path, runtime=options.runtime, device_target=config.device_target, threads=options.threads)
     results = settings.train_url or settings.save_dir
     folder = new_folder(results_folder(results), dataset.name)
-    report_and_print(folder, path, detector, dataset, config)
+    try:
+        report_and_print(folder, path, detector, dataset, config)
+    except BaseException:
+        with suppress(OSError):  # not empty: the report is complete
+            folder.rmdir()
+        raise
     upload_results(folder, results)
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ssim_ae.commands.options import given_settings
 from ssim_ae.commands.parser import Parser
-from ssim_ae.commands.printing import print_thresholds
+from ssim_ae.commands.printing import print_problem, print_thresholds
 from ssim_ae.commands.threshold import THRESHOLD_KEYS
 
 DATA_KEYS = ("dataset", "dataset_path", "img_suffix", "mask_suffix", "grayscale", "bit_depth", "im_resize", "bg_mask")
@@ -35,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
     with local_output(options.output) as output:
         target = import_reference(Path(local_path(options.checkpoint)), config, output)
         if given_thresholds(config) is None:
+            print_problem(target)
             print_thresholds(target)
         else:
             print(f"detector: {target}")

@@ -30,8 +30,8 @@ def arguments(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    from ssim_ae.detector.detector import detector_path
     from ssim_ae.detector.detector_file import header, read_detector
+    from ssim_ae.detector.run_folder import detector_path
     from ssim_ae.locations import local_path
 
     check_requirement(options)

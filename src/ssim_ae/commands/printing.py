@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,15 @@ if TYPE_CHECKING:
     from ssim_ae.evaluation.results import Evaluation
     from ssim_ae.images.folders import Dataset
 
+EXPORTED_SUFFIXES = (".onnx", ".xml", ".mindir", ".air", ".om")
 
-def report_and_print(folder: Path, path: Path, detector: Detector, dataset: Dataset, config: Config) -> Evaluation:
+
+def report_and_print(
+    folder: Path, path: Path, detector: Detector, dataset: Dataset, config: Config, figures: str = ""
+) -> Evaluation:
     """Write the report of the detector at `path` into `folder`, print its metrics and return them.
 
-    Thresholds that the configuration gives replace those of the detector.
+    Thresholds that the configuration gives replace those of the detector. `figures` as in `write_report`.
     """
     from ssim_ae.detector.provenance import ThresholdOrigin
     from ssim_ae.report.report import write_report
@@ -25,7 +30,7 @@ def report_and_print(folder: Path, path: Path, detector: Detector, dataset: Data
     if thresholds != detector.thresholds:
         detector.thresholds = thresholds
         detector.provenance = detector.provenance.model_copy(update={"thresholds": ThresholdOrigin()})
-    evaluation = write_report(path, detector, dataset, folder)
+    evaluation = write_report(path, detector, dataset, folder, figures)
     print_evaluation(evaluation, dataset, folder, image_level=config.image_level)
     return evaluation
 
@@ -44,6 +49,14 @@ def print_evaluation(evaluation: Evaluation, dataset: Dataset, folder: Path, *, 
         print(evaluation.reference_line(image_level=image_level), flush=True)
 
 
+def print_problem(path: Path) -> None:
+    """Print a line if a detector file is unusable because it rejects most good images. It comes before all others."""
+    from ssim_ae.detector.detector_file import read_detector
+
+    if problem := read_detector(path).provenance.thresholds.problem():
+        print(f"UNUSABLE: the detector {problem}", flush=True)
+
+
 def print_thresholds(path: Path) -> None:
     """Print the thresholds of a detector file, the false alarms to expect and the path of the file."""
     from ssim_ae.detector.detector_file import read_detector
@@ -51,3 +64,18 @@ def print_thresholds(path: Path) -> None:
     file = read_detector(path)
     print(f"thresholds: ssim {file.thresholds.ssim:.4g}, l1 {file.thresholds.l1:.4g}. {file.provenance.thresholds}")
     print(f"detector: {path}")
+
+
+def print_version(run: Path, location: str) -> None:
+    """Print the version that a run has just got, how to go back, and which exported files are of a former one.
+
+    `location` is the path or URL that the command line names the run by.
+    """
+    from ssim_ae.console import print_note
+    from ssim_ae.detector.run_folder import DETECTOR_NAME, version_paths
+
+    number = version_paths(run)[-1].stem
+    print(f"version {number}; back to the former one with: ssim-ae threshold {shlex.quote(location)} --rollback")
+    for path in sorted(run.glob(f"{Path(DETECTOR_NAME).stem}.*")):
+        if path.suffix in EXPORTED_SUFFIXES:
+            print_note(f"{path}: exported from a former version; export again")

@@ -14,7 +14,11 @@ def arguments(parser: Parser) -> None:
     """Add the command's arguments."""
     parser.add_argument("detector", help="detector file or folder of a run")
     parser.add_argument("folder", nargs="?", help="data set (the data set of the training)")
-    parser.add_argument("--output", metavar="FOLDER", help="folder of the report (report, beside the detector)")
+    parser.add_argument(
+        "--output",
+        metavar="FOLDER",
+        help="folder of the report (beside the detector: report, or report-<data set> for another one)",
+    )
     parser.add_argument("--format", metavar="png|svg", help="also write the curves as figures for a paper")
     parser.add_runtime_options()
 
@@ -22,14 +26,14 @@ def arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     from ssim_ae.buckets import is_url
-    from ssim_ae.detector.detector import DETECTOR_NAME, Detector, detector_path
+    from ssim_ae.detector.detector import Detector
+    from ssim_ae.detector.run_folder import detector_path
     from ssim_ae.images.folders import find_dataset
     from ssim_ae.locations import local_output, local_path
+    from ssim_ae.report.report import FIGURES, report_folder
 
     if options.format not in (None, "png", "svg"):
         raise InputError(f"--format: should be png or svg, not {options.format!r}")
-    if options.format:
-        from ssim_ae.report.plots import write_plots
     if is_url(options.detector) and not options.output:
         raise InputError("--output: required for a detector in an object store; name a folder")
     path = detector_path(Path(local_path(options.detector)))
@@ -40,9 +44,9 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"{path}: its data set is not recorded; name a data set")
     dataset = find_dataset(root, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     with local_output(options.output) as output:
-        folder = output or path.parent / ("report" if path.name == DETECTOR_NAME else f"report-{path.stem}")
-        evaluation = report_and_print(folder, path, detector, dataset, config)
-        if options.format:
-            for figure in write_plots(evaluation, path.parent, folder, options.format):
+        folder = output or report_folder(path, config, dataset)
+        report_and_print(folder, path, detector, dataset, config, options.format or "")
+        for figure in (folder / f"{name}.{options.format}" for name in FIGURES):
+            if figure.exists():
                 print(f"figure: {figure}")
     return 0

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, Any
 
 from ssim_ae.commands import INTERRUPTED
 from ssim_ae.commands.detectability import add_require_option, check_requirement, print_detectability
 from ssim_ae.commands.options import check_given_once, given_settings
 from ssim_ae.commands.parser import Parser
-from ssim_ae.commands.printing import print_thresholds, report_and_print
+from ssim_ae.commands.printing import print_problem, print_thresholds, print_version, report_and_print
 from ssim_ae.errors import InputError
+
+if TYPE_CHECKING:
+    from ssim_ae.training.train import Addition
 
 
 def arguments(parser: Parser) -> None:
@@ -21,7 +25,11 @@ def arguments(parser: Parser) -> None:
         help="YAML file with settings; options on the command line override it",
     )
     parser.add_argument("--runs", default="runs", metavar="FOLDER", help="folder of all runs (runs)")
-    parser.add_argument("--resume", metavar="RUN", help="continue an interrupted run")
+    parser.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="continue an interrupted run; with --epochs +5 or --minutes +10, train on where a finished one ended",
+    )
     parser.add_argument("--skip-bad", action="store_true", help="skip images that cannot be read")
     add_require_option(parser)
     parser.add_config_keys()
@@ -40,22 +48,30 @@ def run(options: argparse.Namespace) -> int:
     if options.folder:
         check_given_once(options, "folder", "dataset_path")
         given["dataset_path"] = options.folder
+    add = _addition(given) if options.resume else None
     if options.resume and (given or options.config_path):
-        raise InputError("--resume: a run continues with its own settings; give no other settings")
+        raise InputError(
+            "--resume: a run continues with its own settings; give no other settings, "
+            "except --epochs +5 or --minutes +10 to add to a finished run"
+        )
     config = Config.read(options.config_path, given)
     check_have_effect(given, config)
     results = config.train_url or options.runs
     if options.resume:
-        trained = train(config, resume=local_path(options.resume), skip_bad=options.skip_bad)
+        trained = train(config, resume=local_path(options.resume), add=add, skip_bad=options.skip_bad)
     else:
         trained = train(local_config(config), runs=results_folder(results), skip_bad=options.skip_bad)
     if not trained.is_main:
         return 0
+    print_problem(trained.detector_path)
     status = print_detectability(trained.detector_path, options)
-    if trained.finished and trained.config.run_eval:
+    report = trained.folder / "report"
+    if trained.finished and trained.config.run_eval and (trained.trained or not report.exists()):
         detector = Detector.load(trained.detector_path, device_target=trained.config.device_target)
-        report_and_print(trained.folder / "report", trained.detector_path, detector, trained.dataset, trained.config)
+        report_and_print(report, trained.detector_path, detector, trained.dataset, trained.config)
     print_thresholds(trained.detector_path)
+    if add:
+        print_version(trained.folder, options.resume)
     if options.resume:
         upload_to_origin(trained.folder, options.resume)
     else:
@@ -65,3 +81,17 @@ def run(options: argparse.Namespace) -> int:
         print(f"stopped early; continue with: ssim-ae train --resume {trained.folder}{skip}")
         return INTERRUPTED
     return status
+
+
+def _addition(given: dict[str, Any]) -> Addition | None:
+    """Take --epochs +N or --minutes +N out of the given settings."""
+    from ssim_ae.training.train import Addition
+
+    added = {key: given.pop(key) for key in Addition._fields if str(given.get(key, "")).startswith("+")}
+    if not added:
+        return None
+    try:
+        return Addition(epochs=int(added.get("epochs", 0)), minutes=float(added.get("minutes", 0)))
+    except ValueError as error:
+        key, value = next(iter(added.items()))
+        raise InputError(f"--{key}: should be + and a number, not {value}") from error

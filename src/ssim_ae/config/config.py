@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -35,7 +35,7 @@ MAX_LAYER_VALUES = 2**26  # values of a layer with `flc` channels as large as th
 MAX_TILE_PIXELS = 2**26  # px of all tiles of an image
 PLACE_SETTINGS = frozenset(  # paths and locations: they stay in the run's config.yaml, and leave in no other file
     {
-        *("dataset_path", "aug_dir", "load_ckpt_path", "checkpoint_path", "save_dir"),
+        *("dataset_path", "exclude", "aug_dir", "load_ckpt_path", "checkpoint_path", "save_dir"),
         *("data_url", "train_url", "checkpoint_url", "cache_ckpt_file"),
     }
 )
@@ -45,6 +45,18 @@ class Config(BaseModel):
     """All settings of a detector. Immutable: `Config(epochs=5)`, `Config.read(path)` or `config.replace(...)`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
+
+    if not TYPE_CHECKING:  # type checkers know the settings as arguments
+
+        def __init__(self, **settings: Any) -> None:
+            """Raise InputError, one line, if a setting is unknown or invalid."""
+            for key in settings:
+                if key not in type(self).model_fields:
+                    raise InputError(f"Config: unknown key {key!r}{did_you_mean(key, type(self).model_fields)}")
+            try:
+                super().__init__(**settings)
+            except ValidationError as error:
+                raise InputError(f"Config: {_reason(error)}") from error
 
     # data
     dataset: str = Field("none", description="name of the data set; names the run's folder")
@@ -303,12 +315,12 @@ class Config(BaseModel):
                 raise InputError(f"{origin(key)}: unknown key {key!r}{did_you_mean(key, cls.model_fields)}")
         try:
             return cls(**values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            reason = first["msg"].removeprefix("Value error, ")
-            where = f"{key}: {reason}, not {first['input']!r:.100}" if key else reason
-            raise InputError(f"{origin(str(first['loc'][0]) if key else '')}: {where}") from error
+        except InputError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            location = error.__cause__.errors()[0]["loc"]
+            reason = _reason(error.__cause__)
+            raise InputError(f"{origin(str(location[0]) if location else '')}: {reason}") from error
 
     def portable_settings(self) -> dict[str, Any]:
         """Return all settings that have an effect with this method, without those that name places on this machine."""
@@ -327,6 +339,14 @@ class Config(BaseModel):
                 lines.append(f"{prefix}{key}: {value}".ljust(34) + f"  # {description(key, self.method)}")
             blocks.append("\n".join(lines))
         return "\n\n".join(blocks) + "\n"
+
+
+def _reason(error: ValidationError) -> str:
+    """Return the first error of a validation in one line: the setting, and what is wrong with it."""
+    first = error.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    reason = first["msg"].removeprefix("Value error, ")
+    return f"{key}: {reason}, not {first['input']!r:.100}" if key else reason
 
 
 SECTIONS = {  # the first key of each section, and the section's title

@@ -17,6 +17,7 @@ from ssim_ae.detector.detectability_chart import DetectabilityChart
 from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detector
 from ssim_ae.detector.inspection import Inspection
 from ssim_ae.detector.provenance import Provenance
+from ssim_ae.detector.run_folder import detector_path
 from ssim_ae.errors import InputError
 from ssim_ae.images.inputs import ImageInput, pixels_of
 from ssim_ae.images.view import View
@@ -30,7 +31,6 @@ from ssim_ae.runtimes.runtime import Runtime
 
 MAX_RECONSTRUCTION = 1e6  # a reconstruction should be in [0, 1]; up to this value no residual overflows
 TILE_BATCH = 8  # tiles reconstructed at once; larger batches are hardly faster
-DETECTOR_NAME = "detector.safetensors"  # in the folder of a run
 Source = TypeVar("Source", bound=ImageInput)
 Result = TypeVar("Result")
 
@@ -289,11 +289,6 @@ class _Reconstructed(NamedTuple):
     view: np.ndarray
     reconstruction: np.ndarray
     seconds: float
-
-
-def detector_path(path: Path) -> Path:
-    """Return the detector file that a path names: the file itself, or the one in a run's folder."""
-    return path / DETECTOR_NAME if path.is_dir() else path
 
 
 def _or_raise(result: Result | InputError) -> Result:

@@ -18,6 +18,15 @@ from ssim_ae.images.folders import content_hash
 from ssim_ae.spelling import counted
 
 GIVEN = "given"  # the estimator of thresholds that were set by hand
+MIN_CROSS_VALIDATED = 5  # images; of fewer, thresholds estimated without one of them may reject it
+USUAL_ADVICE = "use --threshold false_alarm_rate"  # for thresholds that reject most good images
+ADVICE = {  # and what else there is to say about an estimator
+    GIVEN: "give higher thresholds",
+    "percent": (
+        "percent is a percentile of pixels, and an image is rejected for one pixel above the threshold; "
+        f"{USUAL_ADVICE}, or a percent near 100"
+    ),
+}
 VERSIONED_PACKAGES = ("numpy", "pillow", "onnxruntime", "openvino", "torch", "mindspore")
 
 
@@ -38,7 +47,7 @@ class RateEstimate(_Strict):
 
 
 class CrossValidation(_Strict):
-    """How many of the held-out images are rejected by thresholds that were estimated without them."""
+    """How many of the held-out images are rejected by thresholds that were given, or estimated without them."""
 
     images: NonNegativeInt
     rejected: NonNegativeInt
@@ -56,9 +65,20 @@ class ThresholdOrigin(_Strict):
     expected: RateEstimate | None = None
     cross_validation: CrossValidation | None = None
 
+    def problem(self) -> str:
+        """Return what is wrong with thresholds that reject most good images, and what to do; empty if they do not."""
+        tested = self.cross_validation
+        if tested is None or 2 * tested.rejected <= tested.images:
+            return ""
+        if tested.images < MIN_CROSS_VALIDATED and self.estimator not in (GIVEN, "percent"):
+            return ""  # these estimators depend on the scores of single images: without one, the limit is another
+        return f"rejects {tested.rejected} of {tested.images} good images; {ADVICE.get(self.estimator, USUAL_ADVICE)}"
+
     def __str__(self) -> str:
         if self.estimator == GIVEN:
-            return "Thresholds were given."
+            tested = self.cross_validation
+            rejected = f" Rejected good images: {tested.rejected} of {tested.images}." if tested else ""
+            return f"Thresholds were given.{rejected}"
         images = counted(self.held_out_images, "held-out image")
         if self.training_images:
             images = f"{self.held_out_images} held-out and {counted(self.training_images, 'training image')}"

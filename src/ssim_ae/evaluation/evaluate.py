@@ -8,6 +8,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
@@ -22,11 +23,12 @@ from ssim_ae.detector.predictions import safe_cell
 from ssim_ae.errors import InputError
 from ssim_ae.evaluation.contact_sheet import write_contact_sheet
 from ssim_ae.evaluation.image_files import copy_bytes, write_images
+from ssim_ae.evaluation.metrics_file import METRICS_NAME
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, summarize
-from ssim_ae.images.folders import GOOD, Dataset, TestImage, find_dataset
+from ssim_ae.images.folders import GOOD, Dataset, TestImage, content_hash, find_dataset
 from ssim_ae.images.masks import Mask, read_mask
 from ssim_ae.spelling import counted
-from ssim_ae.storage import write_atomic
+from ssim_ae.storage import replacement_folder, write_atomic
 
 ASPECT_RATIO_TOLERANCE = 0.02  # relative difference between the aspect ratios of a mask and its image
 
@@ -44,18 +46,19 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a detector on the test images of a data set, given as an object or as its folder.
 
-    If `folder` is given, metrics.json, metrics.csv, contact_sheet.png and the images of each test image are written
-    into it. Unreadable test images, and training or held-out images of the detector, are skipped with a note. Good
-    images of a labelled data set that the detector has not seen are test images, too. InputError if there is no test
-    image.
+    If `folder` is given, metrics.json, metrics.csv, contact_sheet.png and the images of each test image replace what an
+    earlier evaluation wrote into it. Unreadable test images, and training or held-out images of the detector, are
+    skipped with a note. Good images of a labelled data set that the detector has not seen are test images, too.
+    InputError if there is no test image, or if the folder holds other files.
     """
     if not isinstance(dataset, Dataset):
         suffixes = {"img_suffix": detector.config.img_suffix, "mask_suffix": detector.config.mask_suffix}
         dataset = find_dataset(dataset, **suffixes)
     check_has_test_images(dataset)
-    images, notes = _unseen_images(dataset, detector)
+    images, notes = unseen_images(dataset, detector)
     notes = [*notes_of(dataset), *notes]
-    return evaluate_images(detector, images, dataset.name, Path(folder) if folder else None, notes)
+    with replacement_folder(Path(folder)) if folder else nullcontext() as new:
+        return evaluate_images(detector, images, dataset.name, new, notes)
 
 
 def notes_of(dataset: Dataset) -> list[str]:
@@ -106,7 +109,7 @@ def evaluate_images(
         notes.append(f"{doubts[0]}{others}")
     evaluation = summarize(results, dataset, tuple(_with_relative_paths(notes, images)))
     if folder:
-        _write_metrics(evaluation, folder)
+        _write_metrics(evaluation, detector, folder)
         write_contact_sheet(folder, evaluation.results, evaluation.dataset)
     return evaluation
 
@@ -129,7 +132,7 @@ def _check_names_differ(images: Sequence[TestImage], dataset: str) -> None:
         raise InputError(f"{dataset}: two images have the name {duplicates[0]}; rename one")
 
 
-def _unseen_images(dataset: Dataset, detector: Detector) -> tuple[list[TestImage], list[str]]:
+def unseen_images(dataset: Dataset, detector: Detector) -> tuple[list[TestImage], list[str]]:
     """Return the images that are not training or held-out images of a detector, and a note if there are others."""
     good = [TestImage(path, GOOD) for path in dataset.good] if dataset.labelled else []
     candidates = [*dataset.test, *good]
@@ -175,22 +178,35 @@ def _ground_truth(image: TestImage, mask: Mask | None, detector: Detector, inspe
     return ground_truth
 
 
-def _write_metrics(evaluation: Evaluation, folder: Path) -> None:
+def _write_metrics(evaluation: Evaluation, detector: Detector, folder: Path) -> None:
     """Write metrics.json and metrics.csv."""
     document = {
         "dataset": evaluation.dataset,
+        "thresholds": detector.thresholds._asdict(),
         "metrics": {name: asdict(row) for name, row in evaluation.metrics.items()},
         "pixels": asdict(evaluation.pixels),
         "images": {
-            result.image.name: {"score": result.score, "correct": result.correct} for result in evaluation.results
+            result.image.name: {
+                "score": result.score,
+                "correct": result.correct,
+                "sha256": _hash_if_readable(result.image.path),
+            }
+            for result in evaluation.results
         },
         "notes": evaluation.notes,
     }
-    write_atomic(folder / "metrics.json", json.dumps(_without_nan(document), indent=1) + "\n")
+    write_atomic(folder / METRICS_NAME, json.dumps(_without_nan(document), indent=1) + "\n")
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerows(_csv_rows(evaluation))
     write_atomic(folder / "metrics.csv", table.getvalue())
+
+
+def _hash_if_readable(path: Path) -> str | None:
+    try:
+        return content_hash(path)
+    except OSError:  # removed meanwhile
+        return None
 
 
 def _csv_rows(evaluation: Evaluation) -> Iterator[list[Any]]:

@@ -6,8 +6,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from ssim_ae.detector.detector import Detector, detector_path
+from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import read_detector, weights_in
+from ssim_ae.detector.run_folder import detector_path
 from ssim_ae.errors import InputError
 from ssim_ae.export.job import ComparisonImages, ExportJob
 from ssim_ae.export.options import ExportOptions

@@ -1,6 +1,5 @@
 """Write the curves of a report as figures for a publication, one file each."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +19,17 @@ SCORE_BINS = 40  # of the histogram of scores
 MIN_PLOTTED_SCORE = 1e-3  # smaller scores are drawn at this one: the axis is logarithmic
 
 
-def write_plots(evaluation: Evaluation, run: Path, folder: Path, suffix: str) -> Iterator[Path]:
-    """Write the histogram of scores, the ROC curve and the training loss into `folder`; yield the path of each file.
+def write_plots(evaluation: Evaluation, run: Path, folder: Path, suffix: str) -> None:
+    """Write the histogram of scores, the ROC curve and the training loss into `folder`.
 
     `suffix` is png or svg. The ROC curve needs good and defective images, the loss the history in the folder `run`.
     """
-    path = folder / f"scores.{suffix}"
-    save_figure(_score_histogram(evaluation), path)
-    yield path
+    save_figure(_score_histogram(evaluation), folder / f"scores.{suffix}")
     total = evaluation.metrics[ALL]
     if total.good and total.defective:
-        path = folder / f"roc.{suffix}"
-        save_figure(_roc_curve(evaluation), path)
-        yield path
+        save_figure(_roc_curve(evaluation), folder / f"roc.{suffix}")
     if history := read_history(run):
-        path = folder / f"loss.{suffix}"
-        draw_history(path, history)
-        yield path
+        draw_history(folder / f"loss.{suffix}", history)
 
 
 def _score_histogram(evaluation: Evaluation) -> Figure:

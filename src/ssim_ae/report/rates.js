@@ -87,8 +87,8 @@ function showCommand(level) {
   $("apply-threshold").hidden = level === DEFAULT_LEVEL;
   const scaled = (name) => Number((data.residual_thresholds[name] * data.level_thresholds[level]).toPrecision(9));
   const [ssim, l1] = [scaled("ssim"), scaled("l1")];
-  $("command").textContent = data.detector
-    ? `ssim-ae threshold ${data.detector} --ssim_threshold ${ssim} --l1_threshold ${l1}`
+  $("command").textContent = data.detector_path
+    ? `ssim-ae threshold ${data.detector_path} --ssim_threshold ${ssim} --l1_threshold ${l1}`
     : `ssim_threshold: ${ssim}\nl1_threshold: ${l1}`;
 }
 

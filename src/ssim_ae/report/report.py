@@ -7,10 +7,12 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from ssim_ae.detector.detector import DETECTOR_NAME, Detector
+from ssim_ae.config import Config
+from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.detector.provenance import GIVEN
-from ssim_ae.evaluation.evaluate import evaluate, evaluate_images, notes_of
+from ssim_ae.detector.run_folder import DETECTOR_NAME, run_of
+from ssim_ae.evaluation.evaluate import evaluate_images, notes_of, unseen_images
 from ssim_ae.evaluation.metrics import roc
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, Metrics
 from ssim_ae.images.folders import ALL, GOOD, Dataset, TestImage
@@ -18,27 +20,51 @@ from ssim_ae.locations import shown_path
 from ssim_ae.pages.detectability import detectability_data
 from ssim_ae.pages.page import render_page
 from ssim_ae.spelling import counted
-from ssim_ae.storage import write_atomic
+from ssim_ae.storage import replacement_folder, write_atomic
 from ssim_ae.training.history import read_history
 
 PAGE_NAME = "index.html"
 SCRIPTS = ("charts.js", "rates.js", "filters.js", "report.js")  # in the order of their dependencies
+FIGURES = ("scores", "roc", "loss")  # that plots.py writes, each if there are data for it
 
 
-def write_report(path: Path, detector: Detector, dataset: Dataset, folder: Path) -> Evaluation:
+def report_folder(path: Path, config: Config, dataset: Dataset) -> Path:
+    """Return the folder of the report of the detector file at `path` on a data set.
+
+    A run's report of the data set of its training is in `report`; every other data set has a folder of its own.
+    """
+    parts = ["report"]
+    if path.name != DETECTOR_NAME:
+        parts.append(path.stem)
+    if Path(dataset.root).resolve() != Path(config.dataset_path).resolve():
+        parts.append(dataset.name)
+    return path.parent / "-".join(parts)
+
+
+def write_report(path: Path, detector: Detector, dataset: Dataset, folder: Path, figures: str = "") -> Evaluation:
     """Evaluate the detector of the file at `path`; write metrics, images and the report page into `folder`.
+
+    It replaces the report in the folder as a whole; InputError if the folder holds other files. `figures`, png or svg,
+    also writes the curves as figures for a paper.
 
     Without test images, the detector is evaluated on good images of the data set: on its held-out images, or if there
     are none on those that it was not trained on, or if there are none on its training images.
     """
+    notes: list[str] = []
     if dataset.test:
-        evaluation, kind = evaluate(detector, dataset, folder), "test image"
+        images, notes = unseen_images(dataset, detector)
+        kind = "test image"
     else:
-        images, kind = _images_in_report(detector, dataset)
-        good, notes = [TestImage(image, GOOD) for image in images], notes_of(dataset)
-        evaluation = evaluate_images(detector, good, dataset.name, folder, notes)
-    data = _page_data(path, detector, evaluation, kind, tested=bool(dataset.test))
-    write_atomic(folder / PAGE_NAME, render_page("report", f"{dataset.name}: report", data, SCRIPTS))
+        good, kind = _images_in_report(detector, dataset)
+        images = [TestImage(image, GOOD) for image in good]
+    with replacement_folder(folder) as new:
+        evaluation = evaluate_images(detector, images, dataset.name, new, [*notes_of(dataset), *notes])
+        data = _page_data(path, detector, evaluation, kind, tested=bool(dataset.test))
+        write_atomic(new / PAGE_NAME, render_page("report", f"{dataset.name}: report", data, SCRIPTS))
+        if figures:
+            from ssim_ae.report.plots import write_plots
+
+            write_plots(evaluation, path.parent, new, figures)
     return evaluation
 
 
@@ -60,8 +86,7 @@ def _page_data(path: Path, detector: Detector, evaluation: Evaluation, kind: str
     exported = read_detector(path).model is not None
     return {
         "dataset": evaluation.dataset,
-        "detector_path": None if exported else shlex.quote(shown_path(path)),
-        "detector": None if exported else shlex.quote(str(path.parent if path.name == DETECTOR_NAME else path)),
+        "detector_path": None if exported else shlex.quote(shown_path(run_of(path) or path)),
         "heading": heading,
         "summary": heading + counts,
         "tested": tested,

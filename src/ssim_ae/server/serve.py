@@ -18,7 +18,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from ssim_ae.console import print_note
-from ssim_ae.detector.detector import DETECTOR_NAME, Detector
+from ssim_ae.detector.detector import Detector
+from ssim_ae.detector.run_folder import DETECTOR_NAME
 from ssim_ae.errors import InputError
 from ssim_ae.locations import local_path
 from ssim_ae.server.app import create_app

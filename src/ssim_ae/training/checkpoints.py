@@ -1,7 +1,7 @@
 """Checkpoints: everything that the next training step depends on, in one file that is replaced atomically."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from ssim_ae.config import Config
 from ssim_ae.errors import InputError
 from ssim_ae.storage import read_tensors, write_tensors
 from ssim_ae.training.history import EpochRecord
+from ssim_ae.training.schedule import Cycle, completed_fraction, first_cycle
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 
@@ -20,11 +21,17 @@ class TrainingState(NamedTuple):
     """
 
     step: int = 0  # steps taken
-    loss_sum: float = 0.0  # over the steps of the current epoch
+    loss_sum: float = 0.0  # over the steps of the current epoch, since a rollback if there was one
+    loss_count: int = 0  # number of these steps
     seconds: float = 0.0  # duration of the training, over all its interruptions
     history: tuple[EpochRecord, ...] = ()
     best_loss: float | None = None  # lowest loss of the monitor patches
     collapses: int = 0
+    cycle: Cycle | None = None  # that is being trained; None: the first one
+
+    def completed(self, config: Config) -> float:
+        """Return the completed fraction of the cycle, 0 to 1."""
+        return completed_fraction(self.cycle or first_cycle(config), self.step, self.seconds)
 
 
 def write_checkpoint(
@@ -48,19 +55,34 @@ def read_checkpoint(
     path = folder / CHECKPOINT_NAME
     if not path.exists():
         return None
-    tensors, metadata = read_tensors(path, "checkpoint")
-    try:
-        saved_config = metadata["config"]
-        saved_fingerprint = metadata["fingerprint"]
-        history = tuple(EpochRecord(*row) for row in metadata["history"])
-        state = TrainingState(**{name: metadata[name] for name in TrainingState._fields if name in metadata})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: the header is corrupt or from a newer version; start a new run") from error
-    if saved_fingerprint != fingerprint:
+    checkpoint = _read(path)
+    if checkpoint.fingerprint != fingerprint:
         raise InputError(f"{path}: the training images have changed since it was written; start a new run")
     for key, value in config.portable_settings().items():
-        if saved_config.get(key) != value:
-            raise InputError(
-                f"{path}: written with {key} {saved_config.get(key)!r}, not {value!r}; restore {key} or start a new run"
-            )
-    return tensors, state._replace(history=history)
+        if (saved := checkpoint.config.get(key)) != value:
+            raise InputError(f"{path}: written with {key} {saved!r}, not {value!r}; restore {key} or start a new run")
+    return checkpoint.tensors, checkpoint.state
+
+
+def read_state(folder: Path) -> TrainingState | None:
+    """Return the state in a run's checkpoint, or None if the run has none. InputError if it is corrupt."""
+    path = folder / CHECKPOINT_NAME
+    return _read(path).state if path.exists() else None
+
+
+class _Checkpoint(NamedTuple):
+    tensors: dict[str, np.ndarray]
+    state: TrainingState
+    fingerprint: str
+    config: dict[str, Any]
+
+
+def _read(path: Path) -> _Checkpoint:
+    tensors, metadata = read_tensors(path, "checkpoint")
+    try:
+        saved = {name: metadata[name] for name in TrainingState._fields if name in metadata}
+        saved["history"] = tuple(EpochRecord(*row) for row in metadata["history"])
+        saved["cycle"] = Cycle(*metadata["cycle"]) if metadata.get("cycle") else None
+        return _Checkpoint(tensors, TrainingState(**saved), metadata["fingerprint"], dict(metadata["config"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: the header is corrupt or from a newer version; start a new run") from error

@@ -31,7 +31,8 @@ class CollapseMonitor:
     """Evaluates the held-out loss after every epoch, keeps the best weights and detects collapses.
 
     `best_loss` is the lowest held-out loss so far and `best_weights` are the weights with that loss. Without held-out
-    images there is no held-out loss, and only the loss on the training images can start a rollback.
+    images there is no held-out loss: only the loss on the training images can start a rollback, and `best_weights` are
+    those at the end of the last epoch.
     """
 
     def __init__(self, engine: Engine, config: Config, held_out: np.ndarray) -> None:
@@ -59,6 +60,7 @@ class CollapseMonitor:
         None if there are no held-out images, or if the loss is not finite.
         """
         if self.batch is None:
+            self._keep_last_weights()
             return None
         loss = self.engine.held_out_loss(self.batch)
         if not isfinite(loss):
@@ -72,6 +74,11 @@ class CollapseMonitor:
             self.best_loss = loss
             self.best_weights = self.engine.weights()
         return loss
+
+    def _keep_last_weights(self) -> None:
+        weights = self.engine.weights()
+        if all(np.isfinite(array).all() for array in weights.values()):
+            self.best_weights = weights
 
     def rollback(self, reason: str) -> None:
         """Restore the best weights, reset the optimizer and lower the learning rate.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import BytesIO
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -53,7 +54,7 @@ def _parse_record(epoch: str, steps: str, loss: str, held_out_loss: str, *rest: 
 
 
 def draw_history(path: Path, history: Sequence[EpochRecord]) -> None:
-    """Plot the losses and the learning rate into a .png or .svg file."""
+    """Plot the losses and the learning rate of at least one epoch into a .png or .svg file."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -61,17 +62,26 @@ def draw_history(path: Path, history: Sequence[EpochRecord]) -> None:
     axes = figure.subplots()
     epochs = [record.epoch for record in history]
     marker = "o" if len(history) < MAX_MARKED_EPOCHS else None
-    axes.plot(epochs, [record.loss for record in history], label="training", marker=marker, color="#0072b2")
-    if history and history[0].held_out_loss is not None:
-        held_out = [record.held_out_loss or 0.0 for record in history]
-        axes.plot(epochs, held_out, label="held-out good images", marker=marker, color="#d55e00")
+    curves = {"training": ([record.loss for record in history], "#0072b2")}
+    if history[0].held_out_loss is not None:
+        curves["held-out good images"] = ([record.held_out_loss or nan for record in history], "#d55e00")
+    for name, (losses, color) in curves.items():
+        axes.plot(epochs, losses, label=f"{name}: {losses[-1]:.4f}", marker=marker, color=color)
     axes.set(xlabel="epoch", ylabel="loss", yscale="log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    shown = [loss for losses, _ in curves.values() for loss in losses if loss > 0]
+    if shown and max(shown) < 10 * min(shown):  # hardly a power of ten is in sight
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
     axes.grid(alpha=0.3, which="both")
-    lr_axes = axes.twinx()
-    lr_axes.plot(epochs, [record.lr for record in history], color="0.6", linestyle=":", label="learning rate")
-    lr_axes.set_ylabel("learning rate", color="0.4")
-    lines = [*axes.get_lines(), *lr_axes.get_lines()]
+    lines = axes.get_lines()
+    if len(history) > 1:
+        lr_axes = axes.twinx()
+        lr_axes.plot(epochs, [record.lr for record in history], color="0.6", linestyle=":", label="learning rate")
+        lr_axes.set_ylabel("learning rate", color="0.4")
+        lines = [*lines, *lr_axes.get_lines()]
+    elif shown:
+        axes.set(xlim=(0, 2), ylim=(min(shown) / 2, max(shown) * 2))
     axes.legend(lines, [str(line.get_label()) for line in lines], loc="upper right")
     save_figure(figure, path)
 

@@ -10,22 +10,24 @@ from typing import Any, Self
 
 from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.config import Config
-from ssim_ae.console import ProgressBar, print_message, progress
+from ssim_ae.console import ProgressBar, print_message, print_note, progress
 from ssim_ae.training.checkpoints import TrainingState
 from ssim_ae.training.collapse_monitor import CollapseMonitor
 from ssim_ae.training.engine import Engine
 from ssim_ae.training.history import EpochRecord
 from ssim_ae.training.patch_sampling import epoch_patches
-from ssim_ae.training.schedule import completed_fraction, learning_rate
+from ssim_ae.training.schedule import Cycle, completed_fraction, first_cycle, learning_rate
 
 LOSS_CHECK_STEPS = 50  # steps between checks for a finite loss; all workers count the same steps, so all roll back
+MEASURED_SECONDS = 5.0  # seconds of training from which its duration is estimated
+LONG_TRAINING = 90.0  # seconds; shorter durations are not printed
 DISPLAY_SECONDS = 0.5  # seconds between updates of the progress bar: reading the loss waits for the device
 
 
 class TrainingLoop:
     """Trains an engine on `image_count` images, starting from a state.
 
-    The loop ends when all epochs or minutes are completed, or when Ctrl-C or SIGTERM interrupts it. It calls `save`
+    The loop ends when the cycle is completed, or when Ctrl-C or SIGTERM interrupts it. It calls `save`
     with its state every `checkpoint_seconds` and at the end.
     """
 
@@ -43,10 +45,11 @@ class TrainingLoop:
         self.image_count = image_count
         self.monitor = monitor
         self.save = save
+        self.cycle = initial.cycle or first_cycle(config)
         self.first_step = initial.step
         self.step = initial.step
         self.history = list(initial.history)
-        self.losses = LossMeter(initial.loss_sum, initial.step % config.epoch_steps)
+        self.losses = LossMeter(initial.loss_sum, initial.loss_count)
         self.lr = 0.0  # of the last step
         self.patches: PatchBatch | None = None  # of the current epoch
         self.start_time = time.monotonic() - initial.seconds  # as if the training had never been interrupted
@@ -55,7 +58,7 @@ class TrainingLoop:
     def run(self) -> TrainingState:
         """Train, save a checkpoint, and return the state at the end."""
         label = f"training on {self.engine.describe()}"
-        with _Interruption() as interruption, _display(label, self.config, self._completed()) as display:
+        with _Interruption() as interruption, _display(label, self.config, self.cycle, self._completed()) as display:
             while not self.engine.any_worker(interruption.requested) and (completed := self._completed()) < 1:
                 self._train_step(completed)
                 self._roll_back_if_not_finite()
@@ -118,13 +121,16 @@ class TrainingLoop:
 
     def _state(self) -> TrainingState:
         loss_sum = self.losses.total()
+        is_sound = isfinite(loss_sum)
         return TrainingState(
             step=self.step,
-            loss_sum=loss_sum if isfinite(loss_sum) else 0.0,
+            loss_sum=loss_sum if is_sound else 0.0,
+            loss_count=self.losses.count if is_sound else 0,
             seconds=self._seconds(),
             history=tuple(self.history),
             best_loss=self.monitor.best_loss,
             collapses=self.monitor.collapses,
+            cycle=self.cycle,
         )
 
     def _seconds(self) -> float:
@@ -132,7 +138,7 @@ class TrainingLoop:
         return time.monotonic() - self.start_time
 
     def _completed(self) -> float:
-        return completed_fraction(self.config, self.step, self._seconds())
+        return completed_fraction(self.cycle, self.step, self._seconds())
 
     def _epoch(self) -> int:
         """Return the epoch of the last step, counted from 1."""
@@ -184,13 +190,15 @@ class LossMeter:
 
 
 class _Display:
-    """A progress bar that shows the completed fraction of the training."""
+    """A progress bar that shows the completed fraction of the training, and a note that says how long it will take."""
 
     def __init__(self, bar: ProgressBar, total: float, done: int) -> None:
         self.bar = bar
         self.total = total
         self.done = done
         self.update_time = time.monotonic()
+        self.first_update: tuple[float, float] | None = None  # time and completed fraction; the first steps are slow
+        self.has_duration = False
 
     def is_due(self) -> bool:
         return time.monotonic() - self.update_time > DISPLAY_SECONDS
@@ -200,12 +208,28 @@ class _Display:
         self.bar.advance(done - self.done, note)
         self.done = done
         self.update_time = time.monotonic()
+        if not self.has_duration:
+            self._note_duration(completed)
+
+    def _note_duration(self, completed: float) -> None:
+        """Print how long the training will take, once enough steps have been measured, if it is long."""
+        if self.first_update is None:
+            self.first_update = self.update_time, completed
+            return
+        seconds = self.update_time - self.first_update[0]
+        fraction = completed - self.first_update[1]
+        if seconds < MEASURED_SECONDS or fraction <= 0:
+            return
+        self.has_duration = True
+        if (remaining := seconds / fraction * (1 - completed)) > LONG_TRAINING:
+            duration = f"{remaining / 60:.0f} minutes" if remaining < 5400 else f"{remaining / 3600:.1f} hours"
+            print_note(f"training: about {duration}, at the speed of the first {seconds:.0f} seconds")
 
 
 @contextmanager
-def _display(label: str, config: Config, completed: float) -> Iterator[_Display]:
-    """Show a progress bar that counts patches, or seconds if the training is limited by `minutes`."""
-    total, unit = (60 * config.minutes, "") if config.minutes else (config.steps * config.batch_size, "patches")
+def _display(label: str, config: Config, cycle: Cycle, completed: float) -> Iterator[_Display]:
+    """Show a progress bar that counts patches, or seconds if the cycle is limited in seconds."""
+    total, unit = (cycle.seconds, "") if cycle.seconds else (cycle.steps * config.batch_size, "patches")
     done = round(completed * total)
     with progress(label, round(total), done=done, unit=unit) as bar:
         yield _Display(bar, total, done)

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from math import ceil, isfinite
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from ssim_ae.augmentation.orientation import has_any_orientation
 from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.calibration.calibrate import calibrate, threshold_images
+from ssim_ae.calibration.recalibrate import THRESHOLD_KEYS
 from ssim_ae.calibration.suspects_sheet import write_suspects
 from ssim_ae.config import Config
 from ssim_ae.console import print_note
 from ssim_ae.detectability.measure import measure_detectability
-from ssim_ae.detector.detector import DETECTOR_NAME, Detector, detector_path
-from ssim_ae.detector.detector_file import (
-    CONFIG_NAME,
-    DetectorFile,
-    layer_table,
-    read_detector,
-    weights_in,
-    write_detector,
-)
+from ssim_ae.detector.detector import Detector
+from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detector, weights_in, write_detector
 from ssim_ae.detector.provenance import EpochSummary, Provenance, installed_versions
+from ssim_ae.detector.run_folder import (
+    CONFIG_NAME,
+    DETECTOR_NAME,
+    config_path,
+    detector_path,
+    set_current,
+    version_paths,
+)
 from ssim_ae.errors import InputError
 from ssim_ae.images.colors import eight_bit, pixels
 from ssim_ae.images.exclusions import read_exclusions
@@ -37,17 +42,30 @@ from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.methods import method_of
 from ssim_ae.spelling import counted
 from ssim_ae.storage import check_folder_name, lock_folder, new_folder, remove_leftovers, write_atomic
-from ssim_ae.training.checkpoints import TrainingState, read_checkpoint, write_checkpoint
+from ssim_ae.training.checkpoints import (
+    CHECKPOINT_NAME,
+    TrainingState,
+    read_checkpoint,
+    read_state,
+    write_checkpoint,
+)
 from ssim_ae.training.collapse_monitor import CollapseMonitor
 from ssim_ae.training.engine import Engine
 from ssim_ae.training.good_images import GoodImages, load_good_images
 from ssim_ae.training.history import draw_history, write_history
 from ssim_ae.training.loop import TrainingLoop
 from ssim_ae.training.patch_sampling import ANY_ROTATION, SMALL_ROTATION, epoch_patches
-from ssim_ae.training.schedule import completed_fraction
+from ssim_ae.training.schedule import Cycle
 
 SHEET_PATCHES = 64  # on the sheet of example patches
 SHEET_COLUMNS = 8
+
+
+class Addition(NamedTuple):
+    """What to add to a finished training: epochs or minutes."""
+
+    epochs: int = 0
+    minutes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +76,7 @@ class Run:
     dataset: Dataset
     config: Config
     finished: bool
+    trained: bool  # False if it was finished before, and nothing was added
     is_main: bool  # False in all processes of a distributed training but the first, which writes the files
 
     @property
@@ -71,27 +90,62 @@ def train(
     *,
     runs: str | os.PathLike[str] = "runs",
     resume: str | os.PathLike[str] | None = None,
+    add: Addition | None = None,
     skip_bad: bool = False,
 ) -> Run:
     """Train a detector on the good images of `config.dataset_path`, in a new folder of `runs`.
 
-    With `resume`, the folder of a run, continue that run from its last checkpoint with its own settings. Test images
-    are opened to check them, and not used otherwise. Raises InputError if an input cannot be used.
+    With `resume`, the folder of a run, continue that run from its last checkpoint with its own settings; if it is
+    finished, `add` to it, or return it as it is. Test images are opened to check them, and not used otherwise. Raises
+    InputError if an input cannot be used.
     """
-    if resume is not None:
-        config = Config.read(Path(resume) / CONFIG_NAME)
-    if resume is None and config.dataset != "none":
+    resumed = Path(resume) if resume is not None else None
+    if resumed:
+        config = Config.read(config_path(resumed))
+    elif config.dataset != "none":
         check_folder_name(config.dataset, "dataset")
-    config = _with_absolute_path(config, fresh=resume is None)
+    config = _with_absolute_path(config, fresh=resumed is None)
+    if add:
+        _check_can_add(add, resumed, config)
     dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     dataset, excluded = _without_excluded(dataset, config)
+    if resumed and not add and is_finished(resumed, config):
+        with lock_folder(resumed):
+            remove_leftovers(resumed)
+        print_note(f"{resumed}: finished; add to its training with --epochs +5 or --minutes +10, or start a new run")
+        return Run(resumed, dataset, config, finished=True, trained=False, is_main=os.environ.get("RANK", "0") == "0")
     good = load_good_images(dataset, config, skip_bad=skip_bad)
     config = _with_rotation(config, good.training_images)
     engine = _engine_class(config)(config, layer_table(config), good.training_images, good.held_out_images)
     try:
-        return _run(engine, config, dataset, good, excluded, Path(runs), Path(resume) if resume is not None else None)
+        return _run(engine, config, dataset, good, excluded, Path(runs), resumed, add)
     finally:
         engine.close()
+
+
+def is_finished(run: Path, config: Config) -> bool:
+    """Return whether the training of a run is complete and its detector is written, maybe as a former version."""
+    state = read_state(run)
+    if state is not None and state.completed(config) < 1:
+        return False
+    paths = [path for path in (run / DETECTOR_NAME, *version_paths(run)) if path.exists()]
+    made = [read_detector(path).provenance for path in paths]
+    return any(provenance.finished and (state is None or provenance.steps == state.step) for provenance in made)
+
+
+def _check_can_add(add: Addition, run: Path | None, config: Config) -> None:
+    """Raise InputError if nothing can be added to a run."""
+    if run is None:
+        raise InputError("train: only a finished run can be added to; name it with --resume")
+    if not isfinite(add.minutes) or min(add) < 0 or sum(map(bool, add)) != 1:
+        raise InputError("train: add epochs or minutes, a number above 0: --epochs +5 or --minutes +10")
+    if add.minutes and config.distribute:
+        raise InputError("train: the clocks of workers differ; add epochs, not minutes")
+    if not is_finished(run, config):
+        resume = f"ssim-ae train --resume {shlex.quote(str(run))}"
+        raise InputError(f"{run}: not finished; continue it first with: {resume}")
+    if not (run / CHECKPOINT_NAME).exists():
+        raise InputError(f"{run}: its checkpoint is missing; start a new run with --load_ckpt_path {run}")
 
 
 def _engine_class(config: Config) -> Callable[..., Engine]:
@@ -144,6 +198,7 @@ def _run(
     excluded: Sequence[Path],
     runs: Path,
     resumed: Path | None,
+    add: Addition | None,
 ) -> Run:
     hashes = {path: content_hash(path) for path in good.training_paths + good.held_out_paths}
     images = fingerprint(hashes)
@@ -157,8 +212,8 @@ def _run(
     name = config.dataset if config.dataset not in ("", "none") else dataset.name
     folder = resumed or (new_folder(runs, name) if is_main else runs)
     with lock_folder(folder) if is_main else nullcontext():
-        end = _fit(engine, config, good, images, folder, resume=resumed is not None)
-        finished = completed_fraction(config, end.step, end.seconds) >= 1
+        end = _fit(engine, config, good, images, folder, resume=resumed is not None, add=add)
+        finished = end.completed(config) >= 1
         if is_main:
             provenance = Provenance(
                 training_images=[hashes[path] for path in good.training_paths],
@@ -176,16 +231,30 @@ def _run(
             _write_calibrated(folder, engine, config, good, provenance)
             if end.history:
                 draw_history(folder / "loss.png", end.history)
-    return Run(folder, dataset, config, finished, is_main)
+    return Run(folder, dataset, config, finished, trained=True, is_main=is_main)
 
 
-def _fit(engine: Engine, config: Config, good: GoodImages, images: str, folder: Path, *, resume: bool) -> TrainingState:
+def _fit(
+    engine: Engine,
+    config: Config,
+    good: GoodImages,
+    images: str,
+    folder: Path,
+    *,
+    resume: bool,
+    add: Addition | None,
+) -> TrainingState:
     """Train from the start, or the checkpoint in the folder, to the end; then load the best weights."""
     monitor, state = CollapseMonitor(engine, config, good.held_out_images), TrainingState()
     if resume and (checkpoint := read_checkpoint(folder, images, config)):
         engine.load_state(checkpoint[0], str(folder))
         monitor.restore(*checkpoint)
         state = checkpoint[1]
+        if add:
+            state = state._replace(cycle=_added_cycle(state, config, add))
+            if monitor.best_weights:
+                engine.load_weights(monitor.best_weights, "the best weights")
+    former_loss = monitor.best_loss
     is_main = engine.rank == 0
     if is_main:
         _prepare(folder, engine, config, len(good.training_paths))
@@ -199,7 +268,17 @@ def _fit(engine: Engine, config: Config, good: GoodImages, images: str, folder: 
     monitor.check_end()
     if monitor.best_weights:
         engine.load_weights(monitor.best_weights, "the best weights")
+    if add and former_loss is not None and monitor.best_loss == former_loss:
+        print_note("training: the held-out loss did not fall any lower; the weights are those of before")
     return end
+
+
+def _added_cycle(state: TrainingState, config: Config, add: Addition) -> Cycle:
+    """Return the cycle that adds epochs or minutes to a training; it ends with a whole epoch, or with the time."""
+    if add.minutes:
+        return Cycle(state.step, state.seconds, config.epoch_steps, 60 * add.minutes)
+    epochs = ceil(state.step / config.epoch_steps) + add.epochs
+    return Cycle(state.step, state.seconds, epochs * config.epoch_steps - state.step)
 
 
 def _write_calibrated(folder: Path, engine: Engine, config: Config, good: GoodImages, provenance: Provenance) -> None:
@@ -213,10 +292,34 @@ def _write_calibrated(folder: Path, engine: Engine, config: Config, good: GoodIm
     write_suspects(folder, calibrated, calibration.suspects, Path(config.dataset_path))
     chart = measure_detectability(calibrated, calibration.accepted(held_out))
     file = DetectorFile(config, thresholds, engine.weights(), provenance, statistics, chart)
-    write_detector(folder / DETECTOR_NAME, file)
+    if _is_finished_detector(folder / DETECTOR_NAME):
+        _note_other_thresholds(folder / DETECTOR_NAME, config)
+        set_current(folder, file)
+    else:
+        write_detector(folder / DETECTOR_NAME, file)
     if not good.held_out_paths:
         print_note(
             "thresholds: estimated from training images (none is held out); expect more false alarms on new images"
+        )
+
+
+def _is_finished_detector(path: Path) -> bool:
+    """Whether a file is a detector to keep: not missing, and not of a training that was interrupted."""
+    try:
+        return path.exists() and read_detector(path).provenance.finished
+    except InputError:
+        return True
+
+
+def _note_other_thresholds(former: Path, config: Config) -> None:
+    """Print a note if the former detector got its thresholds in another way than the settings of the run say."""
+    try:
+        set_by = read_detector(former).config
+    except InputError:
+        return
+    if any(getattr(set_by, key) != getattr(config, key) for key in THRESHOLD_KEYS):
+        print_note(
+            "thresholds: estimated by the settings of the run; those that were set later are in the former version"
         )
 
 

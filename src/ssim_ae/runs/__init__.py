@@ -1,0 +1,1 @@
+"""The list of runs with their figures, and the comparison of two."""

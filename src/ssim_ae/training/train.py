@@ -23,10 +23,16 @@ from ssim_ae.config import Config
 from ssim_ae.console import print_note
 from ssim_ae.detectability.measure import measure_detectability
 from ssim_ae.detector.detector import Detector
-from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detector, weights_in, write_detector
+from ssim_ae.detector.detector_file import (
+    CONFIG_NAME,
+    DetectorFile,
+    layer_table,
+    read_detector,
+    weights_in,
+    write_detector,
+)
 from ssim_ae.detector.provenance import EpochSummary, Provenance, installed_versions
 from ssim_ae.detector.run_folder import (
-    CONFIG_NAME,
     DETECTOR_NAME,
     config_path,
     detector_path,

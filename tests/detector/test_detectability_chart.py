@@ -40,6 +40,7 @@ def test_the_share_at_a_size_is_interpolated_between_the_logarithms_of_sizes() -
 def test_a_tolerance_is_the_largest_amount_up_to_which_few_are_rejected() -> None:
     assert chart().tolerances[0].tolerated == 10
     assert Tolerance(change="turn", amounts=[1, 2], rejected=[3, 0], images=20).tolerated == 0
+    assert str(Tolerance(change="turn", amounts=[1, 2], rejected=[0, 1], images=20)) == "turn 2 ° (the most tried)"
 
 
 def test_the_summary_says_what_is_found_and_where() -> None:

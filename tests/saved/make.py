@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ssim_ae import Config, Detector, train
-from ssim_ae.detector.detector_file import FORMAT_VERSION, read_detector, write_detector
+from ssim_ae.detector.detector_file import FORMAT_VERSION
 from ssim_ae.export.export import export
 from ssim_ae.export.options import ExportOptions
 from ssim_ae.synthetic import fabric
@@ -32,14 +32,14 @@ def make(folder: Path) -> None:
     folder.mkdir()
     with TemporaryDirectory() as scratch, contextlib.chdir(scratch):
         cloth = fabric.make(Path(), classes=["twill"], train=40, good=1, defective=1, size=96, seed=1)[0]
+        runs = {}
         for method, settings in METHODS.items():
             config = Config(method=method, dataset_path=str(cloth), device_target="CPU", **SETTINGS, **settings)
-            file = read_detector(train(config).detector_path)
-            path = folder / f"{method}.safetensors"
-            write_detector(path, file._replace(config=file.config.replace(dataset_path=str(cloth))))
+            runs[method] = train(config).detector_path
+            (folder / f"{method}.safetensors").write_bytes(runs[method].read_bytes())
         for name, options in EXPORTS.items():
-            export(folder / "reference.safetensors", folder / name, options)
-        export(folder / "repair.safetensors", folder / "repair.onnx", ExportOptions())
+            export(runs["reference"], folder / name, options)
+        export(runs["repair"], folder / "repair.onnx", ExportOptions())
         for name, drawn in IMAGES.items():
             (folder / name).write_bytes((cloth / "test" / drawn).read_bytes())
     names = (*(f"{method}.safetensors" for method in METHODS), *EXPORTS, "repair.onnx")

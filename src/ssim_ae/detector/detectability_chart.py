@@ -51,7 +51,8 @@ class Tolerance(_Strict):
         return UNITS[self.change]
 
     def __str__(self) -> str:
-        return f"{self.change} {self.tolerated:.2g} {self.unit}"
+        most = " (the most tried)" if self.tolerated == self.amounts[-1] else ""
+        return f"{self.change} {self.tolerated:.2g} {self.unit}{most}"
 
 
 class DetectabilityChart(_Strict):

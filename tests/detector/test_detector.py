@@ -169,7 +169,7 @@ def test_every_truncation_is_an_error(tiny_run, tmp_path, rng):
 def test_a_missing_detector_is_an_error_in_one_line(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         Detector.load(tmp_path / "none.safetensors")
-    with pytest.raises(InputError, match=r"detector\.safetensors: no such file"):
+    with pytest.raises(InputError, match=r"not a run: it has no detector"):
         Detector.load(tmp_path)
 
 

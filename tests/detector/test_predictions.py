@@ -61,7 +61,7 @@ def test_a_row_has_boxes_thresholds_fingerprint_and_time(tiny_run, detector, ima
 def test_another_threshold_makes_another_fingerprint(tiny_run, tmp_path):
     target = tmp_path / "other.safetensors"
     thresholds = ["--ssim_threshold", "0.5", "--l1_threshold", "0.5"]
-    assert main(["threshold", str(tiny_run.folder), *thresholds, "--output", str(target)]) == 0
+    assert main(["threshold", str(tiny_run.folder), *thresholds, "--force", "--output", str(target)]) == 0
     assert read_detector(target).fingerprint != read_detector(tiny_run.detector_path).fingerprint
 
 

@@ -35,7 +35,10 @@ def rates(page) -> dict[str, str]:
     return {name: page.text_content(f"#rate-{name}") for name in ("ok", "nok", "avg")}
 
 
-def test_metrics_at_a_level_agree_with_an_evaluation_at_that_threshold(opened, reported, fabric_folder, tmp_path):
+def test_metrics_at_a_level_agree_with_an_evaluation_at_that_threshold(
+    opened, reported, tiny_run, fabric_folder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tiny_run.folder.parents[1])  # the page names the run by its last two names
     scores = sorted(image["score"] for image in data_of(reported[2])["images"])
     for level in sorted({int(np.searchsorted(LEVEL_THRESHOLDS, scores[rank])) for rank in (1, 4, 7)}):
         set_level(opened, level)

@@ -95,16 +95,16 @@ def test_training_images(tiny_config, fabric_folder, tmp_path):
     assert data_of(tmp_path / "report")["heading"] == "10 training images"
 
 
-def test_given_thresholds_are_described_as_set_manually(tiny_run, tmp_path, capsys):
+def test_given_thresholds_are_described_as_set_manually(tiny_run, fabric_folder, tmp_path, capsys):
     line = ["threshold", str(tiny_run.folder), "--ssim_threshold", ".2", "--l1_threshold", ".1"]
     assert main([*line, "--force", "--output", str(tmp_path / "given.safetensors")]) == 0
     assert (
         "thresholds: ssim 0.2, l1 0.1. Thresholds were given. Rejected good images: 2 of 2." in capsys.readouterr().out
     )
-    assert main(["report", str(tmp_path / "given.safetensors")]) == 0
+    assert main(["report", str(tmp_path / "given.safetensors"), str(fabric_folder)]) == 0
     evaluate = ["evaluate", str(tiny_run.folder), "--ssim_threshold", ".2", "--l1_threshold", ".1"]
     assert main([*evaluate, "--save_dir", str(tmp_path)]) == 0
-    for folder in ("report-given", "twill-1"):
+    for folder in ("report-given-twill", "twill-1"):
         data = data_of(tmp_path / folder)
         assert data["threshold_origin"] == "The default threshold was set manually."
         assert "test images" not in " ".join(data["about"]) and "set manually" in data["about"][0]
@@ -191,7 +191,8 @@ def test_an_interrupted_report_leaves_the_former_one(tiny_run, tmp_path, monkeyp
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_the_command_on_the_page_names_the_run(tiny_run, tmp_path):
+def test_the_command_on_the_page_names_the_run(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tiny_run.folder.parent)
     detector = Detector.load(tiny_run.folder, device_target="CPU")
     write_report(tiny_run.detector_path, detector, tiny_run.dataset, tmp_path / "report")
-    assert data_of(tmp_path / "report")["detector_path"] == str(tiny_run.folder)
+    assert data_of(tmp_path / "report")["detector_path"] == tiny_run.folder.name

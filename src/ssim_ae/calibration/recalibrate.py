@@ -28,7 +28,7 @@ ESTIMATOR_OF = {  # settings that only one estimator uses
     "k_sigma": "k_sigma",
     "min_area": "max_area",
 }
-THRESHOLD_KEYS = ("threshold", *ESTIMATOR_OF, *ESTIMATE_BOTH)  # the settings that set thresholds
+THRESHOLD_KEYS = ("threshold", "outliers", *ESTIMATOR_OF, *ESTIMATE_BOTH)  # the settings that set thresholds
 MAX_CHANGE = 3.0  # new threshold / former one, or its inverse; above it a note is printed
 MAX_TESTED_IMAGES = 100  # good images that given thresholds are tested on
 

@@ -27,7 +27,6 @@ METRICS = {
     "pixel_auroc": "pixel AUROC",
     "au_pro_30": "AU-PRO .3",
 }
-LOCATIONS = ("dataset_path", "checkpoint_path", "load_ckpt_path", "aug_dir", "save_dir")  # of one machine: not compared
 MAX_SHOWN_IMAGES = 200  # on a page
 IMAGE_SIZE = 256  # px, the longer side
 IMAGE_QUALITY = 85  # of JPEG, in percent
@@ -131,8 +130,7 @@ def _percent(value: float | None, low: float | None = None, high: float | None =
 def _differing_settings(runs: tuple[_ComparedRun, _ComparedRun]) -> list[tuple[str, list[str]]]:
     """Return the settings in which the runs differ, each with both values."""
     used = [run.config.portable_settings() for run in runs]
-    keys = [key for key in Config.model_fields if key not in LOCATIONS]
-    values = {key: [str(settings.get(key, "–")) for settings in used] for key in keys}
+    values = {key: [str(settings.get(key, "–")) for settings in used] for key in Config.model_fields}
     return [(key, both) for key, both in values.items() if both[0] != both[1]]
 
 

@@ -46,32 +46,32 @@ def test_images_are_split_by_their_content_in_their_order(images, tmp_path):
     hashes = [content_hash(path) for path in images]
     provenance = Provenance(training_images=[hashes[3], hashes[0]], held_out_images=[hashes[4], hashes[1]])
     split = provenance.split(images)
-    assert split == ImageSplit([images[0], images[3]], [images[1], images[4]], [images[2]])
+    assert split == ImageSplit([images[0], images[3]], [images[1], images[4]], [images[2]], [])
     renamed = images[0].rename(tmp_path / "renamed.png")
-    assert provenance.split(reversed([renamed, *images[1:]])) == ([images[3], renamed], images[4:0:-3], [images[2]])
+    assert provenance.split(reversed([renamed, *images[1:]])) == ([images[3], renamed], images[4:0:-3], [images[2]], [])
 
 
 def test_all_images_are_unseen_without_a_record(images):
-    assert Provenance().split(images) == ImageSplit([], [], images)
+    assert Provenance().split(images) == ImageSplit([], [], images, [])
 
 
 def test_a_missing_file_or_a_folder_is_unseen(images, tmp_path):
     provenance = Provenance(training_images=[content_hash(path) for path in images])
     missing = tmp_path / "missing.png"
-    assert provenance.split([missing, images[0], tmp_path]) == ImageSplit([images[0]], [], [missing, tmp_path])
+    assert provenance.split([missing, images[0], tmp_path]) == ImageSplit([images[0]], [], [missing, tmp_path], [])
 
 
 def test_all_duplicates_of_an_image_are_in_one_part(images):
     provenance = Provenance(training_images=[content_hash(images[0])], held_out_images=[content_hash(images[1])])
     images[2].write_bytes(images[0].read_bytes())
     images[3].write_bytes(images[1].read_bytes())
-    assert provenance.split(images) == ImageSplit([images[0], images[2]], [images[1], images[3]], [images[4]])
+    assert provenance.split(images) == ImageSplit([images[0], images[2]], [images[1], images[3]], [images[4]], [])
 
 
 def test_a_held_out_duplicate_of_a_training_image_is_held_out(images):
     content = content_hash(images[0])
     provenance = Provenance(training_images=[content], held_out_images=[content])
-    assert provenance.split(images[:1]) == ImageSplit([], images[:1], [])
+    assert provenance.split(images[:1]) == ImageSplit([], images[:1], [], [])
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_metrics_are_written_as_json_and_csv(evaluated):
 def test_image_files_and_contact_sheet_are_written(evaluated):
     detector, evaluation, folder = evaluated
     names = sorted(path.name for path in (folder / "images" / "hole").iterdir())
-    kinds = ("levels.png", "origin.png", "rec.png", "residual.png", "small.jpg", "visual.png")
+    kinds = ("image.jpg", "levels.png", "origin.png", "rec.png", "residual.png", "small.jpg", "visual.png")
     assert names == [f"000_{kind}" for kind in kinds]
     mask = read_mask(folder / "images" / "hole" / "000_residual.png").pixels
     hole = next(result for result in evaluation.results if result.image.name == "hole/000")

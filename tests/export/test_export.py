@@ -47,7 +47,10 @@ def images(fabric_folder):
 @pytest.mark.parametrize("name", OPTIONS)
 def test_an_exported_file_is_a_detector_file_with_equal_outputs(detector, exported, images, name):
     loaded = Detector.load(exported[name].path)
-    assert loaded.config == detector.config and loaded.thresholds == detector.thresholds
+    assert (
+        loaded.config.portable_settings() == detector.config.portable_settings()
+        and loaded.thresholds == detector.thresholds
+    )
     assert loaded.provenance == detector.provenance
     found = measure_difference(detector, inspect_with(loaded), [read_image(path) for path in images])
     assert found.within_tolerance or (name == "half.xml" and found.all_verdicts_equal)
@@ -227,10 +230,10 @@ def test_the_metadata_of_the_file(exported, tiny_run):
     assert onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map[METADATA_KEY]
 
 
-def test_new_thresholds_for_an_exported_detector(exported, tmp_path, capsys):
+def test_new_thresholds_for_an_exported_detector(exported, fabric_folder, tmp_path, capsys):
     new = tmp_path / "new.safetensors"
     path = str(exported["inspection.onnx"].path)
-    assert main(["threshold", path, "--threshold", "max", "--output", str(new)]) == 0
+    assert main(["threshold", path, str(fabric_folder), "--threshold", "max", "--output", str(new), "--force"]) == 0
     assert read_detector(new).config.threshold == "max"
     assert main(["threshold", str(exported["half.xml"].path), "--output", str(tmp_path / "no.safetensors")]) == 2
     assert "its weights cannot be extracted; use the detector file that it was exported from" in capsys.readouterr().err

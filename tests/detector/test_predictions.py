@@ -145,6 +145,9 @@ def test_a_long_name_costs_no_verdict(tiny_run, image, capsys):
     shutil.copy(image, "n" * 229 + ".png")
     assert main(["predict", str(tiny_run.folder), "part.png", "n" * 229 + ".png", "--overlays", "out"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(list(Path("out").iterdir())) == 2
+    assert main(["predict", str(tiny_run.folder), "part.png", "n" * 300 + ".png"]) == 2
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 1 and "File name too long" in err
 
 
 def test_an_overlay_that_cannot_be_written_costs_no_verdict(tiny_run, image, capsys, monkeypatch):

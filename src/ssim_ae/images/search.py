@@ -162,12 +162,12 @@ def expand_paths(places: list[str], suffix: str = "") -> FoundImages:
     found = FoundImages([], {})
     for place in places:
         path = Path(place)
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises OSError for a name that is too long)
             refuse_own_folder(path, suffix)
             files, passed_over = _images_in_tree(path, suffix)
             if passed_over:
                 found.passed_over[path] = passed_over
-        elif path.exists() or not has_magic(place):
+        elif os.path.exists(path) or not has_magic(place):  # noqa: PTH110 (the same)
             files, passed_over = [path], PassedOver()
         else:
             files, passed_over = [file for file in _matches(place) if _is_image(file)], PassedOver()

@@ -26,7 +26,7 @@ def images(count: int, seed: int, **options: float) -> list[Residuals]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_good_images_are_not_left_out(method: str) -> None:
-    distances, far = measure_distances(images(40, 1), images(160, 2, scale=0.8), Config(method=method))
+    distances, far, _ = measure_distances(images(40, 1), images(160, 2, scale=0.8), Config(method=method))
     assert distances.shape == (200,)
     assert not far.any()
 
@@ -40,7 +40,7 @@ def test_spoilt_images_are_the_farthest_and_left_out(method: str, share: float) 
     for index in spoilt:
         part, position = (held_out, index) if index < 40 else (training, index - 40)
         part[position] = residuals(rng, spoilt=rng.uniform(2, 4))
-    distances, far = measure_distances(held_out, training, Config(method=method))
+    distances, far, _ = measure_distances(held_out, training, Config(method=method))
     assert set(np.argsort(-distances)[: len(spoilt)]) == set(spoilt)
     assert set(np.flatnonzero(far)) == set(spoilt)
 
@@ -48,20 +48,20 @@ def test_spoilt_images_are_the_farthest_and_left_out(method: str, share: float) 
 def test_too_many_are_no_outliers() -> None:
     rng = np.random.default_rng(4)
     spoilt = [residuals(rng, spoilt=3.0) for _ in range(round(200 * MAX_LEFT_OUT_SHARE) + 1)]
-    _, far = measure_distances([*images(200 - len(spoilt), 1), *spoilt], [], Config(method="reference"))
+    _, far, _ = measure_distances([*images(200 - len(spoilt), 1), *spoilt], [], Config(method="reference"))
     assert not far.any()
 
 
 def test_few_images_are_compared_without_error(tmp_path: Path) -> None:
     del tmp_path
     for count in range(4):
-        distances, far = measure_distances(images(count, 1), [], Config())
+        distances, far, _ = measure_distances(images(count, 1), [], Config())
         assert distances.shape == far.shape == (count,)
         assert not far.any()
 
 
 def test_images_without_foreground_are_compared_without_error() -> None:
     empty = [maps._replace(foreground=np.zeros((64, 64), bool)) for maps in images(5, 1)]
-    distances, far = measure_distances(empty, [], Config())
+    distances, far, _ = measure_distances(empty, [], Config())
     assert np.isfinite(distances).all()
     assert not far.any()

@@ -24,6 +24,7 @@ from ssim_ae.random_streams import Stream, random_stream
 CROSS_VALIDATION_FOLDS = 5
 MAX_TRAINING_IMAGES = 200  # more images do not change the estimated spread of the scores
 MAX_TRAINING_PIXELS = 2**24  # px of their residual maps together: a bound on memory
+MAX_SCREENED_IMAGES = 2000  # training images that are checked for defects, beside those that are measured
 MAX_NAMED_IMAGES = 10
 Item = TypeVar("Item")
 
@@ -71,7 +72,7 @@ def calibrate(
     training_maps = _MeasuredImages([], [])
     if held_out_maps.residuals:  # training images are measured for suspects, whatever the method uses them for
         training_maps = _measure(detector, _subsample(training, held_out_maps.residuals[0].ssim.size))
-    suspects = _suspects(held_out_maps, training_maps, config)
+    suspects = _suspects(detector, held_out_maps, training_maps, training, config)
     _note_left_out(suspects, len(held_out_maps.paths) + len(training_maps.paths))
     if not method.calibrates_on_training_images:
         training_maps = _MeasuredImages([], [])
@@ -144,16 +145,30 @@ def _cross_normalized(held_out: _MeasuredImages, training: _MeasuredImages) -> t
     return held_out._replace(residuals=normalized[:count]), training._replace(residuals=normalized[count:])
 
 
-def _suspects(held_out: _MeasuredImages, training: _MeasuredImages, config: Config) -> list[Suspect]:
-    """Return the images that may be defective, the farthest first."""
-    paths = held_out.paths + training.paths
-    distances, far = measure_distances(held_out.residuals, training.residuals, config)
+def _suspects(
+    detector: Detector,
+    held_out: _MeasuredImages,
+    measured: _MeasuredImages,
+    training: Sequence[Path],
+    config: Config,
+) -> list[Suspect]:
+    """Return the images that may be defective, the farthest first; also of the training images not `measured` yet."""
+    distances, far, normal = measure_distances(held_out.residuals, measured.residuals, config)
     far &= config.outliers == "leave_out" and config.threshold != "percent"
-    return [
-        Suspect(paths[index], float(distances[index]), bool(far[index]))
-        for index in np.argsort(-distances, kind="stable")
-        if distances[index] > NAMED_DISTANCE
-    ]
+    paths = held_out.paths + measured.paths
+    suspects = list(map(Suspect, paths, distances.tolist(), far.tolist()))
+    known = set(paths)
+    others = [path for path in training if path not in known] if normal else []
+    checked = others[:MAX_SCREENED_IMAGES]
+    if len(others) > len(checked):
+        print_note(f"{len(others) - len(checked)} training images are too many to be checked for defects")
+    with progress("checking training images", len(checked)) as bar:
+        for path, maps in zip(checked, detector.residuals_all(checked), strict=True):
+            bar.advance()
+            if normal and not isinstance(maps, InputError):
+                suspects.append(Suspect(path, normal.distance(maps, trained=True), left_out=False))
+    named = [suspect for suspect in suspects if suspect.distance > NAMED_DISTANCE]
+    return sorted(named, key=lambda suspect: -suspect.distance)
 
 
 def _origin(

@@ -74,17 +74,23 @@ class NormalScores(NamedTuple):
         return (self.score(maps) - self.medians[trained]) / self.spread
 
 
-def measure_distances(
-    held_out: Sequence[Residuals], training: Sequence[Residuals], config: Config
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distance of each image (N,), held-out images first, and which are far outliers (N,) bool.
+class Distances(NamedTuple):
+    """Distances (N,), held-out images first; which are far outliers (N,) bool; and how the others score."""
+
+    values: np.ndarray
+    far: np.ndarray
+    normal: NormalScores | None  # None without images
+
+
+def measure_distances(held_out: Sequence[Residuals], training: Sequence[Residuals], config: Config) -> Distances:
+    """Return how far each image is from the others.
 
     Distances are measured again without the far outliers, until no more are found. If they are too many to be
     outliers, none is one.
     """
     images, trained = [*held_out, *training], np.arange(len(held_out) + len(training)) >= len(held_out)
     far = np.zeros(len(images), bool)
-    distances = np.zeros(len(images))
+    distances, normal = np.zeros(len(images)), None
     for _ in range(MAX_PASSES):
         parts = [[images[index] for index in np.flatnonzero(~far & (trained == part))] for part in (False, True)]
         if not any(parts):
@@ -93,11 +99,11 @@ def measure_distances(
         distances = np.array([normal.distance(*item) for item in zip(images, trained.tolist(), strict=True)])
         found = far | (distances > LEFT_OUT_DISTANCE)
         if found.sum() > MAX_LEFT_OUT_SHARE * len(images):
-            return distances, np.zeros(len(images), bool)
+            return Distances(distances, np.zeros(len(images), bool), normal)
         if np.array_equal(found, far):
             break
         far = found
-    return distances, far
+    return Distances(distances, far, normal)
 
 
 def _maxima(maps: Residuals, scale: np.ndarray | None) -> tuple[float, float]:

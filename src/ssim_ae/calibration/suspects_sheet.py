@@ -16,11 +16,13 @@ from ssim_ae.errors import InputError
 from ssim_ae.images.colors import outlined
 from ssim_ae.images.exclusions import exclusion_list
 from ssim_ae.images.files import write_png
+from ssim_ae.spelling import counted
 from ssim_ae.storage import write_atomic
 
 SHEET_NAME = "suspects.png"
 LIST_NAME = "suspects.txt"
 MAX_PICTURES = 24
+MAX_NAMED = 10
 COLUMNS = 3  # suspects side by side
 PICTURE_SIZE = 200  # px
 LABEL_HEIGHT = 24  # px
@@ -50,7 +52,10 @@ def write_suspects(folder: Path, detector: Detector, suspects: Sequence[Suspect]
             tiles.append(_tile(suspect, inspection))
     if tiles:
         write_png(folder / SHEET_NAME, _sheet(tiles))
-        print_note(f"{folder / SHEET_NAME} shows good images that may be defective; list those that are for --exclude")
+        names = ", ".join(suspect.path.name for suspect in suspects[:MAX_NAMED])
+        more = ", ..." if len(suspects) > MAX_NAMED else ""
+        count = counted(len(suspects), "good image")
+        print_note(f"{folder / SHEET_NAME}: {count} that may be defective: {names}{more}; --exclude leaves images out")
 
 
 def _tile(suspect: Suspect, inspection: Inspection) -> np.ndarray:

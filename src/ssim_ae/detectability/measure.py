@@ -117,7 +117,7 @@ def _read_images(detector: Detector, paths: Sequence[Path]) -> Iterator[_GoodIma
         planes = resize(np.moveaxis(image, 2, 0), max(1, round(height * factor)), max(1, round(width * factor)))
         pixels = np.ascontiguousarray(np.moveaxis(np.clip(planes / np.float32(white), 0, 1), 0, 2))
         values += pixels.size
-        if values > MAX_VALUES:
+        if values > max(MAX_VALUES, pixels.size):  # one image is read, however large
             return
         yield _GoodImage(pixels, part_mask(pixels), height, width, white)
 

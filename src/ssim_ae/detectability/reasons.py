@@ -33,4 +33,4 @@ def reasons(file: DetectorFile) -> Iterator[str]:
         lower = f"{1 / max(origin.without_highest, 1e-6):.2g} times lower"
         yield f"an outlier sets the thresholds: without the most unusual good image they would be {lower}"
     if origin.left_out_images:
-        yield f"defective images among the good ones: {origin.left_out_images} are suspected; see suspects.png"
+        yield f"defective images among the good ones: {origin.left_out_images} are suspected"

@@ -16,7 +16,7 @@ def image_of_own_size(number: int, *, max_side: int, max_pixels: int) -> bytes:
 
     Most images have sides of `SIDES`, in all aspect ratios. The others are as long or as large as the limits allow.
     """
-    height, width = _size(number, max_side, max_pixels)
+    height, width = image_size(number, max_side=max_side, max_pixels=max_pixels)
     rows, columns = np.arange(height) // 5, np.arange(width) // 7
     buffer = BytesIO()
     pixels = np.add.outer(rows.astype(np.uint8), columns.astype(np.uint8))
@@ -24,8 +24,8 @@ def image_of_own_size(number: int, *, max_side: int, max_pixels: int) -> bytes:
     return buffer.getvalue()
 
 
-def _size(number: int, max_side: int, max_pixels: int) -> tuple[int, int]:
-    """Return height and width."""
+def image_size(number: int, *, max_side: int, max_pixels: int) -> tuple[int, int]:
+    """Return the height and width of an image by its number."""
     if number % LARGE_EVERY == 0:
         side = int(max_pixels**0.5) - number // LARGE_EVERY
         return side, side

@@ -3,7 +3,9 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 MAX_GROWTH = 64  # MiB: the blocks of CACHED_SIZES sizes, 40 MiB, and freed memory in the threads' arenas
 
@@ -54,9 +56,55 @@ print(peak() - before)
 """
 
 
+ONE_IMAGE = """
+import re
+import sys
+from pathlib import Path
+from typing import get_args
+
+from ssim_ae import Detector
+from ssim_ae.server.inspector import InspectionRequest, Inspector
+from ssim_ae.server.schemas import PictureName
+
+pictures = get_args(PictureName) if sys.argv[2] == "all" else ()
+detector = Detector.load(sys.argv[1], device_target="CPU")
+small, large = sys.argv[3:]
+
+
+def memory(kind):
+    return 1024 * int(re.search(kind + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+
+with Inspector({"only": detector}, threads=1) as inspector:
+    for image in (small, large):
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
+        before = memory("VmRSS")
+        inspector.submit(Path(image), InspectionRequest("only", pictures=pictures)).result()
+print(memory("VmHWM") - before)
+"""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss depends on the system")
 @pytest.mark.parametrize("way", ["detector", "server"])
 def test_images_of_many_sizes_take_bounded_memory(tiny_run, way):
-    command = [sys.executable, "-c", INSPECT, str(tiny_run.folder), way]
-    growth = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    assert growth < MAX_GROWTH
+    assert measure(INSPECT, tiny_run, way) < MAX_GROWTH
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss depends on the system")
+@pytest.mark.parametrize(
+    ("channels", "dtype", "pictures", "bound"), [(3, "uint8", "none", 20), (1, "uint16", "all", 60)]
+)
+def test_an_inspection_takes_the_bytes_per_pixel_that_security_md_states(
+    tiny_run, tmp_path, channels, dtype, pictures, bound
+):
+    paths = []
+    for side in (50, 4000):
+        paths.append(tmp_path / f"{side}.png")
+        pixels = np.zeros((side, side, channels), dtype)
+        Image.fromarray(pixels if channels == 3 else pixels[:, :, 0]).save(paths[-1], compress_level=1)
+    assert measure(ONE_IMAGE, tiny_run, pictures, *map(str, paths)) / 4000**2 < bound
+
+
+def measure(program, run, *arguments):
+    command = [sys.executable, "-c", program, str(run.folder), *arguments]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

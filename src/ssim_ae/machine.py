@@ -145,10 +145,20 @@ def keep_freed_memory() -> None:
 
     Only the first call in a process changes something.
     """
-    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-        libc.mallopt(M_MMAP_THRESHOLD, 2**30)
+    if glibc := _glibc():
+        glibc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        glibc.mallopt(M_MMAP_THRESHOLD, 2**30)
+
+
+def return_freed_memory() -> None:
+    """Return the memory that glibc keeps to the system, after something unusually large."""
+    if glibc := _glibc():
+        glibc.malloc_trim(0)
+
+
+@cache
+def _glibc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if sys.platform == "linux" and platform.libc_ver()[0] == "glibc" else None
 
 
 @cache

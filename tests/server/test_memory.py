@@ -84,6 +84,41 @@ print(memory("VmHWM") - before)
 """
 
 
+AFTER_LARGE_IMAGE = """
+import re
+import sys
+from pathlib import Path
+
+from ssim_ae import Detector
+
+detector = Detector.load(sys.argv[1], device_target="CPU", threads=2)
+small, large = map(Path, sys.argv[2:])
+
+
+def memory():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+
+
+def inspect(paths):
+    for _ in detector.map_inspections(paths, lambda path, inspection: inspection.score):
+        pass
+
+
+inspect([small] * 4)
+before = memory()
+inspect([small, large, small, small])
+print(memory() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps freed memory")
+def test_the_memory_of_a_large_image_is_returned(tiny_run, tmp_path):
+    for name, side in (("small", 50), ("large", 8200)):
+        Image.fromarray(np.zeros((side, side), np.uint8)).save(tmp_path / f"{name}.png", compress_level=1)
+    paths = [str(tmp_path / name) for name in ("small.png", "large.png")]
+    assert measure(AFTER_LARGE_IMAGE, tiny_run, *paths) < MAX_GROWTH
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss depends on the system")
 @pytest.mark.parametrize("way", ["detector", "server"])
 def test_images_of_many_sizes_take_bounded_memory(tiny_run, way):

@@ -21,7 +21,7 @@ from ssim_ae.detector.run_folder import detector_path
 from ssim_ae.errors import InputError
 from ssim_ae.images.inputs import ImageInput, pixels_of
 from ssim_ae.images.view import View
-from ssim_ae.machine import cores, one_blas_thread, parallel_map
+from ssim_ae.machine import cores, one_blas_thread, parallel_map, return_freed_memory
 from ssim_ae.maps.normalization import NormalStatistics, normalize
 from ssim_ae.maps.residuals import Residuals, Thresholds
 from ssim_ae.maps.tiles import cut_tiles, stitch_tiles
@@ -30,6 +30,7 @@ from ssim_ae.runtimes.choose import open_model, open_runtime
 from ssim_ae.runtimes.runtime import Runtime
 
 MAX_RECONSTRUCTION = 1e6  # a reconstruction should be in [0, 1]; up to this value no residual overflows
+LARGE_IMAGE = 2**26  # bytes of pixels, from which an image's memory is returned to the system
 TILE_BATCH = 8  # tiles reconstructed at once; larger batches are hardly faster
 Source = TypeVar("Source", bound=ImageInput)
 Result = TypeVar("Result")
@@ -218,6 +219,9 @@ class Detector:
             seconds = (perf_counter() - start) / len(images)
             for index, view, reconstruction in zip(pixels, views, reconstructions, strict=True):
                 results[index] = function(images[index], _Reconstructed(pixels[index], view, reconstruction, seconds))
+        if any(array.nbytes >= LARGE_IMAGE for array in pixels.values()):
+            pixels.clear()
+            return_freed_memory()
         return [results[index] for index in range(len(images))]
 
     def _check_process(self) -> None:

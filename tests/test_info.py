@@ -32,7 +32,7 @@ def measured(tiny_run: Run, tmp_path: Path) -> Path:
 def test_info_says_what_the_detector_finds_first(measured: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(measured)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].startswith("Finds 90 % of drawn defects from 8 px at medium contrast")
+    assert lines[1].startswith("Finds 90 % of drawn defects of 8 px and larger at medium contrast")
     assert any(line.split() == ["medium", "contrast", "0", "90"] for line in lines)
     assert any(line.startswith("thresholds: ssim") for line in lines)
     assert any("training and" in line for line in lines)

@@ -40,14 +40,14 @@ def test_the_share_at_a_size_is_interpolated_between_the_logarithms_of_sizes() -
 def test_a_tolerance_is_the_largest_amount_up_to_which_few_are_rejected() -> None:
     assert chart().tolerances[0].tolerated == 10
     assert Tolerance(change="turn", amounts=[1, 2], rejected=[3, 0], images=20).tolerated == 0
-    assert str(Tolerance(change="turn", amounts=[1, 2], rejected=[0, 1], images=20)) == "turn 2 ° (the most tried)"
+    assert str(Tolerance(change="turn", amounts=[1, 2], rejected=[0, 1], images=20)) == "a turn of 2 ° (the most tried)"
 
 
 def test_the_summary_says_what_is_found_and_where() -> None:
     assert chart().summary() == (
-        "Finds 90 % of drawn defects from 19 px at medium contrast and 10 px at high contrast, in images of "
-        "1024 x 1024 px (working size 144 px). Of defects of 40 px it finds 50 % at low contrast. "
-        "Up to 5 px at medium contrast, nothing. Good parts are accepted up to: shift 10 px."
+        "Finds 90 % of drawn defects of 19 px and larger at medium contrast and 10 px and larger at high contrast, "
+        "in images of 1024 x 1024 px (working size 144 px). Of defects of 40 px it finds 50 % at low contrast. "
+        "Up to 5 px at medium contrast it finds nothing. Good parts are accepted up to a shift of 10 px."
     )
 
 

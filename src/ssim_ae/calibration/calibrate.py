@@ -219,8 +219,10 @@ def _note_left_out(suspects: Sequence[Suspect], total: int) -> None:
     """Name the images that do not set the thresholds."""
     names = [suspect.path.name for suspect in suspects if suspect.left_out]
     if names:
+        is_left = "is" if len(names) == 1 else "are"
         print_note(
-            f"{len(names)} of {total} good images may be defective, and are left out of the thresholds: {_named(names)}"
+            f"{len(names)} of {total} good images may be defective, and {is_left} left out of the thresholds: "
+            f"{_named(names)}"
         )
 
 

@@ -17,6 +17,7 @@ MISSED = 0.05  # share of defects found up to which "nothing is found" is said
 TOLERATED = 0.1  # share of changed good images rejected up to which the change is tolerated
 Change = Literal["shift", "turn", "brightness"]
 UNITS: dict[Change, str] = {"shift": "px", "turn": "°", "brightness": "%"}
+DESCRIPTIONS: dict[Change, str] = {"shift": "a shift", "turn": "a turn", "brightness": "a change of brightness"}
 SIDE = Annotated[int, Field(ge=1, le=2**31)]
 
 
@@ -52,7 +53,7 @@ class Tolerance(_Strict):
 
     def __str__(self) -> str:
         most = " (the most tried)" if self.tolerated == self.amounts[-1] else ""
-        return f"{self.change} {self.tolerated:.2g} {self.unit}{most}"
+        return f"{DESCRIPTIONS[self.change]} of {self.tolerated:.2g} {self.unit}{most}"
 
 
 class DetectabilityChart(_Strict):
@@ -135,10 +136,12 @@ class DetectabilityChart(_Strict):
         if not self.found:
             return
         sizes = {contrast: self.smallest_found(contrast) for contrast in ("medium", "high", "low")}
-        reached = [f"{size:.0f} px at {contrast} contrast" for contrast, size in sizes.items() if size is not None]
+        reached = [
+            f"{size:.0f} px and larger at {contrast} contrast" for contrast, size in sizes.items() if size is not None
+        ]
         largest = self.sizes[-1]
         if reached:
-            yield f"Finds {100 * FOUND:.0f} % of drawn defects from {_joined(reached)}, {where}."
+            yield f"Finds {100 * FOUND:.0f} % of drawn defects of {_joined(reached)}, {where}."
         unreached = [
             f"{100 * self.found[contrast][-1] / self.defects:.0f} % at {contrast} contrast"
             for contrast, size in sizes.items()
@@ -147,9 +150,9 @@ class DetectabilityChart(_Strict):
         if unreached:
             yield f"Of defects of {largest:.0f} px{'' if reached else ' ' + where} it finds {_joined(unreached)}."
         if missed := self.largest_missed("medium"):
-            yield f"Up to {missed:.0f} px at medium contrast, nothing."
+            yield f"Up to {missed:.0f} px at medium contrast it finds nothing."
         if self.tolerances:
-            yield f"Good parts are accepted up to: {', '.join(map(str, self.tolerances))}."
+            yield f"Good parts are accepted up to {_joined(list(map(str, self.tolerances)))}."
 
 
 def _non_decreasing(counts: Sequence[int]) -> list[int]:

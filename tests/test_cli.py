@@ -211,7 +211,7 @@ def test_corrupt_images_are_named_and_skipped_on_request(capsys, fabric_folder, 
     status, out, err = run(capsys, "train", folder, *settings.split(), "--skip-bad", "--device_target", "CPU")
     assert status == 0 and "detector: runs/good images-1/detector.safetensors" in out
     assert all(f"{name}: " in err for name in ("cut.jpg", "text.png", "empty.png", "bomb.png", "palette.gif"))
-    assert "deep.tif: 16-bit gray" in err
+    assert "deep.tif: 16 bits among 8-bit images" in err
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 

@@ -403,7 +403,7 @@ def test_a_bit_depth_that_does_not_fit_is_noted(tmp_path, capsys, bit_depth, bri
     tifffile.imwrite(tmp_path / "a.tif", values.squeeze(), photometric="rgb" if channels == 3 else "minisblack")
     load_good_images(find_dataset(tmp_path), Config(bit_depth=bit_depth, im_resize=64, crop_size=32))
     printed = " ".join(capsys.readouterr().err.split())
-    assert note in printed and ("bit_depth" in printed) == bool(note)
+    assert note in printed and ("--bit_depth" in printed) == bool(note)
 
 
 def test_the_loss_falls_in_bf16(tiny_config, tmp_path):

@@ -1,4 +1,4 @@
-"""Print what a detector file says: what the detector finds, its thresholds, training and settings."""
+"""Print what a detector finds, and what else its file says about it."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class ThresholdOrigin(_Strict):
         if self.cross_validation:
             text += f" Cross-validation: {self.cross_validation.rejected} of {self.cross_validation.images} rejected."
         if self.left_out_images:
-            text += f" Left out, because they may be defective: {self.left_out_images} images."
+            text += f" Left out, because they may be defective: {counted(self.left_out_images, 'image')}."
             if self.expected:
                 share = self.left_out_images / (self.held_out_images + self.training_images + self.left_out_images)
                 text += f" If they are good, expect {100 * (self.expected.rate + share):.2g} % false alarms."

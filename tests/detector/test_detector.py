@@ -1,17 +1,14 @@
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import tifffile
 import torch
 from PIL import Image
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from ssim_ae import Detector, InputError
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.images.files import read_image
-from ssim_ae.images.inputs import pixels_of
 
 
 @pytest.fixture
@@ -104,33 +101,6 @@ def test_files_and_arrays_of_16_bit_colors_have_equal_scores(detector, image, tm
     expected = detector.inspect(pixels).score
     assert detector.inspect(tmp_path / "image.tif").score == expected
     assert expected == pytest.approx(detector.inspect(image).score, rel=0.05), "white is white at every depth"
-
-
-def test_inspections_that_overlap_restore_the_threads_of_the_process(detector, image, monkeypatch):
-    def threads():
-        return sorted((pool["internal_api"], pool["num_threads"]) for pool in threadpool_info())
-
-    expected = detector.inspect(image).score
-    started, finish = [threading.Event() for _ in range(2)], [threading.Event() for _ in range(2)]
-    numbers = iter(range(2))
-
-    def wait(image, **options):
-        number = next(numbers)
-        started[number].set()
-        assert finish[number].wait(20)
-        return pixels_of(image, **options)
-
-    monkeypatch.setattr("ssim_ae.detector.detector.pixels_of", wait)
-    with threadpool_limits(2), ThreadPoolExecutor(2) as pool:
-        before = threads()
-        inspections = []
-        for event in started:
-            inspections.append(pool.submit(detector.inspect, image))
-            assert event.wait(20)
-        for event, inspection in zip(finish, inspections, strict=True):
-            event.set()
-            assert inspection.result().score == expected
-        assert threads() == before
 
 
 @pytest.mark.parametrize("image", [None, 3, b"bytes", [[1]], np.zeros((8, 8, 2), np.uint8), np.zeros((0, 8), np.uint8)])

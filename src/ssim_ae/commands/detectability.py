@@ -19,7 +19,7 @@ def add_require_option(parser: Parser) -> None:
     """Add the option that makes the exit status depend on what the detector finds."""
     parser.add_argument(
         "--require",
-        metavar="'90%% at 14px'",
+        metavar="'90% at 14px'",
         help=f"exit with {REQUIREMENT_NOT_MET} if fewer of the drawn defects of this size (in px of the image) are "
         "found; add 'low' or 'high' for another contrast than medium",
     )

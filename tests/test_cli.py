@@ -49,6 +49,7 @@ def test_every_setting_is_an_option(capsys):
         main(["train", "-h"])
     printed = capsys.readouterr().out
     assert all(f"--{key}" in printed for key in Config.model_fields)
+    assert "--require '90% at 14px'" in printed
 
 
 @pytest.mark.parametrize(

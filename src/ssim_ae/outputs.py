@@ -1,5 +1,6 @@
-"""Checks of output files before the work starts: none replaces an input, another output or any other file."""
+"""Output files: checks before the work starts that none replaces an input or any other file, and short names."""
 
+import hashlib
 import os
 import unicodedata
 from collections.abc import Iterable
@@ -9,6 +10,8 @@ from typing import NamedTuple
 from ssim_ae.errors import InputError
 
 HEAD_BYTES = 1024  # of a file that are searched for its mark
+MAX_NAME_BYTES = 180  # of a name without its suffix; file systems accept 255 bytes, and temporary names are longer
+HASH_DIGITS = 8
 
 
 class Output(NamedTuple):
@@ -39,6 +42,16 @@ def check_outputs(outputs: Iterable[Output], inputs: Iterable[Path]) -> None:
 def name_key(name: str) -> str:
     """Return a key that is equal for names that some file system takes for the same (case, composed characters)."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def short_name(name: str, digest: str = "") -> str:
+    """Return a name of at most MAX_NAME_BYTES; a cut one ends with the digest of the whole name, or the given one."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= MAX_NAME_BYTES and not digest:
+        return name
+    digest = (digest or hashlib.sha256(encoded).hexdigest())[:HASH_DIGITS]
+    cut = encoded[: MAX_NAME_BYTES - len(digest) - 1].decode(errors="ignore")
+    return f"{cut}~{digest}"
 
 
 def _path_key(path: Path) -> str:

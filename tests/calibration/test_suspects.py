@@ -1,9 +1,12 @@
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
-from ssim_ae import Config
+from ssim_ae import Config, Detector
+from ssim_ae.calibration.calibrate import calibrate
 from ssim_ae.calibration.suspects import MAX_LEFT_OUT_SHARE, measure_distances
 from ssim_ae.maps.residuals import Residuals
 
@@ -43,6 +46,24 @@ def test_spoilt_images_are_the_farthest_and_left_out(method: str, share: float) 
     distances, far, _ = measure_distances(held_out, training, Config(method=method))
     assert set(np.argsort(-distances)[: len(spoilt)]) == set(spoilt)
     assert set(np.flatnonzero(far)) == set(spoilt)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_spoilt_images_do_not_raise_the_thresholds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], method: str
+) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(55)]
+    clean = images(55, 1)
+    rng = np.random.default_rng(4)
+    spoilt = [residuals(rng, spoilt=3.0) if number % 11 == 0 else maps for number, maps in enumerate(clean)]
+
+    def measured_thresholds(maps: list[Residuals]) -> np.ndarray:
+        by_path = dict(zip(paths, maps, strict=True))
+        detector = SimpleNamespace(residuals_all=lambda asked: [by_path[path] for path in asked])
+        return np.array(calibrate(cast(Detector, detector), paths[:22], Config(method=method), paths[22:]).thresholds)
+
+    assert measured_thresholds(spoilt) == pytest.approx(measured_thresholds(clean), rel=0.1)
+    assert "5 of 55 good images may be defective, and are left out of the thresholds: " in capsys.readouterr().err
 
 
 def test_too_many_are_no_outliers() -> None:

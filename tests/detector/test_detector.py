@@ -2,6 +2,7 @@ import threading
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -87,6 +88,19 @@ def test_pillow_images_and_files_have_equal_scores(detector, image, tmp_path):
     with Image.open(path) as opened:
         assert detector.inspect(opened).score == detector.inspect(opened).score == expected
     assert detector.inspect(Image.fromarray(image)).score == expected
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_files_and_arrays_of_16_bit_colors_have_equal_scores(detector, image, tmp_path, bits, channels):
+    deep = image.astype(np.uint16) << (bits - 8) | 3
+    pixels = np.dstack([deep, np.full_like(deep[:, :, :1], 2**bits - 1)])[:, :, :channels]
+    extra = {"extrasamples": ["unassalpha"]} if channels == 4 else {}
+    tifffile.imwrite(tmp_path / "image.tif", pixels, photometric="rgb", **extra)
+    detector = Detector(detector.config.replace(bit_depth=bits), detector.thresholds, detector.runtime)
+    expected = detector.inspect(pixels).score
+    assert detector.inspect(tmp_path / "image.tif").score == expected
+    assert expected == pytest.approx(detector.inspect(image).score, rel=0.05), "white is white at every depth"
 
 
 @pytest.mark.parametrize("image", [None, 3, b"bytes", [[1]], np.zeros((8, 8, 2), np.uint8), np.zeros((0, 8), np.uint8)])

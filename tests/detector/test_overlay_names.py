@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from ssim_ae.detector.overlay_names import MAX_NAME_BYTES, SUFFIX, overlay_names
-from ssim_ae.outputs import name_key
+from ssim_ae.detector.overlay_names import SUFFIX, overlay_names
+from ssim_ae.outputs import MAX_NAME_BYTES, name_key
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ssim_ae import find_dataset
 from ssim_ae.cli import main
 from ssim_ae.detector import predictions
 from ssim_ae.detector.detector_file import read_detector
@@ -139,6 +140,18 @@ def test_earlier_outputs_are_replaced(tiny_run, image, capsys):
     assert main(arguments) == 0 and main([*arguments, "--threshold_scale=2"]) == 0
     assert rows("t.json")[0]["threshold"] == 2
     assert main(["predict", str(tiny_run.folder), "o", "--overlays", "p"]) == 2, "overlays are no images of parts"
+
+
+def test_overlays_beside_their_images_are_no_images(tiny_run, image, capsys):
+    shutil.copy(image, "own_overlay.png")
+    arguments = ["predict", str(tiny_run.folder), ".", "--overlays", "."]
+    for earlier in (0, 2):
+        assert main(arguments) == 0
+        out, err = capsys.readouterr()
+        assert [line.split()[-1] for line in out.splitlines()] == ["own_overlay.png", "part.png"]
+        passed_over = "passed over: 2 overlays written by ssim-ae (own_overlay_overlay.png, part_overlay.png)"
+        assert (passed_over in err) == bool(earlier)
+    assert [path.name for path in find_dataset(".").good] == ["own_overlay.png", "part.png"]
 
 
 def test_a_long_name_costs_no_verdict(tiny_run, image, capsys):

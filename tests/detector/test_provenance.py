@@ -92,9 +92,13 @@ def test_a_held_out_duplicate_of_a_training_image_is_held_out(images):
             {"estimator": "percent", "held_out_images": 12, "cross_validation": CrossValidation(images=12, rejected=7)},
             "Thresholds by percent, from 12 held-out images. Cross-validation: 7 of 12 rejected.",
         ),
+        (
+            {"estimator": "max", "held_out_images": 10, "left_out_images": 1},
+            "Thresholds by max, from 10 held-out images. Left out, because they may be defective: 1 image.",
+        ),
         ({"estimator": "max_area", "held_out_images": 1}, "Thresholds by max_area, from 1 held-out image."),
     ],
-    ids=["given", "false_alarm_rate", "max", "percent", "one-image"],
+    ids=["given", "false_alarm_rate", "max", "percent", "left-out", "one-image"],
 )
 def test_origin_of_thresholds_in_words(origin, text):
     assert str(ThresholdOrigin(**origin)) == text

@@ -145,6 +145,17 @@ def test_training_images_are_skipped(tiny_run, fabric_folder, tmp_path):
     assert "1 test image skipped: training or held-out images of the detector" in evaluation.notes
 
 
+def test_the_reason_is_given_if_no_image_can_be_evaluated(detector, fabric_folder, tmp_path):
+    known, broken = tmp_path / "known" / "bad", tmp_path / "broken" / "bad"
+    shutil.copytree(fabric_folder / "train" / "good", known)
+    with pytest.raises(InputError, match=r"known: 10 test images skipped: training or held-out images of the detector"):
+        evaluate(detector, known.parent)
+    broken.mkdir(parents=True)
+    (broken / "0.png").write_bytes(b"GIF89a")
+    with pytest.raises(InputError, match=r"broken: none of the images can be evaluated; .*0\.png: not an image"):
+        evaluate(detector, broken.parent)
+
+
 def test_a_mask_with_another_aspect_ratio_is_ignored(tiny_run, fabric_folder, tmp_path):
     copy = shutil.copytree(fabric_folder, tmp_path / "copy")
     write_png(copy / "ground_truth" / "hole" / "000_mask.png", np.ones((64, 32), bool))

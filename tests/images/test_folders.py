@@ -254,6 +254,26 @@ def test_a_folder_of_masks_is_no_defect_type(tmp_path, name):
     assert [image.mask for image in dataset.test if image.defect != "good"] == masks and dataset.notes == ()
 
 
+@pytest.mark.parametrize("layout", ["", "test"])
+@pytest.mark.parametrize("word", ["_masks", "-mask", " GT", "_ground_truth"])
+def test_a_folder_of_masks_beside_each_defect_type_is_no_defect_type(tmp_path, layout, word):
+    images(tmp_path / "good", 2)
+    for name in ("cut", "hole"):
+        images(tmp_path / layout / name, 2)
+        images(tmp_path / layout / f"{name}{word}", 2)
+    tested = [image for image in find_dataset(tmp_path).test if image.defect != "good"]
+    assert [(image.defect, image.mask.parent.name) for image in tested] == [
+        (name, f"{name}{word}") for name in ("cut", "hole") for _ in range(2)
+    ]
+
+
+def test_folders_named_training_and_testing_are_read(tmp_path):
+    good = images(tmp_path / "Training" / "good", 3)
+    images(tmp_path / "Testing" / "hole", 1)
+    dataset = find_dataset(tmp_path)
+    assert dataset.good == tuple(good) and [image.name for image in dataset.test] == ["hole/000"]
+
+
 def test_a_missing_mask_has_the_path_that_was_looked_for(tmp_path):
     images(tmp_path / "train" / "good", 1)
     images(tmp_path / "test" / "hole", 1)

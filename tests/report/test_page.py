@@ -309,7 +309,9 @@ def test_two_thousand_images(browser, reported, tmp_path):
     for number in range(2000):
         for kind in ("origin.png", "rec.png", "levels.png", "small.jpg", "image.jpg"):
             os.link(next((folder / "images").glob(f"*/*_{kind}")), images / f"{number}_{kind}")
-    data["images"] = [data["images"][number % 10] | {"name": f"many/{number}"} for number in range(2000)]
+    data["images"] = [
+        data["images"][number % 10] | dict.fromkeys(("name", "files"), f"many/{number}") for number in range(2000)
+    ]
     (tmp_path / "index.html").write_text(render_page("report", "many", data, SCRIPTS))
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     page.goto((tmp_path / "index.html").as_uri())

@@ -55,6 +55,20 @@ def test_the_image_files_of_the_page_are_written(reported):
             assert small.size == (64, 64)
 
 
+def test_images_with_long_names_are_shown(tiny_run, fabric_folder, tmp_path):
+    good, defective = (sorted((fabric_folder / "test" / name).iterdir())[0] for name in ("good", "hole"))
+    names = [f"test/{folder}/{'n' * 250}{end}.png" for folder in ("good", "d" * 255) for end in "ab"]
+    for name in (*names, f"test/good/{'ü' * 125}.png"):
+        path = tmp_path / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(good if path.parent.name == "good" else defective, path)
+    assert main(["report", str(tiny_run.folder), str(tmp_path / "data"), "--output", str(tmp_path / "report")]) == 0
+    shown = data_of(tmp_path / "report")["images"]
+    assert {f"test/{image['name']}.png" for image in shown} > set(names) and len({*(i["files"] for i in shown)}) == 5
+    for image in shown:
+        assert all((tmp_path / f"report/images/{image['files']}_{file}").exists() for file in ("small.jpg", "rec.png"))
+
+
 def test_thumbnails_of_large_images_are_smaller(tiny_run, fabric_folder, tmp_path):
     detector = Detector.load(tiny_run.folder, device_target="CPU")
     detector.config = detector.config.replace(im_resize=300)

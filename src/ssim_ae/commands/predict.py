@@ -90,9 +90,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _outputs(paths: list[Path], overlays: Path | None, csv: Path | None, json: Path | None) -> Iterator[Output]:
     """Yield the files that the command writes."""
-    from ssim_ae.detector.overlay import OVERLAY_MARK
     from ssim_ae.detector.overlay_names import overlay_names
     from ssim_ae.detector.predictions import CSV_MARK, JSON_MARK
+    from ssim_ae.images.own_folders import OVERLAY_MARK
 
     if overlays and overlays.exists() and not overlays.is_dir():
         raise InputError(f"{overlays}: not a folder; name a folder for --overlays")

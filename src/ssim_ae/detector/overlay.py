@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from ssim_ae.images.colors import outlined
+from ssim_ae.images.own_folders import SOFTWARE, SOFTWARE_KEY
 
 VERDICT_COLORS = {"ok": (0, 114, 178), "nok": (192, 79, 0)}  # those of the pages
 TEXT_COLOR = (255, 255, 255)
@@ -17,8 +18,6 @@ IMAGE_PER_TEXT = 28  # height of the image / size of the text
 TEXT_MARGIN = 4  # px
 MIN_OUTLINE, MAX_OUTLINE = 2, 8  # px
 IMAGE_PER_OUTLINE = 256  # shorter side of the image / width of an outline
-SOFTWARE_KEY, SOFTWARE = "Software", "ssim-ae"  # entry of the PNG file of an overlay
-OVERLAY_MARK = f"{SOFTWARE_KEY}\0{SOFTWARE}".encode()  # how the file holds it
 
 
 def draw_overlay(heatmap: np.ndarray, mask: np.ndarray, verdict: str, text: str) -> np.ndarray:

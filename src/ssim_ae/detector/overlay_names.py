@@ -8,10 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ssim_ae.outputs import name_key
+from ssim_ae.outputs import name_key, short_name
 
-MAX_NAME_BYTES = 180  # of a name without its suffix; file systems accept 255 bytes, and temporary names are longer
-HASH_DIGITS = 8
 SUFFIX = "_overlay.png"
 
 
@@ -42,20 +40,10 @@ def _candidates(path: Path) -> Iterator[str]:
     folders = [part for part in path.parts[:-1] if part != path.anchor]
     for depth in range(len(folders) + 1):
         parents = folders[len(folders) - depth :]
-        yield _shortened("_".join([*parents, path.stem]))
-        yield _shortened("_".join([*parents, path.name]))
+        yield short_name("_".join([*parents, path.stem]))
+        yield short_name("_".join([*parents, path.name]))
     count = 0
     while True:  # paths such as a_b/c.png and a/b_c.png
         count += 1
         digest = hashlib.sha256(os.fsencode(path) + bytes([count])).hexdigest()
-        yield _shortened(path.stem, digest)
-
-
-def _shortened(name: str, digest: str = "") -> str:
-    """Return a name of at most MAX_NAME_BYTES; a cut one ends with the digest of the whole name, or the given one."""
-    encoded = os.fsencode(name)
-    if len(encoded) <= MAX_NAME_BYTES and not digest:
-        return name
-    digest = (digest or hashlib.sha256(encoded).hexdigest())[:HASH_DIGITS]
-    cut = encoded[: MAX_NAME_BYTES - len(digest) - 1].decode(errors="ignore")
-    return f"{cut}~{digest}"
+        yield short_name(path.stem, digest)

@@ -71,7 +71,7 @@ def select_results(results: Sequence[ImageResult], count: int = MAX_SHEET_RESULT
 def _row(folder: Path, result: ImageResult) -> np.ndarray:
     """Draw the four images of a result below its name and verdict."""
     original, reconstruction = (
-        read_image(folder / "images" / f"{result.image.name}_{kind}.png") for kind in ("origin", "rec")
+        read_image(folder / "images" / f"{result.files}_{kind}.png") for kind in ("origin", "rec")
     )
     outlines = outlined(original, is_defective(result.anomaly), MASK_OUTLINE_COLOR)
     if result.ground_truth is not None:

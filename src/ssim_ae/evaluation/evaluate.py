@@ -103,7 +103,7 @@ def evaluate_images(
             notes += [finished.note] if finished.note else []
             doubts += [finished.doubt] if finished.doubt else []
     if not results:
-        raise InputError(f"{dataset}: none of the images can be evaluated; check the files")
+        raise InputError("; ".join([f"{dataset}: none of the images can be evaluated", *notes[-1:]]))
     if doubts:
         others = f" ({counted(len(doubts) - 1, 'other mask')} alike)" if len(doubts) > 1 else ""
         notes.append(f"{doubts[0]}{others}")
@@ -133,13 +133,19 @@ def _check_names_differ(images: Sequence[TestImage], dataset: str) -> None:
 
 
 def unseen_images(dataset: Dataset, detector: Detector) -> tuple[list[TestImage], list[str]]:
-    """Return the images that are not training or held-out images of a detector, and a note if there are others."""
+    """Return the images that are not training or held-out images of a detector, and a note if there are others.
+
+    Raises:
+        InputError: All images are training or held-out images.
+    """
     good = [TestImage(path, GOOD) for path in dataset.good] if dataset.labelled else []
     candidates = [*dataset.test, *good]
     unseen_paths = set(detector.provenance.split([image.path for image in candidates]).unseen)
     unseen = [image for image in candidates if image.path in unseen_paths]
     count = sum(image.path not in unseen_paths for image in dataset.test)
     note = f"{counted(count, 'test image')} skipped: training or held-out images of the detector"
+    if not unseen:
+        raise InputError(f"{dataset.root}: {note}; add images that the detector does not know")
     return unseen, [note] if count else []
 
 

@@ -39,7 +39,7 @@ def write_images(folder: Path, result: ImageResult, inspection: Inspection, max_
     """
     original = inspection.inspected
     mask = inspection.view_mask
-    path = folder / result.image.name
+    path = folder / result.files
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

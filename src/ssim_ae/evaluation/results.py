@@ -20,6 +20,7 @@ from ssim_ae.evaluation.metrics import (
 )
 from ssim_ae.images.folders import ALL, GOOD, TestImage
 from ssim_ae.maps.verdict import is_defective
+from ssim_ae.outputs import short_name
 from ssim_ae.proportions import wilson
 from ssim_ae.spelling import counted
 
@@ -36,6 +37,11 @@ class ImageResult:
     anomaly: np.ndarray
     ground_truth: np.ndarray | None
     size: tuple[int, int]
+
+    @property
+    def files(self) -> str:
+        """Return what the paths of its image files begin with: its name, cut where it is too long for a file."""
+        return "/".join(short_name(part) for part in self.image.name.split("/"))
 
     @property
     def defective(self) -> bool:

@@ -20,6 +20,7 @@ TEST_SPLIT_DIVISOR = 5  # without a test folder, about every fifth good image be
 # What folders are named, in lower case and without spaces, hyphens and underscores.
 GOOD_NAMES = (GOOD, "ok", "normal", "pass", "defectfree", "nondefective")
 BAD_NAMES = ("bad", "ng", "nok", "notok", "ko", "abnormal", "anomaly", "anomalous", "defect", "defective", "fail")
+TRAIN_NAMES, TEST_NAMES = ("train", "training"), ("test", "testing")
 GROUND_TRUTH_NAMES = ("groundtruth", "gt", "mask", "masks")
 MAX_SUGGESTED = 3  # folders that the message about a folder without images names
 
@@ -76,7 +77,8 @@ def find_dataset(root: str | os.PathLike[str], *, img_suffix: str = "", mask_suf
       image becomes a test image.
     - A folder of good images.
 
-    Folders may be named in any case, and `OK`, `normal` or `pass` in place of `good`.
+    Folders may be named in any case, `OK`, `normal` or `pass` in place of `good`, and `training` and `testing`. Masks
+    may also be in a folder beside that of their images, `<defect type>_masks`.
 
     Args:
         root: The folder of the data set.
@@ -134,9 +136,11 @@ class _Folders(NamedTuple):
 def _find_folders(root: Path) -> _Folders:
     """Return the folders of the layout that the names in `root` show."""
     top = list_folder(root).folders
-    train, tests = _named(top, ("train",)), _named(top, ("test",))
-    ground_truth = _named(top, GROUND_TRUTH_NAMES) or [root / "ground_truth"]
-    defects = [folder for test in tests for folder in list_folder(test).folders]
+    train, tests = _named(top, TRAIN_NAMES), _named(top, TEST_NAMES)
+    tested = [folder for test in tests for folder in list_folder(test).folders]
+    masks = [folder for folder in (*top, *tested) if any(_holds_masks_of(folder, each) for each in (*top, *tested))]
+    ground_truth = [*_named(top, GROUND_TRUTH_NAMES), *masks] or [root / "ground_truth"]
+    defects = [folder for folder in tested if folder not in masks]
     if train:
         good = [folder for each in train for folder in _named(list_folder(each).folders, GOOD_NAMES)]
         has_images = any(list_folder(folder).images for folder in good)
@@ -171,7 +175,9 @@ def _test_images(folders: _Folders, img_suffix: str, mask_suffix: str) -> list[T
         if is_good_name(folder.name):
             found += [TestImage(path, GOOD) for path in images]
             continue
-        masks = MaskFiles(folder, folders.ground_truth, img_suffix, mask_suffix, only_type=types == [folder])
+        own = [each for each in folders.ground_truth if _holds_masks_of(each, folder)]
+        only_type = bool(own) or types == [folder]
+        masks = MaskFiles(folder, own or folders.ground_truth, img_suffix, mask_suffix, only_type=only_type)
         found += [TestImage(path, folder.name, masks.find(path), masks.expected(path)) for path in images]
     return found
 
@@ -233,15 +239,21 @@ def _passed_over(root: Path, folders: _Folders, img_suffix: str, mask_suffix: st
 def _suggestions(root: Path, img_suffix: str) -> list[str]:
     """Return in words which folders below `root` may be the data set that was meant; nothing if there is none."""
     found: dict[str, None] = {}
+    role_names = (*TRAIN_NAMES, *TEST_NAMES, *GOOD_NAMES)
     for contents in islice(walk(root, img_suffix), MAX_WALKED_FOLDERS):
         parts = contents.folder.relative_to(root).parts
-        roles = [index for index, part in enumerate(parts) if _simplified(part) in ("train", "test", *GOOD_NAMES)]
+        roles = [index for index, part in enumerate(parts) if _simplified(part) in role_names]
         parts = parts[: roles[0]] if roles else parts
         above = [root.joinpath(*parts[: length + 1]) for length in range(len(parts))]
         if contents.images and parts and not any(map(kind_of_own_folder, above)):
             found.setdefault("/".join(parts))
     listed = [str(root / name) for name in islice(found, MAX_SUGGESTED)]
     return [f"name another folder, such as {' or '.join(listed)}"] if listed else []
+
+
+def _holds_masks_of(folder: Path, images: Path) -> bool:
+    """Whether a folder is named after one of images, with a word for masks added, such as `hole_masks`."""
+    return _simplified(folder.name) in [_simplified(images.name) + name for name in GROUND_TRUTH_NAMES]
 
 
 def _named(folders: Iterable[Path], names: Sequence[str]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Recognize the folders that this program writes: their images are no images to learn from or to inspect."""
+"""Recognize the folders and overlays that this program writes: they are no images to learn from or to inspect."""
 
 import shlex
 from pathlib import Path
@@ -12,6 +12,9 @@ REPORT_METRICS = "metrics.json"
 REPORT_FILES = ("metrics.csv", "contact_sheet.png", "index.html")
 IMAGE_OF_REPORT, LEVELS_OF_REPORT = "_origin.png", "_levels.png"  # a report has both of an image
 OVERLAY = "_overlay.png"
+SOFTWARE_KEY, SOFTWARE = "Software", "ssim-ae"  # entry of the PNG file of an overlay
+OVERLAY_MARK = f"{SOFTWARE_KEY}\0{SOFTWARE}".encode()  # how the file holds it
+HEAD_BYTES = 1024  # of a file, in which its mark is
 
 
 def kind_of_own_folder(folder: Path, suffix: str = "") -> str:
@@ -34,6 +37,17 @@ def kind_of_own_folder(folder: Path, suffix: str = "") -> str:
     if images and not suffix and all(name.endswith(OVERLAY) for name in images):
         return "the overlays of an inspection"
     return ""
+
+
+def is_own_overlay(path: Path) -> bool:
+    """Return whether a file is an overlay that this program wrote, by its name and its mark."""
+    if not path.name.endswith(OVERLAY):
+        return False
+    try:
+        with path.open("rb") as file:
+            return OVERLAY_MARK in file.read(HEAD_BYTES)
+    except OSError:  # reading the image reports the error
+        return False
 
 
 def refuse_own_folder(folder: Path, suffix: str = "") -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 from ssim_ae.errors import InputError
 from ssim_ae.images.formats import SUFFIXES, UNSUPPORTED_SUFFIXES
-from ssim_ae.images.own_folders import kind_of_own_folder, refuse_own_folder
+from ssim_ae.images.own_folders import is_own_overlay, kind_of_own_folder, refuse_own_folder
 from ssim_ae.spelling import counted
 
 MAX_NAMED = 3  # names that a note lists for each reason
@@ -33,6 +33,7 @@ class Reason(Enum):
     BROKEN_LINK = ("broken link", "")
     OTHER_TYPE = ("file", "of another type")
     LEFT_BEHIND = ("item", "left by other programs")
+    OVERLAY = ("overlay", "written by ssim-ae")
     OWN_FOLDER = ("folder", "written by ssim-ae")
     UNREADABLE = ("folder", "without permission to open")
 
@@ -118,6 +119,8 @@ def list_folder(folder: Path, suffix: str = "") -> FolderContents:
             elif not _follows(entry, "is_file"):
                 reason = Reason.BROKEN_LINK if entry.is_symlink() else Reason.OTHER_TYPE
                 passed_over.add(reason, [entry.name])
+            elif is_own_overlay(folder / entry.name):
+                passed_over.add(Reason.OVERLAY, [entry.name])
             elif is_image_name(entry.name, suffix):
                 images.append(folder / entry.name)
             else:

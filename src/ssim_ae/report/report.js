@@ -1,7 +1,7 @@
 // The report page: all verdicts and the metrics that depend on them are computed for the threshold of the slider.
 
 const cards = images.map((image, index) => {
-  const url = (file) => `images/${image.name.split("/").map(encodeURIComponent).join("/")}_${file}`;
+  const url = (file) => `images/${image.files.split("/").map(encodeURIComponent).join("/")}_${file}`;
   image.index = index;
   image.view = data.view;
   image.small = url("small.jpg");

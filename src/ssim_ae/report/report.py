@@ -105,6 +105,7 @@ def _page_data(path: Path, detector: Detector, evaluation: Evaluation, kind: str
         "images": [
             {
                 "name": result.image.name,
+                "files": result.files,
                 "defect_type": result.image.defect,
                 "defective": result.defective,
                 "score": result.score,

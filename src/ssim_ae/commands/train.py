@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     if not trained.is_main:
         return 0
     print_problem(trained.detector_path)
-    status = print_detectability(trained.detector_path, options)
+    status = print_detectability(trained.detector_path, options) if trained.finished else 0
     report = trained.folder / "report"
     if trained.finished and trained.config.run_eval and (trained.trained or not report.exists()):
         detector = Detector.load(trained.detector_path, device_target=trained.config.device_target)

@@ -295,8 +295,10 @@ def _write_calibrated(folder: Path, engine: Engine, config: Config, good: GoodIm
     provenance = provenance.model_copy(update={"thresholds": calibration.origin})
     thresholds, statistics = calibration.thresholds, calibration.normal_statistics
     calibrated = Detector(config, thresholds, detector.runtime, normal_statistics=statistics)
-    write_suspects(folder, calibrated, calibration.suspects, Path(config.dataset_path))
-    chart = measure_detectability(calibrated, calibration.accepted(held_out))
+    chart = None
+    if provenance.finished:  # who has interrupted a training waits for its end
+        write_suspects(folder, calibrated, calibration.suspects, Path(config.dataset_path))
+        chart = measure_detectability(calibrated, calibration.accepted(held_out))
     file = DetectorFile(config, thresholds, engine.weights(), provenance, statistics, chart)
     if _is_finished_detector(folder / DETECTOR_NAME):
         _note_other_thresholds(folder / DETECTOR_NAME, config)

@@ -44,7 +44,7 @@ def test_info_names_next_to_nothing_and_the_reasons(measured: Path, capsys: pyte
     assert main(["info", str(measured)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].startswith("This detector finds next to nothing: 5 %")
-    assert lines[2].startswith("  little training")
+    assert lines[2].startswith("Little training")
 
 
 def test_info_without_a_chart_says_how_to_get_one(tiny_run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 from typing import Any
 
 from ssim_ae import Config
-from ssim_ae.detectability.reasons import finds_next_to_nothing, reasons
+from ssim_ae.detectability.reasons import weakness
 from ssim_ae.detector.detectability_chart import DetectabilityChart
 from ssim_ae.detector.detector_file import DetectorFile
 from ssim_ae.detector.provenance import Provenance, ThresholdOrigin
@@ -24,15 +24,16 @@ def file(*, side: int = 300, steps: int = 6000, **origin: Any) -> DetectorFile:
 
 
 def test_a_detector_that_finds_a_twentieth_finds_next_to_nothing() -> None:
+    assert weakness(file()) == ["This detector finds next to nothing: 5 % of the drawn defects."]
     chart = file().detectability
     assert chart
-    assert finds_next_to_nothing(chart)
-    assert not finds_next_to_nothing(chart.model_copy(update={"found": {"low": [0], "medium": [0], "high": [12]}}))
+    better = chart.model_copy(update={"found": {"low": [0], "medium": [0], "high": [12]}})
+    assert weakness(file()._replace(detectability=better)) == []
+    assert weakness(file()._replace(detectability=None)) == []
 
 
 def test_each_reason_is_told_apart() -> None:
-    assert list(reasons(file())) == []
-    assert "little training: 16,000 patches, by default 100,000" in next(reasons(file(steps=1000)))
-    assert "images of 576 px are inspected at 144 px" in next(reasons(file(side=576)))
-    assert "they would be 4 times lower" in next(reasons(file(without_highest=0.25)))
-    assert "3 are suspected" in next(reasons(file(left_out_images=3)))
+    assert "Little training: 16,000 patches, by default 100,000" in weakness(file(steps=1000))[1]
+    assert "images of 576 px are inspected at 144 px" in weakness(file(side=576))[1]
+    assert "they would be 4 times lower" in weakness(file(without_highest=0.25))[1]
+    assert "3 are suspected" in weakness(file(left_out_images=3))[1]

@@ -51,6 +51,13 @@ def test_the_summary_says_what_is_found_and_where() -> None:
     )
 
 
+def test_the_summary_of_a_detector_that_finds_nothing() -> None:
+    nothing = chart(found={contrast: [0, 0, 0, 0] for contrast in ("low", "medium", "high")}, tolerances=[])
+    assert nothing.summary() == (
+        "Finds none of the drawn defects of up to 40 px, in images of 1024 x 1024 px (working size 144 px)."
+    )
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -53,6 +53,13 @@ def test_after_an_undone_version_the_former_one_is_the_one_that_was_used(run):
     assert current(run) == first
 
 
+def test_equal_versions_are_undone_together(run):
+    first = current(run)
+    for _ in range(2):
+        set_threshold(run, 0.5)
+    assert roll_back(run) == (1, 3) and current(run) == first
+
+
 def test_a_detector_that_was_copied_into_the_folder_is_kept(run):
     set_threshold(run, 0.5)
     shutil.copy(version_paths(run)[0], detector_path(run))

@@ -55,7 +55,9 @@ def write_suspects(folder: Path, detector: Detector, suspects: Sequence[Suspect]
         names = ", ".join(suspect.path.name for suspect in suspects[:MAX_NAMED])
         more = ", ..." if len(suspects) > MAX_NAMED else ""
         count = counted(len(suspects), "good image")
-        print_note(f"{folder / SHEET_NAME}: {count} that may be defective: {names}{more}; --exclude leaves images out")
+        print_note(
+            f"{folder / SHEET_NAME}: {count} that may be defective: {names}{more}; {LIST_NAME} is a list for --exclude"
+        )
 
 
 def _tile(suspect: Suspect, inspection: Inspection) -> np.ndarray:
@@ -65,7 +67,7 @@ def _tile(suspect: Suspect, inspection: Inspection) -> np.ndarray:
     for index, picture in enumerate(pictures):
         resized = Image.fromarray(picture).resize((PICTURE_SIZE, PICTURE_SIZE), Image.Resampling.LANCZOS)
         tile.paste(resized, (4 + index * (PICTURE_SIZE + 2), LABEL_HEIGHT))
-    label = f"{escape_unprintable(suspect.path.name)[-MAX_LABEL_LENGTH:]}  {suspect.distance:.1f}"
+    label = f"{escape_unprintable(suspect.path.name)[-MAX_LABEL_LENGTH:]}  distance {suspect.distance:.1f}"
     if suspect.left_out:
         label += "  left out"
     ImageDraw.Draw(tile).text((4, 4), label, TEXT_COLOR, ImageFont.load_default(14))

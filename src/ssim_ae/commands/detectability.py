@@ -11,6 +11,7 @@ from ssim_ae.commands import REQUIREMENT_NOT_MET
 from ssim_ae.commands.parser import Parser
 
 if TYPE_CHECKING:
+    from ssim_ae.detectability.reasons import Described
     from ssim_ae.detector.detectability_chart import DetectabilityChart
     from ssim_ae.detector.detector_file import DetectorFile
 
@@ -37,16 +38,20 @@ def print_detectability(path: Path, options: argparse.Namespace) -> int:
 
 def detectability_lines(file: DetectorFile) -> Iterator[str]:
     """Yield what a detector finds; first, if it is next to nothing, that and the reasons."""
-    from ssim_ae.detectability.reasons import finds_next_to_nothing, reasons
+    from ssim_ae.detectability.reasons import weakness
 
-    chart = file.detectability
-    if not chart:
-        return
-    if chart.found and finds_next_to_nothing(chart):
-        yield f"This detector finds next to nothing: {100 * chart.mean_share:.0f} % of the drawn defects."
-        for reason in reasons(file):
-            yield f"  {reason}"
-    yield chart.summary()
+    yield from weakness(file)
+    if file.detectability:
+        yield file.detectability.summary()
+
+
+def note_weakness(detector: Described) -> None:
+    """Print a note if a detector that is used finds next to nothing."""
+    from ssim_ae.console import print_note
+    from ssim_ae.detectability.reasons import weakness
+
+    if lines := weakness(detector):
+        print_note(" ".join(lines))
 
 
 def check_requirement(options: argparse.Namespace) -> None:
@@ -71,5 +76,5 @@ def requirement_status(chart: DetectabilityChart | None, options: argparse.Names
     if requirement.is_met_by(chart):
         return 0
     share = chart.share_at(requirement.size, requirement.contrast)
-    print_message(f"not met: {requirement}; found are {100 * share:.0f} %")
+    print_message(f"not met: {requirement}; it finds {100 * share:.0f} %")
     return REQUIREMENT_NOT_MET

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from contextlib import suppress
 
+from ssim_ae.commands.detectability import note_weakness
 from ssim_ae.commands.options import check_given_once, given_settings, named_detector
 from ssim_ae.commands.parser import Parser
 from ssim_ae.commands.printing import report_and_print
@@ -52,6 +53,7 @@ def run(options: argparse.Namespace) -> int:
     dataset = find_dataset(root, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     check_has_test_images(dataset)
     detector = Detector.load(path, runtime=options.runtime, device_target=config.device_target, threads=options.threads)
+    note_weakness(detector)
     results = settings.train_url or settings.save_dir
     folder = new_folder(results_folder(results), dataset.name)
     try:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ssim_ae.commands import INPUT_ERROR, NOK_FOUND
+from ssim_ae.commands.detectability import note_weakness
 from ssim_ae.commands.parser import Parser
 from ssim_ae.console import print_message
 from ssim_ae.errors import InputError
@@ -55,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
         device_target=options.device_target,
         threads=options.threads,
     )
+    note_weakness(detector)
     suffix = detector.config.img_suffix
     paths, passed_over = expand_paths([local_path(location) for location in options.images], suffix)
     for folder, others in passed_over.items():

@@ -67,7 +67,7 @@ def print_thresholds(path: Path) -> None:
 
 
 def print_version(run: Path, location: str) -> None:
-    """Print the version that a run has just got, how to go back, and which exported files are of a former one.
+    """Print the version that a run has just got, how to go back, and which files are of a former one.
 
     `location` is the path or URL that the command line names the run by.
     """
@@ -79,3 +79,5 @@ def print_version(run: Path, location: str) -> None:
     for path in sorted(run.glob(f"{Path(DETECTOR_NAME).stem}.*")):
         if path.suffix in EXPORTED_SUFFIXES:
             print_note(f"{path}: exported from a former version; export again")
+    if (report := run / "report").exists():
+        print_note(f"{report}: shows a former version; ssim-ae report {shlex.quote(location)} writes it again")

@@ -1,10 +1,11 @@
 """Why a detector finds little: the reasons that its file tells apart."""
 
 from collections.abc import Iterator
+from typing import Protocol
 
-from ssim_ae.config.config import default_of
+from ssim_ae.config.config import Config, default_of
 from ssim_ae.detector.detectability_chart import DetectabilityChart
-from ssim_ae.detector.detector_file import DetectorFile
+from ssim_ae.detector.provenance import Provenance
 
 LITTLE_FOUND = 0.1  # share of all drawn defects
 LITTLE_TRAINING = 0.25  # of the default number of patches
@@ -12,25 +13,49 @@ COARSE_REDUCTION = 4  # px of the image along a side of a pixel of the view
 OUTLIER_FACTOR = 0.7  # of the thresholds, if they were estimated without the most unusual good image
 
 
-def finds_next_to_nothing(chart: DetectabilityChart) -> bool:
-    """Return whether a detector is of little use, judging by the drawn defects."""
-    return chart.mean_share < LITTLE_FOUND
+class Described(Protocol):
+    """A detector or the content of its file."""
+
+    @property
+    def config(self) -> Config:
+        """Its settings."""
+        ...
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where it comes from."""
+        ...
+
+    @property
+    def detectability(self) -> DetectabilityChart | None:
+        """What it finds, if it was measured."""
+        ...
 
 
-def reasons(file: DetectorFile) -> Iterator[str]:
-    """Yield why the detector of a file may find little, with what to do."""
-    config, provenance = file.config, file.provenance
+def weakness(detector: Described) -> list[str]:
+    """Return that a detector finds next to nothing, and the reasons, a sentence each; nothing if it finds more."""
+    chart = detector.detectability
+    if not chart or not chart.found or chart.mean_share >= LITTLE_FOUND:
+        return []
+    return [
+        f"This detector finds next to nothing: {100 * chart.mean_share:.0f} % of the drawn defects.",
+        *_reasons(detector, chart),
+    ]
+
+
+def _reasons(detector: Described, chart: DetectabilityChart) -> Iterator[str]:
+    """Yield why the detector may find little, with what to do."""
+    config, provenance = detector.config, detector.provenance
     patches = provenance.steps * config.batch_size
     default = default_of("epochs", config.method) * default_of("augment_num", config.method)
     if 0 < patches < LITTLE_TRAINING * default:
-        yield f"little training: {patches:,} patches, by default {default:,}; train for more epochs"
-    if file.detectability:
-        side = min(file.detectability.image_height, file.detectability.image_width)
-        if side >= COARSE_REDUCTION * config.im_resize:
-            yield f"coarse resolution: images of {side} px are inspected at {config.im_resize} px; raise im_resize"
+        yield f"Little training: {patches:,} patches, by default {default:,}; train for more epochs."
+    side = min(chart.image_height, chart.image_width)
+    if side >= COARSE_REDUCTION * config.im_resize:
+        yield f"Coarse resolution: images of {side} px are inspected at {config.im_resize} px; raise im_resize."
     origin = provenance.thresholds
     if origin.without_highest is not None and origin.without_highest < OUTLIER_FACTOR:
         lower = f"{1 / max(origin.without_highest, 1e-6):.2g} times lower"
-        yield f"an outlier sets the thresholds: without the most unusual good image they would be {lower}"
+        yield f"An outlier sets the thresholds: without the most unusual good image they would be {lower}."
     if origin.left_out_images:
-        yield f"defective images among the good ones: {origin.left_out_images} are suspected"
+        yield f"Defective images among the good ones: {origin.left_out_images} are suspected."

@@ -147,9 +147,11 @@ class DetectabilityChart(_Strict):
             for contrast, size in sizes.items()
             if size is None
         ]
-        if unreached:
+        if not any(map(sum, self.found.values())):
+            yield f"Finds none of the drawn defects of up to {largest:.0f} px, {where}."
+        elif unreached:
             yield f"Of defects of {largest:.0f} px{'' if reached else ' ' + where} it finds {_joined(unreached)}."
-        if missed := self.largest_missed("medium"):
+        if (missed := self.largest_missed("medium")) and missed < largest:
             yield f"Up to {missed:.0f} px at medium contrast it finds nothing."
         if self.tolerances:
             yield f"Good parts are accepted up to {_joined(list(map(str, self.tolerances)))}."

@@ -90,12 +90,11 @@ def roll_back(run: Path) -> Version:
         _keep_current(run)
         paths = version_paths(run)
     index = max((index for index, path in enumerate(paths) if read_file(path) == current), default=0)
-    if index == 0:
-        raise InputError(
-            f"{run}: no former version: its thresholds have not been set since the training, or all undone"
-        )
-    write_atomic(run / DETECTOR_NAME, read_file(paths[index - 1]))
-    return Version(int(paths[index - 1].stem), int(paths[-1].stem))
+    former = [path for path in paths[:index] if read_file(path) != current]  # equal settings make equal versions
+    if not former:
+        raise InputError(f"{run}: no former version to go back to")
+    write_atomic(run / DETECTOR_NAME, read_file(former[-1]))
+    return Version(int(former[-1].stem), int(paths[-1].stem))
 
 
 def _keep_current(run: Path) -> None:

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import BaseModel, model_validator
 
-from ssim_ae.detector.detectability_chart import DetectabilityChart
+from ssim_ae.detectability.reasons import Described, weakness
 from ssim_ae.proportions import wilson
 
 
@@ -32,13 +32,14 @@ class Detectability(BaseModel):
         return self
 
 
-def detectability_data(chart: DetectabilityChart | None) -> Detectability | None:
+def detectability_data(detector: Described) -> Detectability | None:
     """Return the data of a detector's chart; None if it was not measured."""
+    chart = detector.detectability
     if not chart:
         return None
     intervals = [[wilson(count, chart.defects) for count in counts] for counts in chart.found.values()]
     return Detectability(
-        sentence=chart.summary(),
+        sentence=" ".join([*weakness(detector), chart.summary()]),
         working_size=chart.working_size,
         sizes=chart.sizes,
         contrasts=list(chart.found),

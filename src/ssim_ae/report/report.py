@@ -91,7 +91,7 @@ def _page_data(path: Path, detector: Detector, evaluation: Evaluation, kind: str
         "summary": heading + counts,
         "tested": tested,
         "has_defective": total.defective > 0,
-        "detectability": found.model_dump() if (found := detectability_data(detector.detectability)) else None,
+        "detectability": found.model_dump() if (found := detectability_data(detector)) else None,
         "residual_thresholds": detector.thresholds._asdict(),
         "view": {"size": detector.view.size, "resized": detector.view.im_resize},
         "threshold_origin": _threshold_origin(detector),

@@ -196,7 +196,7 @@ def _info(name: str, detector: Detector) -> DetectorInfo:
         size=detector.view.size,
         channels=detector.config.channels,
         min_area=detector.config.min_defect_area,
-        detectability=detectability_data(detector.detectability),
+        detectability=detectability_data(detector),
     )
 
 

@@ -1,11 +1,15 @@
 """The data of the section "What it can find"."""
 
-from typing import Self
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, model_validator
 
-from ssim_ae.detectability.reasons import Described, weakness
 from ssim_ae.proportions import wilson
+
+if TYPE_CHECKING:
+    from ssim_ae.detectability.reasons import Described
 
 
 class Detectability(BaseModel):
@@ -34,6 +38,8 @@ class Detectability(BaseModel):
 
 def detectability_data(detector: Described) -> Detectability | None:
     """Return the data of a detector's chart; None if it was not measured."""
+    from ssim_ae.detectability.reasons import weakness  # not for the client of the server, which has no NumPy
+
     chart = detector.detectability
     if not chart:
         return None

@@ -54,6 +54,11 @@ def short_name(name: str, digest: str = "") -> str:
     return f"{cut}~{digest}"
 
 
+def short_path(name: str) -> str:
+    """Return a name with slashes in which each part is a `short_name`."""
+    return "/".join(short_name(part) for part in name.split("/"))
+
+
 def _path_key(path: Path) -> str:
     return name_key(os.path.abspath(path))  # noqa: PTH100 (Path.resolve() reads every folder of every path)
 

@@ -1,7 +1,7 @@
-"""Words in messages: suggestions for misspelled ones, and counted nouns."""
+"""Words in messages: suggestions for misspelled ones, and counted nouns, lists of names."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 KEY_ALIASES = {"p_ratate": "p_rotate", "decay": "weight_decay"}  # keys of the reference, still accepted
 
@@ -15,3 +15,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, `1 image` or `2 images`. The noun is given in the singular."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def listed(names: Sequence[str], maximum: int) -> str:
+    """Return the first `maximum` names, `a, b, ...`."""
+    return ", ".join([*names[:maximum], *(["..."] if len(names) > maximum else [])])

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from ssim_ae.calibration.suspects import NAMED_DISTANCE, Suspect, measure_distances
+from ssim_ae.calibration.suspects import MAX_NAMED_IMAGES, NAMED_DISTANCE, Suspect, left_out, measure_distances
 from ssim_ae.calibration.thresholds import estimate, expected_rate, few_images_warnings, given_thresholds
 from ssim_ae.config import Config
 from ssim_ae.console import print_note, progress
@@ -20,12 +20,12 @@ from ssim_ae.maps.residuals import Residuals, Thresholds
 from ssim_ae.maps.verdict import is_defective
 from ssim_ae.methods import method_of
 from ssim_ae.random_streams import Stream, random_stream
+from ssim_ae.spelling import listed
 
 CROSS_VALIDATION_FOLDS = 5
 MAX_TRAINING_IMAGES = 200  # more images do not change the estimated spread of the scores
 MAX_TRAINING_PIXELS = 2**24  # px of their residual maps together: a bound on memory
 MAX_SCREENED_IMAGES = 2000  # training images that are checked for defects, beside those that are measured
-MAX_NAMED_IMAGES = 10
 Item = TypeVar("Item")
 
 
@@ -39,8 +39,8 @@ class Calibration(NamedTuple):
 
     def accepted(self, images: Sequence[Path]) -> list[Path]:
         """Return the images that were not left out."""
-        left_out = {suspect.path for suspect in self.suspects if suspect.left_out}
-        return [path for path in images if path not in left_out]
+        excluded = left_out(self.suspects)
+        return [path for path in images if path not in excluded]
 
 
 class _MeasuredImages(NamedTuple):
@@ -51,8 +51,8 @@ class _MeasuredImages(NamedTuple):
 
     def without(self, suspects: Sequence[Suspect]) -> _MeasuredImages:
         """Return the images that are not left out."""
-        left_out = {suspect.path for suspect in suspects if suspect.left_out}
-        kept = [pair for pair in zip(self.paths, self.residuals, strict=True) if pair[0] not in left_out]
+        excluded = left_out(suspects)
+        kept = [pair for pair in zip(self.paths, self.residuals, strict=True) if pair[0] not in excluded]
         return _MeasuredImages([path for path, _ in kept], [maps for _, maps in kept])
 
 
@@ -78,7 +78,7 @@ def calibrate(
         training_maps = _MeasuredImages([], [])
     measured = len(held_out_maps.paths) + len(training_maps.paths)
     held_out_maps, training_maps = held_out_maps.without(suspects), training_maps.without(suspects)
-    left_out = measured - len(held_out_maps.paths) - len(training_maps.paths)
+    left_out_count = measured - len(held_out_maps.paths) - len(training_maps.paths)
     statistics = None
     if method.normalizes_residuals and held_out_maps.residuals:
         statistics = NormalStatistics.fit(held_out_maps.residuals + training_maps.residuals)
@@ -88,7 +88,7 @@ def calibrate(
     thresholds = estimate(held_out_maps.residuals, config, training_maps.residuals)
     for warning in few_images_warnings(held_out_maps.residuals, config, len(training_maps.residuals)):
         print_note(warning)
-    origin = _origin(held_out_maps, training_maps, thresholds, config, left_out)
+    origin = _origin(held_out_maps, training_maps, thresholds, config, left_out_count)
     if origin.expected:  # other estimators reject many images by design
         _note_rejected(held_out_maps, training_maps, thresholds, config)
     return Calibration(thresholds, statistics, origin, suspects)
@@ -172,7 +172,7 @@ def _suspects(
 
 
 def _origin(
-    held_out: _MeasuredImages, training: _MeasuredImages, thresholds: Thresholds, config: Config, left_out: int
+    held_out: _MeasuredImages, training: _MeasuredImages, thresholds: Thresholds, config: Config, left_out_count: int
 ) -> ThresholdOrigin:
     """Describe how the thresholds were estimated, and the false alarms to expect."""
     expected = expected_rate(len(held_out.residuals), config, len(training.residuals))
@@ -183,7 +183,7 @@ def _origin(
         settings={key: getattr(config, key) for key in settings},
         held_out_images=len(held_out.residuals),
         training_images=len(training.residuals) if uses_training else 0,
-        left_out_images=left_out,
+        left_out_images=left_out_count,
         without_highest=_factor_without_highest(held_out.residuals, training.residuals, thresholds, config),
         expected=RateEstimate(**expected._asdict()) if expected else None,
         cross_validation=cross_validate(held_out.residuals, config, training.residuals),
@@ -212,7 +212,7 @@ def _note_rejected(
     if rejected:
         are, they_have = ("is", "it has") if len(rejected) == 1 else ("are", "they have")
         where = f"{len(rejected)} of {len(names)} good images {are} rejected"
-        print_note(f"{where}; check that {they_have} no defect: {_named(rejected)}")
+        print_note(f"{where}; check that {they_have} no defect: {listed(rejected, MAX_NAMED_IMAGES)}")
 
 
 def _note_left_out(suspects: Sequence[Suspect], total: int) -> None:
@@ -222,13 +222,8 @@ def _note_left_out(suspects: Sequence[Suspect], total: int) -> None:
         is_left = "is" if len(names) == 1 else "are"
         print_note(
             f"{len(names)} of {total} good images may be defective, and {is_left} left out of the thresholds: "
-            f"{_named(names)}"
+            f"{listed(names, MAX_NAMED_IMAGES)}"
         )
-
-
-def _named(names: Sequence[str]) -> str:
-    """Return the first names, as text."""
-    return ", ".join(names[:MAX_NAMED_IMAGES]) + (", ..." if len(names) > MAX_NAMED_IMAGES else "")
 
 
 def _score(residuals: Residuals, thresholds: Thresholds, config: Config) -> float:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ssim_ae.calibration.calibrate import Calibration, calibrate, threshold_images
 from ssim_ae.calibration.thresholds import given_thresholds
 from ssim_ae.config import Config
+from ssim_ae.config.effects import ESTIMATOR_OF
 from ssim_ae.console import print_note
 from ssim_ae.detectability.measure import measure_detectability
 from ssim_ae.detector.detector import Detector
@@ -22,12 +23,6 @@ from ssim_ae.spelling import counted
 from ssim_ae.storage import lock_folder, unused_path
 
 ESTIMATE_BOTH = {"ssim_threshold": None, "l1_threshold": None}  # unless they are given
-ESTIMATOR_OF = {  # settings that only one estimator uses
-    "false_alarm_rate": "false_alarm_rate",
-    "percent": "percent",
-    "k_sigma": "k_sigma",
-    "min_area": "max_area",
-}
 THRESHOLD_KEYS = ("threshold", "outliers", *ESTIMATOR_OF, *ESTIMATE_BOTH)  # the settings that set thresholds
 MAX_CHANGE = 3.0  # new threshold / former one, or its inverse; above it a note is printed
 MAX_TESTED_IMAGES = 100  # good images that given thresholds are tested on

@@ -1,14 +1,14 @@
 """Suspects: images among the good ones that differ so much from the others that they may be defective.
 
 The score of an image is compared with the median of its part (held out or trained on), in units of the distance from
-the median to the 16th percentile of both parts. This lower half hardly depends on how many images are spoilt. If
+the median to the 16th percentile of both parts. This lower half hardly depends on how many images are defective. If
 scores followed their distribution exactly, one good image in 200 would be farther than `NAMED_DISTANCE`, and one in
 2 500 farther than `LEFT_OUT_DISTANCE`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -22,6 +22,7 @@ from ssim_ae.methods import method_of
 NAMED_DISTANCE = 5.0  # from which a person should look at an image
 LEFT_OUT_DISTANCE = 8.0  # from which an image does not set thresholds
 MAX_LEFT_OUT_SHARE = 0.2  # of the images; more are no outliers
+MAX_NAMED_IMAGES = 10  # in a note
 MAX_PASSES = 3
 LOWER_QUANTILE = 0.16
 MIN_SPREAD = 0.02  # of scores around a median of about 1, and of their logarithms
@@ -34,6 +35,11 @@ class Suspect(NamedTuple):
     path: Path
     distance: float
     left_out: bool
+
+
+def left_out(suspects: Iterable[Suspect]) -> set[Path]:
+    """Return the images that did not set the thresholds."""
+    return {suspect.path for suspect in suspects if suspect.left_out}
 
 
 class NormalScores(NamedTuple):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ssim_ae.calibration.suspects import Suspect
+from ssim_ae.calibration.suspects import MAX_NAMED_IMAGES, Suspect
 from ssim_ae.console import escape_unprintable, print_note
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.inspection import Inspection
@@ -16,13 +16,12 @@ from ssim_ae.errors import InputError
 from ssim_ae.images.colors import outlined
 from ssim_ae.images.exclusions import exclusion_list
 from ssim_ae.images.files import write_png
-from ssim_ae.spelling import counted
+from ssim_ae.spelling import counted, listed
 from ssim_ae.storage import write_atomic
 
 SHEET_NAME = "suspects.png"
 LIST_NAME = "suspects.txt"
 MAX_PICTURES = 24
-MAX_NAMED = 10
 COLUMNS = 3  # suspects side by side
 PICTURE_SIZE = 200  # px
 LABEL_HEIGHT = 24  # px
@@ -52,11 +51,10 @@ def write_suspects(folder: Path, detector: Detector, suspects: Sequence[Suspect]
             tiles.append(_tile(suspect, inspection))
     if tiles:
         write_png(folder / SHEET_NAME, _sheet(tiles))
-        names = ", ".join(suspect.path.name for suspect in suspects[:MAX_NAMED])
-        more = ", ..." if len(suspects) > MAX_NAMED else ""
+        names = listed([suspect.path.name for suspect in suspects], MAX_NAMED_IMAGES)
         count = counted(len(suspects), "good image")
         print_note(
-            f"{folder / SHEET_NAME}: {count} that may be defective: {names}{more}; {LIST_NAME} is a list for --exclude"
+            f"{folder / SHEET_NAME}: {count} that may be defective: {names}; {LIST_NAME} is a list for --exclude"
         )
 
 

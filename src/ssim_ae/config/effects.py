@@ -19,16 +19,17 @@ class _Effect(NamedTuple):
     advice: str
 
 
+ESTIMATOR_OF = {  # settings that only one estimator uses
+    "false_alarm_rate": "false_alarm_rate",
+    "percent": "percent",
+    "k_sigma": "k_sigma",
+    "min_area": "max_area",
+}
 AUGMENTATIONS = ("rotate_angle", "p_rotate", "p_horizontal_flip", "p_vertical_flip", "illumination_std")
 EFFECTS = (
     *(
         _Effect((key,), lambda config, name=name: config.threshold == name, f"add --threshold {name}")  # type: ignore[misc]
-        for key, name in (
-            ("false_alarm_rate", "false_alarm_rate"),
-            ("percent", "percent"),
-            ("k_sigma", "k_sigma"),
-            ("min_area", "max_area"),
-        )
+        for key, name in ESTIMATOR_OF.items()
     ),
     _Effect(("epochs",), lambda config: not config.minutes, "minutes replaces it; give one of them"),
     _Effect(("lr_peak_factor",), lambda config: config.schedule == "one_cycle", "add --schedule one_cycle"),

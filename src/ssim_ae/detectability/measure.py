@@ -16,6 +16,7 @@ from ssim_ae.detectability.part import part_mask
 from ssim_ae.detector.detectability_chart import CONTRASTS, Change, DetectabilityChart, Tolerance
 from ssim_ae.detector.detector import Detector
 from ssim_ae.errors import InputError
+from ssim_ae.images.colors import white_of
 from ssim_ae.images.files import read_image
 from ssim_ae.images.resize import resize
 from ssim_ae.machine import parallel_map
@@ -111,7 +112,7 @@ def _read_images(detector: Detector, paths: Sequence[Path]) -> Iterator[_GoodIma
             image = read_image(paths[index], grayscale=config.grayscale)
         except InputError:
             continue  # noted where thresholds are estimated
-        white = 255 if image.dtype == np.uint8 else 2**config.bit_depth - 1
+        white = white_of(image.dtype, config.bit_depth)
         height, width = image.shape[:2]
         factor = min(1.0, OVERSAMPLING * config.im_resize / min(height, width))
         planes = resize(np.moveaxis(image, 2, 0), max(1, round(height * factor)), max(1, round(width * factor)))

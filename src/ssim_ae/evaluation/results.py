@@ -20,7 +20,7 @@ from ssim_ae.evaluation.metrics import (
 )
 from ssim_ae.images.folders import ALL, GOOD, TestImage
 from ssim_ae.maps.verdict import is_defective
-from ssim_ae.outputs import short_name
+from ssim_ae.outputs import short_path
 from ssim_ae.proportions import wilson
 from ssim_ae.spelling import counted
 
@@ -41,7 +41,7 @@ class ImageResult:
     @property
     def files(self) -> str:
         """Return what the paths of its image files begin with: its name, cut where it is too long for a file."""
-        return "/".join(short_name(part) for part in self.image.name.split("/"))
+        return short_path(self.image.name)
 
     @property
     def defective(self) -> bool:

@@ -11,7 +11,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from ssim_ae.config import Config
 from ssim_ae.detector.detector_file import DetectorFile, layer_table
-from ssim_ae.images.colors import LUMA_16
+from ssim_ae.images.colors import LUMA_16, white_of
 from ssim_ae.images.view import View
 from ssim_ae.maps.area import BISECTION_STEPS
 from ssim_ae.maps.residuals import BLACK_BACKGROUND, WHITE_BACKGROUND
@@ -49,7 +49,7 @@ def inspection_model(file: DetectorFile, *, pixel_dtype: DTypeLike = np.uint8) -
     config, view = file.config, View.from_config(file.config)
     add = GraphBuilder()
     height, width = (add("Gather", add("Shape", IMAGE), axis) for axis in range(2))
-    white = 255 if pixel_dtype == np.uint8 else 2**config.bit_depth - 1
+    white = white_of(pixel_dtype, config.bit_depth)
     cropped = _crop(add, height, width, view, white, grayscale=config.grayscale)
     reconstruction = _reconstruct(add, cropped, file, view.size)
     anomaly = _anomaly_map(add, cropped, reconstruction, file)

@@ -1,6 +1,7 @@
 """Conversions of color and bit depth, and anomaly maps drawn over images in colors safe for color blindness."""
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 # Nine equidistant colors of the perceptually uniform color map "inferno" (van der Walt & Smith 2015)
 INFERNO_STOPS = np.array(
@@ -22,6 +23,11 @@ RAMP = np.stack([np.interp(np.linspace(0, 8, 256), np.arange(9), INFERNO_STOPS[:
 LUMA_16 = (19_595, 38_470, 7_471)  # weights of red, green and blue in the luma (ITU-R BT.601), in 1 / 2^16
 MASK_OUTLINE_COLOR = (235, 40, 60)  # outlines of the mask: vermilion
 GROUND_TRUTH_OUTLINE_COLOR = (0, 190, 255)  # outlines of the ground truth: sky blue
+
+
+def white_of(dtype: DTypeLike, bit_depth: int) -> int:
+    """Return the value of white in images of a dtype: 255, or that of 16-bit images of `bit_depth` bits."""
+    return 255 if np.dtype(dtype) == np.uint8 else int(2**bit_depth - 1)
 
 
 def pixels(planes: np.ndarray) -> np.ndarray:

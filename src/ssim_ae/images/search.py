@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 from ssim_ae.errors import InputError
 from ssim_ae.images.formats import SUFFIXES, UNSUPPORTED_SUFFIXES
 from ssim_ae.images.own_folders import is_own_overlay, kind_of_own_folder, refuse_own_folder
-from ssim_ae.spelling import counted
+from ssim_ae.spelling import counted, listed
 
 MAX_NAMED = 3  # names that a note lists for each reason
 MAX_WALKED_FOLDERS = 1000  # folders in which images that are passed over are counted
@@ -78,8 +78,7 @@ class PassedOver:
             text = f"{'' if self.complete else 'at least '}{counted(len(names), noun)} in {folders}"
         if reason is Reason.OTHER_SUFFIX:
             text += f" {self.suffix}"
-        listed = ", ".join(distinct[:MAX_NAMED]) + (", ..." if len(distinct) > MAX_NAMED else "")
-        return f"{text} ({listed})"
+        return f"{text} ({listed(distinct, MAX_NAMED)})"
 
 
 class FolderContents(NamedTuple):

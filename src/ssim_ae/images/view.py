@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
+from ssim_ae.images.colors import white_of
 from ssim_ae.images.resize import resize
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class View(NamedTuple):
 
     def resize(self, image: np.ndarray) -> np.ndarray:
         """Resize (H, W, C) uint8, or uint16 of `bit_depth` bits, to (C, im_resize, im_resize) float32 in [0, 1]."""
-        white = 255 if image.dtype == np.uint8 else 2**self.bit_depth - 1
+        white = white_of(image.dtype, self.bit_depth)
         resized = resize(np.moveaxis(image, 2, 0), self.im_resize, self.im_resize)
         resized *= np.float32(1 / white)
         return np.clip(resized, 0, 1, out=resized)

@@ -15,6 +15,7 @@ from ssim_ae.detector.run_folder import config_path, detector_path
 from ssim_ae.errors import InputError
 from ssim_ae.evaluation.metrics_file import SavedEvaluation, SavedMetrics, SavedResult, read_evaluation
 from ssim_ae.images.folders import ALL
+from ssim_ae.outputs import short_path
 from ssim_ae.pages.page import render_page
 from ssim_ae.runs.summary import REPORT_NAME, RunSummary, summarize
 from ssim_ae.storage import write_atomic
@@ -153,10 +154,10 @@ def _image(runs: tuple[_ComparedRun, _ComparedRun], pair: _Pair) -> dict[str, An
     sides = zip(runs, pair.names, pair.results, strict=True)
     return {
         "name": pair.names[0],
-        "original": _data_url(runs[0], f"{pair.names[0]}_origin.png"),
+        "original": _data_url(runs[0], f"{short_path(pair.names[0])}_origin.png"),
         "sides": [
             {
-                "overlay": _data_url(run, f"{name}_visual.png"),
+                "overlay": _data_url(run, f"{short_path(name)}_visual.png"),
                 "verdict": "nok" if result.rejected else "ok",
                 "score": result.score,
                 "correct": result.correct,

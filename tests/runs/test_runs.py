@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ssim_ae import Detector, InputError
+from ssim_ae import Detector, InputError, find_dataset
 from ssim_ae.calibration.recalibrate import recalibrate
 from ssim_ae.cli import main
 from ssim_ae.report.report import write_report
@@ -110,6 +110,21 @@ def test_two_runs_are_compared(pair):
         )
         is_good = image["name"].startswith("good/")
         assert [side["correct"] for side in image["sides"]] == [is_good, not is_good]
+
+
+def test_images_with_long_names_have_their_pictures(pair, tmp_path):
+    data_set = tmp_path / "long"
+    (data_set / "test" / "good").mkdir(parents=True)
+    source = next((pair[0] / "report" / "images" / "good").glob("*_origin.png"))
+    shutil.copy(source, data_set / "test" / "good" / f"{'n' * 250}.png")
+    for run in pair:
+        shutil.rmtree(run / "report")
+        detector = Detector.load(run, device_target="CPU")
+        detector.thresholds = detector.thresholds._replace(ssim=1e9, l1=1e9) if run == pair[0] else detector.thresholds
+        write_report(run / "detector.safetensors", detector, find_dataset(data_set), run / "report")
+    (image,) = page_data(compare(*pair))["images"]
+    assert image["original"].startswith("data:image/jpeg;base64,")
+    assert all(side["overlay"].startswith("data:image/jpeg;base64,") for side in image["sides"])
 
 
 def test_a_comparison_says_what_cannot_be_compared(pair):

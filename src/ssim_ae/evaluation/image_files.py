@@ -53,14 +53,15 @@ def write_images(folder: Path, result: ImageResult, inspection: Inspection, max_
     }
     for kind, image in images.items():
         write_png(path.with_name(f"{path.name}_{kind}.png"), image)
-    write_atomic(path.with_name(f"{path.name}_small.jpg"), _thumbnail(original))
+    write_atomic(path.with_name(f"{path.name}_small.jpg"), thumbnail(Image.fromarray(original)))
     write_atomic(path.with_name(f"{path.name}_image.jpg"), _copy(inspection.image, max_copy_bytes))
 
 
-def _thumbnail(pixels: np.ndarray) -> bytes:
-    image = Image.fromarray(pixels)
-    image.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE))
-    return _jpeg(image, THUMBNAIL_QUALITY)
+def thumbnail(image: Image.Image) -> bytes:
+    """Encode an RGB image as a small JPEG."""
+    small = image.copy()
+    small.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE))
+    return _jpeg(small, THUMBNAIL_QUALITY)
 
 
 def _copy(pixels: np.ndarray, max_bytes: int) -> bytes:

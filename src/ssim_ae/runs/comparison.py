@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,24 +12,17 @@ from PIL import Image
 from ssim_ae.config import Config
 from ssim_ae.detector.run_folder import config_path, detector_path
 from ssim_ae.errors import InputError
+from ssim_ae.evaluation.image_files import thumbnail
 from ssim_ae.evaluation.metrics_file import SavedEvaluation, SavedMetrics, SavedResult, read_evaluation
+from ssim_ae.evaluation.table import HEADINGS
 from ssim_ae.images.folders import ALL
 from ssim_ae.outputs import short_path
 from ssim_ae.pages.page import render_page
 from ssim_ae.runs.summary import REPORT_NAME, RunSummary, summarize
 from ssim_ae.storage import write_atomic
 
-METRICS = {
-    "ok": "ok",
-    "nok": "nok",
-    "avg": "avg",
-    "image_auroc": "image AUROC",
-    "pixel_auroc": "pixel AUROC",
-    "au_pro_30": "AU-PRO .3",
-}
+METRICS = ("ok", "nok", "avg", "image_auroc", "pixel_auroc", "au_pro_30")
 MAX_SHOWN_IMAGES = 200  # on a page
-IMAGE_SIZE = 256  # px, the longer side
-IMAGE_QUALITY = 85  # of JPEG, in percent
 
 
 class _ComparedRun(NamedTuple):
@@ -116,9 +108,9 @@ def _training_rows(runs: tuple[_ComparedRun, _ComparedRun]) -> Iterator[tuple[st
 def _metric_rows(runs: tuple[_ComparedRun, _ComparedRun]) -> Iterator[tuple[str, list[str]]]:
     """Yield the metrics with their intervals, in percent."""
     yield "test images", [f"{run.metrics.good} good, {run.metrics.defective} defective" for run in runs]
-    for key, name in METRICS.items():
+    for key in METRICS:
         estimates = [getattr(run.metrics, key) for run in runs]
-        yield name, [_percent(estimate.value, estimate.low, estimate.high) for estimate in estimates]
+        yield HEADINGS[key], [_percent(estimate.value, estimate.low, estimate.high) for estimate in estimates]
 
 
 def _percent(value: float | None, low: float | None = None, high: float | None = None) -> str:
@@ -169,12 +161,9 @@ def _image(runs: tuple[_ComparedRun, _ComparedRun], pair: _Pair) -> dict[str, An
 
 def _data_url(run: _ComparedRun, name: str) -> str:
     """Return a file of the report as a small JPEG in a data URL; empty if it cannot be read."""
-    buffer = BytesIO()
     try:
         with Image.open(run.folder / REPORT_NAME / "images" / name) as image:
-            small = image.convert("RGB")
-            small.thumbnail((IMAGE_SIZE, IMAGE_SIZE))
-            small.save(buffer, "JPEG", quality=IMAGE_QUALITY)
+            small = thumbnail(image.convert("RGB"))
     except OSError:
         return ""
-    return f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode()}"
+    return f"data:image/jpeg;base64,{b64encode(small).decode()}"

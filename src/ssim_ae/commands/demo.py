@@ -17,10 +17,12 @@ def arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     from ssim_ae.demo import demo
+    from ssim_ae.detector.detector_file import read_detector
 
     for run, evaluation in demo(Path(options.folder)):
-        print_problem(run.detector_path)
+        file = read_detector(run.detector_path)
+        print_problem(file)
         print_evaluation(evaluation, run.dataset, run.folder / "report", image_level=True)
-        print_thresholds(run.detector_path)
+        print_thresholds(run.detector_path, file)
         print(flush=True)
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssim_ae.commands import REQUIREMENT_NOT_MET
@@ -26,11 +25,8 @@ def add_require_option(parser: Parser) -> None:
     )
 
 
-def print_detectability(path: Path, options: argparse.Namespace) -> int:
-    """Print what the detector of a file finds, and whether it is enough; return the exit status."""
-    from ssim_ae.detector.detector_file import read_detector
-
-    file = read_detector(path)
+def print_detectability(file: DetectorFile, options: argparse.Namespace) -> int:
+    """Print what a detector finds, and whether it is enough; return the exit status."""
     for line in detectability_lines(file):
         print(line, flush=True)
     return requirement_status(file.detectability, options)

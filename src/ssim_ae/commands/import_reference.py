@@ -27,6 +27,7 @@ def run(options: argparse.Namespace) -> int:
     from ssim_ae.calibration.thresholds import given_thresholds
     from ssim_ae.config import Config
     from ssim_ae.config.effects import check_have_effect
+    from ssim_ae.detector.detector_file import read_detector
     from ssim_ae.locations import local_config, local_output, local_path
     from ssim_ae.model_zoo.import_checkpoint import import_reference
 
@@ -35,8 +36,9 @@ def run(options: argparse.Namespace) -> int:
     with local_output(options.output) as output:
         target = import_reference(Path(local_path(options.checkpoint)), config, output)
         if given_thresholds(config) is None:
-            print_problem(target)
-            print_thresholds(target)
+            file = read_detector(target)
+            print_problem(file)
+            print_thresholds(target, file)
         else:
             print(f"detector: {target}")
     return 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ssim_ae.config import Config
     from ssim_ae.detector.detector import Detector
+    from ssim_ae.detector.detector_file import DetectorFile
     from ssim_ae.evaluation.results import Evaluation
     from ssim_ae.images.folders import Dataset
 
@@ -49,19 +50,14 @@ def print_evaluation(evaluation: Evaluation, dataset: Dataset, folder: Path, *, 
         print(evaluation.reference_line(image_level=image_level), flush=True)
 
 
-def print_problem(path: Path) -> None:
-    """Print a line if a detector file is unusable because it rejects most good images. It comes before all others."""
-    from ssim_ae.detector.detector_file import read_detector
-
-    if problem := read_detector(path).provenance.thresholds.problem():
+def print_problem(file: DetectorFile) -> None:
+    """Print a line if a detector is unusable because it rejects most good images. It comes before all others."""
+    if problem := file.provenance.thresholds.problem():
         print(f"UNUSABLE: the detector {problem}", flush=True)
 
 
-def print_thresholds(path: Path) -> None:
-    """Print the thresholds of a detector file, the false alarms to expect and the path of the file."""
-    from ssim_ae.detector.detector_file import read_detector
-
-    file = read_detector(path)
+def print_thresholds(path: Path, file: DetectorFile) -> None:
+    """Print the thresholds of the detector in the file at `path`, the false alarms to expect and the path."""
     print(f"thresholds: ssim {file.thresholds.ssim:.4g}, l1 {file.thresholds.l1:.4g}. {file.provenance.thresholds}")
     print(f"detector: {path}")
 

@@ -39,6 +39,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     from ssim_ae.buckets import is_url
     from ssim_ae.calibration.recalibrate import recalibrate
+    from ssim_ae.detector.detector_file import read_detector
     from ssim_ae.detector.run_folder import run_of
     from ssim_ae.locations import local_output, local_path, upload_to_origin
 
@@ -55,9 +56,10 @@ def run(options: argparse.Namespace) -> int:
                 raise InputError("--output: required for a detector file in an object store; name a file")
             good = Path(local_path(options.folder)) if options.folder else None
             target, _ = recalibrate(detector, good, given_settings(options), output, force=options.force)
-        print_problem(target)
-        status = print_detectability(target, options)
-        print_thresholds(target)
+        file = read_detector(target)
+        print_problem(file)
+        status = print_detectability(file, options)
+        print_thresholds(target, file)
     if run and not (options.output or options.rollback):
         print_version(run, options.detector)
     if detector.is_dir() and not options.output:

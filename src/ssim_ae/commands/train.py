@@ -40,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
     from ssim_ae.config import Config
     from ssim_ae.config.effects import check_have_effect
     from ssim_ae.detector.detector import Detector
+    from ssim_ae.detector.detector_file import read_detector
     from ssim_ae.locations import local_config, local_path, results_folder, upload_results, upload_to_origin
     from ssim_ae.training.train import train
 
@@ -63,13 +64,14 @@ def run(options: argparse.Namespace) -> int:
         trained = train(local_config(config), runs=results_folder(results), skip_bad=options.skip_bad)
     if not trained.is_main:
         return 0
-    print_problem(trained.detector_path)
-    status = print_detectability(trained.detector_path, options) if trained.finished else 0
+    file = read_detector(trained.detector_path)
+    print_problem(file)
+    status = print_detectability(file, options) if trained.finished else 0
     report = trained.folder / "report"
     if trained.finished and trained.config.run_eval and (trained.trained or not report.exists()):
         detector = Detector.load(trained.detector_path, device_target=trained.config.device_target)
         report_and_print(report, trained.detector_path, detector, trained.dataset, trained.config)
-    print_thresholds(trained.detector_path)
+    print_thresholds(trained.detector_path, file)
     if add:
         print_version(trained.folder, options.resume)
     if options.resume:

@@ -31,6 +31,7 @@ from ssim_ae.spelling import did_you_mean
 
 COMMAND_LINE = "command line"
 CROP_SIZES = (32, 64, 128, 256, 512)  # px
+THRESHOLD_SETTINGS = ("ssim_threshold", "l1_threshold", "distance_threshold")  # one per residual of any method
 MAX_LAYER_VALUES = 2**26  # values of a layer with `flc` channels as large as the network's input
 MAX_TILE_PIXELS = 2**26  # px of all tiles of an image
 PLACE_SETTINGS = frozenset(  # paths and locations: they stay in the run's config.yaml, and leave in no other file
@@ -151,6 +152,9 @@ class Config(BaseModel):
     l1_threshold: float | None = Field(
         None, ge=0, description="L1 residual above which a pixel is defective; -1: estimated"
     )
+    distance_threshold: float | None = Field(
+        None, ge=0, description="distance of features above which a pixel is defective; -1: estimated"
+    )
 
     # evaluation and output
     image_level: bool = Field(
@@ -229,6 +233,17 @@ class Config(BaseModel):
                 f"does not cover im_resize {self.im_resize}"
             )
         return self
+
+    @property
+    def threshold_settings(self) -> tuple[str, ...]:
+        """The settings that give thresholds, one per residual of the method."""
+        return tuple(f"{name}_threshold" for name in get_method(self.method).residual_names)
+
+    @property
+    def given_thresholds(self) -> dict[str, float]:
+        """The thresholds that the settings give, by the name of the residual."""
+        values = {key.removesuffix("_threshold"): getattr(self, key) for key in self.threshold_settings}
+        return {name: value for name, value in values.items() if value is not None}
 
     @property
     def channels(self) -> int:

@@ -18,7 +18,7 @@ from ssim_ae.console import print_note
 from ssim_ae.errors import InputError, first_line
 from ssim_ae.spelling import KEY_ALIASES
 
-AUTOMATIC_IF_NEGATIVE = ("rotate_angle", "ssim_threshold", "l1_threshold")  # None in Config
+AUTOMATIC_IF_NEGATIVE = ("rotate_angle", "ssim_threshold", "l1_threshold", "distance_threshold")  # None in Config
 AUTOMATIC = -1.0  # their value in a file for None
 REFERENCE = "reference"
 REFERENCE_KEYS = frozenset(  # of the configuration files of the MindSpore model zoo's SSIM-AE

@@ -14,7 +14,7 @@ import numpy as np
 
 from ssim_ae.config import Config
 from ssim_ae.detector.detectability_chart import DetectabilityChart
-from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detector
+from ssim_ae.detector.detector_file import DetectorFile, network_of, read_detector
 from ssim_ae.detector.inspection import Inspection
 from ssim_ae.detector.provenance import Provenance
 from ssim_ae.detector.run_folder import detector_path
@@ -23,15 +23,15 @@ from ssim_ae.images.inputs import ImageInput, pixels_of
 from ssim_ae.images.view import View
 from ssim_ae.machine import cores, one_blas_thread, parallel_map, return_freed_memory
 from ssim_ae.maps.normalization import NormalStatistics, normalize
-from ssim_ae.maps.residuals import Residuals, Thresholds
+from ssim_ae.maps.residuals import Residuals, Thresholds, described
 from ssim_ae.maps.tiles import cut_tiles, stitch_tiles
 from ssim_ae.methods import method_of
 from ssim_ae.runtimes.choose import open_model, open_runtime
 from ssim_ae.runtimes.runtime import Runtime
 
-MAX_RECONSTRUCTION = 1e6  # a reconstruction should be in [0, 1]; up to this value no residual overflows
+MAX_OUTPUT = 1e6  # of the network; a reconstruction should be in [0, 1], and up to this value no residual overflows
 LARGE_IMAGE = 2**26  # bytes of pixels, from which an image's memory is returned to the system
-TILE_BATCH = 8  # tiles reconstructed at once; larger batches are hardly faster
+TILE_BATCH = 8  # tiles run at once; larger batches are hardly faster
 Source = TypeVar("Source", bound=ImageInput)
 Result = TypeVar("Result")
 
@@ -119,17 +119,15 @@ class Detector:
         if file.model:
             opened = open_model(
                 file.model,
-                layer_table(file.config),
-                file.config.input_shape,
+                network_of(file.config),
                 name=runtime,
                 device_target=device_target,
                 threads=threads,
             )
         else:
             opened = open_runtime(
-                layer_table(file.config),
+                network_of(file.config),
                 file.weights,
-                tile_size=file.config.tile_size,
                 name=runtime,
                 device_target=device_target,
                 threads=threads,
@@ -172,17 +170,22 @@ class Detector:
         return self._process_all(paths, lambda _, item: self._residuals(item))
 
     def reconstruct(self, view: np.ndarray) -> np.ndarray:
-        """Return the reconstruction of a view (C, S, S) float32 in [0, 1], averaged where tiles overlap."""
+        """Return the reconstruction of a view (C, S, S) float32 in [0, 1], averaged where tiles overlap.
+
+        Raises InputError if the method does not reconstruct images.
+        """
         self._check_process()
+        if not self.method.reconstructs:
+            raise InputError(f"detector: method {self.method.name} does not reconstruct images; use inspect")
         expected = (self.config.channels, self.view.size, self.view.size)
         if np.shape(view) != expected:
             raise InputError(
                 f"view: should be an array {expected} in [0, 1], not {np.shape(view)}; use view.crop(image)"
             )
-        return self._reconstruct([view])[0]
+        return self._outputs([view])[0]
 
     def _process_all(
-        self, paths: Sequence[Path], function: Callable[[Path, _Reconstructed], Result]
+        self, paths: Sequence[Path], function: Callable[[Path, _Measured], Result]
     ) -> Iterator[Result | InputError]:
         """Process the images in groups, several groups at once. The tiles of a group fill a batch."""
         self._check_process()
@@ -201,9 +204,9 @@ class Detector:
                 yield from results
 
     def _process_group(
-        self, images: Sequence[Source], function: Callable[[Source, _Reconstructed], Result]
+        self, images: Sequence[Source], function: Callable[[Source, _Measured], Result]
     ) -> list[Result | InputError]:
-        """Read all images, reconstruct them together, then apply `function` to each."""
+        """Read all images, run the network on them together, then apply `function` to each."""
         self._check_process()
         results: dict[int, Result | InputError] = {}
         pixels: dict[int, np.ndarray] = {}
@@ -215,10 +218,10 @@ class Detector:
                 except InputError as error:
                     results[index] = error
             views = [self.view.crop(array) for array in pixels.values()]
-            reconstructions = self._reconstruct(views)
+            outputs = self._outputs(views)
             seconds = (perf_counter() - start) / len(images)
-            for index, view, reconstruction in zip(pixels, views, reconstructions, strict=True):
-                results[index] = function(images[index], _Reconstructed(pixels[index], view, reconstruction, seconds))
+            for index, view, output in zip(pixels, views, outputs, strict=True):
+                results[index] = function(images[index], _Measured(pixels[index], view, output, seconds))
         if any(array.nbytes >= LARGE_IMAGE for array in pixels.values()):
             pixels.clear()
             return_freed_memory()
@@ -232,21 +235,24 @@ class Detector:
                 "the method spawn or forkserver"
             )
 
-    def _reconstruct(self, views: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def _outputs(self, views: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the network's output for each view; the tiles of a reconstruction are stitched."""
         if not views:
             return []
         tile_size, stride = self.config.tile_size, self.config.stride
         tiles = np.concatenate([cut_tiles(view, tile_size, stride) for view in views])
         batches = [tiles[start : start + TILE_BATCH] for start in range(0, len(tiles), TILE_BATCH)]
-        reconstructions = np.concatenate([self.runtime.reconstruct(batch) for batch in batches])
-        if not np.abs(reconstructions).max() <= MAX_RECONSTRUCTION:  # true for NaN, too
-            raise InputError("detector: the reconstruction is not finite or out of range; train the detector again")
-        return [stitch_tiles(own, self.view.size, stride) for own in np.split(reconstructions, len(views))]
+        outputs = np.concatenate([self.runtime.run(batch) for batch in batches])
+        if not np.abs(outputs).max() <= MAX_OUTPUT:  # true for NaN, too
+            raise InputError("detector: the network's output is not finite or out of range; train the detector again")
+        if self.config.tiles == 1:
+            return list(outputs)
+        return [stitch_tiles(own, self.view.size, stride) for own in np.split(outputs, len(views))]
 
-    def _residuals(self, image: _Reconstructed) -> Residuals:
-        return self.method.residuals(image.view, image.reconstruction, self.config.bg_mask)
+    def _residuals(self, image: _Measured) -> Residuals:
+        return self.method.residuals(image.view, image.output, self.config.bg_mask)
 
-    def _inspection(self, image: _Reconstructed) -> Inspection:
+    def _inspection(self, image: _Measured) -> Inspection:
         start = perf_counter()
         residuals = self._residuals(image)
         if self.residual_scale is not None:
@@ -254,16 +260,16 @@ class Detector:
         min_area = self.config.min_defect_area
         anomaly = self.method.anomaly_map(residuals, self.thresholds, min_area=min_area)
         milliseconds = 1000 * (image.seconds + perf_counter() - start)
-        return Inspection(image.pixels, anomaly, image.reconstruction, self.view, min_area, milliseconds=milliseconds)
+        planes = image.output if self.method.reconstructs else None
+        return Inspection(image.pixels, anomaly, planes, self.view, min_area, milliseconds=milliseconds)
 
     def _summary(self) -> dict[str, str]:
-        ssim, l1 = self.thresholds
         channels = "gray" if self.config.grayscale else "color"
         return {
             "method": self.method.name,
             "working size": f"{self.view.im_resize} px {channels}",
             "runtime": type(self.runtime).__name__,
-            "thresholds": f"ssim {ssim:.4g} l1 {l1:.4g}",
+            "thresholds": described(self.thresholds),
         }
 
 
@@ -283,15 +289,15 @@ def _reopen(kind: type[Detector], path: Path, options: dict[str, Any], fingerpri
     return detector
 
 
-class _Reconstructed(NamedTuple):
-    """The pixels of an image (H, W, C), its view and the reconstruction, both (C, S, S) float32 in [0, 1].
+class _Measured(NamedTuple):
+    """The pixels of an image (H, W, C), its view (C, S, S) float32 in [0, 1], and the network's output for it.
 
     `seconds` is the time that they took.
     """
 
     pixels: np.ndarray
     view: np.ndarray
-    reconstruction: np.ndarray
+    output: np.ndarray
     seconds: float
 
 

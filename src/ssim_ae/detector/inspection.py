@@ -26,14 +26,14 @@ class Inspection:
     """The result of inspecting an image of H x W px, with a view of S x S px.
 
     `pixels` is the image (H, W, C) uint8 or uint16, `anomaly` the anomaly map of the view (S, S) float32, and `planes`
-    the reconstruction (C, S, S) float32. A pixel of the anomaly map above `threshold` is defective. Regions of fewer
-    than `min_area` px of the view are no defects. `milliseconds` is the time for decoding and inspection; images that
-    are inspected together share it equally.
+    the reconstruction (C, S, S) float32; None if the method does not reconstruct. A pixel of the anomaly map above
+    `threshold` is defective. Regions of fewer than `min_area` px of the view are no defects. `milliseconds` is the time
+    for decoding and inspection; images that are inspected together share it equally.
     """
 
     pixels: np.ndarray
     anomaly: np.ndarray
-    planes: np.ndarray
+    planes: np.ndarray | None
     view: View
     min_area: int = 1
     threshold: float = THRESHOLD
@@ -77,9 +77,9 @@ class Inspection:
         return eight_bit(pixels(self.view.crop(self.pixels)))
 
     @property
-    def reconstruction(self) -> np.ndarray:
-        """The reconstruction of the view, (S, S, 3) uint8."""
-        return eight_bit(pixels(np.clip(self.planes, 0, 1)))
+    def reconstruction(self) -> np.ndarray | None:
+        """The reconstruction of the view, (S, S, 3) uint8; None if the method does not reconstruct."""
+        return None if self.planes is None else eight_bit(pixels(np.clip(self.planes, 0, 1)))
 
     @property
     def anomaly_map(self) -> np.ndarray:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ssim_ae.console import escape_unprintable
 from ssim_ae.detector.box import Box
@@ -35,7 +35,8 @@ class Prediction(NamedTuple):
         error: why the image has no verdict, or why its overlay was not written.
         threshold: threshold of the score; 1 unless another one is given.
         defects: boxes of the defects in pixels of the image, the highest score first.
-        ssim_threshold, l1_threshold: thresholds of the residuals, which the score 1 stands for.
+        ssim_threshold, l1_threshold, distance_threshold: thresholds of the method's residuals, which the score 1
+            stands for.
         detector: fingerprint of the detector.
         time: when the image was inspected: ISO 8601, UTC.
         milliseconds: time for decoding and inspection, without the overlay.
@@ -51,6 +52,7 @@ class Prediction(NamedTuple):
     defects: tuple[Box, ...] = ()
     ssim_threshold: float | None = None
     l1_threshold: float | None = None
+    distance_threshold: float | None = None
     detector: str = ""
     time: str = ""
     milliseconds: float | None = None
@@ -85,17 +87,16 @@ def predict(
     if overlays:
         overlays.mkdir(parents=True, exist_ok=True)
     names = dict(zip(paths, overlay_names(paths), strict=True)) if overlays else {}
-    ssim, l1 = detector.thresholds
+    thresholds: dict[str, Any] = {f"{name}_threshold": value for name, value in detector.thresholds.items()}
 
     def prediction(path: Path, verdict: str) -> Prediction:
         return Prediction(
             str(path),
             verdict,
             threshold=threshold,
-            ssim_threshold=ssim,
-            l1_threshold=l1,
             detector=detector.fingerprint,
             time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            **thresholds,
         )
 
     def inspected(path: Path, inspection: Inspection) -> Prediction:

@@ -188,7 +188,7 @@ def _write_metrics(evaluation: Evaluation, detector: Detector, folder: Path) -> 
     """Write metrics.json and metrics.csv."""
     document = {
         "dataset": evaluation.dataset,
-        "thresholds": detector.thresholds._asdict(),
+        "thresholds": dict(detector.thresholds),
         "metrics": {name: asdict(row) for name, row in evaluation.metrics.items()},
         "pixels": asdict(evaluation.pixels),
         "images": {

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 from onnx import ModelProto, TensorProto, helper
 
 from ssim_ae.config import Config
-from ssim_ae.detector.detector_file import DetectorFile, layer_table
+from ssim_ae.detector.detector_file import DetectorFile, network_of
 from ssim_ae.images.colors import LUMA_16, white_of
 from ssim_ae.images.view import View
 from ssim_ae.maps.area import BISECTION_STEPS
@@ -19,7 +19,8 @@ from ssim_ae.maps.tiles import tile_starts
 from ssim_ae.maps.verdict import THRESHOLD
 from ssim_ae.methods import method_of
 from ssim_ae.methods.method import MIN_THRESHOLD
-from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, checked_model, network_nodes, weight_tensors
+from ssim_ae.network.network import PATCHES
+from ssim_ae.network.onnx_network import checked_model, weight_tensors
 from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.onnx_operators.regions import foreground, level_of_area, limit_small_regions
 
@@ -41,39 +42,43 @@ IMAGE_DIMENSIONS = ["height", "width"]
 def inspection_model(file: DetectorFile, *, pixel_dtype: DTypeLike = np.uint8) -> ModelProto:
     """Return the inspection as a model.
 
-    Inputs: `image` (H, W, C) of any size, gray, RGB or RGBA, of `pixel_dtype` (uint8 or uint16); `thresholds` (2,)
-    float32, SSIM and L1, by default those of the detector. Outputs: `score` () float32; `verdict` () bool, True for
-    nok; `anomaly_map` (H, W) float32 with the threshold 1; `mask` (H, W) bool; `reconstruction` (C, S, S) float32
-    in [0, 1].
+    Inputs: `image` (H, W, C) of any size, gray, RGB or RGBA, of `pixel_dtype` (uint8 or uint16); `thresholds` (R,)
+    float32, in the order of the method's residuals, by default those of the detector. Outputs: `score` () float32;
+    `verdict` () bool, True for nok; `anomaly_map` (H, W) float32 with the threshold 1; `mask` (H, W) bool; and, if the
+    method reconstructs, `reconstruction` (C, S, S) float32 in [0, 1].
     """
     config, view = file.config, View.from_config(file.config)
     add = GraphBuilder()
     height, width = (add("Gather", add("Shape", IMAGE), axis) for axis in range(2))
     white = white_of(pixel_dtype, config.bit_depth)
     cropped = _crop(add, height, width, view, white, grayscale=config.grayscale)
-    reconstruction = _reconstruct(add, cropped, file, view.size)
-    anomaly = _anomaly_map(add, cropped, reconstruction, file)
+    output = _network_output(add, cropped, file, view.size)
+    anomaly = _anomaly_map(add, cropped, output, file)
     score = add("ReduceMax", anomaly, keepdims=0, output=SCORE)
     add("Greater", score, THRESHOLD, output=VERDICT)
     anomaly_map = _to_image_size(add, anomaly, height, width, view)
     add("Greater", anomaly_map, THRESHOLD, output=MASK)
 
     element = helper.np_dtype_to_tensor_dtype(np.dtype(pixel_dtype))
-    thresholds = helper.make_tensor(THRESHOLDS, TensorProto.FLOAT, [2], file.thresholds)
+    count = len(file.thresholds)
+    thresholds = helper.make_tensor(THRESHOLDS, TensorProto.FLOAT, [count], list(file.thresholds.values()))
+    outputs = [
+        helper.make_tensor_value_info(SCORE, TensorProto.FLOAT, []),
+        helper.make_tensor_value_info(VERDICT, TensorProto.BOOL, []),
+        helper.make_tensor_value_info(ANOMALY_MAP, TensorProto.FLOAT, IMAGE_DIMENSIONS),
+        helper.make_tensor_value_info(MASK, TensorProto.BOOL, IMAGE_DIMENSIONS),
+    ]
+    if method_of(config).reconstructs:
+        shape = [config.channels, view.size, view.size]
+        outputs.append(helper.make_tensor_value_info(RECONSTRUCTION, TensorProto.FLOAT, shape))
     graph = helper.make_graph(
         add.nodes,
         "ssim_ae",
         [
             helper.make_tensor_value_info(IMAGE, element, [*IMAGE_DIMENSIONS, "channels"]),
-            helper.make_tensor_value_info(THRESHOLDS, TensorProto.FLOAT, [2]),
+            helper.make_tensor_value_info(THRESHOLDS, TensorProto.FLOAT, [count]),
         ],
-        [
-            helper.make_tensor_value_info(SCORE, TensorProto.FLOAT, []),
-            helper.make_tensor_value_info(VERDICT, TensorProto.BOOL, []),
-            helper.make_tensor_value_info(ANOMALY_MAP, TensorProto.FLOAT, IMAGE_DIMENSIONS),
-            helper.make_tensor_value_info(MASK, TensorProto.BOOL, IMAGE_DIMENSIONS),
-            helper.make_tensor_value_info(RECONSTRUCTION, TensorProto.FLOAT, [config.channels, view.size, view.size]),
-        ],
+        outputs,
         [*add.tensors, *weight_tensors(file.weights), thresholds],
     )
     return checked_model(graph, INSPECTION_OPSET, INSPECTION_IR_VERSION)
@@ -111,8 +116,8 @@ def _triangle_matrix(add: GraphBuilder, size: str, view: View) -> str:
     return add("Div", weights, add("ReduceSum", weights, [1], keepdims=1))
 
 
-def _reconstruct(add: GraphBuilder, view: str, file: DetectorFile, size: int) -> str:
-    """Add `cut_tiles`, the network and `stitch_tiles`: the reconstruction (C, S, S)."""
+def _network_output(add: GraphBuilder, view: str, file: DetectorFile, size: int) -> str:
+    """Add `cut_tiles`, the network and, for several tiles of a reconstruction, `stitch_tiles`."""
     tile, channels = file.config.tile_size, file.config.channels
     starts = np.array(tile_starts(size, tile, file.config.stride))
     positions = (starts[:, None] + np.arange(tile)).ravel()
@@ -120,26 +125,31 @@ def _reconstruct(add: GraphBuilder, view: str, file: DetectorFile, size: int) ->
     cut = add("Gather", add("Gather", view, positions, axis=1), positions, axis=2)
     cut = add("Reshape", cut, [channels, n, tile, n, tile])
     add("Reshape", add("Transpose", cut, perm=[1, 3, 0, 2, 4]), [n * n, channels, tile, tile], output=PATCHES)
-    add.nodes.extend(network_nodes(layer_table(file.config)))
-    tiles = add("Reshape", RECONSTRUCTIONS, [n, n, channels, tile, tile])
+    network = network_of(file.config)
+    nodes, constants = network.operators()
+    add.nodes.extend(nodes)
+    add.tensors.extend(constants)
+    if not method_of(file.config).reconstructs:
+        return add("Squeeze", network.output, [0])
+    tiles = add("Reshape", network.output, [n, n, channels, tile, tile])
     tiles = add("Reshape", add("Transpose", tiles, perm=[2, 0, 3, 1, 4]), [channels, n * tile, n * tile])
     covered = (positions == np.arange(size)[:, None]).astype(np.float32)
     mean = add.constant(covered / covered.sum(axis=1, keepdims=True))
     return add("MatMul", add("MatMul", mean, tiles), add("Transpose", mean, perm=[1, 0]), output=RECONSTRUCTION)
 
 
-def _anomaly_map(add: GraphBuilder, view: str, reconstruction: str, file: DetectorFile) -> str:
+def _anomaly_map(add: GraphBuilder, view: str, output: str, file: DetectorFile) -> str:
     """Add the anomaly map (S, S): `Detector`'s residuals, normalization and `Method.anomaly_map` in a graph."""
     config, size = file.config, file.config.mask_size
     method = method_of(config)
     operators = method.onnx_operators
-    residuals = operators.residual_maps(add, view, reconstruction, size)
+    residuals = operators.residual_maps(add, view, output, size)
     thresholds = add("Max", THRESHOLDS, MIN_THRESHOLD)
     ratios = [add("Div", residual, add("Gather", thresholds, index)) for index, residual in enumerate(residuals)]
     if file.normal_statistics:
         scale = file.normal_statistics.scale(size)
         ratios = [add("Div", ratio, plane) for ratio, plane in zip(ratios, scale, strict=True)]
-    combined = add("Max", operators.combine(add, *ratios), 0.0)
+    combined = add("Max", operators.combine(add, ratios), 0.0)
     if config.bg_mask:
         combined = add("Mul", combined, _foreground(add, view, config))
     anomaly = operators.postprocess(add, combined, size)

@@ -1,5 +1,6 @@
-"""Residual maps: how far an image and its reconstruction differ, pixel by pixel."""
+"""Residual maps: how far an image differs from what a method expects, pixel by pixel."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -11,19 +12,24 @@ WHITE_BACKGROUND = 200.5 / 255  # brightness in [0, 1] above which a pixel belon
 BLACK_BACKGROUND = 49.5 / 255  # brightness in [0, 1] below which a pixel belongs to a black background
 
 
-class Thresholds(NamedTuple):
-    """Residuals above which a pixel is defective."""
-
-    ssim: float
-    l1: float
+Thresholds = Mapping[str, float]  # by the name of a residual, in the method's order; above it a pixel is defective
 
 
 class Residuals(NamedTuple):
-    """Residual maps of one image, (S, S) float32, and its foreground, (S, S) bool."""
+    """The residual maps of one image in the method's order, (R, S, S) float32, and its foreground, (S, S) bool."""
 
-    ssim: np.ndarray
-    l1: np.ndarray
+    maps: np.ndarray
     foreground: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Height and width of the maps, px."""
+        return int(self.maps.shape[-1])
+
+
+def described(thresholds: Thresholds) -> str:
+    """Return thresholds as text: ssim 0.31, l1 0.2."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in thresholds.items())
 
 
 def foreground_mask(image: np.ndarray, bg_mask: str) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ssim_ae.errors import InputError
 from ssim_ae.methods.method import Method
+from ssim_ae.methods.reconstruction import ReconstructionMethod
 
 if TYPE_CHECKING:
     from ssim_ae.config import Config
@@ -48,6 +49,14 @@ def get_method(name: str) -> Method:
 def method_of(config: Config) -> Method:
     """Return the method that a configuration names."""
     return get_method(config.method)
+
+
+def reconstruction_method_of(config: Config) -> ReconstructionMethod:
+    """Return the method that a configuration names; TypeError if it does not reconstruct images."""
+    method = method_of(config)
+    if not isinstance(method, ReconstructionMethod):
+        raise TypeError(f"method {method.name} has no layers and is not trained")
+    return method
 
 
 def default_method(engine: str = "auto") -> str:

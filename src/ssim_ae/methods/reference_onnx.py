@@ -1,5 +1,7 @@
 """The maps of the method `reference` as ONNX operators."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ssim_ae.methods.reference import BORDER_WEIGHT, DAMPED_BORDER, OPENING_RADIUS
@@ -8,17 +10,17 @@ from ssim_ae.onnx_operators.regions import opening
 from ssim_ae.onnx_operators.ssim import ssim_residual
 
 
-def residual_maps(add: GraphBuilder, image: str, reconstruction: str, size: int) -> tuple[str, str]:
+def residual_maps(add: GraphBuilder, image: str, output: str, size: int) -> Sequence[str]:
     """Add 1 - SSIM, damped near the border, and the absolute difference, each (S, S)."""
-    l1 = add("ReduceMean", add("Abs", add("Sub", image, reconstruction)), [0], keepdims=0)
+    l1 = add("ReduceMean", add("Abs", add("Sub", image, output)), [0], keepdims=0)
     weights = np.full((size, size), BORDER_WEIGHT, np.float32)
     weights[DAMPED_BORDER : size - DAMPED_BORDER, DAMPED_BORDER : size - DAMPED_BORDER] = 1
-    return add("Mul", ssim_residual(add, image, reconstruction, size), weights), l1
+    return add("Mul", ssim_residual(add, image, output, size), weights), l1
 
 
-def combine(add: GraphBuilder, ssim: str, l1: str) -> str:
+def combine(add: GraphBuilder, ratios: Sequence[str]) -> str:
     """Add the larger of both maps at each pixel."""
-    return add("Max", ssim, l1)
+    return add("Max", *ratios)
 
 
 def postprocess(add: GraphBuilder, anomaly: str, size: int) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ssim_ae.augmentation.corruption import Corruption, draw_corruption
-from ssim_ae.methods.method import LossWeights, Method, ResidualMaps
+from ssim_ae.methods.reconstruction import LossWeights, ReconstructionMethod
 from ssim_ae.network.architecture import CODE_SIZE, Layer, halvings
 from ssim_ae.network.ssim import gaussian_filter, ssim_residual
 from ssim_ae.spelling import counted
@@ -25,7 +25,7 @@ MAX_SKIP_SIZE = 32  # px: a skip connection at a larger size would copy defects 
 MIN_IMAGE_SIZE = 64  # px of the image: at a smaller size too few windows of SSIM are left
 
 
-class RepairMethod(Method):
+class RepairMethod(ReconstructionMethod):
     """A U-Net, trained to remove synthetic damage from nearly whole images, that inspects the whole image at once."""
 
     name = "repair"
@@ -49,7 +49,7 @@ class RepairMethod(Method):
     normalizes_residuals = True
     calibrates_on_training_images = True
     score_distribution = "frechet"  # scores of normalized residuals differ by factors
-    l1_weight = 0.25  # a small change of illumination raises the L1 residual
+    residual_weights = (1.0, 0.25)  # a small change of illumination raises the L1 residual
 
     def layers(self, config: Config) -> tuple[Layer, ...]:
         """Return the layer table of the network."""
@@ -68,19 +68,20 @@ class RepairMethod(Method):
         """Draw how `count` patches are corrupted, with pieces of `images` images."""
         return draw_corruption(count, images, rng)
 
-    def residual_maps(self, image: np.ndarray, reconstruction: np.ndarray) -> ResidualMaps:
+    def residual_maps(self, image: np.ndarray, output: np.ndarray) -> np.ndarray:
         """Return 1 - SSIM of the reduced images, enlarged again, and the absolute difference; both smoothed."""
         inner = slice(EXCLUDED_BORDER, -EXCLUDED_BORDER)
         factor = reduction(image.shape[-1])
         compared = image.copy()
-        compared[:, inner, inner] = reconstruction[:, inner, inner]
+        compared[:, inner, inner] = output[:, inner, inner]
         coarse = ssim_residual(_reduce(image, factor), _reduce(compared, factor)).mean(axis=0)
-        ssim, l1 = gaussian_filter(np.stack([_repeat_pixels(coarse, factor), np.abs(image - compared).mean(axis=0)]))
-        return ssim, l1
+        return gaussian_filter(np.stack([_repeat_pixels(coarse, factor), np.abs(image - compared).mean(axis=0)]))
 
-    def combine(self, ssim: np.ndarray, l1: np.ndarray) -> np.ndarray:
+    def combine(self, ratios: np.ndarray) -> np.ndarray:
         """Return the sum of both maps."""
-        return ssim + l1
+        ssim, l1 = ratios
+        combined: np.ndarray = ssim + l1
+        return combined
 
     def describe(self, config: Config) -> str:
         """Describe the network in a few words, as text."""

@@ -1,5 +1,7 @@
 """The maps of the method `repair` as ONNX operators."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ssim_ae.methods.repair import EXCLUDED_BORDER, reduction
@@ -7,12 +9,12 @@ from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.onnx_operators.ssim import gaussian, ssim_residual
 
 
-def residual_maps(add: GraphBuilder, image: str, reconstruction: str, size: int) -> tuple[str, str]:
+def residual_maps(add: GraphBuilder, image: str, output: str, size: int) -> Sequence[str]:
     """Add 1 - SSIM of the reduced images, enlarged again, and the absolute difference; both smoothed, (S, S)."""
     inner = np.zeros((size, size), np.float32)
     inner[EXCLUDED_BORDER : size - EXCLUDED_BORDER, EXCLUDED_BORDER : size - EXCLUDED_BORDER] = 1
     factor = reduction(size)
-    difference = add("Mul", add("Sub", reconstruction, image), inner)
+    difference = add("Mul", add("Sub", output, image), inner)
     x, y = _reduce(add, image, factor), _reduce(add, add("Add", image, difference), factor)
     coarse = add("Unsqueeze", ssim_residual(add, x, y, size // factor), [0, 1])
     scales = np.array([1, 1, factor, factor], np.float32)
@@ -22,9 +24,9 @@ def residual_maps(add: GraphBuilder, image: str, reconstruction: str, size: int)
     return add("Gather", smoothed, 0), add("Gather", smoothed, 1)
 
 
-def combine(add: GraphBuilder, ssim: str, l1: str) -> str:
+def combine(add: GraphBuilder, ratios: Sequence[str]) -> str:
     """Add the sum of both maps."""
-    return add("Add", ssim, l1)
+    return add("Add", *ratios)
 
 
 def postprocess(add: GraphBuilder, anomaly: str, size: int) -> str:  # noqa: ARG001 (the interface of all methods)

@@ -23,14 +23,14 @@ class Model(NamedTuple):
 class Runtime(Protocol):
     """A network, loaded into a framework and ready to run."""
 
-    def reconstruct(self, patches: np.ndarray) -> np.ndarray:
-        """Return the reconstructions of patches (B, C, S, S) float32 in [0, 1], in the same shape and dtype."""
+    def run(self, patches: np.ndarray) -> np.ndarray:
+        """Return the network's outputs, float32, for patches (B, C, H, W) float32 in [0, 1]."""
         ...
 
     def concurrent(self) -> AbstractContextManager[Callable[[], None]]:
         """Prepare for calls from several threads at once, each of which computes on one core.
 
-        Yields a function that every thread calls before its first call of `reconstruct`. By default a call uses
+        Yields a function that every thread calls before its first call of `run`. By default a call uses
         several cores, and concurrent calls would wait for each other.
         """
         ...

@@ -190,7 +190,7 @@ def _info(name: str, detector: Detector) -> DetectorInfo:
     return DetectorInfo(
         name=name,
         runtime=type(detector.runtime).__name__,
-        thresholds=detector.thresholds._asdict(),
+        thresholds=dict(detector.thresholds),
         dataset=detector.provenance.dataset,
         working_size=detector.view.im_resize,
         size=detector.view.size,

@@ -8,7 +8,7 @@ import numpy as np
 
 from ssim_ae.augmentation.patches import ILLUMINATION_GRID, PatchBatch, upright_patches
 from ssim_ae.config import Config
-from ssim_ae.methods import method_of
+from ssim_ae.methods import reconstruction_method_of
 from ssim_ae.random_streams import Stream, random_stream
 
 COMMON_ILLUMINATION = 0.6  # standard deviation of the part that all points share, relative to that of each point
@@ -57,4 +57,4 @@ def _illuminate(batch: PatchBatch, config: Config, rng: np.random.Generator) -> 
 
 
 def _corrupt(batch: PatchBatch, config: Config, images: int, rng: np.random.Generator) -> PatchBatch:
-    return replace(batch, corruption=method_of(config).draw_corruption(len(batch), images, rng))
+    return replace(batch, corruption=reconstruction_method_of(config).draw_corruption(len(batch), images, rng))

@@ -14,7 +14,7 @@ from ssim_ae.augmentation.torch_cut import cut_patches
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
 from ssim_ae.machine import check_not_forked, keep_freed_memory
-from ssim_ae.methods import method_of
+from ssim_ae.methods import reconstruction_method_of
 from ssim_ae.network.architecture import Layer, check_weights
 from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.network.torch_ssim import SSIMLoss
@@ -29,7 +29,7 @@ class TorchEngine:
 
     def __init__(self, config: Config, table: tuple[Layer, ...], images: np.ndarray, held_out: np.ndarray) -> None:
         check_not_forked("PyTorch")
-        self.method = method_of(config)
+        self.method = reconstruction_method_of(config)
         self.device = pick_device(config.device_target)
         self.rank, self.workers = _join_group(config, self.device)
         self.crop_size = config.crop_size

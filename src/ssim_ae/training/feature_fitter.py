@@ -1,0 +1,6 @@
+"""Placeholder."""
+
+
+class FeatureFitter:
+    def __init__(self, config, good):
+        raise NotImplementedError

@@ -210,7 +210,7 @@ class Config(BaseModel):
         for key in self.model_fields_set & unused_settings(self.method):
             if getattr(self, key) != default_of(key, self.method):
                 raise ValueError(f"{key} has no effect with method {self.method}; leave it out")
-        if self.im_resize < self.crop_size:
+        if "crop_size" not in unused_settings(self.method) and self.im_resize < self.crop_size:
             raise ValueError(f"im_resize {self.im_resize} is smaller than crop_size {self.crop_size}")
         if self.stride > self.crop_size:
             raise ValueError(f"stride {self.stride} is larger than crop_size {self.crop_size}: pixels would be skipped")
@@ -219,7 +219,7 @@ class Config(BaseModel):
         method.check(self)
         if self.minutes and self.distribute:
             raise ValueError("minutes cannot be combined with distribute: the clocks of workers differ; give epochs")
-        if self.batch_size > self.augment_num:
+        if "batch_size" not in unused_settings(self.method) and self.batch_size > self.augment_num:
             raise ValueError(
                 f"batch_size {self.batch_size} is larger than augment_num {self.augment_num}: no full batch"
             )

@@ -97,7 +97,10 @@ function createViewer({ wheelZooms, extraControls = [] }) {
   function show(image) {
     if (state.image !== image) state.isFitted = true;
     state.image = image;
-    layers.reconstruction.src = image.layers.reconstruction;
+    if (image.layers.reconstruction) layers.reconstruction.src = image.layers.reconstruction;
+    else layers.reconstruction.removeAttribute("src");
+    hideMissingViews(controls, image.layers);
+    if (!viewsOf(image.layers).includes(stage.dataset.view)) controls.querySelector("[value=mask]").click();
     layers.levels.src = image.layers.levels;
     stage.style.setProperty("--aspect-ratio", image.width / image.height);
     setOriginal(null);

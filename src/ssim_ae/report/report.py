@@ -94,6 +94,7 @@ def _page_data(path: Path, detector: Detector, evaluation: Evaluation, kind: str
         "has_defective": total.defective > 0,
         "detectability": found.model_dump() if (found := detectability_data(detector)) else None,
         "residual_thresholds": dict(detector.thresholds),
+        "reconstructs": detector.method.reconstructs,
         "view": {"size": detector.view.size, "resized": detector.view.im_resize},
         "threshold_origin": _threshold_origin(detector),
         "about": [*_about(detector), *evaluation.notes],

@@ -104,7 +104,7 @@ function addError(text) {
 
 /** Add a response to the history, and show it unless the user has selected an older image. */
 function addResult(response, name, loadOriginal) {
-  const url = (picture) => `data:image/png;base64,${response.pictures[picture]}`;
+  const url = (picture) => response.pictures[picture] ? `data:image/png;base64,${response.pictures[picture]}` : null;
   const layers = { original: url("inspected"), reconstruction: url("reconstruction"), levels: url("levels") };
   const info = state.detectors.get(response.detector);
   const view = info ? { size: info.size, resized: info.working_size } : UNKNOWN_VIEW;

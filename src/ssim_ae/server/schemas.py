@@ -42,7 +42,9 @@ class InspectionResponse(BaseModel):
     defect_share: Annotated[float, _described("Share of the image's pixels that are defective.", 0.0124)]
     defects: Annotated[list[Box], Field(description="Connected defective regions, highest score first.")]
     milliseconds: Timing
-    pictures: Annotated[dict[str, str], _described("Requested pictures by name: PNG files in base64.", {})]
+    pictures: Annotated[
+        dict[str, str], _described("Requested pictures by name, those that the method has: PNG files in base64.", {})
+    ]
 
 
 class Failure(BaseModel):

@@ -32,6 +32,7 @@ from ssim_ae.runtimes.runtime import Runtime
 MAX_OUTPUT = 1e6  # of the network; a reconstruction should be in [0, 1], and up to this value no residual overflows
 LARGE_IMAGE = 2**26  # bytes of pixels, from which an image's memory is returned to the system
 TILE_BATCH = 8  # tiles run at once; larger batches are hardly faster
+BATCH_PIXELS = 2**19  # px of the tiles run at once, if they are large: a bound on memory
 Source = TypeVar("Source", bound=ImageInput)
 Result = TypeVar("Result")
 
@@ -192,7 +193,7 @@ class Detector:
         if len(paths) == 1:
             yield from self._process_group(paths, function)
             return
-        group_size = max(1, min(TILE_BATCH // self.config.tiles, ceil(len(paths) / self.threads)))
+        group_size = max(1, min(self._tile_batch // self.config.tiles, ceil(len(paths) / self.threads)))
         groups = [paths[start : start + group_size] for start in range(0, len(paths), group_size)]
         with self.runtime.concurrent() as initialize_thread:
             for results in parallel_map(
@@ -241,13 +242,17 @@ class Detector:
             return []
         tile_size, stride = self.config.tile_size, self.config.stride
         tiles = np.concatenate([cut_tiles(view, tile_size, stride) for view in views])
-        batches = [tiles[start : start + TILE_BATCH] for start in range(0, len(tiles), TILE_BATCH)]
+        batches = [tiles[start : start + self._tile_batch] for start in range(0, len(tiles), self._tile_batch)]
         outputs = np.concatenate([self.runtime.run(batch) for batch in batches])
         if not np.abs(outputs).max() <= MAX_OUTPUT:  # true for NaN, too
             raise InputError("detector: the network's output is not finite or out of range; train the detector again")
         if self.config.tiles == 1:
             return list(outputs)
         return [stitch_tiles(own, self.view.size, stride) for own in np.split(outputs, len(views))]
+
+    @property
+    def _tile_batch(self) -> int:
+        return max(1, min(TILE_BATCH, BATCH_PIXELS // self.config.tile_size**2))
 
     def _residuals(self, image: _Measured) -> Residuals:
         return self.method.residuals(image.view, image.output, self.config.bg_mask)

@@ -68,8 +68,8 @@ def _distances(add: GraphBuilder, differences: str, shape: tuple[int, int, int])
 
 def _factors(add: GraphBuilder, blocks: int) -> str:
     """Add the factors of all blocks, lower triangles as matrices (blocks, d, d)."""
-    triangle = np.tril(np.ones((CHANNELS, CHANNELS), np.float32))
-    positions = np.zeros(triangle.shape, np.int64)
+    positions = np.full((CHANNELS, CHANNELS), CHANNELS * (CHANNELS + 1) // 2)  # of the zero that is appended
     positions[np.tril_indices(CHANNELS)] = np.arange(CHANNELS * (CHANNELS + 1) // 2)
-    spread = add("Gather", add("Cast", FACTOR, to=TensorProto.FLOAT), positions.ravel(), axis=1)
-    return add("Mul", add("Reshape", spread, [blocks, CHANNELS, CHANNELS]), triangle)
+    values = add("Concat", FACTOR, np.zeros((blocks, 1), np.float16), axis=1)
+    spread = add("Reshape", add("Gather", values, positions.ravel(), axis=1), [blocks, CHANNELS, CHANNELS])
+    return add("Cast", spread, to=TensorProto.FLOAT)

@@ -48,7 +48,7 @@ class FeaturesMethod(Method):
         """Return the distances (1, h, w), enlarged to the size of the image."""
         return resize(output, *image.shape[1:])
 
-    def describe(self, config: Config) -> str:
+    def describe(self, config: Config) -> str:  # noqa: ARG002 (the interface)
         """Describe the network in a few words, as text."""
         return "EfficientNet-Lite0 up to stride 16, a Gaussian of its features at each place"
 

@@ -34,7 +34,7 @@ class GraphBuilder:
     """
 
     def __init__(self, outer: GraphBuilder | None = None, *, prefix: str = "") -> None:
-        self.prefix = outer.prefix if outer else prefix
+        self.prefix: str = outer.prefix if outer else prefix
         self.nodes: list[NodeProto] = []
         self.tensors: list[TensorProto] = outer.tensors if outer else []
         self._numbers: count[int] = outer._numbers if outer else count()

@@ -11,6 +11,7 @@ import numpy as np
 
 from ssim_ae.errors import InputError
 from ssim_ae.frameworks import import_onnxruntime
+from ssim_ae.machine import return_freed_memory
 from ssim_ae.network.network import PATCHES
 from ssim_ae.runtimes.runtime import run_in_batches
 
@@ -32,6 +33,7 @@ class OnnxRuntime:
         size = self.session.get_inputs()[0].shape[0]  # a name if the batch size is free
         self.batch_size = size if isinstance(size, int) else None
         self.local = threading.local()  # the session of a thread in `concurrent`
+        return_freed_memory()  # constants are computed while a session is opened
 
     def run(self, patches: np.ndarray) -> np.ndarray:
         """Return the network's outputs, float32, for patches (B, C, H, W) float32 in [0, 1]."""
@@ -40,10 +42,12 @@ class OnnxRuntime:
 
     @contextmanager
     def concurrent(self) -> Iterator[Callable[[], None]]:
-        """Prepare for calls from several threads: each opens a session that computes on one core."""
+        """Prepare for calls from several threads: they share a session that computes each call on one core."""
+        session = open_session(self.model, self.device_target, threads=1)
+        return_freed_memory()
 
         def initialize_thread() -> None:
-            self.local.session = open_session(self.model, self.device_target, threads=1)
+            self.local.session = session
 
         yield initialize_thread
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 
@@ -13,13 +14,14 @@ from ssim_ae.detector.detector_file import network_of
 from ssim_ae.features.distances import gaussian_weights
 from ssim_ae.features.extractor import FeatureExtractor
 from ssim_ae.features.gaussians import Moments
+from ssim_ae.machine import parallel_map
 from ssim_ae.pretrained.efficientnet_lite import load_weights
 from ssim_ae.runtimes.choose import open_runtime
 from ssim_ae.runtimes.runtime import Runtime
 from ssim_ae.training.good_images import GoodImages
 from ssim_ae.training.learner import Addition, Learned
 
-BATCH = 8  # images
+BATCH = 16  # images whose features are added at once
 
 
 class FeatureFitter:
@@ -41,15 +43,32 @@ class FeatureFitter:
     def learn(self, folder: Path, images: str, *, resume: bool, add: Addition | None) -> Learned:  # noqa: ARG002
         """Fit to all training images."""
         start = perf_counter()
-        images_of = self.good.training_images
-        runtime = open_runtime(self.extractor, self.backbone, device_target=self.config.device_target)
-        with progress("fitting", len(images_of)) as bar:
-            for first in range(0, len(images_of), BATCH):
-                batch = images_of[first : first + BATCH]
-                pixels = batch.astype(np.float32) / 255 if batch.dtype == np.uint8 else batch
-                self.moments.add(runtime.run(pixels))
-                bar.advance(len(batch))
+        batch: list[np.ndarray] = []
+        with progress("fitting", len(self.good.training_images)) as bar:
+            for features in self._features(self.good.training_images):
+                batch.append(features)
+                if len(batch) == BATCH:
+                    self._add(batch)
+                bar.advance()
+            self._add(batch)
         return Learned(finished=True, seconds=perf_counter() - start)
+
+    def _features(self, images: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the features (d, h, w) of images (N, C, S, S) uint8, or float32 in [0, 1]."""
+        runtime = open_runtime(self.extractor, self.backbone, device_target=self.config.device_target)
+
+        def features_of(image: np.ndarray) -> np.ndarray:
+            pixels = image.astype(np.float32) / 255 if image.dtype == np.uint8 else image
+            return runtime.run(pixels[None])[0]
+
+        with runtime.concurrent() as initialize:
+            yield from parallel_map(features_of, list(images), initialize=initialize)
+
+    def _add(self, batch: list[np.ndarray]) -> None:
+        """Add the features of a batch to the moments, and empty it."""
+        if batch:
+            self.moments.add(np.stack(batch))
+        batch.clear()
 
     def runtime(self) -> Runtime:
         """Return a runtime with the network fitted so far."""

@@ -27,7 +27,7 @@ class FeaturesMethod(Method):
     summary = "distances of pretrained features, fitted in seconds (after PaDiM, Defard et al. 2021)"
     defaults = {"im_resize": 512}  # noqa: RUF012 (declared as a class variable in Method)
     own_settings = frozenset({"distance_threshold"})
-    unsupported_exports = frozenset({"mindir", "air"})  # MindSpore builds networks of layers only
+    unsupported_exports = frozenset({"mindir", "air", "int8"})  # MindSpore builds layers only; int8 moves distances
     residual_names = ("distance",)
     residual_weights = (1.0,)
     inspects_whole_image = True

@@ -52,7 +52,7 @@ class Method(ABC):
     own_settings: ClassVar[frozenset[str]] = frozenset()  # settings that not all methods use
 
     engines: ClassVar[tuple[str, ...]] = ()  # frameworks that can train it
-    unsupported_exports: ClassVar[frozenset[str]] = frozenset()  # formats that cannot hold its network
+    unsupported_exports: ClassVar[frozenset[str]] = frozenset()  # formats and precisions that cannot hold its network
 
     residual_names: ClassVar[tuple[str, ...]]
     residual_weights: ClassVar[tuple[float, ...]]  # in the anomaly map, relative to the first

@@ -20,12 +20,13 @@ from ssim_ae.runtimes.runtime import MAX_BATCH_SIZE, run_in_batches
 if TYPE_CHECKING:
     import openvino
 
-ALLOWED_OPERATORS = {  # of a network that ssim-ae exports; ShapeOf, Broadcast and Reshape belong to a bias
+ALLOWED_OPERATORS = {  # of the networks that ssim-ae exports
     "Parameter",
     "Result",
     "Constant",
     "Convert",
     "Convolution",
+    "GroupConvolution",
     "ConvolutionBackpropData",
     "Add",
     "Subtract",
@@ -34,9 +35,22 @@ ALLOWED_OPERATORS = {  # of a network that ssim-ae exports; ShapeOf, Broadcast a
     "Sigmoid",
     "Concat",
     "FakeQuantize",
-    "ShapeOf",
+    "ShapeOf",  # with Broadcast and Reshape, of a bias
     "Broadcast",
     "Reshape",
+    "Clamp",
+    "Maximum",
+    "Minimum",
+    "VariadicSplit",  # with Divide and Subtract, of the groups of a convolution
+    "Divide",
+    "AvgPool",
+    "Gather",
+    "Transpose",
+    "Unsqueeze",
+    "MatMul",
+    "Sqrt",
+    "Power",
+    "Identity",
 }
 MAX_OUTPUT_ELEMENTS = 2**26  # of one operator for one image
 FLOAT32_INFERENCE = {"INFERENCE_PRECISION_HINT": "f32"}  # the default is bfloat16 on some CPUs, with other scores

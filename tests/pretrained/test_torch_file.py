@@ -38,6 +38,7 @@ def state_dict() -> dict[str, torch.Tensor]:
         steps=torch.tensor(-(2**40)),
         indices=torch.arange(12).reshape(3, 4).T,
         empty=torch.zeros(0, 3),
+        hollow=torch.zeros(3, 0),
     )
 
 
@@ -108,10 +109,10 @@ class Runs:
         return self.call
 
 
-def legacy_file(content: bytes, *, keys: bytes | None = None) -> bytes:
+def legacy_file(content: bytes, *, keys: bytes = pickle.dumps([], 2), little_endian: object = True) -> bytes:
     """Return a file with any pickle as its content."""
-    start = [MAGIC_NUMBER, FORMAT_VERSION, {"little_endian": True}]
-    return b"".join(pickle.dumps(value, 2) for value in start) + content + (keys or pickle.dumps([], 2))
+    start = [MAGIC_NUMBER, FORMAT_VERSION, {"little_endian": little_endian}]
+    return b"".join(pickle.dumps(value, 2) for value in start) + content + keys
 
 
 @pytest.mark.parametrize(
@@ -137,80 +138,103 @@ def test_no_call_of_a_pickle_is_made(harmful, protocol, tmp_path, monkeypatch, c
 
 
 def code(value) -> bytes:
-    """Return the operations that put a value on the stack."""
-    return pickle.dumps(value, 2)[2:-1]  # without protocol and end
+    """Return the operations that put a value on the stack; bytes are operations already."""
+    return value if isinstance(value, bytes) else pickle.dumps(value, 2)[2:-1]  # without protocol and end
 
 
-def tensor_pickle(offset=0, shape=(2,), strides=(1,), *, key="0", size=4) -> bytes:
-    """Return a pickle of {"a": tensor}, with these arguments whatever they are."""
+def doubling(depth: int = 99) -> bytes:
+    """Return the operations for a tuple of two equal tuples of two equal tuples ...: its hash takes 2^depth steps."""
+    return b")" + b"".join(b"q%c" % index + b"h%c" % index + b"\x86" for index in range(depth))
+
+
+def tensor_code(offset=0, shape=(2,), strides=(1,), *, key="0", size=4) -> bytes:
+    """Return the operations for a tensor, with these arguments whatever they are."""
     storage = b"(" + code("storage") + b"ctorch\nFloatStorage\n" + code(key) + code("cpu") + code(size) + b"NtQ"
     view = code(offset) + code(shape) + code(strides)
     hooks = b"ccollections\nOrderedDict\n)R"
-    tensor = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + view + b"\x89" + hooks + b"tR"
-    return b"\x80\x02}" + code("a") + tensor + b"s."
+    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + view + b"\x89" + hooks + b"tR"
 
 
-def file_of(content: bytes, size: int = 4, key: str = "0") -> bytes:
-    elements = size.to_bytes(8, "little") + np.arange(4, dtype=np.float32).tobytes()
-    return legacy_file(content, keys=pickle.dumps([key], 2)) + elements
+def file_of(tensor: bytes, size: int = 4, *, keys=("0", "1"), little_endian: object = True) -> bytes:
+    """Return a file with a tensor of storage "0", 0 1 2 3, and an empty one of storage "1"."""
+    content = b"\x80\x02}" + code("a") + tensor + b"s" + code("b") + tensor_code(0, (0,), key="1", size=0) + b"s."
+    elements = size.to_bytes(8, "little") + np.arange(4, dtype=np.float32).tobytes() + bytes(8)
+    keys = b"\x80\x02" + code(keys) + b"."
+    return legacy_file(content, keys=keys, little_endian=little_endian) + elements
+
+
+SMALL = file_of(tensor_code(1, (2, 2), (1, 1)))
 
 
 def test_a_file_by_hand_is_read():
-    assert read_tensors(file_of(tensor_pickle(1, (2, 2), (1, 1))))["a"].tolist() == [[1, 2], [2, 3]]
+    assert {name: array.tolist() for name, array in read_tensors(SMALL).items()} == {"a": [[1, 2], [2, 3]], "b": []}
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("tensor", "reason"),
     [
-        tensor_pickle(3),
-        tensor_pickle(4, (1,)),
-        tensor_pickle(-1),
-        tensor_pickle(0, (2,), (-1,)),
-        tensor_pickle(0, (-2,)),
-        tensor_pickle(0, (2,), (4,)),
-        tensor_pickle(0, (5,)),
-        tensor_pickle(0, (10**9, 10**9), (0, 0)),
-        tensor_pickle(0, (2**33, 2**33), (2**31, 2**31)),  # the last position overflows 64 bits
-        tensor_pickle(2**64),
-        tensor_pickle(0, (1,), (2**70,)),
-        tensor_pickle(0, (0, 2**70), (1, 1)),
-        tensor_pickle(0, (2,), (1, 1)),
-        tensor_pickle(0, (2, 2), (1,)),
-        tensor_pickle(0, (1,) * 40, (1,) * 40),
-        tensor_pickle(0, (True,)),
-        tensor_pickle(0, "2"),
-        tensor_pickle(0, [2]),
-        tensor_pickle(None),
-        tensor_pickle(key="1"),
-        tensor_pickle(key=0),
-        tensor_pickle(size=3),
-        tensor_pickle(size=2**62),
-        tensor_pickle(size="4"),
+        (tensor_code(3), "a exceeds its storage"),
+        (tensor_code(4, (1,)), "a exceeds its storage"),
+        (tensor_code(0, (2,), (4,)), "a exceeds its storage"),
+        (tensor_code(0, (5,)), "a exceeds its storage"),
+        (tensor_code(0, (5,), (0,)), "a exceeds its storage"),
+        (tensor_code(0, (10**9, 10**9), (0, 0)), "a exceeds its storage"),
+        (tensor_code(0, (2**33, 2**33), (2**31, 2**31)), "a exceeds its storage"),
+        (tensor_code(2**64), "a exceeds its storage"),
+        (tensor_code(-1), "not natural numbers"),
+        (tensor_code(0, (2,), (-1,)), "not natural numbers"),
+        (tensor_code(0, (-2,)), "not natural numbers"),
+        (tensor_code(None), "not natural numbers"),
+        (tensor_code(0, ("2",)), "not natural numbers"),
+        (tensor_code(0, (2,), (1, 1)), "a has too many dimensions, or too few strides"),
+        (tensor_code(0, (2, 2), (1,)), "a has too many dimensions, or too few strides"),
+        (tensor_code(0, (1,) * 40, (1,) * 40), "a has too many dimensions, or too few strides"),
+        (tensor_code(0, (1,), (2**70,)), ""),
+        (tensor_code(0, (0, 2**70), (1, 1)), ""),
+        (tensor_code(0, (True,)), ""),
+        (tensor_code(0, "2"), "tuple expected, not str"),
+        (tensor_code(0, [2]), "tuple expected, not list"),
+        (tensor_code(key="1"), ""),
+        (tensor_code(key="2"), "0"),
+        (tensor_code(key=0), "str expected, not int"),
+        (tensor_code(key=doubling()), "str expected, not tuple"),
+        (tensor_code(size=3), "storage 0 is truncated, or of another size"),
+        (tensor_code(size="4"), "int expected, not str"),
+        (tensor_code(size=doubling()), "int expected, not tuple"),
+        (b"ctorch._utils\n_rebuild_tensor_v2\n(" + b"K\x04" * 6 + b"tR", "a is not a tensor"),
     ],
 )
-def test_a_tensor_outside_of_its_storage_is_refused(content):
+def test_a_tensor_that_does_not_fit_its_storage_is_refused(tensor, reason):
+    with pytest.raises(ValueError, match=REFUSED) as caught:
+        read_tensors(file_of(tensor))
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("keys", [("0",), ("0", "1", "2"), ("1", "0"), (0, "1"), b"(" + doubling() + b"t", None])
+def test_keys_of_other_storages_are_refused(keys):
     with pytest.raises(ValueError, match=REFUSED):
-        read_tensors(file_of(content))
+        read_tensors(file_of(tensor_code(), keys=keys))
+
+
+@pytest.mark.parametrize("little_endian", [False, None, 1])
+def test_another_byte_order_is_refused(little_endian):
+    with pytest.raises(ValueError, match="big-endian"):
+        read_tensors(file_of(tensor_code(), little_endian=little_endian))
 
 
 @pytest.mark.parametrize("size", [3, 5, 2**61, 2**63, 2**64 - 1])
 def test_a_storage_of_another_size_is_refused(size):
     for stated in (4, size):
         with pytest.raises(ValueError, match=REFUSED):
-            read_tensors(file_of(tensor_pickle(size=stated), size))
-
-
-def doubling(depth: int) -> bytes:
-    """Return the code of a tuple of two equal tuples of two equal tuples ..., whose hash takes 2^depth steps."""
-    return b")" + b"".join(b"q%c" % index + b"h%c" % index + b"\x86" for index in range(depth))
+            read_tensors(file_of(tensor_code(size=stated), size))
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        b"}" + doubling(99) + b"Ns.",  # as a key
-        doubling(99) + b".",
-        b"}X\x01\0\0\0a" + doubling(99) + b"s.",
+        b"}" + doubling() + b"Ns.",  # as a key
+        doubling() + b".",
+        b"}X\x01\0\0\0a" + doubling() + b"s.",
         b"(" * 1_000_000 + b".",
         b"]q\0" * 1_000_000 + b".",
         b")" + b"\x85" * (MAX_OPERATIONS - 10) + b".",  # nested deeply
@@ -226,6 +250,7 @@ def doubling(depth: int) -> bytes:
         b"q\0.",
         b"cos\nsystem\n.",
         b"ctorch\n" + b"F" * 10_000_000,
+        b"c\\o\n\\d\n.",  # pickletools warns of such names
         b"i__main__\nx\n.",
         b"S'\\d'\n.",  # pickletools warns of such a text
         b"ctorch\nFloatStorage\n)R.",
@@ -253,30 +278,32 @@ def read_or_refused(data: bytes) -> None:
         assert all(array.size <= len(data) and array.copy().size == array.size for array in tensors.values())
 
 
-POSITIONS = st.integers(0, len(DATA) - 1)
-CHANGES = st.lists(st.tuples(POSITIONS, st.integers(0, 255)), min_size=1, max_size=4)
+FILES = st.sampled_from([DATA, SMALL])
+POSITIONS = st.floats(0, 1, exclude_max=True)  # as a part of the length
 
 
-@given(CHANGES)
+@given(FILES, st.lists(st.tuples(POSITIONS, st.integers(0, 255)), min_size=1, max_size=4))
 @settings(max_examples=400, deadline=None)
-def test_a_changed_file_is_read_or_refused(changes):
-    data = bytearray(DATA)
+def test_a_changed_file_is_read_or_refused(data, changes):
+    changed = bytearray(data)
     for position, byte in changes:
-        data[position] = byte
-    read_or_refused(bytes(data))
+        changed[int(position * len(data))] = byte
+    read_or_refused(bytes(changed))
 
 
-@given(POSITIONS)
-@settings(deadline=None)
-def test_a_truncated_file_is_refused(length):
-    with pytest.raises(ValueError, match=REFUSED):
-        read_tensors(DATA[:length])
+@given(FILES, st.tuples(POSITIONS, POSITIONS, POSITIONS))
+@settings(max_examples=400, deadline=None)
+def test_a_file_with_a_part_repeated_or_missing_is_read_or_refused(data, positions):
+    start, end, target = (int(position * len(data)) for position in positions)
+    read_or_refused(data[:target] + data[start:end] + data[target:])
+    read_or_refused(data[:start] + data[end:])
 
 
-@given(POSITIONS, POSITIONS, POSITIONS)
-@settings(max_examples=200, deadline=None)
-def test_a_file_with_parts_moved_is_read_or_refused(start, end, target):
-    read_or_refused(DATA[:target] + DATA[start:end] + DATA[target:])
+@pytest.mark.parametrize("data", [DATA, SMALL], ids=["by torch", "by hand"])
+def test_a_truncated_file_is_refused(data):
+    for length in range(len(data)):
+        with pytest.raises(ValueError, match=REFUSED):
+            read_tensors(data[:length])
 
 
 OPERATIONS = b".()]}NabceqhjrsutQRKMJX\x80\x85\x86\x87\x88\x89\x8a"

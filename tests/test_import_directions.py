@@ -17,7 +17,7 @@ LEVELS = (  # from the lowest to the highest; packages of one level do not impor
     {"console", "machine", "outputs"},
     {"storage", "tables"},
     {"buckets", "images", "network", "synthetic"},
-    {"maps"},
+    {"maps", "pretrained"},
     {"augmentation", "onnx_operators"},
     {"methods"},
     {"config"},

@@ -84,8 +84,8 @@ def _storage_starts(file: BytesIO, storages: dict[str, _Storage]) -> dict[_Stora
     starts = {}
     for key in _read_pickle(file):
         storage = storages[_checked(key, str)]
+        start = file.tell() + 8
         size = int.from_bytes(file.read(8), "little")
-        start = file.tell()
         end = start + size * storage.dtype.itemsize
         if size != storage.size or end > file.getbuffer().nbytes:
             raise ValueError(f"storage {key} is truncated, or of another size")
@@ -101,7 +101,7 @@ def _view(name: str, tensor: _Tensor, data: bytes, start: int) -> np.ndarray:
     storage, offset, shape, strides, *_ = tensor
     if len(_checked(shape, tuple)) > MAX_DIMENSIONS or len(_checked(strides, tuple)) != len(shape):
         raise ValueError(f"{name} has too many dimensions, or too few strides")
-    if not all(type(number) is int and number >= 0 for number in (offset, *shape, *strides)):
+    if not all(isinstance(number, int) and number >= 0 for number in (offset, *shape, *strides)):
         raise ValueError(f"{name}: offset, shape or strides are not natural numbers")
     last = offset + sum((length - 1) * stride for length, stride in zip(shape, strides, strict=True))
     # as many elements as the storage at most: with a stride of 0, a small file would expand to an array of any size
@@ -220,5 +220,11 @@ def _read_pickle(file: BytesIO) -> Any:
             return value
         if opcode.name not in OPERATIONS:
             raise ValueError(f"the operation {opcode.name} is not allowed")
-        OPERATIONS[opcode.name](machine, opcode.arg.reader(file) if opcode.arg else None)
+        OPERATIONS[opcode.name](machine, _read_argument(file, opcode))
     raise ValueError("too many operations")
+
+
+def _read_argument(file: BytesIO, opcode: pickletools.OpcodeInfo) -> Any:
+    if opcode.name == "GLOBAL":  # pickletools would interpret backslashes
+        return b" ".join(file.readline().removesuffix(b"\n") for _ in range(2)).decode("ascii")
+    return opcode.arg.reader(file) if opcode.arg else None

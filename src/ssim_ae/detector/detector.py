@@ -172,9 +172,9 @@ class Detector:
         return self._process_all(paths, lambda _, item: self._residuals(item))
 
     def reconstruct(self, view: np.ndarray) -> np.ndarray:
-        """Return the reconstruction of a view (C, S, S) float32 in [0, 1], averaged where tiles overlap."""
+        """Return the reconstruction of a view (C, h, w) float32 in [0, 1], averaged where tiles overlap."""
         self._check_process()
-        expected = (self.config.channels, self.view.size, self.view.size)
+        expected = (self.config.channels, *self.view.size)
         if np.shape(view) != expected:
             raise InputError(
                 f"view: should be an array {expected} in [0, 1], not {np.shape(view)}; use view.crop(image)"
@@ -189,7 +189,7 @@ class Detector:
         if len(paths) == 1:
             yield from self._process_group(paths, function)
             return
-        group_size = max(1, min(TILE_BATCH // self.config.tiles, ceil(len(paths) / self.threads)))
+        group_size = max(1, min(TILE_BATCH // self.config.tile_count, ceil(len(paths) / self.threads)))
         groups = [paths[start : start + group_size] for start in range(0, len(paths), group_size)]
         with self.runtime.concurrent() as initialize_thread:
             for results in parallel_map(
@@ -261,7 +261,7 @@ class Detector:
         channels = "gray" if self.config.grayscale else "color"
         return {
             "method": self.method.name,
-            "working size": f"{self.view.im_resize} px {channels}",
+            "working size": f"{self.view.working_size} {channels}",
             "runtime": type(self.runtime).__name__,
             "thresholds": f"ssim {ssim:.4g} l1 {l1:.4g}",
         }
@@ -284,7 +284,7 @@ def _reopen(kind: type[Detector], path: Path, options: dict[str, Any], fingerpri
 
 
 class _Reconstructed(NamedTuple):
-    """The pixels of an image (H, W, C), its view and the reconstruction, both (C, S, S) float32 in [0, 1].
+    """The pixels of an image (H, W, C), its view and the reconstruction, both (C, h, w) float32 in [0, 1].
 
     `seconds` is the time that they took.
     """

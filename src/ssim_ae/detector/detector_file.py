@@ -204,6 +204,7 @@ def _parse(path: Path, metadata: dict[str, Any]) -> DetectorFile:
         )
     try:
         config = Config(**metadata["config"])
+        config.working_size  # noqa: B018 (an error if it is missing)
         thresholds = Thresholds(**metadata["thresholds"])
         provenance = Provenance.model_validate(metadata["provenance"])
         statistics = _parse_statistics(metadata.get("normal_statistics"))

@@ -43,7 +43,7 @@ def compare_accuracy(detectors: list[Detector], dataset: Dataset) -> list[Accura
 def ms_per_patch(detector: Detector) -> float:
     """Return the time of the network for a patch in milliseconds, in a batch of TILE_BATCH: the minimum of repeats."""
     config = detector.config
-    shape = (TILE_BATCH, config.channels, config.tile_size, config.tile_size)
+    shape = (TILE_BATCH, *config.input_shape)
     patches = np.random.default_rng(0).random(shape, np.float32)
     seconds = []
     for _ in range(TIMING_REPEATS):

@@ -48,13 +48,12 @@ def _write_files(path: Path, file: DetectorFile, file_format: str, batch_size: i
 def _network_file(file: DetectorFile, file_format: str, batch_size: int | None) -> bytes:
     """Return the content of a file of the network in a format of MindSpore."""
     mindspore = import_mindspore()
-    config = file.config
-    patch = (config.channels, config.tile_size, config.tile_size)
+    patch = file.config.input_shape
     if batch_size:
         patches = mindspore.Tensor(np.zeros((batch_size, *patch), np.float32))
     else:
         patches = mindspore.Tensor(shape=[None, *patch], dtype=mindspore.float32)
     with TemporaryDirectory() as folder:
-        cell = network_cell(layer_table(config), file.weights)
+        cell = network_cell(layer_table(file.config), file.weights)
         mindspore.export(cell, patches, file_name=f"{folder}/model", file_format=file_format)
         return next(Path(folder).iterdir()).read_bytes()

@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from ssim_ae.images.resize import resize
+from ssim_ae.images.size import Size
 from ssim_ae.maps.residuals import Residuals
 
 GRID_SIZE = 32  # locations along each side of an image
@@ -41,18 +42,18 @@ class NormalStatistics(NamedTuple):
         deviations = STANDARD_DEVIATION_OF_NORMAL * np.median(np.abs(grids - median), axis=0)
         return cls(*(median + STANDARD_DEVIATIONS * deviations))
 
-    def scale(self, size: int) -> np.ndarray:
-        """Return the divisors of the SSIM and L1 residual maps, (2, size, size) float32.
+    def scale(self, size: Size) -> np.ndarray:
+        """Return the divisors of the SSIM and L1 residual maps of `size`, (2, H, W) float32.
 
         They are the statistics plus their mean over all locations, which bounds the ratio of two divisors.
         """
         grids = np.stack(self)
         overall = grids.mean(axis=(1, 2), keepdims=True)
-        return resize(np.maximum(grids + overall, MIN_SCALE), size, size)
+        return resize(np.maximum(grids + overall, MIN_SCALE), *size)
 
 
 def normalize(residuals: Residuals, scale: np.ndarray) -> Residuals:
-    """Divide residual maps by a `scale` (2, S, S) from `NormalStatistics.scale`."""
+    """Divide residual maps by a `scale` (2, H, W) from `NormalStatistics.scale`."""
     return Residuals(residuals.ssim / scale[0], residuals.l1 / scale[1], residuals.foreground)
 
 
@@ -62,7 +63,7 @@ def cross_normalize(good: Sequence[Residuals]) -> list[Residuals]:
     scales = []
     for fold in range(fold_of.max() + 1):
         others = [maps for maps, own in zip(good, fold_of, strict=True) if own != fold] or good
-        scales.append(NormalStatistics.fit(others).scale(good[0].ssim.shape[0]))
+        scales.append(NormalStatistics.fit(others).scale(Size(*good[0].ssim.shape)))
     return [normalize(maps, scales[fold]) for maps, fold in zip(good, fold_of, strict=True)]
 
 

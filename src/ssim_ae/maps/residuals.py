@@ -19,7 +19,7 @@ class Thresholds(NamedTuple):
 
 
 class Residuals(NamedTuple):
-    """Residual maps of one image, (S, S) float32, and its foreground, (S, S) bool."""
+    """Residual maps of one image, (H, W) float32, and its foreground, (H, W) bool."""
 
     ssim: np.ndarray
     l1: np.ndarray
@@ -27,7 +27,7 @@ class Residuals(NamedTuple):
 
 
 def foreground_mask(image: np.ndarray, bg_mask: str) -> np.ndarray:
-    """Return the pixels to inspect, (S, S) bool, of an image (C, S, S) in [0, 1].
+    """Return the pixels to inspect, (H, W) bool, of an image (C, H, W) in [0, 1].
 
     `bg_mask` is the background to exclude: "W" white, "B" black, "" none. Holes in the object belong to the object.
     """

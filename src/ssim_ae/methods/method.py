@@ -16,6 +16,7 @@ from ssim_ae.network.architecture import Layer
 
 if TYPE_CHECKING:
     from ssim_ae.config import Config
+    from ssim_ae.images.size import Size
     from ssim_ae.onnx_operators.graph import GraphBuilder
 
 MIN_THRESHOLD = 1e-6  # replaces a threshold of 0, by which a residual cannot be divided
@@ -33,10 +34,10 @@ class LossWeights(NamedTuple):
 class OnnxOperators(Protocol):
     """A method's `residual_maps`, `combine` and `postprocess` as operators of an ONNX graph.
 
-    Arguments and results are names of values in the graph; `size` is the height and width of the maps.
+    Arguments and results are names of values in the graph; `size` is that of the maps.
     """
 
-    def residual_maps(self, add: GraphBuilder, image: str, reconstruction: str, size: int) -> tuple[str, str]:
+    def residual_maps(self, add: GraphBuilder, image: str, reconstruction: str, size: Size) -> tuple[str, str]:
         """Add the operators of `Method.residual_maps`."""
         ...
 
@@ -44,7 +45,7 @@ class OnnxOperators(Protocol):
         """Add the operators of `Method.combine`."""
         ...
 
-    def postprocess(self, add: GraphBuilder, anomaly: str, size: int) -> str:
+    def postprocess(self, add: GraphBuilder, anomaly: str, size: Size) -> str:
         """Add the operators of `Method.postprocess`."""
         ...
 
@@ -80,22 +81,30 @@ class Method(ABC):
 
     @abstractmethod
     def residual_maps(self, image: np.ndarray, reconstruction: np.ndarray) -> ResidualMaps:
-        """Compare an image with its reconstruction, both (C, S, S) in [0, 1]: SSIM and L1 residuals, (S, S) float32."""
+        """Compare an image with its reconstruction, both (C, H, W) in [0, 1]: SSIM and L1 residuals, (H, W) float32."""
 
     @abstractmethod
     def combine(self, ssim: np.ndarray, l1: np.ndarray) -> np.ndarray:
-        """Combine residual maps (S, S), each divided by its threshold, into one map (S, S)."""
+        """Combine residual maps (H, W), each divided by its threshold, into one map (H, W)."""
 
     @abstractmethod
     def describe(self, config: Config) -> str:
         """Describe the network in a few words, as text."""
 
     def postprocess(self, anomaly: np.ndarray) -> np.ndarray:
-        """Remove regions that are no defects from a combined map (S, S) >= 0; by default none."""
+        """Remove regions that are no defects from a combined map (H, W) >= 0; by default none."""
         return anomaly
 
     def check(self, config: Config) -> None:  # noqa: B027 (most methods support all settings)
         """Raise ValueError if the method does not support the settings."""
+
+    def smallest_side(self, config: Config) -> int:
+        """Return the least height and width that images can be resized to, px."""
+        return config.crop_size
+
+    def size_multiple(self, config: Config) -> int:  # noqa: ARG002 (most methods take any size)
+        """Return what the height and the width that images are resized to are multiples of, px."""
+        return 1
 
     def draw_corruption(self, count: int, images: int, rng: np.random.Generator) -> Corruption | None:  # noqa: ARG002
         """Draw how `count` patches are corrupted, with pieces of `images` images; None if they are not."""
@@ -107,11 +116,11 @@ class Method(ABC):
         return cast(OnnxOperators, import_module(f"{type(self).__module__}_onnx"))
 
     def residuals(self, image: np.ndarray, reconstruction: np.ndarray, bg_mask: str = "") -> Residuals:
-        """Return the residual maps of an image (C, S, S) in [0, 1] and its foreground."""
+        """Return the residual maps of an image (C, H, W) in [0, 1] and its foreground."""
         return Residuals(*self.residual_maps(image, reconstruction), foreground_mask(image, bg_mask))
 
     def anomaly_map(self, residuals: Residuals, thresholds: Thresholds, *, min_area: int = 1) -> np.ndarray:
-        """Return the anomaly map, (S, S) float32 >= 0: a pixel above 1 is defective.
+        """Return the anomaly map, (H, W) float32 >= 0: a pixel above 1 is defective.
 
         Regions of fewer than `min_area` pixels do not exceed 1.
         """

@@ -26,15 +26,15 @@ def network_model(
     table: tuple[Layer, ...],
     weights: Mapping[str, np.ndarray],
     *,
-    tile_size: int,
+    tile_size: tuple[int, int],
     batch_size: int | None = None,
     opset: int = NETWORK_OPSET,
 ) -> ModelProto:
-    """Return the model: patches (B, C, S, S) float32 in [0, 1] in, reconstructions out.
+    """Return the model: patches (B, C, H, W) float32 in [0, 1] in, reconstructions out.
 
-    S is `tile_size`. B is `batch_size`; None: any.
+    H and W are `tile_size`. B is `batch_size`; None: any.
     """
-    shape = [batch_size or "batch", table[0].in_channels, tile_size, tile_size]
+    shape = [batch_size or "batch", table[0].in_channels, *tile_size]
     graph = helper.make_graph(
         network_nodes(table),
         "ssim_ae",

@@ -93,7 +93,7 @@ def _page_data(path: Path, detector: Detector, evaluation: Evaluation, kind: str
         "has_defective": total.defective > 0,
         "detectability": found.model_dump() if (found := detectability_data(detector)) else None,
         "residual_thresholds": detector.thresholds._asdict(),
-        "view": {"size": detector.view.size, "resized": detector.view.im_resize},
+        "view": {"size": detector.view.size, "resized": detector.view.working_size},
         "threshold_origin": _threshold_origin(detector),
         "about": [*_about(detector), *evaluation.notes],
         "metrics": {name: _estimates(row) for name, row in evaluation.metrics.items()},
@@ -153,7 +153,7 @@ def _about(detector: Detector) -> list[str]:
     paragraphs = [
         f"Thresholds: SSIM residual {ssim:.4g}, L1 residual {l1:.4g}, {origin}.",
         f"Method {config.method}: {detector.method.describe(config)}. "
-        f"{channels} patches of {config.crop_size} px; images resized to {config.im_resize} px.",
+        f"{channels} patches of {config.crop_size} px; images resized to {config.working_size}.",
     ]
     if trained := len(provenance.training_images):
         duration = f" in {provenance.minutes:.1f} minutes on {provenance.device}" if provenance.device else ""

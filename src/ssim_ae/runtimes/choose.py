@@ -16,7 +16,7 @@ def open_runtime(
     table: tuple[Layer, ...],
     weights: Mapping[str, np.ndarray],
     *,
-    tile_size: int,
+    tile_size: tuple[int, int],
     name: str = "auto",
     device_target: str = "auto",
     threads: int | None = None,
@@ -61,7 +61,7 @@ def open_model(
     """Return the runtime of a model file that contains its own weights, after a trial run.
 
     Raises InputError if `name` is another runtime, or if the model does not reconstruct a patch of shape `patch`
-    (C, S, S).
+    (C, H, W).
     """
     _check_options(name, device_target)
     if name not in ("auto", model.runtime):

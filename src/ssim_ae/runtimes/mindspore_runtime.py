@@ -49,7 +49,7 @@ class MindSporeRuntime:
         return cls(mindspore.nn.GraphCell(mindspore.load(str(path))), batch_size)
 
     def reconstruct(self, patches: np.ndarray) -> np.ndarray:
-        """Return the reconstructions of patches (B, C, S, S) float32 in [0, 1], in the same shape and dtype."""
+        """Return the reconstructions of patches (B, C, H, W) float32 in [0, 1], in the same shape and dtype."""
         tensor = import_mindspore().Tensor
         with self.lock:
             return run_in_batches(lambda batch: self.network(tensor(batch)).asnumpy(), patches, self.batch_size)

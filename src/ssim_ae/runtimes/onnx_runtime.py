@@ -33,7 +33,7 @@ class OnnxRuntime:
         self.local = threading.local()  # the session of a thread in `concurrent`
 
     def reconstruct(self, patches: np.ndarray) -> np.ndarray:
-        """Return the reconstructions of patches (B, C, S, S) float32 in [0, 1], in the same shape and dtype."""
+        """Return the reconstructions of patches (B, C, H, W) float32 in [0, 1], in the same shape and dtype."""
         session = getattr(self.local, "session", self.session)
         return run_in_batches(
             lambda batch: session.run([RECONSTRUCTIONS], {PATCHES: batch})[0], patches, self.batch_size

@@ -67,7 +67,7 @@ class OpenVinoRuntime:
         self.compiled = self._compile(streams=1)
 
     def reconstruct(self, patches: np.ndarray) -> np.ndarray:
-        """Return the reconstructions of patches (B, C, S, S) float32 in [0, 1], in the same shape and dtype."""
+        """Return the reconstructions of patches (B, C, H, W) float32 in [0, 1], in the same shape and dtype."""
         if not hasattr(self.local, "request"):
             self.local.request = self.compiled.create_infer_request()
         request = self.local.request

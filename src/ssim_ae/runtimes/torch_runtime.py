@@ -36,7 +36,7 @@ class TorchRuntime:
 
     @torch.inference_mode()
     def reconstruct(self, patches: np.ndarray) -> np.ndarray:
-        """Return the reconstructions of patches (B, C, S, S) float32 in [0, 1], in the same shape and dtype."""
+        """Return the reconstructions of patches (B, C, H, W) float32 in [0, 1], in the same shape and dtype."""
         batch = torch.from_numpy(patches).to(self.device).contiguous(memory_format=torch.channels_last)
         if hasattr(self.local, "has_one_core"):
             return self._run(batch)

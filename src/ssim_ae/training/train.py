@@ -57,11 +57,12 @@ from ssim_ae.training.checkpoints import (
 )
 from ssim_ae.training.collapse_monitor import CollapseMonitor
 from ssim_ae.training.engine import Engine
-from ssim_ae.training.good_images import GoodImages, load_good_images
+from ssim_ae.training.good_images import GoodImages, good_image_sizes, load_good_images
 from ssim_ae.training.history import draw_history, write_history
 from ssim_ae.training.loop import TrainingLoop
 from ssim_ae.training.patch_sampling import ANY_ROTATION, SMALL_ROTATION, epoch_patches
 from ssim_ae.training.schedule import Cycle
+from ssim_ae.training.working_size import with_working_size
 
 SHEET_PATCHES = 64  # on the sheet of example patches
 SHEET_COLUMNS = 8
@@ -120,6 +121,8 @@ def train(
             remove_leftovers(resumed)
         print_note(f"{resumed}: finished; add to its training with --epochs +5 or --minutes +10, or start a new run")
         return Run(resumed, dataset, config, finished=True, trained=False, is_main=os.environ.get("RANK", "0") == "0")
+    if config.im_resize is None:
+        config = with_working_size(config, good_image_sizes(dataset))
     good = load_good_images(dataset, config, skip_bad=skip_bad)
     config = _with_rotation(config, good.training_images)
     engine = _engine_class(config)(config, layer_table(config), good.training_images, good.held_out_images)

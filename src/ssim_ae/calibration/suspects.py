@@ -15,6 +15,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from ssim_ae.config import Config
+from ssim_ae.images.size import Size
 from ssim_ae.maps.normalization import NormalStatistics, normalize
 from ssim_ae.maps.residuals import Residuals, Thresholds
 from ssim_ae.methods import method_of
@@ -57,7 +58,7 @@ class NormalScores(NamedTuple):
         images = [*held_out, *training]
         method, scale = method_of(config), None
         if method.normalizes_residuals:
-            scale = NormalStatistics.fit_robust(images).scale(images[0].ssim.shape[0])
+            scale = NormalStatistics.fit_robust(images).scale(Size(*images[0].ssim.shape))
         maxima = np.array([_maxima(maps, scale) for maps in images])
         ssim, l1 = np.maximum(np.median(maxima, axis=0), MIN_POSITIVE)
         scorer = cls(config, scale, Thresholds(float(ssim), float(l1) / method.l1_weight))

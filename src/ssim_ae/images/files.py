@@ -68,7 +68,8 @@ def image_size(path: Path) -> Size:
         with _decoding(name, MAX_PIXELS), _open(picture_file(file, name) if is_tiff(file) else file, name) as image:
             _check_size(image, name, MAX_PIXELS)
             orientation = Image.Image.getexif(image).get(ORIENTATION)  # that of a PNG would decode the pixels
-            return Size(*(image.size if orientation in SIDEWAYS else image.size[::-1]))
+            is_sideways = orientation in SIDEWAYS and image.format != "TIFF"  # Pillow turns the size of a TIFF
+            return Size(*(image.size if is_sideways else image.size[::-1]))
 
     return _read_file(path, size)
 

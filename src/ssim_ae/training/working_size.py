@@ -1,7 +1,7 @@
 """The choice of the working size, from the sizes of the good images."""
 
-from collections.abc import Sequence
-from math import sqrt
+from collections.abc import Callable, Sequence
+from math import ceil, sqrt
 from statistics import median_low
 
 from ssim_ae.config import Config
@@ -11,6 +11,7 @@ from ssim_ae.images.size import Size
 from ssim_ae.methods import method_of
 
 MIN_DEFECT_PIXELS = 8  # of a resized image, along the smallest defect
+ROUNDING_DIGITS = 6  # of a quotient that is rounded up: its own rounding error does not count
 
 
 def with_working_size(config: Config, images: Sequence[Size]) -> Config:
@@ -39,20 +40,20 @@ def choose_working_size(config: Config, images: Sequence[Size]) -> Size:
     ratio = max(aspect, 1 / aspect)
     pixels = median_low(size.width * size.height for size in images)
     if config.smallest_defect:
-        side = sqrt(pixels) * min(1.0, MIN_DEFECT_PIXELS / config.smallest_defect)
+        side, rounded = sqrt(pixels) * min(1.0, MIN_DEFECT_PIXELS / config.smallest_defect), ceil
     else:
-        side = config.resolution
-    short = _fitting_side(side / sqrt(ratio), config)
-    long = _fitting_side(short * ratio, config)
+        side, rounded = config.resolution, round
+    short = _fitting_side(side / sqrt(ratio), config, rounded)
+    long = _fitting_side(short * ratio, config, rounded)
     return Size(long, short) if aspect < 1 else Size(short, long)
 
 
-def _fitting_side(side: float, config: Config) -> int:
-    """Return the length nearest to `side` px that the method can inspect from end to end."""
+def _fitting_side(side: float, config: Config, rounded: Callable[[float], int]) -> int:
+    """Return the length that the method can inspect from end to end, and that `side` px are rounded to."""
     method = method_of(config)
     multiple = method.size_multiple(config)
     smallest = -(-method.smallest_side(config) // multiple) * multiple
-    fitting = min(max(smallest, round(side / multiple) * multiple), MAX_SIDE)
+    fitting = min(max(smallest, rounded(round(side / multiple, ROUNDING_DIGITS)) * multiple), MAX_SIDE)
     if method.inspects_whole_image or config.inspected_side(fitting) == fitting:
         return fitting
-    return config.crop_size + (config.stride if fitting - config.crop_size > config.stride / 2 else 0)
+    return config.crop_size + rounded((fitting - config.crop_size) / config.stride) * config.stride

@@ -191,7 +191,7 @@ def test_a_detector_in_one_line_and_as_a_table(detector):
     ssim, l1 = detector.thresholds
     runtime = type(detector.runtime).__name__
     assert repr(detector) == (
-        f"<Detector: method reference, working size 64 px color, runtime {runtime}, "
+        f"<Detector: method reference, working size 64 x 64 px color, runtime {runtime}, "
         f"thresholds ssim {ssim:.4g} l1 {l1:.4g}>"
     )
     table = detector._repr_html_()

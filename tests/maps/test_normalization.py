@@ -1,22 +1,23 @@
 import numpy as np
 import pytest
 
+from ssim_ae.images.size import Size
 from ssim_ae.maps.normalization import CROSS_FITTING_FOLDS, GRID_SIZE, NormalStatistics, cross_normalize, normalize
 from ssim_ae.maps.residuals import Residuals
 
-SIZE = 64
-FOREGROUND = np.ones((SIZE, SIZE), bool)
+SIZE = Size(48, 64)
+FOREGROUND = np.ones(SIZE, bool)
 
 
 def good_images(rng, count):
     """Return residuals that are higher on the left."""
-    level = np.where(np.arange(SIZE) < SIZE // 2, 0.4, 0.1).astype(np.float32)
-    ssim = [(level * rng.uniform(0.8, 1.2, (SIZE, SIZE))).astype(np.float32) for _ in range(count)]
+    level = np.where(np.arange(SIZE.width) < SIZE.width // 2, 0.4, 0.1).astype(np.float32)
+    ssim = [(level * rng.uniform(0.8, 1.2, SIZE)).astype(np.float32) for _ in range(count)]
     return [Residuals(residual, residual / 4, FOREGROUND) for residual in ssim]
 
 
 def test_statistics_are_the_mean_plus_two_standard_deviations(rng):
-    constant = [np.broadcast_to(np.float32(level), (2, SIZE, SIZE)) for level in rng.normal(3, 0.5, 500)]
+    constant = [np.broadcast_to(np.float32(level), (2, *SIZE)) for level in rng.normal(3, 0.5, 500)]
     good = [Residuals(*maps, FOREGROUND) for maps in constant]
     assert NormalStatistics.fit(good).l1 == pytest.approx(np.full((GRID_SIZE, GRID_SIZE), 4), rel=0.05)
     assert NormalStatistics.fit(good[:1]).l1 == pytest.approx(good[0].l1[:GRID_SIZE, :GRID_SIZE])
@@ -37,7 +38,7 @@ def test_normalized_residuals_are_divided_by_the_location_plus_the_overall_mean(
 
 
 def test_scale_of_zero_residuals_is_positive():
-    zero = Residuals(*np.zeros((2, SIZE, SIZE), np.float32), FOREGROUND)
+    zero = Residuals(*np.zeros((2, *SIZE), np.float32), FOREGROUND)
     assert NormalStatistics.fit([zero]).scale(SIZE).min() > 0
 
 

@@ -8,7 +8,7 @@ factor scales both.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import inf, sqrt
+from math import inf, prod, sqrt
 
 import numpy as np
 
@@ -82,7 +82,7 @@ def expected_rate(held_out: int, config: Config, training: int = 0) -> ExpectedR
 
 def few_images_warnings(held_out: Sequence[Residuals], config: Config, training: int = 0) -> Iterator[str]:
     """Yield a warning for each respect in which the held-out images are few for the estimator."""
-    windows = sum(residuals.size**2 for residuals in held_out) / WINDOW_AREA
+    windows = sum(prod(residuals.size) for residuals in held_out) / WINDOW_AREA
     above = windows * (100 - config.percent) / 100
     if config.threshold == "percent" and above < FEW_WINDOWS:
         yield (

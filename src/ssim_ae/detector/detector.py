@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
-from math import ceil
+from math import ceil, prod
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, Self, TypeVar
@@ -171,14 +171,14 @@ class Detector:
         return self._process_all(paths, lambda _, item: self._residuals(item))
 
     def reconstruct(self, view: np.ndarray) -> np.ndarray:
-        """Return the reconstruction of a view (C, S, S) float32 in [0, 1], averaged where tiles overlap.
+        """Return the reconstruction of a view (C, h, w) float32 in [0, 1], averaged where tiles overlap.
 
         Raises InputError if the method does not reconstruct images.
         """
         self._check_process()
         if not self.method.reconstructs:
             raise InputError(f"detector: method {self.method.name} does not reconstruct images; use inspect")
-        expected = (self.config.channels, self.view.size, self.view.size)
+        expected = (self.config.channels, *self.view.size)
         if np.shape(view) != expected:
             raise InputError(
                 f"view: should be an array {expected} in [0, 1], not {np.shape(view)}; use view.crop(image)"
@@ -193,7 +193,7 @@ class Detector:
         if len(paths) == 1:
             yield from self._process_group(paths, function)
             return
-        group_size = max(1, min(self._tile_batch // self.config.tiles, ceil(len(paths) / self.threads)))
+        group_size = max(1, min(self._tile_batch // self.config.tile_count, ceil(len(paths) / self.threads)))
         groups = [paths[start : start + group_size] for start in range(0, len(paths), group_size)]
         with self.runtime.concurrent() as initialize_thread:
             for results in parallel_map(
@@ -246,13 +246,13 @@ class Detector:
         outputs = np.concatenate([self.runtime.run(batch) for batch in batches])
         if not np.abs(outputs).max() <= MAX_OUTPUT:  # true for NaN, too
             raise InputError("detector: the network's output is not finite or out of range; train the detector again")
-        if self.config.tiles == 1:
+        if self.config.tile_count == 1:
             return list(outputs)
         return [stitch_tiles(own, self.view.size, stride) for own in np.split(outputs, len(views))]
 
     @property
     def _tile_batch(self) -> int:
-        return max(1, min(TILE_BATCH, BATCH_PIXELS // self.config.tile_size**2))
+        return max(1, min(TILE_BATCH, BATCH_PIXELS // prod(self.config.tile_size)))
 
     def _residuals(self, image: _Measured) -> Residuals:
         return self.method.residuals(image.view, image.output, self.config.bg_mask)
@@ -272,7 +272,7 @@ class Detector:
         channels = "gray" if self.config.grayscale else "color"
         return {
             "method": self.method.name,
-            "working size": f"{self.view.im_resize} px {channels}",
+            "working size": f"{self.view.working_size} {channels}",
             "runtime": type(self.runtime).__name__,
             "thresholds": described(self.thresholds),
         }
@@ -295,7 +295,7 @@ def _reopen(kind: type[Detector], path: Path, options: dict[str, Any], fingerpri
 
 
 class _Measured(NamedTuple):
-    """The pixels of an image (H, W, C), its view (C, S, S) float32 in [0, 1], and the network's output for it.
+    """The pixels of an image (H, W, C), its view (C, h, w) float32 in [0, 1], and the network's output for it.
 
     `seconds` is the time that they took.
     """

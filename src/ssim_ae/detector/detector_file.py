@@ -206,6 +206,7 @@ def _parse(path: Path, metadata: dict[str, Any]) -> DetectorFile:
         )
     try:
         config = Config(**metadata["config"])
+        config.working_size  # noqa: B018 (an error if it is missing)
         method = method_of(config)
         thresholds = {name: metadata["thresholds"][name] for name in method.residual_names}
         provenance = Provenance.model_validate(metadata["provenance"])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ssim_ae.evaluation.results import ImageResult
 from ssim_ae.images.colors import GROUND_TRUTH_OUTLINE_COLOR, MASK_OUTLINE_COLOR, heatmap, outlined
@@ -86,7 +86,9 @@ def _row(folder: Path, result: ImageResult, pictures: Sequence[str]) -> np.ndarr
     count = len(pictures) + 1
     row = Image.new("RGB", (count * (CELL_SIZE + CELL_SPACING) + MARGIN * 2, ROW_HEIGHT), BACKGROUND_COLOR)
     for index, cell in enumerate([*(cells[name] for name in pictures), outlines]):
-        resized = Image.fromarray(cell).resize((CELL_SIZE, CELL_SIZE), Image.Resampling.LANCZOS)
+        resized = ImageOps.pad(
+            Image.fromarray(cell), (CELL_SIZE, CELL_SIZE), Image.Resampling.LANCZOS, BACKGROUND_COLOR
+        )
         row.paste(resized, (_cell_left(index), LABEL_HEIGHT))
     draw = ImageDraw.Draw(row)
     draw.text((MARGIN, 4), result.image.name, TEXT_COLOR, _font(14))

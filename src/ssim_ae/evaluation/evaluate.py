@@ -164,7 +164,7 @@ def _finish(image: TestImage, detector: Detector, inspection: Inspection) -> _Fi
 
 
 def _ground_truth(image: TestImage, mask: Mask | None, detector: Detector, inspection: Inspection) -> np.ndarray | None:
-    """Return the ground truth of an image at the size of the anomaly map, (S, S) bool; None if it has no mask."""
+    """Return the ground truth of an image at the size of the anomaly map, (H, W) bool; None if it has no mask."""
     if image.defect == GOOD:
         return np.zeros(inspection.anomaly.shape, bool)
     if not mask:

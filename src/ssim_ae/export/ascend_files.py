@@ -41,13 +41,13 @@ def write(path: Path, job: ExportJob) -> Inspect:
 
 def _command(onnx_file: Path, output: Path, job: ExportJob, batch_size: int) -> list[str]:
     """Return the command that converts an ONNX file of the network to an OM file."""
-    shape = ",".join(map(str, job.file.config.input_shape))
+    shape = ",".join(map(str, (batch_size, *job.file.config.input_shape)))
     return [
         COMPILER,
         f"--model={onnx_file}",
         f"--framework={FRAMEWORK_ONNX}",
         f"--output={output.with_suffix('')}",  # atc appends .om
-        f"--input_shape={PATCHES}:{batch_size},{shape}",
+        f"--input_shape={PATCHES}:{shape}",
         f"--soc_version={job.options.soc_version or DEFAULT_CHIP}",
     ]
 

@@ -12,6 +12,7 @@ from onnx import ModelProto, TensorProto, helper
 from ssim_ae.config import Config
 from ssim_ae.detector.detector_file import DetectorFile, network_of
 from ssim_ae.images.colors import LUMA_16, white_of
+from ssim_ae.images.size import Size
 from ssim_ae.images.view import View
 from ssim_ae.maps.area import BISECTION_STEPS
 from ssim_ae.maps.residuals import BLACK_BACKGROUND, WHITE_BACKGROUND
@@ -45,7 +46,7 @@ def inspection_model(file: DetectorFile, *, pixel_dtype: DTypeLike = np.uint8) -
     Inputs: `image` (H, W, C) of any size, gray, RGB or RGBA, of `pixel_dtype` (uint8 or uint16); `thresholds` (R,)
     float32, in the order of the method's residuals, by default those of the detector. Outputs: `score` () float32;
     `verdict` () bool, True for nok; `anomaly_map` (H, W) float32 with the threshold 1; `mask` (H, W) bool; and, if the
-    method reconstructs, `reconstruction` (C, S, S) float32 in [0, 1].
+    method reconstructs, `reconstruction` (C, h, w) float32 in [0, 1].
     """
     config, view = file.config, View.from_config(file.config)
     add = GraphBuilder()
@@ -69,7 +70,7 @@ def inspection_model(file: DetectorFile, *, pixel_dtype: DTypeLike = np.uint8) -
         helper.make_tensor_value_info(MASK, TensorProto.BOOL, IMAGE_DIMENSIONS),
     ]
     if method_of(config).reconstructs:
-        shape = [config.channels, view.size, view.size]
+        shape = [config.channels, *view.size]
         outputs.append(helper.make_tensor_value_info(RECONSTRUCTION, TensorProto.FLOAT, shape))
     graph = helper.make_graph(
         add.nodes,
@@ -85,13 +86,13 @@ def inspection_model(file: DetectorFile, *, pixel_dtype: DTypeLike = np.uint8) -
 
 
 def _crop(add: GraphBuilder, height: str, width: str, view: View, white: int, *, grayscale: bool) -> str:
-    """Add `View.crop`: the channels that the network takes, resized and cropped, (C, S, S) in [0, 1]."""
+    """Add `View.crop`: the channels that the network takes, resized and cropped, (C, h, w) in [0, 1]."""
     colors = add("Slice", add("Transpose", IMAGE, perm=[2, 0, 1]), [0], [3], [0])  # without alpha
     planes = add("Cast", add("Expand", colors, [3, 1, 1]), to=TensorProto.FLOAT)
     if grayscale:
         planes = _gray(add, planes)
-    planes = add("MatMul", _triangle_matrix(add, height, view), planes)
-    planes = add("MatMul", planes, add("Transpose", _triangle_matrix(add, width, view), perm=[1, 0]))
+    planes = add("MatMul", _triangle_matrix(add, height, view, axis=0), planes)
+    planes = add("MatMul", planes, add("Transpose", _triangle_matrix(add, width, view, axis=1), perm=[1, 0]))
     return add("Clip", add("Mul", planes, 1 / white), 0.0, 1.0)
 
 
@@ -105,42 +106,49 @@ def _gray(add: GraphBuilder, planes: str) -> str:
     return add("Floor", add("Mul", add("Add", total, 2.0**15), 2.0**-16))
 
 
-def _triangle_matrix(add: GraphBuilder, size: str, view: View) -> str:
+def _triangle_matrix(add: GraphBuilder, length: str, view: View, axis: int) -> str:
     """Add the rows that belong to the view of the matrix that `resize` multiplies with."""
-    new_size = view.im_resize
-    new = np.arange(view.margin, view.margin + view.size)[:, None]
-    old = add("Range", 0, size, 1)
-    distance = add("Sub", add("Mul", add("Add", add("Mul", old, 2), 1), new_size), add("Mul", 2 * new + 1, size))
-    radius = add("Mul", add("Max", size, new_size), 2)
+    new_length, margin = view.working_size[axis], view.margin[axis]
+    new = np.arange(margin, margin + view.size[axis])[:, None]
+    old = add("Range", 0, length, 1)
+    distance = add("Sub", add("Mul", add("Add", add("Mul", old, 2), 1), new_length), add("Mul", 2 * new + 1, length))
+    radius = add("Mul", add("Max", length, new_length), 2)
     weights = add("Cast", add("Max", add("Sub", radius, add("Abs", distance)), 0), to=TensorProto.FLOAT)
     return add("Div", weights, add("ReduceSum", weights, [1], keepdims=1))
 
 
-def _network_output(add: GraphBuilder, view: str, file: DetectorFile, size: int) -> str:
-    """Add `cut_tiles`, the network and, for several tiles of a reconstruction, `stitch_tiles`."""
-    tile, channels = file.config.tile_size, file.config.channels
-    starts = np.array(tile_starts(size, tile, file.config.stride))
-    positions = (starts[:, None] + np.arange(tile)).ravel()
-    n = len(starts)
-    cut = add("Gather", add("Gather", view, positions, axis=1), positions, axis=2)
-    cut = add("Reshape", cut, [channels, n, tile, n, tile])
-    add("Reshape", add("Transpose", cut, perm=[1, 3, 0, 2, 4]), [n * n, channels, tile, tile], output=PATCHES)
-    network = network_of(file.config)
+def _network_output(add: GraphBuilder, view: str, file: DetectorFile, size: Size) -> str:
+    """Add `cut_tiles`, the network and `stitch_tiles`: the output for the view, (C, h, w) if it is a reconstruction."""
+    network, stride = network_of(file.config), file.config.stride
+    channels, height, width = network.input_shape
+    rows, row_mean = _tiled_side(size.height, height, stride)
+    columns, column_mean = _tiled_side(size.width, width, stride)
+    m, n = len(rows) // height, len(columns) // width
+    cut = add("Gather", add("Gather", view, rows, axis=1), columns, axis=2)
+    cut = add("Reshape", cut, [channels, m, height, n, width])
+    add("Reshape", add("Transpose", cut, perm=[1, 3, 0, 2, 4]), [m * n, channels, height, width], output=PATCHES)
     nodes, constants = network.operators()
     add.nodes.extend(nodes)
     add.tensors.extend(constants)
-    if not method_of(file.config).reconstructs:
-        return add("Squeeze", network.output, [0])
-    tiles = add("Reshape", network.output, [n, n, channels, tile, tile])
-    tiles = add("Reshape", add("Transpose", tiles, perm=[2, 0, 3, 1, 4]), [channels, n * tile, n * tile])
-    covered = (positions == np.arange(size)[:, None]).astype(np.float32)
-    mean = add.constant(covered / covered.sum(axis=1, keepdims=True))
-    return add("MatMul", add("MatMul", mean, tiles), add("Transpose", mean, perm=[1, 0]), output=RECONSTRUCTION)
+    name = {"output": RECONSTRUCTION} if method_of(file.config).reconstructs else {}
+    if m * n == 1:
+        return add("Reshape", network.output, network.output_shape, **name)
+    tiles = add("Reshape", network.output, [m, n, channels, height, width])
+    tiles = add("Reshape", add("Transpose", tiles, perm=[2, 0, 3, 1, 4]), [channels, m * height, n * width])
+    return add("MatMul", add("MatMul", row_mean, tiles), column_mean.T.copy(), **name)
+
+
+def _tiled_side(length: int, tile: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions along a side that tiles cover, tile by tile, and the matrix (length, n) of their mean."""
+    starts = np.array(tile_starts(length, tile, stride))
+    positions = (starts[:, None] + np.arange(tile)).ravel()
+    covered = (positions == np.arange(length)[:, None]).astype(np.float32)
+    return positions, covered / covered.sum(axis=1, keepdims=True)
 
 
 def _anomaly_map(add: GraphBuilder, view: str, output: str, file: DetectorFile) -> str:
-    """Add the anomaly map (S, S): `Detector`'s residuals, normalization and `Method.anomaly_map` in a graph."""
-    config, size = file.config, file.config.mask_size
+    """Add the anomaly map (h, w): `Detector`'s residuals, normalization and `Method.anomaly_map` in a graph."""
+    config, size = file.config, file.config.view_size
     method = method_of(config)
     operators = method.onnx_operators
     residuals = operators.residual_maps(add, view, output, size)
@@ -160,15 +168,15 @@ def _anomaly_map(add: GraphBuilder, view: str, output: str, file: DetectorFile) 
 
 
 def _foreground(add: GraphBuilder, view: str, config: Config) -> str:
-    """Add the foreground mask (S, S), 1 or 0."""
+    """Add the foreground mask (h, w), 1 or 0."""
     level = _brightness(add, view, config.channels)
     white = config.bg_mask == "W"
     background = add("Greater", level, WHITE_BACKGROUND) if white else add("Less", level, BLACK_BACKGROUND)
-    return foreground(add, add("Cast", background, to=TensorProto.FLOAT), config.mask_size)
+    return foreground(add, add("Cast", background, to=TensorProto.FLOAT), config.view_size)
 
 
 def _brightness(add: GraphBuilder, view: str, channels: int) -> str:
-    """Add `colors.brightness`, (C, S, S) -> (S, S)."""
+    """Add `colors.brightness`, (C, h, w) -> (h, w)."""
     if channels == 1:
         return add("Squeeze", view, [0])
     weights = (np.array(LUMA_16) / 2**16).astype(np.float32)[:, None, None]
@@ -177,14 +185,14 @@ def _brightness(add: GraphBuilder, view: str, channels: int) -> str:
 
 
 def _to_image_size(add: GraphBuilder, anomaly: str, height: str, width: str, view: View) -> str:
-    """Add `View.to_image_size`, (S, S) -> (H, W): pixels of the image get the value of the pixel that covers them."""
+    """Add `View.to_image_size`, (h, w) -> (H, W): pixels of the image get the value of the pixel that covers them."""
     padded = add("Pad", anomaly, [1, 1, 1, 1])  # pixels outside the view get 0
-    rows = add("Gather", padded, _padded_positions(add, height, view), axis=0)
-    return add("Gather", rows, _padded_positions(add, width, view), axis=1, output=ANOMALY_MAP)
+    rows = add("Gather", padded, _padded_positions(add, height, view, axis=0), axis=0)
+    return add("Gather", rows, _padded_positions(add, width, view, axis=1), axis=1, output=ANOMALY_MAP)
 
 
-def _padded_positions(add: GraphBuilder, length: str, view: View) -> str:
+def _padded_positions(add: GraphBuilder, length: str, view: View, axis: int) -> str:
     """Add the positions in the padded view of the pixels along one side of the image."""
     odd = add("Add", add("Mul", add("Range", 0, length, 1), 2), 1)
-    position = add("Div", add("Mul", odd, view.im_resize), add("Mul", length, 2))
-    return add("Add", add("Clip", add("Sub", position, view.margin), -1, view.size), 1)
+    position = add("Div", add("Mul", odd, view.working_size[axis]), add("Mul", length, 2))
+    return add("Add", add("Clip", add("Sub", position, view.margin[axis]), -1, view.size[axis]), 1)

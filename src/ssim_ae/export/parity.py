@@ -19,7 +19,7 @@ class InspectionOutputs(NamedTuple):
     """What an inspection of an image (H, W, C) returns.
 
     Attributes:
-        reconstruction: (C, S, S) in [0, 1], S being the size of the view; None if the method does not reconstruct.
+        reconstruction: (C, h, w) in [0, 1], the size of the view; None if the method does not reconstruct.
         anomaly_map: (H, W), non-negative.
         score: the maximum of the anomaly map in the view.
         nok: whether the verdict is `nok`.

@@ -32,7 +32,7 @@ class DistanceNetwork(NamedTuple):
         """Return the shape and dtype of every weight, by name."""
         _, height, width = self.output_shape
         side = block_side(height, width)
-        blocks = (height // side) * (width // side)
+        blocks = -(-height // side) * -(-width // side)
         return FeatureExtractor(self.input_shape).weights() | {
             SCALE: Weight((CHANNELS, 1, 1)),
             MEAN: Weight((CHANNELS, height, width)),
@@ -57,13 +57,16 @@ def _distances(add: GraphBuilder, differences: str, shape: tuple[int, int, int])
     """Add the lengths of the products of differences (B, d, h, w) and their blocks' factors, (B, 1, h, w)."""
     _, height, width = shape
     side = block_side(height, width)
-    rows, columns = height // side, width // side
+    rows, columns = -(-height // side), -(-width // side)
+    if side > 1:
+        differences = add("Pad", differences, [0] * 6 + [rows * side - height, columns * side - width])
     split = add("Reshape", differences, [-1, CHANNELS, rows, side, columns, side])
     in_blocks = add("Reshape", add("Transpose", split, perm=[2, 4, 1, 3, 5, 0]), [rows * columns, CHANNELS, -1])
     products = add("MatMul", _factors(add, rows * columns), in_blocks)
     squares = add("MatMul", np.ones((1, CHANNELS), np.float32), add("Mul", products, products))
     lengths = add("Reshape", add("Sqrt", squares), [rows, columns, side, side, -1])
-    return add("Reshape", add("Transpose", lengths, perm=[4, 0, 2, 1, 3]), [-1, 1, height, width])
+    padded = add("Reshape", add("Transpose", lengths, perm=[4, 0, 2, 1, 3]), [-1, 1, rows * side, columns * side])
+    return add("Slice", padded, [0, 0], [height, width], [2, 3])
 
 
 def _factors(add: GraphBuilder, blocks: int) -> str:

@@ -52,10 +52,12 @@ class Moments:
     def __init__(self, shape: tuple[int, int, int]) -> None:
         channels, self.height, self.width = shape
         self.side = block_side(self.height, self.width)
-        blocks = (self.height // self.side) * (self.width // self.side)
+        self.rows, self.columns = -(-self.height // self.side), -(-self.width // self.side)
+        places = self._in_blocks(np.ones((1, 1, self.height, self.width), np.float32)).sum(axis=(1, 2, 3))
+        self.places = places[:, None, None]  # of each block; fewer at the end of a side
         self.count = 0
-        self.mean = np.zeros((blocks, channels, self.side**2))
-        self.scatter = np.zeros((blocks, channels, channels))  # sum of the products of differences from the mean
+        self.mean = np.zeros((len(places), channels, self.side**2))
+        self.scatter = np.zeros((len(places), channels, channels))  # sum of products of differences from the mean
 
     def add(self, features: np.ndarray) -> None:
         """Add the features (N, d, h, w) float32 of images."""
@@ -72,10 +74,10 @@ class Moments:
 
     def gaussians(self) -> Gaussians:
         """Return the Gaussians of the features so far; at least those of one image."""
-        within = self.scatter.diagonal(axis1=1, axis2=2).mean(axis=0) / self._degrees
-        between = self.mean.var(axis=(0, 2))
-        scale = 1 / np.maximum(np.sqrt(within + between), MIN_DEVIATION)
-        common = self.scatter.mean(axis=0) / self._degrees * np.outer(scale, scale)
+        mean = self._in_places(self.mean)
+        common = self.scatter.sum(axis=0) / (self.height * self.width * self._degrees)
+        scale = 1 / np.maximum(np.sqrt(common.diagonal() + mean.var(axis=(1, 2))), MIN_DEVIATION)
+        common *= np.outer(scale, scale)
         starts = range(0, len(self.scatter), CHUNK)
         factors = parallel_map(lambda start: self._factors(slice(start, start + CHUNK), scale, common), starts)
         mean = self._in_places(self.mean * scale[:, None])
@@ -100,26 +102,29 @@ class Moments:
 
     @property
     def _degrees(self) -> int:
-        """Degrees of freedom of a covariance."""
-        return max(1, self.count - 1) * self.side**2
+        """Degrees of freedom of a covariance, for each of its places."""
+        return max(1, self.count - 1)
 
     def _factors(self, part: slice, scale: np.ndarray, common: np.ndarray) -> np.ndarray:
         share = PRIOR_IMAGES / (max(self.count - 1, 0) + PRIOR_IMAGES)
-        own = self.scatter[part] / self._degrees * np.outer(scale, scale)
+        own = self.scatter[part] / (self.places[part] * self._degrees) * np.outer(scale, scale)
         covariance = (1 - share) * own + share * common + RIDGE * np.eye(len(scale))
         inverse = np.linalg.inv(np.linalg.cholesky(covariance))
         rows, columns = np.tril_indices(len(scale))
         return inverse[:, rows, columns].astype(np.float16)
 
     def _in_blocks(self, features: np.ndarray) -> np.ndarray:
-        """(N, d, h, w) -> (blocks, d, places of a block, N)."""
+        """(N, d, h, w) -> (blocks, d, places of a block, N), with zeros where a block is not full."""
         count, channels, side = len(features), len(features[0]), self.side
-        split = features.reshape(count, channels, self.height // side, side, self.width // side, side)
+        missing = (self.rows * side - self.height, self.columns * side - self.width)
+        padded = np.pad(features, ((0, 0), (0, 0), (0, missing[0]), (0, missing[1])))
+        split = padded.reshape(count, channels, self.rows, side, self.columns, side)
         ordered = split.transpose(2, 4, 1, 3, 5, 0)
         return np.ascontiguousarray(ordered).reshape(-1, channels, side * side, count)
 
     def _in_places(self, values: np.ndarray) -> np.ndarray:
         """(blocks, d, places of a block) -> (d, h, w)."""
         channels, side = values.shape[1], self.side
-        split = values.reshape(self.height // side, self.width // side, channels, side, side)
-        return split.transpose(2, 0, 3, 1, 4).reshape(channels, self.height, self.width)
+        split = values.reshape(self.rows, self.columns, channels, side, side)
+        padded = split.transpose(2, 0, 3, 1, 4).reshape(channels, self.rows * side, self.columns * side)
+        return padded[:, : self.height, : self.width]

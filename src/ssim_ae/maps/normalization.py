@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from ssim_ae.images.resize import resize
+from ssim_ae.images.size import Size
 from ssim_ae.maps.residuals import Residuals
 
 GRID_SIZE = 32  # locations along each side of an image
@@ -40,17 +41,17 @@ class NormalStatistics(NamedTuple):
         deviations = STANDARD_DEVIATION_OF_NORMAL * np.median(np.abs(grids - median), axis=0)
         return cls(median + STANDARD_DEVIATIONS * deviations)
 
-    def scale(self, size: int) -> np.ndarray:
-        """Return the divisors of the residual maps, (R, size, size) float32.
+    def scale(self, size: Size) -> np.ndarray:
+        """Return the divisors of the residual maps of `size`, (R, H, W) float32.
 
         They are the statistics plus their mean over all locations, which bounds the ratio of two divisors.
         """
         overall = self.grids.mean(axis=(1, 2), keepdims=True)
-        return resize(np.maximum(self.grids + overall, MIN_SCALE), size, size)
+        return resize(np.maximum(self.grids + overall, MIN_SCALE), *size)
 
 
 def normalize(residuals: Residuals, scale: np.ndarray) -> Residuals:
-    """Divide residual maps by a `scale` (R, S, S) from `NormalStatistics.scale`."""
+    """Divide residual maps by a `scale` (R, H, W) from `NormalStatistics.scale`."""
     return Residuals(residuals.maps / scale, residuals.foreground)
 
 

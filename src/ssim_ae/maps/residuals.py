@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ssim_ae.images.colors import brightness
+from ssim_ae.images.size import Size
 from ssim_ae.maps.regions import fill_holes
 
 WHITE_BACKGROUND = 200.5 / 255  # brightness in [0, 1] above which a pixel belongs to a white background
@@ -16,15 +17,15 @@ Thresholds = Mapping[str, float]  # by the name of a residual, in the method's o
 
 
 class Residuals(NamedTuple):
-    """The residual maps of one image in the method's order, (R, S, S) float32, and its foreground, (S, S) bool."""
+    """The residual maps of one image in the method's order, (R, H, W) float32, and its foreground, (H, W) bool."""
 
     maps: np.ndarray
     foreground: np.ndarray
 
     @property
-    def size(self) -> int:
-        """Height and width of the maps, px."""
-        return int(self.maps.shape[-1])
+    def size(self) -> Size:
+        """Size of the maps."""
+        return Size(*self.maps.shape[1:])
 
 
 def described(thresholds: Thresholds) -> str:
@@ -33,7 +34,7 @@ def described(thresholds: Thresholds) -> str:
 
 
 def foreground_mask(image: np.ndarray, bg_mask: str) -> np.ndarray:
-    """Return the pixels to inspect, (S, S) bool, of an image (C, S, S) in [0, 1].
+    """Return the pixels to inspect, (H, W) bool, of an image (C, H, W) in [0, 1].
 
     `bg_mask` is the background to exclude: "W" white, "B" black, "" none. Holes in the object belong to the object.
     """

@@ -12,12 +12,13 @@ import numpy as np
 
 from ssim_ae.features.distances import DistanceNetwork
 from ssim_ae.features.extractor import STRIDE
-from ssim_ae.features.gaussians import block_side
 from ssim_ae.images.resize import resize
 from ssim_ae.methods.method import Method
 
 if TYPE_CHECKING:
     from ssim_ae.config import Config
+
+SMALLEST_SIDE = 4 * STRIDE  # px of the image
 
 
 class FeaturesMethod(Method):
@@ -25,7 +26,7 @@ class FeaturesMethod(Method):
 
     name = "features"
     summary = "distances of pretrained features, fitted in seconds (after PaDiM, Defard et al. 2021)"
-    defaults = {"im_resize": 512}  # noqa: RUF012 (declared as a class variable in Method)
+    defaults = {"resolution": 512}  # noqa: RUF012 (declared as a class variable in Method)
     own_settings = frozenset({"distance_threshold"})
     unsupported_exports = frozenset({"mindir", "air", "int8"})  # MindSpore builds layers only; int8 moves distances
     residual_names = ("distance",)
@@ -37,12 +38,13 @@ class FeaturesMethod(Method):
         """Return the frozen network with the Gaussians."""
         return DistanceNetwork(config.input_shape)
 
-    def check(self, config: Config) -> None:
-        """Raise ValueError if the places do not fit the size of the image."""
-        places = config.im_resize // STRIDE
-        multiple = STRIDE * block_side(places, places)
-        if config.im_resize % multiple:
-            raise ValueError(f"with method {self.name} im_resize should be a multiple of {multiple}")
+    def smallest_side(self, config: Config) -> int:  # noqa: ARG002 (the interface)
+        """Return the least height and width that images can be resized to, px."""
+        return SMALLEST_SIDE
+
+    def size_multiple(self, config: Config) -> int:  # noqa: ARG002 (the interface)
+        """Return what the height and the width that images are resized to are multiples of, px."""
+        return STRIDE
 
     def residual_maps(self, image: np.ndarray, output: np.ndarray) -> np.ndarray:
         """Return the distances (1, h, w), enlarged to the size of the image."""

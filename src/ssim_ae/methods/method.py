@@ -15,6 +15,7 @@ from ssim_ae.network.network import Network
 
 if TYPE_CHECKING:
     from ssim_ae.config import Config
+    from ssim_ae.images.size import Size
     from ssim_ae.onnx_operators.graph import GraphBuilder
 
 MIN_THRESHOLD = 1e-6  # replaces a threshold of 0, by which a residual cannot be divided
@@ -23,18 +24,18 @@ MIN_THRESHOLD = 1e-6  # replaces a threshold of 0, by which a residual cannot be
 class OnnxOperators(Protocol):
     """A method's `residual_maps`, `combine` and `postprocess` as operators of an ONNX graph.
 
-    Arguments and results are names of values in the graph; `size` is the height and width of the maps.
+    Arguments and results are names of values in the graph; `size` is that of the maps.
     """
 
-    def residual_maps(self, add: GraphBuilder, image: str, output: str, size: int) -> Sequence[str]:
-        """Add the operators of `Method.residual_maps`; each map is (S, S)."""
+    def residual_maps(self, add: GraphBuilder, image: str, output: str, size: Size) -> Sequence[str]:
+        """Add the operators of `Method.residual_maps`; each map is (H, W)."""
         ...
 
     def combine(self, add: GraphBuilder, ratios: Sequence[str]) -> str:
         """Add the operators of `Method.combine`."""
         ...
 
-    def postprocess(self, add: GraphBuilder, anomaly: str, size: int) -> str:
+    def postprocess(self, add: GraphBuilder, anomaly: str, size: Size) -> str:
         """Add the operators of `Method.postprocess`."""
         ...
 
@@ -69,23 +70,31 @@ class Method(ABC):
 
     @abstractmethod
     def residual_maps(self, image: np.ndarray, output: np.ndarray) -> np.ndarray:
-        """Return the residual maps, (R, S, S) float32, of an image (C, S, S) in [0, 1] and the network's output."""
+        """Return the residual maps, (R, H, W) float32, of an image (C, H, W) in [0, 1] and the network's output."""
 
     @abstractmethod
     def describe(self, config: Config) -> str:
         """Describe the network in a few words, as text."""
 
     def combine(self, ratios: np.ndarray) -> np.ndarray:
-        """Combine residual maps (R, S, S), each divided by its threshold, into one map (S, S): the maximum."""
+        """Combine residual maps (R, H, W), each divided by its threshold, into one map (H, W): the maximum."""
         combined: np.ndarray = ratios.max(axis=0)
         return combined
 
     def postprocess(self, anomaly: np.ndarray) -> np.ndarray:
-        """Remove regions that are no defects from a combined map (S, S) >= 0; by default none."""
+        """Remove regions that are no defects from a combined map (H, W) >= 0; by default none."""
         return anomaly
 
     def check(self, config: Config) -> None:  # noqa: B027 (most methods support all settings)
         """Raise ValueError if the method does not support the settings."""
+
+    @abstractmethod
+    def smallest_side(self, config: Config) -> int:
+        """Return the least height and width that images can be resized to, px."""
+
+    def size_multiple(self, config: Config) -> int:  # noqa: ARG002 (most methods take any size)
+        """Return what the height and the width that images are resized to are multiples of, px."""
+        return 1
 
     @property
     def onnx_operators(self) -> OnnxOperators:
@@ -97,11 +106,11 @@ class Method(ABC):
         return dict(zip(self.residual_names, values, strict=True))
 
     def residuals(self, image: np.ndarray, output: np.ndarray, bg_mask: str = "") -> Residuals:
-        """Return the residual maps and the foreground of an image (C, S, S) in [0, 1] and the network's output."""
+        """Return the residual maps and the foreground of an image (C, H, W) in [0, 1] and the network's output."""
         return Residuals(self.residual_maps(image, output), foreground_mask(image, bg_mask))
 
     def anomaly_map(self, residuals: Residuals, thresholds: Thresholds, *, min_area: int = 1) -> np.ndarray:
-        """Return the anomaly map, (S, S) float32 >= 0: a pixel above 1 is defective.
+        """Return the anomaly map, (H, W) float32 >= 0: a pixel above 1 is defective.
 
         Regions of fewer than `min_area` pixels do not exceed 1.
         """

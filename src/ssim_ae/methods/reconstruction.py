@@ -47,6 +47,10 @@ class ReconstructionMethod(Method):
     def layers(self, config: Config) -> tuple[Layer, ...]:
         """Return the layer table of the network."""
 
+    def smallest_side(self, config: Config) -> int:
+        """Return the size of a patch: the least height and width that images can be resized to, px."""
+        return config.crop_size
+
     def network(self, config: Config) -> LayeredNetwork:
         """Return the network of the layer table."""
         return LayeredNetwork(self.layers(config), config.input_shape)

@@ -59,8 +59,8 @@ METHOD = ReferenceMethod()
 
 
 def damp_border(residual: np.ndarray) -> np.ndarray:
-    """Multiply a residual map (S, S) float32 by BORDER_WEIGHT within DAMPED_BORDER pixels of the border."""
-    inner = (slice(DAMPED_BORDER, len(residual) - DAMPED_BORDER),) * 2
+    """Multiply a residual map (H, W) float32 by BORDER_WEIGHT within DAMPED_BORDER pixels of the border."""
+    inner = (slice(DAMPED_BORDER, -DAMPED_BORDER),) * 2
     damped = residual * np.float32(BORDER_WEIGHT)
     damped[inner] = residual[inner]
     return damped

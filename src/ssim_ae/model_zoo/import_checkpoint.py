@@ -29,9 +29,12 @@ def import_reference(checkpoint: Path, config: Config, output: Path | None = Non
 
     `config` has the settings of the training. If it sets both thresholds, the detector has these. Otherwise thresholds
     are estimated from the last fifth of the good images in `dataset_path`, as in the reference implementation.
+    Without `im_resize`, images are resized to a square of `resolution`.
     `output` defaults to the path of the checkpoint with the suffix .safetensors. Raises InputError if the checkpoint
     does not match the config, if there are no thresholds and no good images, or if the output exists.
     """
+    if config.im_resize is None:
+        config = config.replace(im_resize=config.resolution)
     target = output or checkpoint.with_suffix(".safetensors")
     if target.exists():
         raise InputError(f"{target}: exists already; name another file with --output")

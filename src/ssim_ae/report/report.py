@@ -95,7 +95,7 @@ def _page_data(path: Path, detector: Detector, evaluation: Evaluation, kind: str
         "detectability": found.model_dump() if (found := detectability_data(detector)) else None,
         "residual_thresholds": dict(detector.thresholds),
         "reconstructs": detector.method.reconstructs,
-        "view": {"size": detector.view.size, "resized": detector.view.im_resize},
+        "view": {"size": detector.view.size, "resized": detector.view.working_size},
         "threshold_origin": _threshold_origin(detector),
         "about": [*_about(detector), *evaluation.notes],
         "metrics": {name: _estimates(row) for name, row in evaluation.metrics.items()},
@@ -154,7 +154,7 @@ def _about(detector: Detector) -> list[str]:
     paragraphs = [
         f"Thresholds: {described(detector.thresholds)}, {origin}.",
         f"Method {config.method}: {detector.method.describe(config)}. "
-        f"{channels} patches of {config.crop_size} px; images resized to {config.im_resize} px.",
+        f"{channels} patches of {config.crop_size} px; images resized to {config.working_size}.",
     ]
     if trained := len(provenance.training_images):
         duration = f" in {provenance.minutes:.1f} minutes on {provenance.device}" if provenance.device else ""

@@ -42,7 +42,7 @@ def has_driver(device: str) -> bool:
 
 
 def run_in_batches(run: Callable[[np.ndarray], np.ndarray], patches: np.ndarray, batch_size: int | None) -> np.ndarray:
-    """Run a model on patches (B, C, S, S) in batches of `batch_size`, the last one padded. None: in one batch."""
+    """Run a model on patches (B, C, H, W) in batches of `batch_size`, the last one padded. None: in one batch."""
     if batch_size is None:
         return run(patches)
     padding = np.zeros((-len(patches) % batch_size, *patches.shape[1:]), np.float32)

@@ -196,7 +196,7 @@ def _info(name: str, detector: Detector) -> DetectorInfo:
         runtime=type(detector.runtime).__name__,
         thresholds=dict(detector.thresholds),
         dataset=detector.provenance.dataset,
-        working_size=detector.view.im_resize,
+        working_size=detector.view.working_size,
         size=detector.view.size,
         channels=detector.config.channels,
         min_area=detector.config.min_defect_area,

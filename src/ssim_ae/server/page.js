@@ -7,7 +7,7 @@ const RETRY_MS = 1000; // while the server is busy
 const POLL_MS = 1000; // between two requests for images of the watched folder
 const REVOKE_MS = 10_000; // until the downloaded CSV is released
 const PICTURES = ["inspected", "reconstruction", "levels"];
-const UNKNOWN_VIEW = { size: 1, resized: 1 }; // of a detector that the server no longer has: the whole image
+const UNKNOWN_VIEW = { size: [1, 1], resized: [1, 1] }; // of a detector that the server no longer has: the whole image
 
 const state = {
   level: DEFAULT_LEVEL, // of the threshold

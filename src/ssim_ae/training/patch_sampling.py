@@ -37,9 +37,9 @@ def monitor_patches(config: Config, images: int, count: int) -> PatchBatch:
 def draw_patches(config: Config, images: int, count: int, rng: np.random.Generator) -> PatchBatch:
     """Draw `count` patches, the same number from each image."""
     image = np.arange(count) % images
-    max_corner = config.im_resize - config.crop_size
+    max_corner = np.array(config.working_size) - config.crop_size
     if not config.do_aug:
-        return upright_patches(image, np.full((count, 2), max_corner // 2))
+        return upright_patches(image, np.tile(max_corner // 2, (count, 1)))
     corner = rng.integers(0, max_corner + 1, size=(count, 2))
     rotated = rng.random(count) < config.p_rotate
     max_angle = SMALL_ROTATION if config.rotate_angle is None else config.rotate_angle

@@ -25,7 +25,7 @@ EVALUATION_BATCH = 32  # patches at once, without gradients
 
 
 class TorchEngine:
-    """Trains the network of `table` on images (N, C, S, S), uint8 or float32 in [0, 1], that it keeps on its device."""
+    """Trains the network of `table` on images (N, C, H, W), uint8 or float32 in [0, 1], that it keeps on its device."""
 
     def __init__(self, config: Config, table: tuple[Layer, ...], images: np.ndarray, held_out: np.ndarray) -> None:
         check_not_forked("PyTorch")
@@ -152,8 +152,8 @@ class TorchEngine:
         """Return the inputs of the network: the patches, corrupted if the batch has a corruption."""
         if batch.corruption is None:
             return patches
-        max_corner = images.shape[-1] - self.crop_size
-        pieces = cut_patches(images, corruption_pieces(batch.corruption, max_corner), self.crop_size)
+        chosen = corruption_pieces(batch.corruption, images.shape[-2:], self.crop_size)
+        pieces = cut_patches(images, chosen, self.crop_size)
         return apply_corruption(patches, pieces, batch.corruption)
 
 

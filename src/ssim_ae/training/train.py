@@ -44,10 +44,11 @@ from ssim_ae.training.checkpoints import (
     read_state,
 )
 from ssim_ae.training.feature_fitter import FeatureFitter
-from ssim_ae.training.good_images import GoodImages, load_good_images
+from ssim_ae.training.good_images import GoodImages, good_image_sizes, load_good_images
 from ssim_ae.training.learner import Addition, Learner
 from ssim_ae.training.network_trainer import NetworkTrainer
 from ssim_ae.training.patch_sampling import ANY_ROTATION, SMALL_ROTATION
+from ssim_ae.training.working_size import with_working_size
 
 SHEET_PATCHES = 64  # on the sheet of example patches
 SHEET_COLUMNS = 8
@@ -99,6 +100,8 @@ def train(
             remove_leftovers(resumed)
         print_note(f"{resumed}: finished; add to its training with --epochs +5 or --minutes +10, or start a new run")
         return Run(resumed, dataset, config, finished=True, trained=False, is_main=os.environ.get("RANK", "0") == "0")
+    if config.im_resize is None:
+        config = with_working_size(config, good_image_sizes(dataset))
     good = load_good_images(dataset, config, skip_bad=skip_bad)
     config = _with_rotation(config, good.training_images)
     learner: Learner = NetworkTrainer(config, good) if method_of(config).engines else FeatureFitter(config, good)

@@ -49,9 +49,6 @@ from ssim_ae.training.learner import Addition, Learner
 from ssim_ae.training.network_trainer import NetworkTrainer
 from ssim_ae.training.patch_sampling import ANY_ROTATION, SMALL_ROTATION
 
-SHEET_PATCHES = 64  # on the sheet of example patches
-SHEET_COLUMNS = 8
-
 
 @dataclass(frozen=True)
 class Run:

@@ -35,12 +35,12 @@ class Prediction(NamedTuple):
         error: why the image has no verdict, or why its overlay was not written.
         threshold: threshold of the score; 1 unless another one is given.
         defects: boxes of the defects in pixels of the image, the highest score first.
-        ssim_threshold, l1_threshold: thresholds of these residuals, which the score 1 stands for, if the method has them.
+        ssim_threshold, l1_threshold: thresholds of the residuals, which the score 1 stands for; None without them.
         detector: fingerprint of the detector.
         time: when the image was inspected: ISO 8601, UTC.
         milliseconds: time for decoding and inspection, without the overlay.
         overlay: name of the overlay in its folder.
-        distance_threshold: threshold of the residual `distance`, if the method has it.
+        distance_threshold: likewise, of the residual `distance`.
     """
 
     path: str

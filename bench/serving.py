@@ -91,7 +91,7 @@ def network_rate(detector: Detector, images: int) -> float:
     tiles = np.random.default_rng(0).random(shape, np.float32)
     with detector.runtime.concurrent() as initialize_thread:
         run = parallel_map(
-            lambda _: detector.runtime.reconstruct(tiles), range(images), initialize=initialize_thread, workers=cores()
+            lambda _: detector.runtime.run(tiles), range(images), initialize=initialize_thread, workers=cores()
         )
         next(run)
         start = time.perf_counter()

@@ -5,7 +5,6 @@ from ssim_ae.detectability.reasons import weakness
 from ssim_ae.detector.detectability_chart import DetectabilityChart
 from ssim_ae.detector.detector_file import DetectorFile
 from ssim_ae.detector.provenance import Provenance, ThresholdOrigin
-from ssim_ae.maps.residuals import Thresholds
 
 
 def file(*, side: int = 300, steps: int = 6000, **origin: Any) -> DetectorFile:
@@ -20,7 +19,7 @@ def file(*, side: int = 300, steps: int = 6000, **origin: Any) -> DetectorFile:
         found={"low": [0], "medium": [0], "high": [6]},
     )
     provenance = Provenance(steps=steps, thresholds=ThresholdOrigin(estimator="max", **origin))
-    return DetectorFile(Config(), Thresholds(1, 1), {}, provenance, detectability=chart)
+    return DetectorFile(Config(), {"ssim": 1, "l1": 1}, {}, provenance, detectability=chart)
 
 
 def test_a_detector_that_finds_a_twentieth_finds_next_to_nothing() -> None:

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from ssim_ae import Config, Detector
-from ssim_ae.detector.detector_file import DetectorFile, layer_table
+from ssim_ae.detector.detector_file import DetectorFile, network_of
 from ssim_ae.detector.provenance import Provenance
 from ssim_ae.export.inspection_model import IMAGE, INSPECTION_IR_VERSION, INSPECTION_OPSET, THRESHOLDS, inspection_model
 from ssim_ae.images.files import read_image
@@ -20,9 +20,7 @@ from ssim_ae.maps.area import level_of_area as level_in_numpy
 from ssim_ae.maps.normalization import GRID_SIZE, NormalStatistics
 from ssim_ae.maps.regions import fill_holes
 from ssim_ae.maps.regions import opening as opening_in_numpy
-from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.methods import method_of
-from ssim_ae.network.architecture import weight_shapes
 from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.onnx_operators.regions import foreground, level_of_area, opening
 from ssim_ae.runtimes.onnx_runtime import open_session
@@ -53,12 +51,12 @@ def untrained(**changes) -> DetectorFile:
     """Return a detector with random weights and thresholds in the middle of its residuals."""
     config = Config(method="reference", **SMALL).replace(**changes)
     rng = np.random.default_rng(3)
-    shapes = weight_shapes(layer_table(config))
-    weights = {name: rng.normal(0, 0.15, shape).astype(np.float32) for name, shape in shapes.items()}
+    shapes = network_of(config).weights()
+    weights = {name: rng.normal(0, 0.15, weight.shape).astype(np.float32) for name, weight in shapes.items()}
     statistics = None
     if method_of(config).normalizes_residuals:
-        statistics = NormalStatistics(*rng.uniform(0.1, 1, (2, GRID_SIZE, GRID_SIZE)).astype(np.float32))
-    return DetectorFile(config, Thresholds(0.9, 0.25), weights, Provenance(), statistics)
+        statistics = NormalStatistics(rng.uniform(0.1, 1, (2, GRID_SIZE, GRID_SIZE)).astype(np.float32))
+    return DetectorFile(config, {"ssim": 0.9, "l1": 0.25}, weights, Provenance(), statistics)
 
 
 def compare(file: DetectorFile, images: list[np.ndarray], runtime: str = "onnxruntime") -> None:
@@ -146,9 +144,10 @@ def test_thresholds_are_an_optional_input():
     image = fabric.draw("twill", size=64, seed=1)[0]
     session = open_session(inspection_model(file).SerializeToString(), "CPU")
     assert [one.name for one in session.get_inputs()] == [IMAGE]
-    for thresholds in (Thresholds(0.5, 0.2), Thresholds(2.0, 3.0), Thresholds(0, 0)):
-        given = {IMAGE: image, THRESHOLDS: np.array(thresholds, np.float32)}
-        expected = Detector.from_file(file._replace(thresholds=thresholds)).inspect(image).score
+    for values in ([0.5, 0.2], [2.0, 3.0], [0, 0]):
+        given = {IMAGE: image, THRESHOLDS: np.array(values, np.float32)}
+        changed = file._replace(thresholds=method_of(file.config).thresholds(values))
+        expected = Detector.from_file(changed).inspect(image).score
         assert float(session.run(["score"], given)[0]) == pytest.approx(expected, rel=3e-4)
 
 

@@ -123,7 +123,7 @@ def test_given_thresholds_are_described_as_set_manually(tiny_run, fabric_folder,
         data = data_of(tmp_path / folder)
         assert data["threshold_origin"] == "The default threshold was set manually."
         assert "test images" not in " ".join(data["about"]) and "set manually" in data["about"][0]
-    assert read_detector(tmp_path / "given.safetensors").thresholds == (0.2, 0.1)
+    assert read_detector(tmp_path / "given.safetensors").thresholds == {"ssim": 0.2, "l1": 0.1}
 
 
 def test_losses_that_are_not_finite(tiny_run, fabric_folder, tmp_path):

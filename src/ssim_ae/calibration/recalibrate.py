@@ -49,7 +49,7 @@ def recalibrate(
     file = read_detector(source)
     weights = weights_in(file)
     _check_have_effect(changes, file.config)
-    config = file.config.replace(**dict.fromkeys(file.config.threshold_settings), **changes)
+    config = file.config.replace(**dict.fromkeys(file.config.threshold_settings) | dict(changes))
     if output and output.exists():
         raise InputError(f"{output}: exists already; name another file with --output")
     given = given_thresholds(config) is not None

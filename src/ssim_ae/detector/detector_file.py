@@ -208,7 +208,7 @@ def _parse(path: Path, metadata: dict[str, Any]) -> DetectorFile:
         config = Config(**metadata["config"])
         config.working_size  # noqa: B018 (an error if it is missing)
         method = method_of(config)
-        thresholds = {name: metadata["thresholds"][name] for name in method.residual_names}
+        thresholds = _parse_thresholds(metadata["thresholds"], method.residual_names)
         provenance = Provenance.model_validate(metadata["provenance"])
         statistics = _parse_statistics(metadata.get("normal_statistics"), method.residual_names)
         chart = metadata.get("detectability")
@@ -220,6 +220,13 @@ def _parse(path: Path, metadata: dict[str, Any]) -> DetectorFile:
     return DetectorFile(
         config, thresholds, {}, provenance, statistics, detectability, fingerprint=metadata[CHECKSUM_KEY]
     )
+
+
+def _parse_thresholds(values: Any, names: tuple[str, ...]) -> Thresholds:
+    """Return the thresholds in a header, in the method's order. Raises KeyError or ValueError for other names."""
+    if len(values) != len(names):
+        raise ValueError(f"thresholds should be those of {', '.join(names)}")
+    return {name: values[name] for name in names}
 
 
 def _is_threshold(value: object) -> bool:

@@ -35,12 +35,12 @@ class Prediction(NamedTuple):
         error: why the image has no verdict, or why its overlay was not written.
         threshold: threshold of the score; 1 unless another one is given.
         defects: boxes of the defects in pixels of the image, the highest score first.
-        ssim_threshold, l1_threshold, distance_threshold: thresholds of the method's residuals, which the score 1
-            stands for.
+        ssim_threshold, l1_threshold: thresholds of the residuals, which the score 1 stands for; None without them.
         detector: fingerprint of the detector.
         time: when the image was inspected: ISO 8601, UTC.
         milliseconds: time for decoding and inspection, without the overlay.
         overlay: name of the overlay in its folder.
+        distance_threshold: likewise, of the residual `distance`.
     """
 
     path: str
@@ -52,11 +52,11 @@ class Prediction(NamedTuple):
     defects: tuple[Box, ...] = ()
     ssim_threshold: float | None = None
     l1_threshold: float | None = None
-    distance_threshold: float | None = None
     detector: str = ""
     time: str = ""
     milliseconds: float | None = None
     overlay: str = ""
+    distance_threshold: float | None = None
 
     def __str__(self) -> str:
         if self.score is None:

@@ -80,10 +80,9 @@ class Moments:
         common *= np.outer(scale, scale)
         starts = range(0, len(self.scatter), CHUNK)
         factors = parallel_map(lambda start: self._factors(slice(start, start + CHUNK), scale, common), starts)
-        mean = self._in_places(self.mean * scale[:, None])
-        return Gaussians(
-            scale[:, None, None].astype(np.float32), mean.astype(np.float32), np.concatenate(list(factors))
-        )
+        factor = np.concatenate(list(factors))
+        scale = scale[:, None, None]
+        return Gaussians(scale.astype(np.float32), (mean * scale).astype(np.float32), factor)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the moments as arrays, for a file."""

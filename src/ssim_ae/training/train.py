@@ -50,9 +50,6 @@ from ssim_ae.training.network_trainer import NetworkTrainer
 from ssim_ae.training.patch_sampling import ANY_ROTATION, SMALL_ROTATION
 from ssim_ae.training.working_size import with_working_size
 
-SHEET_PATCHES = 64  # on the sheet of example patches
-SHEET_COLUMNS = 8
-
 
 @dataclass(frozen=True)
 class Run:

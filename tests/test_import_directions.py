@@ -19,6 +19,7 @@ LEVELS = (  # from the lowest to the highest; packages of one level do not impor
     {"buckets", "images", "network", "synthetic"},
     {"maps", "pretrained"},
     {"augmentation", "onnx_operators"},
+    {"features"},
     {"methods"},
     {"config"},
     {"locations", "runtimes"},

@@ -28,7 +28,7 @@ from ssim_ae.config import yaml_files
 from ssim_ae.console import print_note
 from ssim_ae.errors import InputError
 from ssim_ae.images.size import Size
-from ssim_ae.methods import default_method, get_method, methods
+from ssim_ae.methods import default_method, get_method, methods, unused_settings
 from ssim_ae.spelling import did_you_mean
 
 COMMAND_LINE = "command line"
@@ -441,29 +441,27 @@ def default_of(key: str, method: str) -> Any:
     return get_method(method).defaults.get(key, Config.model_fields[key].get_default(call_default_factory=True))
 
 
-def unused_settings(method: str) -> frozenset[str]:
-    """Return the settings that have no effect with a method, because only others use them."""
-    of_others = frozenset[str]().union(*(other.own_settings for other in methods()))
-    return of_others - get_method(method).own_settings
+def main_user(key: str) -> str:
+    """Return the name of the first method that uses a setting."""
+    return next(method.name for method in methods() if key not in unused_settings(method.name))
 
 
 def description(key: str, method: str) -> str:
-    """Return the meaning of a setting, and how its default differs with the other methods."""
+    """Return the meaning of a setting, which methods use it, and how its default differs with the other methods."""
     text = str(Config.model_fields[key].description)
     if key == "method":
         return f"{text}: {'; '.join(f'{known.name}: {known.summary}' for known in methods())}"
     users = [known.name for known in methods() if key not in unused_settings(known.name)]
-    if len(users) < len(methods()):
-        return f"{text} ({', '.join(users)} only)"
+    only = [f"{', '.join(users)} only"] if len(users) < len(methods()) else []
     own = default_of(key, method)
-    others = {known.name: default_of(key, known.name) for known in methods() if default_of(key, known.name) != own}
-    differing = "; ".join(f"{name}: {yaml_files.to_yaml_value(key, value)}" for name, value in others.items())
-    return f"{text} ({differing})" if differing else text
+    others = {name: default_of(key, name) for name in users if default_of(key, name) != own}
+    differing = [f"{name}: {yaml_files.to_yaml_value(key, value)}" for name, value in others.items()]
+    return f"{text} ({'; '.join(only + differing)})" if only or differing else text
 
 
 def _method_name(values: Mapping[str, Any]) -> Any:
-    """Return the method that settings name, or the default method of their engine."""
-    return values.get("method") or default_method(str(values.get("engine", "auto")))
+    """Return the method that settings name, or the default method for them."""
+    return values.get("method") or default_method(values, str(values.get("engine", "auto")))
 
 
 def _without_unused(values: dict[str, Any], given: Mapping[str, Any], source: str) -> dict[str, Any]:

@@ -36,8 +36,8 @@ from ssim_ae.detector.run_folder import (
 from ssim_ae.errors import InputError
 from ssim_ae.images.exclusions import read_exclusions
 from ssim_ae.images.folders import Dataset, content_hash, find_dataset, fingerprint
-from ssim_ae.methods import method_of
-from ssim_ae.spelling import counted
+from ssim_ae.methods import default_method, method_of, unused_settings
+from ssim_ae.spelling import counted, listed
 from ssim_ae.storage import check_folder_name, lock_folder, new_folder, remove_leftovers, write_atomic
 from ssim_ae.training.checkpoints import (
     CHECKPOINT_NAME,
@@ -90,6 +90,7 @@ def train(
     config = _with_absolute_path(config, fresh=resumed is None)
     if add:
         _check_can_add(add, resumed, config)
+    _note_method(config)
     dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     dataset, excluded = _without_excluded(dataset, config)
     if resumed and not add and is_finished(resumed, config):
@@ -106,6 +107,16 @@ def train(
         return _run(learner, config, dataset, good, excluded, Path(runs), resumed, add)
     finally:
         learner.close()
+
+
+def _note_method(config: Config) -> None:
+    """Say which method learns, and why it does if the settings do not name it."""
+    method = method_of(config)
+    reason = ""
+    if "method" not in config.model_fields_set:
+        deciding = sorted(config.model_fields_set & unused_settings(default_method()))
+        reason = f", for it uses {listed(deciding, 3)}" if deciding else ", the default (docs/accuracy.md)"
+    print_note(f"method {method.name}{reason}: {method.summary}")
 
 
 def is_finished(run: Path, config: Config) -> bool:

@@ -1,4 +1,4 @@
-"""The built-in data set: reproducible images, exact masks, and good images that vary."""
+"""The built-in data set of fabrics: reproducible images, exact masks, and good images that vary."""
 
 from functools import cache
 from pathlib import Path

@@ -77,7 +77,7 @@ def draw(
     Raises:
         ValueError: The defect is unknown.
     """
-    good = _scene(seed, size, _lead_lengths(None, difficulty, seed))
+    good = _scene(seed, size, np.ones((2, LEADS_PER_ROW)))
     light = _light(good.body.shape, stream(seed, Stream.LIGHT))
     clean = good.color * light
     image, mask = clean, np.zeros(good.body.shape, bool)
@@ -89,36 +89,39 @@ def draw(
 
 
 def _scene(seed: Seed, size: int, lead_lengths: np.ndarray) -> Scene:
-    """Return a good connector, but for leads with less than their whole length."""
+    """Return a good connector, except for leads with less than their whole length."""
     rng = stream(seed, Stream.SURFACE)
     pose = _pose(seed)
     unit = size / WIDTH
-    artwork = _artwork(size)
     leads, lead_tone = (pose.place(drawing) for drawing in _leads(size, rng, lead_lengths))
-    body, relief, stripes, ink = (
-        pose.place(drawing) for drawing in (artwork.body, artwork.relief, artwork.stripes, artwork.ink)
-    )
-    shape = body.shape
-    lead_tone = lead_tone * (1 + 0.035 * noise_field(shape, rng, cell=(1.5, 12 * unit)))
+    lead_tone = lead_tone * (1 + 0.035 * noise_field(leads.shape, rng, cell=(1.5, 12 * unit)))
+    body = pose.place(_artwork(size).body)
+    mat = _mat(np.maximum(body, leads), unit, rng)
+    color = np.asarray(MAT_COLOR, np.float32) * mat[..., None]
+    color = blend(color, np.asarray(LEAD_COLOR, np.float32) * lead_tone[..., None], leads)
+    return Scene(blend(color, _body_color(_artwork(size), pose, unit, rng), body), body)
 
-    shadow = blurred(np.maximum(body, leads), radius=9 * unit)
-    shadow = np.roll(shadow, (round(9 * unit), round(7 * unit)), axis=(0, 1))
-    mat = (1 + 0.02 * noise_field(shape, rng, cell=(2, 2)) + 0.015 * noise_field(shape, rng, cell=(40, 40))) * (
-        1 - 0.5 * shadow
-    )
+
+def _mat(connector: np.ndarray, unit: float, rng: Generator) -> np.ndarray:
+    """Return the brightness (H, W) of the mat in the shadow of the connector, whose shape is given."""
+    shadow = np.roll(blurred(connector, radius=9 * unit), (round(9 * unit), round(7 * unit)), axis=(0, 1))
+    fine, coarse = (noise_field(connector.shape, rng, cell=(cell, cell)) for cell in (2, 40))
+    return (1 + 0.02 * fine + 0.015 * coarse) * (1 - 0.5 * shadow)
+
+
+def _body_color(artwork: Artwork, pose: Pose, unit: float, rng: Generator) -> np.ndarray:
+    """Return the color (H, W, 3) of the body: grainy ceramic with stripes and print."""
+    relief, stripes, ink = (pose.place(drawing) for drawing in (artwork.relief, artwork.stripes, artwork.ink))
+    shape = relief.shape
     grain = 0.014 * noise_field(shape, rng, cell=(1.5, 1.5)) + 0.014 * noise_field(shape, rng, cell=(5, 4))
     cloud = 0.012 * noise_field(shape, rng, cell=(110 * unit, 80 * unit))
     inclusions = 0.10 * smoothstep(noise_field(shape, rng, cell=(2.2, 2.2)), low=2.6, high=3.6)
-    surface = (0.4 + 0.6 * 2 * relief) * (1 + grain + cloud - inclusions)
+    surface = (0.4 + 1.2 * relief) * (1 + grain + cloud - inclusions)
     wear = np.clip(0.86 + 0.12 * noise_field(shape, rng, cell=(3, 3)) + rng.uniform(-0.08, 0.06), 0, 1)
-
     tint = 1 + 0.006 * rng.standard_normal(3, np.float32)
-    body_color = np.asarray(BODY_COLOR, np.float32) * tint * np.float32(rng.uniform(0.96, 1.04))
-    marked = blend(np.broadcast_to(body_color, (*shape, 3)), STRIPE_COLOR, 0.9 * stripes)
-    marked = blend(marked, INK_COLOR, wear * ink)
-    color = np.asarray(MAT_COLOR, np.float32) * mat[..., None]
-    color = blend(color, np.asarray(LEAD_COLOR, np.float32) * lead_tone[..., None], leads)
-    return Scene(blend(color, marked * surface[..., None], body), body)
+    plain = np.asarray(BODY_COLOR, np.float32) * tint * np.float32(rng.uniform(0.96, 1.04))
+    striped = blend(np.broadcast_to(plain, (*shape, 3)), STRIPE_COLOR, 0.9 * stripes)
+    return blend(striped, INK_COLOR, wear * ink) * surface[..., None]
 
 
 def _pose(seed: Seed) -> Pose:
@@ -169,7 +172,7 @@ def _artwork(size: int) -> Artwork:
 
 
 def _leads(size: int, rng: Generator, lengths: np.ndarray) -> tuple[Image.Image, Image.Image]:
-    """Draw the leads: their shape, and their brightness."""
+    """Draw the leads: their shape, and their brightness. `lengths` is the share of each that is there, by row."""
     shape, tone = _canvas(size), _canvas(size, 190)
     shift, bend, growth, brightness = rng.standard_normal((4, *lengths.shape))
     for row, index in np.ndindex(lengths.shape):
@@ -206,21 +209,16 @@ def _light(shape: tuple[int, int], rng: Generator) -> np.ndarray:
     return light_field(shape, rng, exposure=0.05, slope=0.06)[..., None] * white
 
 
-def _lead_lengths(defect: str | None, difficulty: float, seed: Seed) -> np.ndarray:
-    """Return the share of each lead (row, number) that is there."""
-    lengths = np.ones((2, LEADS_PER_ROW))
-    if defect == "missing_lead":
-        row, index = stream(seed, Stream.DEFECT).integers(0, lengths.shape)
-        lengths[row, index] = 0.6 * difficulty
-    return lengths
-
-
 def _defective_color(good: Scene, seed: Seed, size: int, defect: str, difficulty: float) -> np.ndarray:
     """Return the color (H, W, 3) of the scene with a defect."""
-    if defect == "missing_lead":
-        return _scene(seed, size, _lead_lengths(defect, difficulty, seed)).color
     rng = stream(seed, Stream.DEFECT)
-    return (_with_crack if defect == "crack" else _with_chip)(good, _pose(seed), size, rng, difficulty)
+    if defect == "crack":
+        return _with_crack(good, _pose(seed), size, rng, difficulty)
+    if defect == "chip":
+        return _with_chip(good, _pose(seed), size, rng, difficulty)
+    lengths = np.ones((2, LEADS_PER_ROW))
+    lengths[tuple(rng.integers(0, lengths.shape))] = 0.6 * difficulty
+    return _scene(seed, size, lengths).color
 
 
 def _with_crack(good: Scene, pose: Pose, size: int, rng: Generator, difficulty: float) -> np.ndarray:

@@ -45,7 +45,7 @@ def config_of(case: Case, **settings: Any) -> Config:
 
 def engine_of(config: Config) -> TorchEngine:
     """Return an engine with random images."""
-    shape = (IMAGES, config.channels, config.im_resize, config.im_resize)
+    shape = (IMAGES, config.channels, *config.working_size)
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     return TorchEngine(config, reconstruction_method_of(config).layers(config), images, images[:1])
 

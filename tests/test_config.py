@@ -11,7 +11,7 @@ from ssim_ae.config.config import default_of, description, sections, unused_sett
 from ssim_ae.config.effects import check_have_effect
 from ssim_ae.errors import InputError
 from ssim_ae.images.size import Size
-from ssim_ae.methods import DEFAULT_METHOD, methods
+from ssim_ae.methods import METHOD_ORDER, methods, unused_settings
 
 CONFIGS = Path(__file__).parents[1] / "config"
 
@@ -64,7 +64,7 @@ def test_a_config_of_the_reference_works_unchanged(tmp_path, capsys):
 def test_every_config_file_is_valid(path):
     config = Config.read(path)
     assert path.stem == ("default_config" if config.dataset == "none" else f"{config.dataset}_config")
-    assert config.method == (DEFAULT_METHOD if config.dataset == "none" else "reference")
+    assert config.method == (METHOD_ORDER[0] if config.dataset == "none" else "reference")
 
 
 def test_there_is_a_config_for_every_class():
@@ -213,9 +213,10 @@ def test_the_choice_of_the_size_is_given_once(given, message):
 
 
 def test_one_method_is_the_default_everywhere(tmp_path):
-    assert Config().method == Config.read(None, {}).method == DEFAULT_METHOD == methods()[0].name == "repair"
-    assert Config(dataset_path="photos") == Config(dataset_path="photos", method="repair")
+    assert Config().method == Config.read(None, {}).method == methods()[0].name == "features"
+    assert Config(dataset_path="photos") == Config(dataset_path="photos", method="features")
     assert Config.read(written(tmp_path, "minutes: 5")).method == "repair", "no key of the reference's files"
+    assert Config.read(None, {"z_dim": "500"}).method == "reference", "the only method that has it"
 
 
 def test_defaults_are_those_of_the_method():

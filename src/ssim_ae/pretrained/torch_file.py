@@ -67,7 +67,7 @@ def read_tensors(data: bytes) -> dict[str, np.ndarray]:
 
 def _read_file(data: bytes) -> dict[str, np.ndarray]:
     file = BytesIO(data)
-    if [_checked(_read_pickle(file), int) for _ in range(2)] != [MAGIC_NUMBER, FORMAT_VERSION]:
+    if [_read_pickle(file), _read_pickle(file)] != [MAGIC_NUMBER, FORMAT_VERSION]:
         raise ValueError("another format")
     if _read_pickle(file)["little_endian"] is not True:
         raise ValueError("written by a big-endian machine")
@@ -154,14 +154,14 @@ class _Machine:
         self.memo[index] = self.stack[-1]
 
     def append(self, items: list[Any]) -> None:
-        _checked(self.stack[-1], list).extend(items)
+        self.stack[-1].extend(items)
 
     def set_items(self, items: list[Any]) -> None:
         for key, value in zip(items[::2], items[1::2], strict=True):
-            _checked(self.stack[-1], dict)[_checked(key, str)] = value
+            self.stack[-1][_checked(key, str)] = value
 
     def push_storage(self) -> None:
-        kind, dtype, key, _device, size, view = _checked(self.stack.pop(), tuple)
+        kind, dtype, key, _device, size, view = self.stack.pop()
         if kind != "storage" or not isinstance(dtype, np.dtype) or view is not None:
             raise ValueError("not a storage")
         self.push(_Storage(_checked(key, str), dtype, _checked(size, int)))
@@ -170,7 +170,7 @@ class _Machine:
         function, arguments = self.pop(2)
         if not any(function is allowed for allowed in FUNCTIONS):
             raise ValueError("a call that is not allowed")
-        self.push(function(*_checked(arguments, tuple)))
+        self.push(function(*arguments))
 
 
 # What an operation does to the machine, given its argument.

@@ -256,16 +256,17 @@ class Config(BaseModel):
         return self
 
     def _check_working_size(self) -> None:
-        method, size = get_method(self.method), self.working_size
+        method, size, unused = get_method(self.method), self.working_size, unused_settings(self.method)
         smallest, multiple = method.smallest_side(self), method.size_multiple(self)
         if min(size) < smallest or any(side % multiple for side in size):
+            patches = "" if "crop_size" in unused else f" and crop_size {self.crop_size}"
             multiples = f" and a multiple of {multiple}" if multiple > 1 else ""
             raise ValueError(
-                f"im_resize {size.in_file()}: with method {self.method} and crop_size {self.crop_size} each side "
+                f"im_resize {size.in_file()}: with method {self.method}{patches} each side "
                 f"should be {smallest} or more{multiples}"
             )
         tile_pixels = self.tile_size.height * self.tile_size.width
-        if tile_pixels * self.flc > MAX_LAYER_VALUES:
+        if "flc" not in unused and tile_pixels * self.flc > MAX_LAYER_VALUES:
             raise ValueError(f"flc {self.flc} is too large for patches of {self.tile_size}")
         if self.tile_count * tile_pixels > MAX_TILE_PIXELS:
             raise ValueError(f"stride {self.stride} cuts an image of {size} into {self.tile_count:,} tiles")
@@ -394,17 +395,21 @@ class Config(BaseModel):
         return {key: value for key, value in self.model_dump(mode="json").items() if key not in left_out}
 
     def to_yaml(self) -> str:
-        """Return the settings as YAML, each with its meaning; those without effect are commented out."""
-        unused = unused_settings(self.method)
-        blocks = []
-        for title, fields in sections():
-            lines = [f"# {title}"]
-            for key, _ in fields:
-                value = yaml_files.yaml_value(yaml_files.to_yaml_value(key, getattr(self, key)))
-                prefix = "# " if key in unused else ""
-                lines.append(f"{prefix}{key}: {value}".ljust(34) + f"  # {description(key, self.method)}")
-            blocks.append("\n".join(lines))
+        """Return the settings as YAML, each with its meaning.
+
+        Those without effect are commented out, with the default of the first method that uses them.
+        """
+        blocks = [
+            "\n".join([f"# {title}", *(self._yaml_line(key) for key, _ in fields)]) for title, fields in sections()
+        ]
         return "\n\n".join(blocks) + "\n"
+
+    def _yaml_line(self, key: str) -> str:
+        unused = key in unused_settings(self.method)
+        method = main_user(key) if unused else self.method
+        value = default_of(key, method) if unused else getattr(self, key)
+        setting = f"{'# ' if unused else ''}{key}: {yaml_files.yaml_value(yaml_files.to_yaml_value(key, value))}"
+        return f"{setting:34}  # {description(key, method)}"
 
 
 def _reason(error: ValidationError) -> str:
@@ -452,10 +457,11 @@ def description(key: str, method: str) -> str:
     if key == "method":
         return f"{text}: {'; '.join(f'{known.name}: {known.summary}' for known in methods())}"
     users = [known.name for known in methods() if key not in unused_settings(known.name)]
-    only = [f"{', '.join(users)} only"] if len(users) < len(methods()) else []
+    others = [known.name for known in methods() if known.name not in users]
+    only = [f"{users[0]} only" if len(users) == 1 else f"not {', '.join(others)}"] if others else []
     own = default_of(key, method)
-    others = {name: default_of(key, name) for name in users if default_of(key, name) != own}
-    differing = [f"{name}: {yaml_files.to_yaml_value(key, value)}" for name, value in others.items()]
+    defaults = {name: default_of(key, name) for name in users}
+    differing = [f"{name}: {yaml_files.to_yaml_value(key, value)}" for name, value in defaults.items() if value != own]
     return f"{text} ({'; '.join(only + differing)})" if only or differing else text
 
 

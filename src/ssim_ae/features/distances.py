@@ -58,15 +58,16 @@ def _distances(add: GraphBuilder, differences: str, shape: tuple[int, int, int])
     _, height, width = shape
     side = block_side(height, width)
     rows, columns = -(-height // side), -(-width // side)
-    if side > 1:
-        differences = add("Pad", differences, [0] * 6 + [rows * side - height, columns * side - width])
+    missing = (rows * side - height, columns * side - width)
+    if any(missing):
+        differences = add("Pad", differences, [0] * 6 + list(missing))
     split = add("Reshape", differences, [-1, CHANNELS, rows, side, columns, side])
     in_blocks = add("Reshape", add("Transpose", split, perm=[2, 4, 1, 3, 5, 0]), [rows * columns, CHANNELS, -1])
     products = add("MatMul", _factors(add, rows * columns), in_blocks)
     squares = add("MatMul", np.ones((1, CHANNELS), np.float32), add("Mul", products, products))
     lengths = add("Reshape", add("Sqrt", squares), [rows, columns, side, side, -1])
-    padded = add("Reshape", add("Transpose", lengths, perm=[4, 0, 2, 1, 3]), [-1, 1, rows * side, columns * side])
-    return add("Slice", padded, [0, 0], [height, width], [2, 3])
+    in_places = add("Reshape", add("Transpose", lengths, perm=[4, 0, 2, 1, 3]), [-1, 1, rows * side, columns * side])
+    return add("Slice", in_places, [0, 0], [height, width], [2, 3]) if any(missing) else in_places
 
 
 def _factors(add: GraphBuilder, blocks: int) -> str:

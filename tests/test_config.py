@@ -251,7 +251,9 @@ def test_a_new_method_brings_its_defaults():
 def test_replace_keeps_track_of_what_is_set():
     config = Config(epochs=3)
     assert config.model_fields_set == {"epochs"}
-    assert config.replace(seed=1).model_fields_set == {"method", "epochs", "seed"}
+    assert config.replace(seed=1).model_fields_set == {"epochs", "seed"}
+    assert config.replace(seed=1).method == "repair" and Config(seed=2).replace(im_resize=64).method == "features"
+    assert Config(method="repair").replace(seed=1).replace(seed=2).model_fields_set == {"method", "seed"}
     assert Config(**config.model_dump()) == Config(**config.portable_settings()) == config
 
 

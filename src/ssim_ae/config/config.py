@@ -365,12 +365,15 @@ class Config(BaseModel):
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some values changed, validated.
 
-        A new `method` brings its own defaults for all that was never set, and drops what it does not use.
+        A new `method` brings its own defaults for all that was never set, and drops what it does not use. Without one,
+        the method stays, also if the changes would decide on another default.
         """
-        values = {"method": self.method} | {key: getattr(self, key) for key in self.model_fields_set}
+        given = {key: getattr(self, key) for key in self.model_fields_set}
         for key in unused_settings(changes.get("method", self.method)):
-            values.pop(key, None)
-        return self._validated(values | changes, "config")
+            given.pop(key, None)
+        copy = self._validated({"method": self.method} | given | changes, "config")
+        copy.__pydantic_fields_set__.intersection_update({*given, *changes})
+        return copy
 
     @classmethod
     def _validated(cls, values: dict[str, Any], source: str, overridden: Collection[str] = ()) -> Self:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from onnx import TensorProto
 
 from ssim_ae.features.extractor import CHANNELS, STRIDE, FeatureExtractor, add_features, neighborhood_mean
 from ssim_ae.features.gaussians import Gaussians, block_side
 from ssim_ae.network.network import PATCHES, Operators, Weight
-from ssim_ae.onnx_operators.graph import GraphBuilder
+
+if TYPE_CHECKING:
+    from ssim_ae.onnx_operators.graph import GraphBuilder
 
 DISTANCES = "distances"  # the name of the output in an ONNX graph
 SCALE, MEAN, FACTOR = "gaussians.scale", "gaussians.mean", "gaussians.factor"  # weights
@@ -41,6 +42,8 @@ class DistanceNetwork(NamedTuple):
 
     def operators(self) -> Operators:
         """Return the operators that compute the distances from the images and the weights, of any opset from 11 on."""
+        from ssim_ae.onnx_operators.graph import GraphBuilder
+
         add = GraphBuilder(prefix="network.")
         features = add("Mul", add_features(add, PATCHES), SCALE)
         distances = _distances(add, add("Sub", features, MEAN), self.output_shape)
@@ -72,6 +75,8 @@ def _distances(add: GraphBuilder, differences: str, shape: tuple[int, int, int])
 
 def _factors(add: GraphBuilder, blocks: int) -> str:
     """Add the factors of all blocks, lower triangles as matrices (blocks, d, d)."""
+    from onnx import TensorProto
+
     positions = np.full((CHANNELS, CHANNELS), CHANNELS * (CHANNELS + 1) // 2)  # of the zero that is appended
     positions[np.tril_indices(CHANNELS)] = np.arange(CHANNELS * (CHANNELS + 1) // 2)
     values = add("Concat", FACTOR, np.zeros((blocks, 1), np.float16), axis=1)

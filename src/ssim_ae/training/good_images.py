@@ -55,8 +55,6 @@ def load_good_images(dataset: Dataset, config: Config, *, skip_bad: bool = False
     Test images are read to check them, and are not used. InputError lists the files that cannot be read; with
     `skip_bad` notes do, and these files are left out.
     """
-    if not dataset.good:
-        raise InputError(f"{dataset.root}: no good images; put images without defects into a folder named {GOOD}")
     for note in dataset.notes:
         print_note(f"{dataset.root}: {note}")
     load = partial(_load_image, view=View.from_config(config), grayscale=config.grayscale)

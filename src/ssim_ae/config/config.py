@@ -247,7 +247,7 @@ class Config(BaseModel):
         method.check(self)
         if self.minutes and self.distribute:
             raise ValueError("minutes cannot be combined with distribute: the clocks of workers differ; give epochs")
-        if "batch_size" not in unused_settings(self.method) and self.batch_size > self.augment_num:
+        if self.uses("batch_size") and self.batch_size > self.augment_num:
             raise ValueError(
                 f"batch_size {self.batch_size} is larger than augment_num {self.augment_num}: no full batch"
             )
@@ -256,17 +256,17 @@ class Config(BaseModel):
         return self
 
     def _check_working_size(self) -> None:
-        method, size, unused = get_method(self.method), self.working_size, unused_settings(self.method)
+        method, size = get_method(self.method), self.working_size
         smallest, multiple = method.smallest_side(self), method.size_multiple(self)
         if min(size) < smallest or any(side % multiple for side in size):
-            patches = "" if "crop_size" in unused else f" and crop_size {self.crop_size}"
+            patches = f" and crop_size {self.crop_size}" if self.uses("crop_size") else ""
             multiples = f" and a multiple of {multiple}" if multiple > 1 else ""
             raise ValueError(
                 f"im_resize {size.in_file()}: with method {self.method}{patches} each side "
                 f"should be {smallest} or more{multiples}"
             )
         tile_pixels = self.tile_size.height * self.tile_size.width
-        if "flc" not in unused and tile_pixels * self.flc > MAX_LAYER_VALUES:
+        if self.uses("flc") and tile_pixels * self.flc > MAX_LAYER_VALUES:
             raise ValueError(f"flc {self.flc} is too large for patches of {self.tile_size}")
         if self.tile_count * tile_pixels > MAX_TILE_PIXELS:
             raise ValueError(f"stride {self.stride} cuts an image of {size} into {self.tile_count:,} tiles")
@@ -275,6 +275,10 @@ class Config(BaseModel):
                 f"do_aug False trains on the center of each image, but crop_size {self.crop_size} "
                 f"does not cover im_resize {size.in_file()}"
             )
+
+    def uses(self, key: str) -> bool:
+        """Return whether a setting has an effect with the method."""
+        return key not in unused_settings(self.method)
 
     @property
     def threshold_settings(self) -> tuple[str, ...]:
@@ -408,10 +412,10 @@ class Config(BaseModel):
         return "\n\n".join(blocks) + "\n"
 
     def _yaml_line(self, key: str) -> str:
-        unused = key in unused_settings(self.method)
-        method = main_user(key) if unused else self.method
-        value = default_of(key, method) if unused else getattr(self, key)
-        setting = f"{'# ' if unused else ''}{key}: {yaml_files.yaml_value(yaml_files.to_yaml_value(key, value))}"
+        used = self.uses(key)
+        method = self.method if used else main_user(key)
+        value = getattr(self, key) if used else default_of(key, method)
+        setting = f"{'' if used else '# '}{key}: {yaml_files.yaml_value(yaml_files.to_yaml_value(key, value))}"
         return f"{setting:34}  # {description(key, method)}"
 
 

@@ -98,7 +98,8 @@ def train(
     if resumed and not add and is_finished(resumed, config):
         with lock_folder(resumed):
             remove_leftovers(resumed)
-        print_note(f"{resumed}: finished; add to its training with --epochs +5 or --minutes +10, or start a new run")
+        add_hint = "add to its training with --epochs +5 or --minutes +10, or " if config.uses("epochs") else ""
+        print_note(f"{resumed}: finished; {add_hint}start a new run")
         return Run(resumed, dataset, config, finished=True, trained=False, is_main=os.environ.get("RANK", "0") == "0")
     if config.im_resize is None:
         config = with_working_size(config, good_image_sizes(dataset))
@@ -138,6 +139,8 @@ def _check_can_add(add: Addition, run: Path | None, config: Config) -> None:
         raise InputError("train: only a finished run can be added to; name it with --resume")
     if not isfinite(add.minutes) or min(add) < 0 or sum(map(bool, add)) != 1:
         raise InputError("train: add epochs or minutes, a number above 0: --epochs +5 or --minutes +10")
+    if not config.uses("epochs"):
+        raise InputError(f"{run}: method {config.method} has no epochs to add; start a new run")
     if add.minutes and config.distribute:
         raise InputError("train: the clocks of workers differ; add epochs, not minutes")
     if not is_finished(run, config):

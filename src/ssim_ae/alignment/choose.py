@@ -8,8 +8,9 @@ import numpy as np
 from ssim_ae.alignment.pose import Part, Pose, find_part, pose_of
 from ssim_ae.alignment.strip import Strip, aligned
 
-MIN_ELONGATION = 2  # of the length of a part to its width: the axis is certain
+MIN_ELONGATION = 2  # ratio of the length of a part to its width: the axis is certain
 MIN_SKEWNESS = 0.05  # the direction along the axis is certain
+MIN_MOVEMENT = 0.02  # of the ends of a part, as a share of its length: less movement does no harm
 MIN_INSIDE = 0.75  # of the good images; the other parts touch the border, most of them with their shadows alone
 MAX_SPREAD_RATIO = 0.75  # of aligned to unaligned images: less gain does not pay
 UNCERTAIN = 0.05  # the share of good images that may be worse than these limits
@@ -36,8 +37,8 @@ class Alignment(NamedTuple):
 
         It is not if the part is missing, cut off by the border, or touches another part.
         """
-        sizes = np.array(_sizes(pose), np.float32)
-        return bool(np.all((np.float32(self.lowest) <= sizes) & (sizes <= np.float32(self.highest))))
+        lowest, sizes, highest = (np.array(s, np.float32) for s in (self.lowest, _sizes(pose), self.highest))
+        return bool(np.all((lowest <= sizes) & (sizes <= highest)))
 
 
 class PoseStatistics(NamedTuple):
@@ -46,13 +47,15 @@ class PoseStatistics(NamedTuple):
     Attributes:
         images: number of images.
         elongation, skewness: length to width, and skewness, which all but a twentieth of the parts exceed.
+        movement: standard deviation of the ends of the part, as a share of its length.
         inside: share of the images in which the part does not touch the border.
-        spread, aligned_spread: standard deviation of the pixels over the images, as they are and with the parts aligned.
+        spread, aligned_spread: standard deviation of the pixels over the images, before and after the alignment.
     """
 
     images: int
     elongation: float
     skewness: float
+    movement: float
     inside: float
     spread: float
     aligned_spread: float
@@ -64,6 +67,7 @@ class PoseStatistics(NamedTuple):
             self.images > 1
             and self.elongation >= MIN_ELONGATION
             and self.skewness >= MIN_SKEWNESS
+            and self.movement >= MIN_MOVEMENT
             and self.inside >= MIN_INSIDE
             and self.aligned_spread <= MAX_SPREAD_RATIO * self.spread
         )
@@ -75,13 +79,14 @@ def choose_alignment(images: Iterable[np.ndarray], bit_depth: int = 16) -> tuple
     None if they are better left as they are: their parts are round, symmetric, cut off or all in one pose, or there is
     only one image. The images may differ in size, but not in the number of channels; each is read once.
     """
-    poses, extents, are_inside = [], [], []
+    poses, ends, extents, are_inside = [], [], [], []
     unaligned, turned = _Spread(), _Spread()
     for image in images:
         longer_side = max(image.shape[:2])
         part = find_part(image, bit_depth)
         pose = pose_of(part, longer_side)
         poses.append(pose)
+        ends.append(_ends_of(pose, longer_side))
         extents.append(_extent_of(part, pose, longer_side))
         are_inside.append(not _touches_border(part))
         for spread, frame_pose in ((unaligned, Pose.upright(*image.shape[:2])), (turned, pose)):
@@ -93,6 +98,7 @@ def choose_alignment(images: Iterable[np.ndarray], bit_depth: int = 16) -> tuple
         len(poses),
         float(np.quantile([pose.length / max(pose.width, np.float32(1e-6)) for pose in poses], UNCERTAIN)),
         float(np.quantile([pose.skewness for pose in poses], UNCERTAIN)),
+        float(np.sqrt(np.var(ends, axis=0).sum() / 2)),
         float(np.mean(are_inside)),
         unaligned.mean(),
         turned.mean(),
@@ -127,12 +133,21 @@ def _sizes(pose: Pose) -> tuple[float, float, float, float]:
     return float(pose.area), float(pose.length), float(pose.width), float(pose.skewness)
 
 
+def _ends_of(pose: Pose, longer_side: int) -> np.ndarray:
+    """Return the positions (y, x, y, x) of both ends of a part, in its lengths."""
+    length = max(float(pose.length), 1e-6)
+    center, half = np.array([pose.y, pose.x]) / (length * longer_side), np.array([pose.dy, pose.dx]) / 2
+    return np.concatenate([center - half, center + half])
+
+
 def _extent_of(part: Part, pose: Pose, longer_side: int) -> tuple[float, float, float, float]:
     """Return start, stop, left and right of a part, from its center, as shares of the longer side of the image."""
     rows, columns = np.nonzero(part.mask)
     y, x = (rows + 0.5) * part.block - pose.y, (columns + 0.5) * part.block - pose.x
     along, across = y * pose.dy + x * pose.dx, y * pose.dx - x * pose.dy
-    start, stop, left, right = (float(end / longer_side) for end in (along.min(), along.max(), across.min(), across.max()))
+    start, stop, left, right = (
+        float(end / longer_side) for end in (along.min(), along.max(), across.min(), across.max())
+    )
     return start, stop, left, right
 
 

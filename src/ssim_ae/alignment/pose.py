@@ -3,29 +3,27 @@
 The part is the largest region that differs from the color of the border. Its pose is that of its moments: center of
 gravity, principal axis, and the sign of the skewness along the axis.
 
-`onnx_operators.pose` repeats every step in a graph. All decisions are made on integers. They stay below 2^24, so that
-float32 represents them exactly, and the few steps after them are single operations that IEEE 754 rounds in one way.
-Hence both implementations find the same pose, bit for bit.
+`onnx_operators.pose` repeats every step in a graph. Runtimes round divisions and fused products differently, so all
+decisions are made on whole numbers below 2^24, which float32 represents exactly, and quotients are whole numbers, too.
 """
 
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self
 
 import numpy as np
 
-from ssim_ae.alignment.blocks import block_sums
+from ssim_ae.alignment.exact import block_sums, quotient, rounded
 from ssim_ae.maps.regions import largest_region
 
 GRID_SIZE = 256  # px, the longest side of the reduced image that the part is looked for in
 BORDER_WIDTH = 4  # px of the reduced image whose median is the color of the background
 CELL = 4  # px of the reduced image: regions are connected across gaps of up to this width
 LEVELS = 256  # of the difference from the background
-CENTER_STEPS = 64  # per px: centers are rounded to 1/64 px
+CENTER_STEPS = 64  # per px of the reduced image: centers are rounded to 1/64 px
+MOMENT_STEPS = 4  # per px of the reduced image: second moments are about the center rounded to 1/4 px
 DIRECTION_STEPS = 2**14  # per unit: directions are rounded to 0.003 degrees
 SYMMETRIC = 2**-10  # a skewness closer to 0 than this does not reverse the direction
-MIN_VARIANCE = 1e-6  # px of the reduced image, squared; of a part of one pixel
+MIN_VARIANCE = 1e-6  # of a part of one pixel
 BAR_LENGTH = np.float32(np.sqrt(12))  # length of a bar in standard deviations along it
-
-Float = TypeVar("Float", np.float32, np.ndarray)
 
 
 class Pose(NamedTuple):
@@ -85,36 +83,38 @@ def find_part(image: np.ndarray, bit_depth: int = 16) -> Part:
 
 def pose_of(part: Part, longer_side: int) -> Pose:
     """Return the pose of a part in an image whose longer side is `longer_side` px."""
-    mask = part.mask.astype(np.int64)
-    y, x = np.arange(mask.shape[0]), np.arange(mask.shape[1])
+    mask = part.mask
     rows, columns = mask.sum(axis=1), mask.sum(axis=0)
-    area = np.float32(mask.sum())
-    # Moments about a whole pixel near the center, so that they stay small: rounded once, when they become float32
-    middle_y, middle_x = np.floor(np.float32(rows @ y) / area), np.floor(np.float32(columns @ x) / area)
-    y, x = y - int(middle_y), x - int(middle_x)
-    sum_y, sum_x = np.float32(rows @ y), np.float32(columns @ x)
-    spread_y = np.float32(rows @ (y * y)) - sum_y * sum_y / area
-    spread_x = np.float32(columns @ (x * x)) - sum_x * sum_x / area
-    covariance = np.float32(y @ (mask @ x)) - sum_y * sum_x / area
-
-    mean_y, mean_x = sum_y / area, sum_x / area
+    area = int(rows.sum())
+    mean_y, mean_x = _mean_position(rows, area), _mean_position(columns, area)
+    y, x = np.arange(len(rows), dtype=np.float32), np.arange(len(columns), dtype=np.float32)
+    rounded_y, rounded_x = (
+        MOMENT_STEPS * y - np.rint(MOMENT_STEPS * mean_y),
+        MOMENT_STEPS * x - np.rint(MOMENT_STEPS * mean_x),
+    )
+    spread_y = _sum_of(rows.astype(np.float32) * (rounded_y * rounded_y))
+    spread_x = _sum_of(columns.astype(np.float32) * (rounded_x * rounded_x))
+    covariance = _sum_of(rounded_y * (mask @ rounded_x))
     along, across, direction_y, direction_x = _principal_axis(spread_y, spread_x, covariance)
-    distances = direction_y * (y.astype(np.float32) - mean_y)[:, None] + direction_x * (x.astype(np.float32) - mean_x)
-    deviation = np.sqrt(np.maximum(along / area, np.float32(MIN_VARIANCE)))
+
+    deviation, deviation_across = (
+        np.sqrt(np.maximum(spread / np.float32(area), np.float32(MIN_VARIANCE))) / np.float32(MOMENT_STEPS)
+        for spread in (along, across)
+    )
+    distances = direction_y * (y - mean_y)[:, None] + direction_x * (x - mean_x)
     relative = distances / deviation
-    skewness = ((relative * relative) * (relative * mask)).sum(dtype=np.float32) / area
+    skewness = ((relative * relative) * (relative * mask)).sum(dtype=np.float32) / np.float32(area)
     sign = np.float32(-1 if skewness < -SYMMETRIC else 1)
 
     unit = np.float32(part.block) / np.float32(longer_side)
-    center_y, center_x = ((middle + mean) + np.float32(0.5) for middle, mean in ((middle_y, mean_y), (middle_x, mean_x)))
     return Pose(
-        rounded(center_y * np.float32(part.block), CENTER_STEPS),
-        rounded(center_x * np.float32(part.block), CENTER_STEPS),
+        (mean_y + np.float32(0.5)) * np.float32(part.block),
+        (mean_x + np.float32(0.5)) * np.float32(part.block),
         rounded(direction_y * sign, DIRECTION_STEPS),
         rounded(direction_x * sign, DIRECTION_STEPS),
-        area * unit * unit,
+        np.float32(area) * unit * unit,
         deviation * BAR_LENGTH * unit,
-        np.sqrt(np.maximum(across / area, np.float32(0))) * BAR_LENGTH * unit,
+        deviation_across * BAR_LENGTH * unit,
         skewness * sign,
     )
 
@@ -122,11 +122,6 @@ def pose_of(part: Part, longer_side: int) -> Pose:
 def block_size(longer_side: int) -> int:
     """Return the px of the image in one px of the reduced image, for an image whose longer side is `longer_side` px."""
     return -(-longer_side // GRID_SIZE)
-
-
-def rounded(value: Float, steps: int) -> Float:
-    """Round to a multiple of 1 / `steps`, a power of 2."""
-    return np.rint(value * np.float32(steps)) / np.float32(steps)
 
 
 def _reduced(image: np.ndarray, block: int, bit_depth: int) -> np.ndarray:
@@ -150,18 +145,29 @@ def _otsu_level(histogram: np.ndarray) -> int:
 
     Levels above it are the upper class. The first of several equal ones is returned.
     """
-    counts = np.cumsum(histogram).astype(np.float32)
-    sums = np.cumsum(histogram * np.arange(LEVELS)).astype(np.float32)
+    counts, sums = np.cumsum(histogram), np.cumsum(histogram * np.arange(LEVELS))
     counts_above, sums_above = counts[-1] - counts, sums[-1] - sums
-    gap = sums_above / np.maximum(counts_above, np.float32(1)) - sums / np.maximum(counts, np.float32(1))
-    return int(np.argmax(counts * counts_above * (gap * gap)))
+    gap = quotient(sums_above, np.maximum(counts_above, 1)) - quotient(sums, np.maximum(counts, 1))
+    weight = np.float32(counts) * np.float32(counts_above)
+    return int(np.argmax(weight * (gap * gap)))
+
+
+def _mean_position(counts: np.ndarray, total: int) -> np.float32:
+    """Return the mean position of `total` pixels, given their numbers (n,) in rows or columns: a multiple of 1/64."""
+    sum_of_positions = int(counts @ np.arange(len(counts)))
+    return rounded(quotient(sum_of_positions, total), CENTER_STEPS)
+
+
+def _sum_of(terms: np.ndarray) -> np.float32:
+    """Return the sum of whole numbers, rounded once."""
+    return np.float32(terms.sum(dtype=np.float64))
 
 
 def _cells(mask: np.ndarray) -> np.ndarray:
     """Return which cells of CELL x CELL px of a mask (h, w) contain a pixel of it."""
     height, width = mask.shape
     padded = np.pad(mask, ((0, -height % CELL), (0, -width % CELL)))
-    return padded.reshape(len(padded) // CELL, CELL, -1, CELL).any(axis=(1, 3))
+    return np.asarray(padded.reshape(len(padded) // CELL, CELL, -1, CELL).any(axis=(1, 3)))
 
 
 def _enlarged(cells: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

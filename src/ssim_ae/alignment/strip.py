@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ssim_ae.alignment.blocks import block_sums
-from ssim_ae.alignment.pose import CENTER_STEPS, Pose, rounded
+from ssim_ae.alignment.exact import block_sums, quotient, rounded
+from ssim_ae.alignment.pose import Pose
 from ssim_ae.images.colors import white_of
 
 POSITION_STEPS = 2**14  # per px, in the image
+CENTER_STEPS = 2**6  # per px, of the part's center
 INVERSE_CENTER_STEPS = 2**3  # per px: a multiple of 1 / these times a multiple of 1 / INVERSE_STEPS ...
 INVERSE_STEPS = 2**11  # ... is a multiple of 1 / POSITION_STEPS
 
@@ -91,11 +92,11 @@ def to_image(values: np.ndarray, pose: Pose, strip: Strip, height: int, width: i
     strip_height, strip_width = values.shape
     extent = _extent_in(strip, max(height, width))
     along, across = _axes(pose)
-    center = np.array([pose.y, pose.x]) + _offset(extent, along, across) / np.float32(2)
+    center = np.array([pose.y, pose.x]) + _offset(extent, along, across) * np.float32(0.5)
     center = rounded(center, INVERSE_CENTER_STEPS)
     y, x = (np.arange(n, dtype=np.float32) + np.float32(0.5) - c for n, c in zip((height, width), center, strict=True))
-    column_y, column_x = rounded(along * (np.float32(strip_width) / np.float32(extent.length)), INVERSE_STEPS)
-    row_y, row_x = rounded(across * (np.float32(strip_height) / np.float32(extent.breadth)), INVERSE_STEPS)
+    column_y, column_x = rounded(along * quotient(strip_width, extent.length), INVERSE_STEPS)
+    row_y, row_x = rounded(across * quotient(strip_height, extent.breadth), INVERSE_STEPS)
     column = np.floor((y * column_y)[:, None] + (x * column_x + np.float32(strip_width / 2)))
     row = np.floor((y * row_y)[:, None] + (x * row_x + np.float32(strip_height / 2)))
     padded = np.pad(values, 1)  # pixels outside the strip take the zeros of the padding
@@ -126,14 +127,14 @@ def _positions(
     Returns the row and the column of a pixel, and the positions relative to it, y and x, each (height, width) float32.
     """
     along, across = _axes(pose)
-    offset = rounded(_offset(extent, along, across) / np.float32(2 * block), POSITION_STEPS)
-    center = rounded(np.array([pose.y, pose.x]) / np.float32(block), CENTER_STEPS) - np.float32(0.5)
+    offset = rounded(_offset(extent, along, across) * quotient(1, 2 * block), POSITION_STEPS)
+    center = rounded(np.array([pose.y, pose.x]) * quotient(1, block), CENTER_STEPS) - np.float32(0.5)
     base = np.floor(center)
     start_y, start_x = center - base + offset
     # Half the distance between two samples, times odd numbers
     columns = np.arange(1 - width, width, 2, dtype=np.float32)
     rows = np.arange(1 - height, height, 2, dtype=np.float32)[:, None]
-    column_y, column_x = rounded(along * (np.float32(extent.length) / np.float32(2 * width * block)), POSITION_STEPS)
-    row_y, row_x = rounded(across * (np.float32(extent.breadth) / np.float32(2 * height * block)), POSITION_STEPS)
+    column_y, column_x = rounded(along * quotient(extent.length, 2 * width * block), POSITION_STEPS)
+    row_y, row_x = rounded(across * quotient(extent.breadth, 2 * height * block), POSITION_STEPS)
     y, x = columns * column_y + rows * row_y + start_y, columns * column_x + rows * row_x + start_x
     return (int(base[0]), int(base[1])), (y, x)

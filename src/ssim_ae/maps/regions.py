@@ -47,7 +47,7 @@ def without_small_regions(mask: ArrayLike, min_area: int) -> Mask:
 
 
 def largest_region(mask: ArrayLike) -> Mask:
-    """Return the region of the most pixels of a mask (rows, columns); of several, the one that ends last in raster order."""
+    """Return the largest region of a mask (rows, columns); of several, the one that ends last in raster order."""
     labels, count = label(_as_mask(mask)[::-1, ::-1])
     if not count:
         return labels.astype(bool)

@@ -19,13 +19,14 @@ from ssim_ae.alignment.pose import (
     GRID_SIZE,
     LEVELS,
     MIN_VARIANCE,
+    MOMENT_STEPS,
     SYMMETRIC,
 )
+from ssim_ae.onnx_operators.exact import block_sums, quotient, rounded, sum_of, to_float, to_int
 from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.onnx_operators.regions import largest_region
 
 CELLS = GRID_SIZE // CELL
-HALF_OF_EXACT = 2.0**12  # splits whole numbers below 2^36 into two that can be summed exactly
 Vector = tuple[str, str]  # y and x
 
 
@@ -36,17 +37,17 @@ def find_pose(add: GraphBuilder, planes: str, white: int) -> str:
     block = add("Div", add("Add", longer_side, GRID_SIZE - 1), GRID_SIZE)
     if white > LEVELS - 1:
         planes = add("Min", add("Floor", add("Mul", planes, LEVELS / (white + 1))), float(LEVELS - 1))
-    area_of_block = _float(add, add("Mul", block, block))
-    reduced = add("Floor", add("Div", block_sums(add, planes, block), area_of_block))
+    sums = to_int(add, block_sums(add, planes, block))
+    reduced = to_float(add, add("Div", sums, add("Mul", block, block)))
     mask = _part(add, _difference_from_border(add, reduced))
-    return _pose_of(add, mask, _float(add, block), _float(add, longer_side))
+    return _pose_of(add, mask, to_float(add, block), to_float(add, longer_side))
 
 
 def fits(add: GraphBuilder, pose: str, alignment: Alignment) -> str:
     """Add `Alignment.fits` of a pose (8,): whether it is that of a whole part, () bool."""
     sizes = add("Slice", pose, [4], [8])
-    above = add("GreaterOrEqual", sizes, np.float32(alignment.lowest))
-    below = add("LessOrEqual", sizes, np.float32(alignment.highest))
+    above = add("GreaterOrEqual", sizes, np.array(alignment.lowest, np.float32))
+    below = add("LessOrEqual", sizes, np.array(alignment.highest, np.float32))
     fitting = add("Cast", add("And", above, below), to=TensorProto.FLOAT)
     return add("Greater", add("ReduceMin", fitting, keepdims=0), 0.0)
 
@@ -58,7 +59,9 @@ def _part(add: GraphBuilder, difference: str) -> str:
     mask = add("Max", mask, add("Sub", 1.0, add("ReduceMax", mask, keepdims=0)))  # the whole image if it has no part
     missing = add("Sub", [GRID_SIZE, GRID_SIZE], add("Shape", mask))
     mask = add("Pad", mask, add("Concat", [0, 0], missing, axis=0))
-    cells = add("MaxPool", add("Reshape", mask, [1, 1, GRID_SIZE, GRID_SIZE]), kernel_shape=[CELL] * 2, strides=[CELL] * 2)
+    cells = add(
+        "MaxPool", add("Reshape", mask, [1, 1, GRID_SIZE, GRID_SIZE]), kernel_shape=[CELL] * 2, strides=[CELL] * 2
+    )
     region = largest_region(add, add("Reshape", cells, [CELLS, CELLS]), CELLS)
     enlarged = add("Expand", add("Reshape", region, [CELLS, 1, CELLS, 1]), [CELLS, CELL, CELLS, CELL])
     return add("Mul", mask, add("Reshape", enlarged, [GRID_SIZE, GRID_SIZE]))
@@ -98,9 +101,11 @@ def _otsu_level(add: GraphBuilder, histogram: str) -> str:
     counts_above, sums_above = (
         add("Sub", add("Slice", totals, [LEVELS - 1], [LEVELS], [1]), totals) for totals in (counts, sums)
     )
-    mean_above = add("Div", sums_above, add("Max", counts_above, 1.0))
-    mean_below = add("Div", sums, add("Max", counts, 1.0))
-    gap = add("Sub", mean_above, mean_below)
+    mean, mean_above = (
+        quotient(add, to_int(add, s), add("Max", to_int(add, n), 1))
+        for s, n in ((sums, counts), (sums_above, counts_above))
+    )
+    gap = add("Sub", mean_above, mean)
     between = add("Mul", add("Mul", counts, counts_above), add("Mul", gap, gap))
     is_highest = add("Equal", between, add("ReduceMax", between, keepdims=0))
     return add("ReduceMin", add("Where", is_highest, levels, float(LEVELS)), keepdims=0)
@@ -111,47 +116,43 @@ def _pose_of(add: GraphBuilder, mask: str, block: str, longer_side: str) -> str:
     positions = np.arange(GRID_SIZE, dtype=np.float32)
     counts = [add("ReduceSum", mask, [axis], keepdims=0) for axis in (1, 0)]  # in the rows and in the columns
     area = add("ReduceSum", counts[0], keepdims=0)
-    middle = [add("Floor", add("Div", _dot(add, count, positions), area)) for count in counts]
-    y, x = (add("Sub", positions, m) for m in middle)
-    total_y, total_x = (_dot(add, count, p) for count, p in zip(counts, (y, x), strict=True))
+    means = [_mean_position(add, count, area) for count in counts]
+    y, x = (
+        add("Sub", MOMENT_STEPS * positions, rounded(add, add("Mul", mean, float(MOMENT_STEPS)), 1)) for mean in means
+    )
     in_rows = add("ReduceSum", add("Mul", mask, x), [1], keepdims=0)
-    squares = (
-        _exact_sum(add, add("Mul", counts[0], add("Mul", y, y))),
-        _exact_sum(add, add("Mul", counts[1], add("Mul", x, x))),
-        _exact_sum(add, add("Mul", y, in_rows)),
+    spread_y, spread_x = (
+        sum_of(add, add("Mul", count, add("Mul", p, p))) for count, p in zip(counts, (y, x), strict=True)
     )
-    pairs = ((total_y, total_y), (total_x, total_x), (total_y, total_x))
-    spread_y, spread_x, covariance = (
-        add("Sub", square, add("Div", add("Mul", *pair), area)) for square, pair in zip(squares, pairs, strict=True)
-    )
+    covariance = sum_of(add, add("Mul", y, in_rows))
+    along, across, direction = _principal_axis(add, spread_y, spread_x, covariance)
 
-    mean_y, mean_x = add("Div", total_y, area), add("Div", total_x, area)
-    along, across, (direction_y, direction_x) = _principal_axis(add, spread_y, spread_x, covariance)
-    distances = add(
-        "Add",
-        add("Unsqueeze", add("Mul", direction_y, add("Sub", y, mean_y)), [1]),
-        add("Mul", direction_x, add("Sub", x, mean_x)),
+    deviation, deviation_across = (
+        add("Mul", add("Sqrt", add("Max", add("Div", spread, area), float(MIN_VARIANCE))), 1 / MOMENT_STEPS)
+        for spread in (along, across)
     )
-    deviation = add("Sqrt", add("Max", add("Div", along, area), float(MIN_VARIANCE)))
-    relative = add("Div", distances, deviation)
+    y, x = (add("Mul", d, add("Sub", positions, mean)) for d, mean in zip(direction, means, strict=True))
+    relative = add("Div", add("Add", add("Unsqueeze", y, [1]), x), deviation)
     cubes = add("Mul", add("Mul", relative, relative), add("Mul", relative, mask))
     skewness = add("Div", add("ReduceSum", cubes, keepdims=0), area)
     sign = add("Where", add("Less", skewness, -SYMMETRIC), -1.0, 1.0)
 
     unit = add("Div", block, longer_side)
-    centers = [
-        add("Mul", add("Add", add("Add", m, mean), 0.5), block)
-        for m, mean in zip(middle, (mean_y, mean_x), strict=True)
-    ]
     fields = [
-        *(rounded(add, center, CENTER_STEPS) for center in centers),
-        *(rounded(add, add("Mul", part, sign), DIRECTION_STEPS) for part in (direction_y, direction_x)),
+        *(add("Mul", add("Add", mean, 0.5), block) for mean in means),
+        *(rounded(add, add("Mul", part, sign), DIRECTION_STEPS) for part in direction),
         add("Mul", add("Mul", area, unit), unit),
-        add("Mul", add("Mul", deviation, float(BAR_LENGTH)), unit),
-        add("Mul", add("Mul", add("Sqrt", add("Max", add("Div", across, area), 0.0)), float(BAR_LENGTH)), unit),
+        *(add("Mul", add("Mul", d, float(BAR_LENGTH)), unit) for d in (deviation, deviation_across)),
         add("Mul", skewness, sign),
     ]
     return add("Concat", *(add("Reshape", field, [1]) for field in fields), axis=0)
+
+
+def _mean_position(add: GraphBuilder, counts: str, total: str) -> str:
+    """Add the mean position () of `total` pixels, given their numbers (GRID_SIZE,): a multiple of 1 / CENTER_STEPS."""
+    positions = np.arange(GRID_SIZE, dtype=np.float32)
+    sum_of_positions = add("ReduceSum", add("Mul", counts, positions), keepdims=0)
+    return rounded(add, quotient(add, to_int(add, sum_of_positions), to_int(add, total)), CENTER_STEPS)
 
 
 def _principal_axis(add: GraphBuilder, spread_y: str, spread_x: str, covariance: str) -> tuple[str, str, Vector]:
@@ -174,41 +175,7 @@ def _norm(add: GraphBuilder, y: str, x: str) -> str:
     return add("Sqrt", add("ReduceSum", add("Concat", *squares, axis=0), keepdims=0))
 
 
-def _dot(add: GraphBuilder, a: str, b: str | np.ndarray) -> str:
-    """Add the sum () of products of whole numbers. It must stay below 2^24."""
-    return add("ReduceSum", add("Mul", a, b), keepdims=0)
-
-
-def _exact_sum(add: GraphBuilder, terms: str) -> str:
-    """Add the sum () of up to GRID_SIZE whole numbers below 2^24, rounded once."""
-    high = add("Floor", add("Mul", terms, 1 / HALF_OF_EXACT))
-    low = add("Sub", terms, add("Mul", high, HALF_OF_EXACT))
-    total_high, total_low = (add("ReduceSum", part, keepdims=0) for part in (high, low))
-    return add("Add", add("Mul", total_high, HALF_OF_EXACT), total_low)
-
-
-def block_sums(add: GraphBuilder, planes: str, block: str) -> str:
-    """Add `alignment.blocks.block_sums` of planes (C, H, W): (C, h, w)."""
-    channels = add("Slice", add("Shape", planes), [0], [1])
-    block = add("Reshape", block, [1])
-    height, width = (add("Div", add("Slice", add("Shape", planes), [axis], [axis + 1]), block) for axis in (1, 2))
-    whole = add("Concat", add("Mul", height, block), add("Mul", width, block), axis=0)
-    planes = add("Slice", planes, [0, 0], whole, [1, 2])
-    lines = add("Concat", channels, height, block, [-1], axis=0)
-    planes = add("ReduceSum", add("Reshape", planes, lines), [2], keepdims=0)
-    columns = add("Concat", channels, height, width, block, axis=0)
-    return add("ReduceSum", add("Reshape", planes, columns), [3], keepdims=0)
-
-
 def height_and_width(add: GraphBuilder, planes: str) -> tuple[str, str]:
+    """Add the height and the width () int64 of planes (C, H, W)."""
     height, width = (add("Gather", add("Shape", planes), axis) for axis in (1, 2))
     return height, width
-
-
-def rounded(add: GraphBuilder, value: str, steps: int) -> str:
-    """Add `alignment.pose.rounded`."""
-    return add("Mul", add("Round", add("Mul", value, float(steps))), 1 / steps)
-
-
-def _float(add: GraphBuilder, value: str) -> str:
-    return add("Cast", value, to=TensorProto.FLOAT)

@@ -71,7 +71,7 @@ def limit_small_regions(add: GraphBuilder, opened: str, size: int, min_area: int
 
 
 def largest_region(add: GraphBuilder, mask: str, size: int) -> str:
-    """Add the mask (S, S) of the region of the most pixels; of several, the one that ends last in raster order."""
+    """Add the largest region of a mask (S, S), as a mask; of several, the one that ends last in raster order."""
     areas, labels = _areas_and_labels(add, mask, size)
     region_areas = add("Mul", add("Gather", areas, labels), mask)
     is_largest = add("Equal", region_areas, add("ReduceMax", region_areas, keepdims=0))

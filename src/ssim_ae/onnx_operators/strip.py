@@ -8,16 +8,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from onnx import TensorProto
 
-from ssim_ae.alignment.pose import CENTER_STEPS
-from ssim_ae.alignment.strip import INVERSE_CENTER_STEPS, INVERSE_STEPS, POSITION_STEPS, Strip
+from ssim_ae.alignment.strip import CENTER_STEPS, INVERSE_CENTER_STEPS, INVERSE_STEPS, POSITION_STEPS, Strip
+from ssim_ae.onnx_operators.exact import block_sums, quotient, rounded, to_float, to_int
 from ssim_ae.onnx_operators.graph import GraphBuilder
-from ssim_ae.onnx_operators.pose import block_sums, height_and_width, rounded
+from ssim_ae.onnx_operators.pose import height_and_width
 
 
 class _Extent(NamedTuple):
-    """A strip in whole px, float32: the sums of both ends and the differences, along and across."""
+    """A strip in whole px: the sums of both ends, float32, and the differences, int64, along and across."""
 
     ends_along: str
     ends_across: str
@@ -28,43 +27,41 @@ class _Extent(NamedTuple):
 def aligned(add: GraphBuilder, planes: str, pose: str, strip: Strip, height: int, width: int, white: int) -> str:
     """Add `alignment.strip.aligned` of planes (C, H, W), in which `white` is white: (C, height, width) in [0, 1]."""
     extent = _extent_in(add, strip, add("Max", *height_and_width(add, planes)))
-    fitting = (add("Floor", add("Div", e, float(n))) for e, n in ((extent.length, width), (extent.breadth, height)))
-    block = add("Max", add("Min", *fitting), 1.0)
-    reduced = block_sums(add, planes, add("Cast", block, to=TensorProto.INT64))
+    block = add("Max", add("Min", add("Div", extent.length, width), add("Div", extent.breadth, height)), 1)
+    reduced = block_sums(add, planes, block)
     rows, columns = height_and_width(add, reduced)
     base, (y, x) = _positions(add, pose, extent, block, height, width)
     floors = add("Floor", y), add("Floor", x)
     weight_y, weight_x = add("Sub", y, floors[0]), add("Sub", x, floors[1])
     pixels_y, pixels_x = (
-        add("Add", add("Cast", floor, to=TensorProto.INT64), add("Cast", start, to=TensorProto.INT64))
-        for floor, start in zip(floors, base, strict=True)
+        add("Add", to_int(add, floor), to_int(add, start)) for floor, start in zip(floors, base, strict=True)
     )
     last_row, last_column = add("Sub", rows, 1), add("Sub", columns, 1)
     edges_y = [add("Mul", _clipped(add, add("Add", pixels_y, i), last_row), columns) for i in range(2)]
     edges_x = [_clipped(add, add("Add", pixels_x, i), last_column) for i in range(2)]
 
-    whole = add("Mul", add("Mul", block, block), float(white))
+    whole = to_float(add, add("Mul", add("Mul", block, block), white))
     flat = add("Min", add("Mul", add("Reshape", reduced, [0, -1]), add("Div", 1.0, whole)), 1.0)
-    upper, lower = (
-        _mixed(add, *(add("Gather", flat, add("Add", row, column), axis=1) for column in edges_x), weight_x)
-        for row in edges_y
-    )
+    corners = [[add("Gather", flat, add("Add", row, column), axis=1) for column in edges_x] for row in edges_y]
+    upper, lower = (_mixed(add, left, right, weight_x) for left, right in corners)
     return _mixed(add, upper, lower, weight_y)
 
 
-def to_image(add: GraphBuilder, values: str, pose: str, strip: Strip, shape: tuple[int, int], size: tuple[str, str]) -> str:
+def to_image(
+    add: GraphBuilder, values: str, pose: str, strip: Strip, shape: tuple[int, int], size: tuple[str, str]
+) -> str:
     """Add `alignment.strip.to_image` of values of a `shape` (h, w): an array of a `size` (H, W), int64 scalars."""
     extent = _extent_in(add, strip, add("Max", *size))
     along, across = _axes(add, pose)
-    middles = add("Div", _offset(add, extent, along, across), 2.0)
+    middles = add("Mul", _offset(add, extent, along, across), 0.5)
     center = rounded(add, add("Add", add("Slice", pose, [0], [2]), middles), INVERSE_CENTER_STEPS)
     y, x = (
-        add("Sub", add("Add", add("Cast", add("Range", 0, n, 1), to=TensorProto.FLOAT), 0.5), add("Gather", center, axis))
+        add("Sub", add("Add", to_float(add, add("Range", 0, n, 1)), 0.5), add("Gather", center, axis))
         for axis, n in enumerate(size)
     )
     y = add("Unsqueeze", y, [1])
     row, column = (
-        _strip_positions(add, y, x, axis, add("Div", float(n), e), n)
+        _strip_positions(add, y, x, axis, quotient(add, add.constant(n), e), n)
         for axis, n, e in ((across, shape[0], extent.breadth), (along, shape[1], extent.length))
     )
     padded = add("Reshape", add("Pad", values, [1, 1, 1, 1]), [-1])  # pixels outside the strip take its zeros
@@ -72,11 +69,11 @@ def to_image(add: GraphBuilder, values: str, pose: str, strip: Strip, shape: tup
 
 
 def _strip_positions(add: GraphBuilder, y: str, x: str, axis: str, scale: str, length: int) -> str:
-    """Add the positions (H, W) int64 in a padded side of a strip of the pixels at y (H, 1) and x (W,) from its center."""
+    """Add the positions (H, W) int64 along a padded side of a strip of pixels at y (H, 1), x (W,) from its center."""
     step = rounded(add, add("Mul", axis, scale), INVERSE_STEPS)
     from_x = add("Add", add("Mul", x, add("Gather", step, 1)), length / 2)
     position = add("Floor", add("Add", add("Mul", y, add("Gather", step, 0)), from_x))
-    return add("Cast", add("Add", add("Clip", position, -1.0, float(length)), 1.0), to=TensorProto.INT64)
+    return to_int(add, add("Add", add("Clip", position, -1.0, float(length)), 1.0))
 
 
 def _positions(
@@ -84,22 +81,25 @@ def _positions(
 ) -> tuple[tuple[str, str], tuple[str, str]]:
     """Add row and column of a pixel, and the positions relative to it of the pixels of a strip (height, width)."""
     along, across = _axes(add, pose)
-    twice = add("Mul", block, 2.0)
-    offset = rounded(add, add("Div", _offset(add, extent, along, across), twice), POSITION_STEPS)
-    center = rounded(add, add("Div", add("Slice", pose, [0], [2]), block), CENTER_STEPS)
+    one, twice = add.constant(1), add("Mul", block, 2)
+    offset = add("Mul", _offset(add, extent, along, across), quotient(add, one, twice))
+    offset = rounded(add, offset, POSITION_STEPS)
+    center = rounded(add, add("Mul", add("Slice", pose, [0], [2]), quotient(add, one, block)), CENTER_STEPS)
     center = add("Sub", center, 0.5)
     base = add("Floor", center)
     start = add("Add", add("Sub", center, base), offset)
     columns = np.arange(1 - width, width, 2, dtype=np.float32)
     rows = np.arange(1 - height, height, 2, dtype=np.float32)[:, None]
     column_step, row_step = (
-        rounded(add, add("Mul", axis, add("Div", e, add("Mul", twice, float(n)))), POSITION_STEPS)
+        rounded(add, add("Mul", axis, quotient(add, e, add("Mul", twice, n))), POSITION_STEPS)
         for axis, e, n in ((along, extent.length, width), (across, extent.breadth, height))
     )
     y, x = (
         add(
             "Add",
-            add("Add", add("Mul", columns, add("Gather", column_step, i)), add("Mul", rows, add("Gather", row_step, i))),
+            add(
+                "Add", add("Mul", columns, add("Gather", column_step, i)), add("Mul", rows, add("Gather", row_step, i))
+            ),
             add("Gather", start, i),
         )
         for i in range(2)
@@ -108,10 +108,11 @@ def _positions(
 
 
 def _extent_in(add: GraphBuilder, strip: Strip, longer_side: str) -> _Extent:
-    longer_side = add("Cast", longer_side, to=TensorProto.FLOAT)
+    longer_side = to_float(add, longer_side)
     start, stop, left, right = (add("Round", add("Mul", float(share), longer_side)) for share in strip)
     stop, right = add("Max", stop, add("Add", start, 1.0)), add("Max", right, add("Add", left, 1.0))
-    return _Extent(add("Add", start, stop), add("Add", left, right), add("Sub", stop, start), add("Sub", right, left))
+    length, breadth = (to_int(add, add("Sub", *ends)) for ends in ((stop, start), (right, left)))
+    return _Extent(add("Add", start, stop), add("Add", left, right), length, breadth)
 
 
 def _axes(add: GraphBuilder, pose: str) -> tuple[str, str]:

@@ -89,8 +89,10 @@ def choose_alignment(images: Iterable[np.ndarray], bit_depth: int = 16) -> tuple
         ends.append(_ends_of(pose, longer_side))
         extents.append(_extent_of(part, pose, longer_side))
         are_inside.append(not _touches_border(part))
-        for spread, frame_pose in ((unaligned, Pose.upright(*image.shape[:2])), (turned, pose)):
-            spread.add(aligned(image, frame_pose, FRAME, FRAME_SIZE, FRAME_SIZE, bit_depth))
+        silhouette = np.uint8(255) * part.mask[..., None]
+        pose_in_mask = pose._replace(y=pose.y / np.float32(part.block), x=pose.x / np.float32(part.block))
+        for spread, frame_pose in ((unaligned, Pose.upright(*part.mask.shape)), (turned, pose_in_mask)):
+            spread.add(aligned(silhouette, frame_pose, FRAME, FRAME_SIZE, FRAME_SIZE)[0])
     if not poses:
         raise ValueError("expected at least one image")
 

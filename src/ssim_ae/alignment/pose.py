@@ -189,6 +189,14 @@ def _principal_axis(
     axis_x = twice if is_upright else root + difference
     if root == 0:  # no axis is longer than another
         axis_x = np.float32(1)
-    length = np.sqrt(axis_y * axis_y + axis_x * axis_x)
     half, total = np.float32(0.5), spread_x + spread_y
-    return (total + root) * half, (total - root) * half, axis_y / length, axis_x / length
+    return (total + root) * half, (total - root) * half, *_unit_vector(axis_y, axis_x)
+
+
+def _unit_vector(y: np.float32, x: np.float32) -> tuple[np.float32, np.float32]:
+    """Return a vector divided by its length, as a quotient of whole numbers: all are scaled to about 16 bits."""
+    length = np.sqrt(y * y + x * x)
+    bits = max(0, int(np.frexp(length)[1]))
+    whole_y, whole_x, whole_length = (int(np.rint(value * np.float32(2.0 ** (16 - bits)))) for value in (y, x, length))
+    dy, dx = (np.float32(np.sign(whole)) * quotient(abs(whole), whole_length) for whole in (whole_y, whole_x))
+    return dy, dx

@@ -59,22 +59,19 @@ def aligned(image: np.ndarray, pose: Pose, strip: Strip, height: int, width: int
     block = max(1, min(extent.length // width, extent.breadth // height))  # nothing is skipped between two samples
     reduced = block_sums(image, block)
     rows, columns, channels = reduced.shape
-    (base_y, base_x), (y, x) = _positions(pose, extent, block, height, width)
-    floor_y, floor_x = np.floor(y), np.floor(x)
-    weight_y, weight_x = y - floor_y, x - floor_x
-    top, bottom = (np.clip(floor_y.astype(np.int32) + (base_y + i), 0, rows - 1) * columns for i in range(2))
-    left, right = (np.clip(floor_x.astype(np.int32) + (base_x + i), 0, columns - 1) for i in range(2))
+    base, positions = _positions(pose, extent, block, height, width)
+    top, bottom, weight_y = _neighbors(positions[0], base[0], rows)
+    left, right, weight_x = _neighbors(positions[1], base[1], columns)
 
-    white = white_of(image.dtype, bit_depth) * block * block
-    planes = np.moveaxis(reduced, 2, 0).reshape(channels, -1).astype(np.float32)
-    planes = np.minimum(planes * np.float32(1 / white), np.float32(1))
-    corners = [row + column for row in (top, bottom) for column in (left, right)]
+    scale = np.float32(1 / (white_of(image.dtype, bit_depth) * block * block))
+    corners = [row * columns + column for row in (top, bottom) for column in (left, right)]
     strip_planes = np.empty((channels, height, width), np.float32)
-    for plane, strip_plane in zip(planes, strip_planes, strict=True):
-        top_left, top_right, bottom_left, bottom_right = (plane[corner] for corner in corners)
+    for plane, strip_plane in zip(np.moveaxis(reduced, 2, 0), strip_planes, strict=True):
+        flat = plane.astype(np.float32).ravel()
+        top_left, top_right, bottom_left, bottom_right = (flat[corner] for corner in corners)
         upper = top_left + (top_right - top_left) * weight_x
         lower = bottom_left + (bottom_right - bottom_left) * weight_x
-        strip_plane[:] = upper + (lower - upper) * weight_y
+        np.minimum((upper + (lower - upper) * weight_y) * scale, 1, out=strip_plane)
     return strip_planes
 
 
@@ -138,3 +135,14 @@ def _positions(
     row_y, row_x = rounded(across * quotient(extent.breadth, 2 * height * block), POSITION_STEPS)
     y, x = columns * column_y + rows * row_y + start_y, columns * column_x + rows * row_x + start_x
     return (int(base[0]), int(base[1])), (y, x)
+
+
+def _neighbors(positions: np.ndarray, base: int, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the pixels before and after positions relative to the pixel `base`, and the weight of those after.
+
+    Positions outside a side of `length` px are moved to its ends.
+    """
+    inside = np.clip(positions, -base, length - 1 - base)
+    floor = np.floor(inside)
+    before = floor.astype(np.int32) + base
+    return before, np.minimum(before + 1, length - 1), inside - floor

@@ -163,10 +163,24 @@ def _principal_axis(add: GraphBuilder, spread_y: str, spread_x: str, covariance:
     axis_y = add("Where", is_upright, add("Sub", root, difference), twice)
     axis_x = add("Where", is_upright, twice, add("Add", root, difference))
     axis_x = add("Where", add("Equal", root, 0.0), 1.0, axis_x)
-    length = _norm(add, axis_y, axis_x)
     total = add("Add", spread_x, spread_y)
     along, across = (add("Mul", add(operator, total, root), 0.5) for operator in ("Add", "Sub"))
-    return along, across, (add("Div", axis_y, length), add("Div", axis_x, length))
+    return along, across, _unit_vector(add, axis_y, axis_x)
+
+
+def _unit_vector(add: GraphBuilder, y: str, x: str) -> Vector:
+    """Add a vector divided by its length, as a quotient of whole numbers: all are scaled to about 16 bits."""
+    length = _norm(add, y, x)
+    powers = 2 ** np.arange(40, dtype=np.float32)
+    bits = add("ReduceSum", to_float(add, add("GreaterOrEqual", length, powers)), keepdims=0)
+    scale = add("Gather", 2 ** (16 - np.arange(41, dtype=np.float32)), to_int(add, bits))
+    whole_y, whole_x, whole_length = (rounded(add, add("Mul", value, scale), 1) for value in (y, x, length))
+    divisor = to_int(add, whole_length)
+    dy, dx = (
+        add("Mul", add("Sign", whole), quotient(add, to_int(add, add("Abs", whole)), divisor))
+        for whole in (whole_y, whole_x)
+    )
+    return dy, dx
 
 
 def _norm(add: GraphBuilder, y: str, x: str) -> str:

@@ -30,21 +30,16 @@ def aligned(add: GraphBuilder, planes: str, pose: str, strip: Strip, height: int
     block = add("Max", add("Min", add("Div", extent.length, width), add("Div", extent.breadth, height)), 1)
     reduced = block_sums(add, planes, block)
     rows, columns = height_and_width(add, reduced)
-    base, (y, x) = _positions(add, pose, extent, block, height, width)
-    floors = add("Floor", y), add("Floor", x)
-    weight_y, weight_x = add("Sub", y, floors[0]), add("Sub", x, floors[1])
-    pixels_y, pixels_x = (
-        add("Add", to_int(add, floor), to_int(add, start)) for floor, start in zip(floors, base, strict=True)
-    )
-    last_row, last_column = add("Sub", rows, 1), add("Sub", columns, 1)
-    edges_y = [add("Mul", _clipped(add, add("Add", pixels_y, i), last_row), columns) for i in range(2)]
-    edges_x = [_clipped(add, add("Add", pixels_x, i), last_column) for i in range(2)]
+    base, positions = _positions(add, pose, extent, block, height, width)
+    top, bottom, weight_y = _neighbors(add, positions[0], base[0], rows)
+    left, right, weight_x = _neighbors(add, positions[1], base[1], columns)
 
+    flat = add("Reshape", reduced, [0, -1])
+    starts = [add("Mul", row, columns) for row in (top, bottom)]
+    corners = [[add("Gather", flat, add("Add", start, column), axis=1) for column in (left, right)] for start in starts]
+    upper, lower = (_mixed(add, first, second, weight_x) for first, second in corners)
     whole = to_float(add, add("Mul", add("Mul", block, block), white))
-    flat = add("Min", add("Mul", add("Reshape", reduced, [0, -1]), add("Div", 1.0, whole)), 1.0)
-    corners = [[add("Gather", flat, add("Add", row, column), axis=1) for column in edges_x] for row in edges_y]
-    upper, lower = (_mixed(add, left, right, weight_x) for left, right in corners)
-    return _mixed(add, upper, lower, weight_y)
+    return add("Min", add("Div", _mixed(add, upper, lower, weight_y), whole), 1.0)
 
 
 def to_image(
@@ -126,8 +121,13 @@ def _offset(add: GraphBuilder, extent: _Extent, along: str, across: str) -> str:
     return add("Add", add("Mul", along, extent.ends_along), add("Mul", across, extent.ends_across))
 
 
-def _clipped(add: GraphBuilder, positions: str, last: str) -> str:
-    return add("Max", add("Min", positions, last), 0)
+def _neighbors(add: GraphBuilder, positions: str, base: str, length: str) -> tuple[str, str, str]:
+    """Add the pixels before and after positions relative to the pixel `base`, and the weight of those after."""
+    last = add("Sub", length, 1)
+    inside = add("Min", add("Max", positions, add("Neg", base)), add("Sub", to_float(add, last), base))
+    floor = add("Floor", inside)
+    before = to_int(add, add("Add", floor, base))
+    return before, add("Min", add("Add", before, 1), last), add("Sub", inside, floor)
 
 
 def _mixed(add: GraphBuilder, first: str, second: str, weight: str) -> str:

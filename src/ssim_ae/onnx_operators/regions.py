@@ -71,8 +71,8 @@ def limit_small_regions(add: GraphBuilder, opened: str, size: Size, min_area: in
     return add("Where", add("Cast", is_removed, to=TensorProto.BOOL), 1.0, opened)
 
 
-def largest_region(add: GraphBuilder, mask: str, size: int) -> str:
-    """Add the largest region of a mask (S, S), as a mask; of several, the one that ends last in raster order."""
+def largest_region(add: GraphBuilder, mask: str, size: Size) -> str:
+    """Add the largest region of a mask (H, W), as a mask; of several, the one that ends last in raster order."""
     areas, labels = _areas_and_labels(add, mask, size)
     region_areas = add("Mul", add("Gather", areas, labels), mask)
     is_largest = add("Equal", region_areas, add("ReduceMax", region_areas, keepdims=0))

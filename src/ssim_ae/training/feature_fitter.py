@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 
 from ssim_ae.alignment.choose import Alignment, choose_alignment
+from ssim_ae.alignment.pose import Part, Pose, find_part, pose_of
+from ssim_ae.alignment.silhouette import Silhouettes
 from ssim_ae.config import Config
 from ssim_ae.console import print_note, progress
 from ssim_ae.detector.detector_file import frame_of, network_of
-from ssim_ae.features.distances import gaussian_weights
+from ssim_ae.features.distances import distance_weights
 from ssim_ae.features.extractor import FeatureExtractor
 from ssim_ae.features.gaussians import Moments
 from ssim_ae.images.files import read_image
+from ssim_ae.images.size import Size
 from ssim_ae.machine import parallel_map
 from ssim_ae.pretrained.efficientnet_lite import load_weights
 from ssim_ae.runtimes.choose import open_runtime
@@ -25,6 +29,14 @@ from ssim_ae.training.learner import Addition, Learned
 
 BATCH = 16  # images whose features are added at once
 MAX_ALIGNMENT_IMAGES = 100  # that decide whether parts are aligned
+
+
+class _Measured(NamedTuple):
+    """The features (d, h, w) of an image; the part and its pose if parts are aligned."""
+
+    features: np.ndarray
+    part: Part | None
+    pose: Pose | None
 
 
 class FeatureFitter:
@@ -39,7 +51,9 @@ class FeatureFitter:
         self.alignment = self._choose_alignment() if config.align else None
         self.frame = frame_of(config, self.alignment)
         self.extractor = FeatureExtractor((config.channels, *self.frame.size))
+        places = Size(*self.extractor.output_shape[1:])
         self.moments = Moments(self.extractor.output_shape)
+        self.silhouettes = Silhouettes(self.alignment.strip, places) if self.alignment else None
 
     def describe(self) -> str:
         """Return device and precision as text."""
@@ -50,8 +64,10 @@ class FeatureFitter:
         start = perf_counter()
         batch: list[np.ndarray] = []
         with progress("fitting", len(self.paths)) as bar:
-            for features in self._features(self.paths):
-                batch.append(features)
+            for image in self._measure(self.paths):
+                batch.append(image.features)
+                if self.silhouettes and image.part and image.pose:
+                    self.silhouettes.add(image.part, image.pose)
                 if len(batch) == BATCH:
                     self._add(batch)
                 bar.advance()
@@ -65,7 +81,8 @@ class FeatureFitter:
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return the weights of the backbone and the Gaussians by name."""
-        return self.backbone | gaussian_weights(self.moments.gaussians())
+        inspected = self.silhouettes.inspected() if self.silhouettes else np.ones(self.extractor.output_shape[1:], bool)
+        return self.backbone | distance_weights(self.moments.gaussians(), inspected)
 
     def close(self) -> None:
         """Do nothing: a fit is not distributed."""
@@ -82,16 +99,18 @@ class FeatureFitter:
             )
         return alignment
 
-    def _features(self, paths: Sequence[Path]) -> Iterator[np.ndarray]:
-        """Yield the features (d, h, w) of images."""
+    def _measure(self, paths: Sequence[Path]) -> Iterator[_Measured]:
+        """Yield the features of images, and the part and its pose if parts are aligned."""
         runtime = open_runtime(self.extractor, self.backbone, device_target=self.config.device_target)
 
-        def features_of(path: Path) -> np.ndarray:
+        def measure(path: Path) -> _Measured:
             image = self._read(path)
-            return runtime.run(self.frame.input(image, self.frame.pose(image))[None])[0]
+            part = find_part(image, self.config.bit_depth) if self.alignment else None
+            pose = pose_of(part, max(image.shape[:2])) if part else None
+            return _Measured(runtime.run(self.frame.input(image, pose)[None])[0], part, pose)
 
         with runtime.concurrent() as initialize:
-            yield from parallel_map(features_of, paths, initialize=initialize)
+            yield from parallel_map(measure, paths, initialize=initialize)
 
     def _add(self, batch: list[np.ndarray]) -> None:
         """Add the features of a batch to the moments, and empty it."""

@@ -46,6 +46,7 @@ def test_bolts_in_any_pose_are_aligned(images, n):
     [
         {"shape": "disk"},
         {"shape": "rod"},
+        {"shape": "wedge"},  # about as long as wide
         {"turn": 0, "shift": 0},  # always in the same pose
         {"shift": 0.5},  # cut off by the border
     ],

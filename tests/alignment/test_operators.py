@@ -15,7 +15,7 @@ from ssim_ae.onnx_operators.graph import GraphBuilder
 
 STRIP = Strip(-0.32, 0.41, -0.12, 0.13)
 SIZE = (48, 144)
-ALIGNMENT = Alignment(STRIP, lowest=(0.03, 0.5, 0.07, 0.2), highest=(0.06, 0.8, 0.13, 0.5))
+ALIGNMENT = Alignment(STRIP, lowest=(0.03, 0.5, 0.07), highest=(0.06, 0.8, 0.13))
 OUTPUTS = {"pose": [8], "fits": [], "strip": ["channels", *SIZE], "back": ["height", "width"]}
 
 

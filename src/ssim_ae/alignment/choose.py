@@ -13,6 +13,7 @@ MIN_SKEWNESS = 0.05  # the direction along the axis is certain
 MIN_INSIDE = 0.75  # of the good images; the other parts touch the border, most of them with their shadows alone
 MAX_SPREAD_RATIO = 0.75  # of aligned to unaligned images: the pose varies, and the parts have one shape
 UNCERTAIN = 0.05  # the share of good images that may be worse than these limits
+CERTAIN_SKEWNESS = 0.02  # of a single part, which may have a defect
 MARGIN = 0.05  # around the strip, as a share of its length
 TOLERANCE = 0.25  # of the sizes of a part, beyond those of good images
 FRAME = Strip(-0.5, 0.5, -0.5, 0.5)  # a square as large as the image
@@ -24,20 +25,20 @@ class Alignment(NamedTuple):
 
     Attributes:
         strip: the rectangle that is cut out along the part.
-        lowest, highest: limits of `area`, `length`, `width` and `skewness` of a pose.
+        lowest, highest: limits of `area`, `length` and `width` of a pose.
     """
 
     strip: Strip
-    lowest: tuple[float, float, float, float]
-    highest: tuple[float, float, float, float]
+    lowest: tuple[float, float, float]
+    highest: tuple[float, float, float]
 
     def fits(self, pose: Pose) -> bool:
         """Return whether a pose is that of a whole part of the kind that the alignment was chosen for.
 
-        It is not if the part is missing, cut off by the border, or touches another part.
+        It is not if the part is missing, cut off, touches another part, or has no certain direction.
         """
         lowest, sizes, highest = (np.array(s, np.float32) for s in (self.lowest, _sizes(pose), self.highest))
-        return bool(np.all((lowest <= sizes) & (sizes <= highest)))
+        return bool(np.all((lowest <= sizes) & (sizes <= highest)) and pose.skewness >= CERTAIN_SKEWNESS)
 
 
 class PoseStatistics(NamedTuple):
@@ -124,8 +125,8 @@ class _Spread:
         return float(np.sqrt(np.maximum(variance, 0)).mean())
 
 
-def _sizes(pose: Pose) -> tuple[float, float, float, float]:
-    return float(pose.area), float(pose.length), float(pose.width), float(pose.skewness)
+def _sizes(pose: Pose) -> tuple[float, float, float]:
+    return float(pose.area), float(pose.length), float(pose.width)
 
 
 def _extent_of(part: Part, pose: Pose, longer_side: int) -> tuple[float, float, float, float]:
@@ -145,7 +146,7 @@ def _touches_border(part: Part) -> bool:
 
 
 def _alignment(extents: np.ndarray, sizes: np.ndarray) -> Alignment:
-    """Return the alignment for parts with extents (n, 4) and sizes (n, 4): nearly all of them are in the strip."""
+    """Return the alignment for parts with extents (n, 4) and sizes (n, 3): nearly all of them are in the strip."""
     start, left = np.quantile(extents[:, [0, 2]], UNCERTAIN / 2, axis=0)
     stop, right = np.quantile(extents[:, [1, 3]], 1 - UNCERTAIN / 2, axis=0)
     margin = MARGIN * (stop - start)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ssim_ae.alignment.choose import Alignment
+from ssim_ae.alignment.choose import CERTAIN_SKEWNESS, Alignment
 from ssim_ae.alignment.pose import (
     BAR_LENGTH,
     BORDER_WIDTH,
@@ -44,9 +44,10 @@ def find_pose(add: GraphBuilder, planes: str, white: int) -> str:
 
 def fits(add: GraphBuilder, pose: str, alignment: Alignment) -> str:
     """Add `Alignment.fits` of a pose (8,): whether it is that of a whole part, () bool."""
-    sizes = add("Slice", pose, [4], [8])
-    above = add("GreaterOrEqual", sizes, np.array(alignment.lowest, np.float32))
-    below = add("LessOrEqual", sizes, np.array(alignment.highest, np.float32))
+    lowest = np.array([*alignment.lowest, CERTAIN_SKEWNESS], np.float32)
+    highest = np.array([*alignment.highest, np.inf], np.float32)
+    sizes = add("Slice", pose, [4], [8])  # and the skewness
+    above, below = add("GreaterOrEqual", sizes, lowest), add("LessOrEqual", sizes, highest)
     fitting = to_float(add, add("And", above, below))
     return add("Greater", add("ReduceMin", fitting, keepdims=0), 0.0)
 

@@ -80,7 +80,7 @@ def rows(run: str) -> Iterator[list[str]]:
             rejected = 100 * np.mean(is_defective(np.array(scores)))
             area = auroc([*good_scores, *scores], [0] * len(good_scores) + [1] * len(scores))
             cells.append(f"{rejected:.0f} ({area:.3f})")
-        yield [f"{Path(run).name}, {detector.view.size} px", label, *cells]
+        yield [f"{Path(run).name}, {detector.view.size}", label, *cells]
 
 
 def _scores(detector: Detector, images: np.ndarray) -> list[float]:

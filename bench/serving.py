@@ -87,11 +87,11 @@ def load(port: int, images: Sequence[bytes], *, clients: int, requests: int) -> 
 def network_rate(detector: Detector, images: int) -> float:
     """Return the images/s that the network alone reconstructs, with one worker per core."""
     config = detector.config
-    shape = (config.tiles, config.channels, config.tile_size, config.tile_size)  # of one image
+    shape = (config.tile_count, config.channels, *config.tile_size)  # of one image
     tiles = np.random.default_rng(0).random(shape, np.float32)
     with detector.runtime.concurrent() as initialize_thread:
         run = parallel_map(
-            lambda _: detector.runtime.reconstruct(tiles), range(images), initialize=initialize_thread, workers=cores()
+            lambda _: detector.runtime.run(tiles), range(images), initialize=initialize_thread, workers=cores()
         )
         next(run)
         start = time.perf_counter()

@@ -13,9 +13,9 @@ import torch
 
 from peers.case import Case
 from ssim_ae import Config
-from ssim_ae.detector.detector_file import DetectorFile, layer_table, write_detector
+from ssim_ae.detector.detector_file import DetectorFile, write_detector
 from ssim_ae.detector.provenance import Provenance
-from ssim_ae.maps.residuals import Thresholds
+from ssim_ae.methods import reconstruction_method_of
 from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.synthetic import fabric
 from ssim_ae.training.patch_sampling import epoch_patches
@@ -45,9 +45,9 @@ def config_of(case: Case, **settings: Any) -> Config:
 
 def engine_of(config: Config) -> TorchEngine:
     """Return an engine with random images."""
-    shape = (IMAGES, config.channels, config.im_resize, config.im_resize)
+    shape = (IMAGES, config.channels, *config.working_size)
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    return TorchEngine(config, layer_table(config), images, images[:1])
+    return TorchEngine(config, reconstruction_method_of(config).layers(config), images, images[:1])
 
 
 def step_of(engine: TorchEngine, config: Config) -> Callable[[], float]:
@@ -61,9 +61,10 @@ def step_of(engine: TorchEngine, config: Config) -> Callable[[], float]:
 def untrained_detector(config: Config, path: Path) -> Path:
     """Write a detector with initial weights; return its path."""
     torch.manual_seed(0)
-    network = Autoencoder(layer_table(config))
+    method = reconstruction_method_of(config)
+    network = Autoencoder(method.layers(config))
     weights = {name: weight.detach().numpy() for name, weight in network.named_parameters()}
-    write_detector(path, DetectorFile(config, Thresholds(1, 1), weights, Provenance()))
+    write_detector(path, DetectorFile(config, method.thresholds([1.0, 1.0]), weights, Provenance()))
     return path
 
 

@@ -22,7 +22,7 @@ from campaign.mutate import mutated, mutated_json
 from campaign.products import Products
 from campaign.row import Row
 from ssim_ae import Config, Detector, InputError
-from ssim_ae.detector.detector_file import header, json_beside, layer_table, read_detector
+from ssim_ae.detector.detector_file import header, json_beside, network_of, read_detector
 from ssim_ae.export.export import export
 from ssim_ae.export.options import ExportOptions
 from ssim_ae.images.files import decode_image
@@ -263,7 +263,7 @@ def write_safetensors(file: Any, metadata: dict[str, Any]) -> None:
 
 def write_onnx(file: Any, metadata: dict[str, Any]) -> None:
     """Write an exported ONNX file with this metadata."""
-    model = network_model(layer_table(file.config), file.weights, tile_size=file.config.tile_size)
+    model = network_model(network_of(file.config), file.weights)
     Path("x").write_bytes(model_bytes(model, {**metadata, **EMPTY_CHECKSUM}))
 
 

@@ -308,7 +308,7 @@ def test_thresholds_of_a_run_are_set_and_rolled_back(capsys, tiny_run, tmp_path)
     status, out, err = run(capsys, "threshold", folder, *given)
     assert status == 0 and f"version 2; back to the former one with: ssim-ae threshold {folder} --rollback" in out
     assert f"{folder}/detector.onnx: exported from a former version; export again" in err
-    assert read_detector(folder / "detector.safetensors").thresholds == (9, 9)
+    assert read_detector(folder / "detector.safetensors").thresholds == {"ssim": 9, "l1": 9}
     strict = ["--ssim_threshold", 1e-6, "--l1_threshold", 1e-6]
     status, out, err = run(capsys, "threshold", folder / "detector.safetensors", *strict)
     assert (status, out) == (2, "") and "not changed: the new detector rejects 2 of 2 good images" in err

@@ -1,4 +1,5 @@
 import copy
+import json
 import pickle
 from pathlib import Path
 
@@ -6,9 +7,11 @@ import pytest
 import yaml
 
 from ssim_ae.config import Config
-from ssim_ae.config.config import default_of, description, sections, unused_settings
+from ssim_ae.config.config import default_of, description, sections
+from ssim_ae.config.effects import check_have_effect
 from ssim_ae.errors import InputError
-from ssim_ae.methods import DEFAULT_METHOD, methods
+from ssim_ae.images.size import Size
+from ssim_ae.methods import METHOD_ORDER, methods, unused_settings
 
 CONFIGS = Path(__file__).parents[1] / "config"
 
@@ -52,7 +55,7 @@ def test_a_config_of_the_reference_works_unchanged(tmp_path, capsys):
     assert config.method == "reference"
     assert (config.dataset, config.p_rotate, config.lr, config.im_resize) == ("capsule", 0.25, 2e-4, 266)
     assert (config.weight_decay, config.ssim_threshold, config.l1_threshold) == (1e-4, None, None)
-    assert not config.tiled and config.mask_size == 256
+    assert not config.tiled and config.view_size == (256, 256)
     notes = capsys.readouterr().err.splitlines()
     assert len(notes) == 1 and notes[0].startswith(f"note: {path}: no method is given") and "reference" in notes[0]
 
@@ -61,7 +64,7 @@ def test_a_config_of_the_reference_works_unchanged(tmp_path, capsys):
 def test_every_config_file_is_valid(path):
     config = Config.read(path)
     assert path.stem == ("default_config" if config.dataset == "none" else f"{config.dataset}_config")
-    assert config.method == (DEFAULT_METHOD if config.dataset == "none" else "reference")
+    assert config.method == (METHOD_ORDER[0] if config.dataset == "none" else "reference")
 
 
 def test_there_is_a_config_for_every_class():
@@ -96,10 +99,10 @@ def test_a_written_config_is_read_again(tmp_path, method):
         ("epochs: True", "epochs: should not be True or False"),
         ("grayscale: maybe", "grayscale: "),
         ("crop_size: 100", "crop_size: should be one of 32, 64, 128, 256, 512, not 100"),
-        ("im_resize: 64", "im_resize 64 is smaller than crop_size 128"),
+        ("im_resize: 64", "im_resize 64: with method reference and crop_size 128 each side should be 128 or more"),
         ("stride: 200", "stride 200 is larger than crop_size 128"),
         ("augment_num: 10", "batch_size 16 is larger than augment_num 10"),
-        ("do_aug: False", "do_aug False trains on the center of each image"),
+        ("do_aug: False\nim_resize: 256", "do_aug False trains on the center of each image"),
         ("p_ratate: 0.1\np_rotate: 0.2", "'p_rotate' is given twice"),
         ("epochs: 1\nepochs: 2", "key 'epochs' is given twice"),
         ("device_target: TPU", "device_target: Input should be 'auto', 'CPU', 'GPU' or 'Ascend', not 'TPU'"),
@@ -152,24 +155,78 @@ def test_numbers_in_exponent_form_without_a_dot_are_numbers(tmp_path):
 def test_tiles_if_the_crop_leaves_a_stride_or_more(im_resize, crop, tiled):
     config = Config(method="reference", im_resize=im_resize, crop_size=crop)
     assert config.tiled is tiled
-    assert config.mask_size == (im_resize if tiled else crop)
+    assert config.view_size == Size.of(im_resize if tiled else crop)
+
+
+def test_each_side_of_a_rectangle_is_covered_by_tiles():
+    config = Config(method="reference", im_resize=(144, 400), crop_size=128, stride=32)
+    assert (config.view_size, config.tile_size, config.tile_count, config.tiled) == ((128, 400), (128, 128), 10, True)
+    whole = Config(im_resize=(144, 400))
+    assert (whole.view_size, whole.tile_size, whole.tile_count, whole.tiled) == ((144, 400), (144, 400), 1, False)
+    assert whole.input_shape == (3, 144, 400)
+
+
+@pytest.mark.parametrize(
+    ("given", "size", "in_file"),
+    [
+        (192, (192, 192), "192 "),
+        ("192", (192, 192), "192 "),
+        ("192x448", (192, 448), "[192, 448] "),
+        ([192, 448], (192, 448), "[192, 448] "),
+        ((192.0, 192), (192, 192), "192 "),
+    ],
+)
+def test_a_size_is_a_side_or_height_and_width(tmp_path, given, size, in_file):
+    for config in (Config(im_resize=given), Config.read(None, {"im_resize": given})):
+        assert config.working_size == size and f"\nim_resize: {in_file}" in config.to_yaml()
+        again = Config.read(written(tmp_path, config.to_yaml()))
+        assert again.im_resize == config.im_resize and json.loads(json.dumps(again.portable_settings()))["im_resize"]
+        assert Config(**json.loads(json.dumps(config.portable_settings()))) == config
+
+
+@pytest.mark.parametrize(
+    "given", ["192x", "x", "a", "1e9x64", "192x448x3", [1, 2, 3], [], 192.5, "31", 4097, [True, 64]]
+)
+def test_anything_else_is_no_size(given):
+    with pytest.raises(InputError, match=r"command line: im_resize: should be 32 to 4096 px, or two such sides"):
+        Config.read(None, {"im_resize": given})
+
+
+def test_a_size_that_is_not_chosen_yet_is_written_as_minus_one():
+    config = Config.read(None, {"im_resize": "-1"})
+    assert config.im_resize is None and "\nim_resize: -1 " in config.to_yaml()
+    with pytest.raises(InputError, match="im_resize: it is chosen from the good images when a training starts"):
+        _ = config.working_size
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"im_resize": "256", "resolution": "200"}, "--resolution: no effect .* im_resize replaces it"),
+        ({"im_resize": "256", "smallest_defect": "9"}, "--smallest_defect: no effect .* im_resize replaces it"),
+        ({"smallest_defect": "9", "resolution": "200"}, "--resolution: no effect .* smallest_defect replaces it"),
+    ],
+)
+def test_the_choice_of_the_size_is_given_once(given, message):
+    with pytest.raises(InputError, match=message):
+        check_have_effect(given, Config.read(None, given))
 
 
 def test_one_method_is_the_default_everywhere(tmp_path):
-    assert Config().method == Config.read(None, {}).method == DEFAULT_METHOD == methods()[0].name == "repair"
-    assert Config(dataset_path="photos") == Config(dataset_path="photos", method="repair")
+    assert Config().method == Config.read(None, {}).method == methods()[0].name == "features"
+    assert Config(dataset_path="photos") == Config(dataset_path="photos", method="features")
     assert Config.read(written(tmp_path, "minutes: 5")).method == "repair", "no key of the reference's files"
+    assert Config.read(None, {"z_dim": "500"}).method == "reference", "the only method that has it"
 
 
 def test_defaults_are_those_of_the_method():
     config = Config()
-    assert (config.crop_size, config.im_resize, config.flc, config.epochs) == (128, 144, 16, 10)
-    assert config.mask_size == config.tile_size == 144 and not config.tiled
+    assert (config.crop_size, config.im_resize, config.resolution, config.flc) == (128, None, 144, 16)
     assert config.optimizer == "muon" and config.illumination_std == 0.08
     assert config.online_aug and config.rotate_angle is None
     assert not config.p_horizontal_flip + config.p_vertical_flip
     reference = Config(method="reference")
-    assert (reference.im_resize, reference.epochs, reference.flc, reference.optimizer) == (256, 20, 32, "adamw")
+    assert (reference.resolution, reference.epochs, reference.flc, reference.optimizer) == (256, 20, 32, "adamw")
     assert Config.read(None, {"method": "repair", "p_rotate": "0.2"}).p_rotate == 0.2
     assert Config(engine="mindspore").method == "reference", "the only method that the engine supports"
 
@@ -208,13 +265,13 @@ def test_negative_means_automatic_in_files_and_on_the_command_line_alone(tmp_pat
     path = written(tmp_path, "ssim_threshold: -1\nl1_threshold: 0.2\nrotate_angle: -1.0")
     config = Config.read(path, {"l1_threshold": "-1"})
     assert (config.ssim_threshold, config.l1_threshold, config.rotate_angle) == (None, None, None)
-    assert "ssim_threshold: -1.0" in config.to_yaml()
+    assert "ssim_threshold: -1 " in config.to_yaml()
     with pytest.raises(InputError, match=r"^Config: ssim_threshold: .* not -1$"):
         Config(ssim_threshold=-1)
 
 
 def test_descriptions_give_the_defaults_of_the_other_methods():
-    assert description("im_resize", "repair").endswith("px (reference: 256)")
+    assert description("resolution", "repair").endswith("px (reference: 256)")
     assert description("z_dim", "repair").endswith("(reference only)")
     assert description("lr", "repair") == "learning rate"
     assert description("method", "repair").count(":") >= 3
@@ -224,8 +281,14 @@ def test_descriptions_give_the_defaults_of_the_other_methods():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"crop_size": 32, "im_resize": 32}, "64 or more, not 32"),
-        ({"im_resize": 392}, "crop_size 128 im_resize should be a multiple of 16, 64 or more, not 392"),
+        (
+            {"crop_size": 32, "im_resize": 32},
+            "im_resize 32: with method repair and crop_size 32 each side should be 64 or more and a multiple of 4",
+        ),
+        (
+            {"im_resize": "144x392"},
+            r"im_resize \[144, 392\]: .* 128 each side should be 128 or more and a multiple of 16",
+        ),
         ({"minutes": 5, "distribute": True}, "the clocks of workers differ"),
     ],
 )
@@ -240,7 +303,10 @@ def test_impossible_combinations(values, message):
         ({"epochs": 0}, "Config: epochs: Input should be greater than or equal to 1, not 0"),
         ({"epochs": True}, "Config: epochs: should not be True or False, not True"),
         ({"epoch": 5}, "Config: unknown key 'epoch' (did you mean 'epochs'?)"),
-        ({"im_resize": 32, "crop_size": 64}, "Config: im_resize 32 is smaller than crop_size 64"),
+        (
+            {"im_resize": 32, "crop_size": 64, "method": "reference"},
+            "Config: im_resize 32: with method reference and crop_size 64 each side should be 64 or more",
+        ),
         ({"method": "repare"}, None),
     ],
 )

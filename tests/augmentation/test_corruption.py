@@ -77,8 +77,9 @@ def test_corruption_of_a_patch_does_not_depend_on_the_batch(corruption, rng):
 
 
 def test_pieces_come_from_all_images_and_positions(corruption):
-    pieces = corruption_pieces(corruption, 10)
-    assert set(pieces.image) == set(range(7)) and pieces.corner.min() == 0 and pieces.corner.max() == 10
+    pieces = corruption_pieces(corruption, (42, 52), 32)
+    assert set(pieces.image) == set(range(7)) and pieces.corner.min() == 0
+    assert pieces.corner.max(axis=0).tolist() == [10, 20]
     assert len(pieces) == 200 and not pieces.angle.any() and not pieces.flipped.any()
 
 

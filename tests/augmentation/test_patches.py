@@ -15,7 +15,7 @@ def test_illumination_changes_the_surroundings_of_its_grid_point():
 
 
 def test_take_returns_the_chosen_patches_in_order(rng):
-    batch = epoch_patches(Config(method="repair", augment_num=10, batch_size=10), 5, 0)
+    batch = epoch_patches(Config(method="repair", im_resize=144, augment_num=10, batch_size=10), 5, 0)
     order = rng.permutation(10)
     taken = batch.take(order)
     assert isinstance(taken, PatchBatch) and len(taken) == len(taken.corruption) == 10

@@ -14,11 +14,12 @@ def reference(**settings) -> Config:
     return Config(method="reference", **settings)
 
 
-def smooth_images(size: int, count: int = 3, channels: int = 1) -> torch.Tensor:
-    """Return smooth uint8 images (count, channels, size, size), all different."""
-    y, x = np.mgrid[:size, :size] / size
+def smooth_images(height: int, count: int = 3, channels: int = 1, width: int | None = None) -> torch.Tensor:
+    """Return smooth uint8 images (count, channels, height, width), all different; squares without a width."""
+    width = width or height
+    y, x = np.mgrid[:height, :width] / height
     waves = [np.sin(5 * x * (1 + n) + n) * np.cos(4 * y + n) for n in range(count * channels)]
-    return torch.from_numpy(np.uint8(127 + 100 * np.stack(waves)).reshape(count, channels, size, size))
+    return torch.from_numpy(np.uint8(127 + 100 * np.stack(waves)).reshape(count, channels, height, width))
 
 
 def one_patch_each(images, config, rng):
@@ -36,21 +37,25 @@ def test_upright_patches_are_exact_copies(rng):
 
 @pytest.mark.parametrize(("key", "axis"), [("p_horizontal_flip", -1), ("p_vertical_flip", -2)])
 def test_flipped_patches_are_reversed_along_their_axis(key, axis):
-    config = reference(im_resize=96, crop_size=64, **UPRIGHT)
-    images = smooth_images(96)
+    config = reference(im_resize=(96, 150), crop_size=64, **UPRIGHT)
+    images = smooth_images(96, width=150)
     plain, _ = one_patch_each(images, config, np.random.default_rng(0))
     flipped, _ = one_patch_each(images, config.replace(**{key: 1}), np.random.default_rng(0))
     assert torch.allclose(plain.flip(axis), flipped, atol=1e-4)
     assert not torch.allclose(plain, flipped, atol=1e-2)
 
 
-def test_rotation_agrees_with_scipy():
-    config = reference(im_resize=128, crop_size=128, rotate_angle=30, **UPRIGHT | {"p_rotate": 1})
-    images = smooth_images(128, count=1)
+@pytest.mark.parametrize("width", [128, 300])
+def test_rotation_agrees_with_scipy(width):
+    config = reference(im_resize=(128, width), crop_size=128, rotate_angle=30, **UPRIGHT | {"p_rotate": 1})
+    images = smooth_images(128, count=1, width=width)
     batch = draw_patches(config, 1, 1, np.random.default_rng(3))
     degrees = np.degrees(batch.angle[0])
     assert 1 < abs(degrees) <= 30
-    expected = rotate(images[0, 0].numpy().astype(float), degrees, reshape=False, order=1, mode="reflect") / 255
+    left = batch.corner[0, 1]
+    padded = np.pad(images[0, 0].numpy().astype(float), ((128, 128), (128, 128)), "symmetric")
+    around = padded[64:320, left + 64 : left + 320]  # the patch and 64 px on each side
+    expected = rotate(around, degrees, reshape=False, order=1)[64:192, 64:192] / 255
     assert np.abs(cut_patches(images, batch, 128)[0, 0].numpy() - expected).max() < 0.02
 
 
@@ -76,10 +81,10 @@ def test_illumination_is_smooth_has_the_given_deviation_and_keeps_colors():
 
 
 def test_patches_are_the_centers_without_augmentation():
-    config = reference(im_resize=266, crop_size=256, do_aug=False)
-    images = smooth_images(266)
+    config = reference(im_resize=(266, 280), crop_size=256, do_aug=False)
+    images = smooth_images(266, width=280)
     patches = cut_patches(images, draw_patches(config, 3, 3, np.random.default_rng(0)), 256)
-    assert torch.allclose(patches, images[:, :, 5:261, 5:261] / 255, atol=1e-4)
+    assert torch.allclose(patches, images[:, :, 5:261, 12:268] / 255, atol=1e-4)
 
 
 def test_patches_of_float_images_equal_those_of_bytes(rng):
@@ -92,8 +97,8 @@ def test_patches_of_float_images_equal_those_of_bytes(rng):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_patches_cut_from_windows_equal_those_of_whole_images(rng, channels):
     """On a CPU only the window that a rotated patch can reach is interpolated, elsewhere the whole image."""
-    config = reference(im_resize=96, crop_size=32, p_rotate=0.5, rotate_angle=180)
-    images = smooth_images(96, channels=channels)
+    config = reference(im_resize=(60, 96), crop_size=32, p_rotate=0.5, rotate_angle=180)
+    images = smooth_images(60, channels=channels, width=96)
     batch = draw_patches(config, 3, 60, rng)
     whole = _rotated_patches(images, batch, 32) / 255
     assert torch.allclose(cut_patches(images, batch, 32), whole, atol=1e-4)

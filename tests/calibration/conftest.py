@@ -7,6 +7,11 @@ from ssim_ae.maps.residuals import Residuals
 from ssim_ae.synthetic import fabric
 
 
+def scaled(residuals: Residuals, *, ssim: float = 1, l1: float = 1) -> Residuals:
+    """Return residuals whose maps are multiplied by factors."""
+    return residuals._replace(maps=residuals.maps * np.float32([[[ssim]], [[l1]]]))
+
+
 @pytest.fixture
 def held_out(rng):
     """Residuals of 12 good images."""
@@ -14,7 +19,8 @@ def held_out(rng):
     def residuals():
         blotches = np.kron(rng.random((16, 16)), np.ones((4, 4)))
         ssim = (0.2 * blotches + 0.1 * rng.random((64, 64))).astype(np.float32)
-        return Residuals(ssim, 0.3 * ssim + 0.01 * rng.random((64, 64), np.float32), np.ones((64, 64), bool))
+        l1 = 0.3 * ssim + 0.01 * rng.random((64, 64), np.float32)
+        return Residuals(np.stack([ssim, l1]), np.ones((64, 64), bool))
 
     return [residuals() for _ in range(12)]
 

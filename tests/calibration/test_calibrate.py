@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from tests.calibration.conftest import scaled
 
 from ssim_ae import Config, train
 from ssim_ae.calibration.calibrate import MAX_NAMED_IMAGES, cross_validate
@@ -68,15 +69,15 @@ def test_cross_validation_counts_rejected_images_among_those_left_out(held_out):
 def test_cross_validation_of_the_maximum_score_rejects_the_worst_image_alone(method, count):
     """Each of up to 5 images is a fold, and only the worst one exceeds the maximum of the others."""
     maps = [np.full((64, 64), level, np.float32) for level in np.linspace(0.1, 0.5, count)]
-    held_out = [Residuals(level, level, np.ones((64, 64), bool)) for level in maps]
+    held_out = [Residuals(np.stack([level, level]), np.ones((64, 64), bool)) for level in maps]
     config = Config(method=method, threshold="max")
     assert cross_validate(held_out, config) == CrossValidation(images=count, rejected=1)
 
 
 def test_cross_validation_uses_training_images(held_out, rng):
     config = Config(method="repair", false_alarm_rate=0.1)
-    factors = np.exp(rng.gumbel(0, 0.5, 50))
-    training = [held_out[0]._replace(ssim=held_out[0].ssim * factor) for factor in factors.astype(np.float32)]
+    factors = np.exp(rng.gumbel(0, 0.5, 50)).astype(np.float32)
+    training = [scaled(held_out[0], ssim=factor) for factor in factors]
     alone, together = cross_validate(held_out, config), cross_validate(held_out, config, training)
     assert together.rejected < alone.rejected
 

@@ -29,7 +29,7 @@ def run(tiny_run, tmp_path):
 
 def test_given_thresholds_are_tested_on_the_held_out_images(tiny_run, tmp_path):
     path, calibration = recalibrate(tiny_run.folder, None, GIVEN, tmp_path / "new.safetensors")
-    assert read_detector(path).thresholds == (9, 9)
+    assert read_detector(path).thresholds == {"ssim": 9, "l1": 9}
     assert str(calibration.origin) == "Thresholds were given. Rejected good images: 0 of 2."
     assert read_detector(path).provenance.thresholds == calibration.origin
 
@@ -51,7 +51,10 @@ def test_new_thresholds_are_a_new_version_of_the_run(run):
         path, calibration = recalibrate(run, None, changes)
         current = read_detector(run / "detector.safetensors")
         assert path == run / "detector.safetensors" and current.thresholds == calibration.thresholds
-    assert [read_detector(path).thresholds for path in version_paths(run)][:2] == [former.thresholds, (9, 9)]
+    assert [read_detector(path).thresholds for path in version_paths(run)][:2] == [
+        former.thresholds,
+        {"ssim": 9, "l1": 9},
+    ]
     assert len(version_paths(run)) == 4
 
 

@@ -8,18 +8,18 @@ import pytest
 from ssim_ae import Config, Detector
 from ssim_ae.calibration.calibrate import calibrate
 from ssim_ae.calibration.suspects import MAX_LEFT_OUT_SHARE, measure_distances
-from ssim_ae.maps.residuals import Residuals
+from ssim_ae.maps.residuals import Residuals, Thresholds
 
 METHODS = ("repair", "reference")
 
 
 def residuals(rng: np.random.Generator, *, scale: float = 1.0, spoilt: float = 0.0) -> Residuals:
     """Draw residual maps of a good image; `spoilt` is added to a region of both."""
-    ssim, l1 = (np.abs(rng.normal(0.1, 0.03, (64, 64))).astype(np.float32) * np.float32(scale) for _ in range(2))
-    for values in (ssim, l1):
+    maps = np.abs(rng.normal(0.1, 0.03, (2, 64, 64))).astype(np.float32) * np.float32(scale)
+    for values in maps:
         row, column = rng.integers(10, 50, 2)
         values[row : row + 13, column : column + 13] += np.float32(spoilt)
-    return Residuals(ssim, l1, np.ones((64, 64), bool))
+    return Residuals(maps, np.ones((64, 64), bool))
 
 
 def images(count: int, seed: int, **options: float) -> list[Residuals]:
@@ -57,10 +57,10 @@ def test_spoilt_images_do_not_raise_the_thresholds(
     rng = np.random.default_rng(4)
     spoilt = [residuals(rng, spoilt=3.0) if number % 11 == 0 else maps for number, maps in enumerate(clean)]
 
-    def measured_thresholds(maps: list[Residuals]) -> np.ndarray:
+    def measured_thresholds(maps: list[Residuals]) -> Thresholds:
         by_path = dict(zip(paths, maps, strict=True))
         detector = SimpleNamespace(residuals_all=lambda asked: [by_path[path] for path in asked])
-        return np.array(calibrate(cast(Detector, detector), paths[:22], Config(method=method), paths[22:]).thresholds)
+        return calibrate(cast(Detector, detector), paths[:22], Config(method=method), paths[22:]).thresholds
 
     assert measured_thresholds(spoilt) == pytest.approx(measured_thresholds(clean), rel=0.1)
     assert "5 of 55 good images may be defective, and are left out of the thresholds: " in capsys.readouterr().err

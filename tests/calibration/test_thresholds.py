@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from tests.calibration.conftest import scaled
 
 from ssim_ae import InputError
 from ssim_ae.calibration.false_alarms import expected_rate_above_maximum, prediction_limit
@@ -11,7 +12,7 @@ from ssim_ae.calibration.thresholds import (
     percentiles,
 )
 from ssim_ae.config import Config
-from ssim_ae.maps.residuals import Residuals, Thresholds
+from ssim_ae.maps.residuals import Residuals
 from ssim_ae.methods import method_of
 
 FOREGROUND = np.ones((64, 64), bool)
@@ -34,9 +35,9 @@ def scores(held_out, config):
 
 def test_percent_estimates_a_percentile_of_all_pixels(held_out):
     thresholds = estimate(held_out, reference(threshold="percent", percent=97))
-    pixels = np.concatenate([residuals.ssim.ravel() for residuals in held_out])
-    assert thresholds.ssim == pytest.approx(np.percentile(pixels, 97))
-    assert np.mean(pixels > thresholds.ssim) == pytest.approx(0.03, abs=0.001)
+    pixels = np.concatenate([residuals.maps[0].ravel() for residuals in held_out])
+    assert thresholds["ssim"] == pytest.approx(np.percentile(pixels, 97))
+    assert np.mean(pixels > thresholds["ssim"]) == pytest.approx(0.03, abs=0.001)
 
 
 def test_max_estimates_just_above_the_maximum_score(held_out):
@@ -59,14 +60,11 @@ def test_false_alarm_rate_estimates_the_prediction_limit(held_out):
 def test_the_spread_of_training_images_contributes_to_the_thresholds(held_out, rng):
     config = Config(method="repair")
     equal = [held_out[0]] * 50
-    spread = [
-        residuals._replace(l1=residuals.l1 * factor)
-        for residuals, factor in zip(equal, rng.uniform(0.2, 1, 50), strict=True)
-    ]
+    spread = [scaled(residuals, l1=factor) for residuals, factor in zip(equal, rng.uniform(0.2, 1, 50), strict=True)]
     narrow, wide = (estimate(held_out, config, training) for training in (equal, spread))
-    assert narrow.l1 / narrow.ssim < 0.8 * wide.l1 / wide.ssim, "each residual has its own threshold"
+    assert narrow["l1"] / narrow["ssim"] < 0.8 * wide["l1"] / wide["ssim"], "each residual has its own threshold"
     without = estimate(held_out, config)
-    assert narrow.ssim + narrow.l1 < without.ssim + without.l1 < wide.ssim + wide.l1
+    assert sum(narrow.values()) < sum(without.values()) < sum(wide.values())
     maximum = config.replace(threshold="max")
     assert estimate(held_out, maximum, spread) == estimate(held_out, maximum)
 
@@ -92,23 +90,23 @@ def test_max_area_leaves_only_smaller_regions_and_is_the_lowest_such_threshold(h
     config = reference(threshold="max_area", min_area=min_area, percent=90)
     assert scores(held_out, config).max() <= 1
     thresholds = estimate(held_out, config)
-    lower = Thresholds(thresholds.ssim * 0.999, thresholds.l1 * 0.999)
+    lower = {name: value * 0.999 for name, value in thresholds.items()}
     assert max(anomaly.max() for anomaly in anomaly_maps(held_out, lower, config)) > 1
 
 
 def test_a_larger_minimum_area_lowers_the_thresholds(held_out):
-    found = [estimate(held_out, reference(threshold="max_area", min_area=area)).ssim for area in (49, 100, 200)]
+    found = [estimate(held_out, reference(threshold="max_area", min_area=area))["ssim"] for area in (49, 100, 200)]
     assert found == sorted(found, reverse=True) and found[0] > found[-1]
 
 
 def test_given_thresholds_are_kept(held_out):
-    assert estimate([], reference(ssim_threshold=0.5, l1_threshold=0.25)) == Thresholds(0.5, 0.25)
+    assert estimate([], reference(ssim_threshold=0.5, l1_threshold=0.25)) == {"ssim": 0.5, "l1": 0.25}
     one_given = estimate(held_out, reference(threshold="percent", ssim_threshold=0.5))
-    assert one_given == Thresholds(0.5, percentiles(held_out, 98).l1)
+    assert one_given == {"ssim": 0.5, "l1": percentiles(held_out, 98)[1]}
 
 
 def test_given_thresholds_are_those_of_a_config_with_both():
-    assert given_thresholds(reference(ssim_threshold=0, l1_threshold=0.25)) == Thresholds(0, 0.25)
+    assert given_thresholds(reference(ssim_threshold=0, l1_threshold=0.25)) == {"ssim": 0, "l1": 0.25}
     assert given_thresholds(reference(ssim_threshold=0.5)) is given_thresholds(reference(l1_threshold=0.5)) is None
     assert given_thresholds(reference()) is None
 
@@ -116,31 +114,31 @@ def test_given_thresholds_are_those_of_a_config_with_both():
 @pytest.fixture
 def adjacent():
     """One image: the regions of both residuals are too thin for the opening, but not their union."""
-    ssim, l1 = np.full((2, 64, 64), 0.1, np.float32)
-    ssim[20:26, 20:40] = l1[26:32, 20:40] = 1
-    return [Residuals(ssim, l1, FOREGROUND)]
+    maps = np.full((2, 64, 64), 0.1, np.float32)
+    maps[0, 20:26, 20:40] = maps[1, 26:32, 20:40] = 1
+    return [Residuals(maps, FOREGROUND)]
 
 
 def test_the_common_factor_accounts_for_both_residuals_together(adjacent):
     thresholds = estimate(adjacent, reference(threshold="max"))
-    assert thresholds == pytest.approx((1, 1), rel=1e-3)
+    assert thresholds == pytest.approx({"ssim": 1, "l1": 1}, rel=1e-3)
 
 
 @pytest.mark.parametrize("threshold", ["false_alarm_rate", "max"])
 def test_the_l1_residual_has_a_quarter_of_the_weight_with_method_repair(held_out, threshold):
-    equal = [residuals._replace(l1=residuals.ssim) for residuals in held_out]
+    equal = [residuals._replace(maps=residuals.maps[[0, 0]]) for residuals in held_out]
     config = Config(method="repair", threshold=threshold)
     thresholds = estimate(equal, config)
-    assert thresholds.l1 == pytest.approx(4 * thresholds.ssim)
-    l1_alone = estimate(equal, config.replace(ssim_threshold=1000.0)).l1
-    assert l1_alone == pytest.approx(thresholds.ssim / (1 + 1 / 4), rel=1e-3), "alone it has the whole weight"
+    assert thresholds["l1"] == pytest.approx(4 * thresholds["ssim"])
+    l1_alone = estimate(equal, config.replace(ssim_threshold=1000.0))["l1"]
+    assert l1_alone == pytest.approx(thresholds["ssim"] / (1 + 1 / 4), rel=1e-3), "alone it has the whole weight"
 
 
 @pytest.mark.parametrize("given", ["ssim", "l1"])
 def test_a_given_threshold_does_not_influence_the_other(adjacent, given):
     thresholds = estimate(adjacent, reference(threshold="max", **{f"{given}_threshold": 9}))
-    assert thresholds._asdict()[given] == 9
-    assert min(thresholds) == pytest.approx(0.1, rel=1e-3)
+    assert thresholds[given] == 9
+    assert min(thresholds.values()) == pytest.approx(0.1, rel=1e-3)
 
 
 def test_images_without_foreground_are_an_error(held_out):

@@ -5,7 +5,6 @@ from ssim_ae.detectability.reasons import weakness
 from ssim_ae.detector.detectability_chart import DetectabilityChart
 from ssim_ae.detector.detector_file import DetectorFile
 from ssim_ae.detector.provenance import Provenance, ThresholdOrigin
-from ssim_ae.maps.residuals import Thresholds
 
 
 def file(*, side: int = 300, steps: int = 6000, **origin: Any) -> DetectorFile:
@@ -20,7 +19,9 @@ def file(*, side: int = 300, steps: int = 6000, **origin: Any) -> DetectorFile:
         found={"low": [0], "medium": [0], "high": [6]},
     )
     provenance = Provenance(steps=steps, thresholds=ThresholdOrigin(estimator="max", **origin))
-    return DetectorFile(Config(), Thresholds(1, 1), {}, provenance, detectability=chart)
+    return DetectorFile(
+        Config(method="repair", im_resize=144), {"ssim": 1, "l1": 1}, {}, provenance, detectability=chart
+    )
 
 
 def test_a_detector_that_finds_a_twentieth_finds_next_to_nothing() -> None:
@@ -34,6 +35,6 @@ def test_a_detector_that_finds_a_twentieth_finds_next_to_nothing() -> None:
 
 def test_each_reason_is_told_apart() -> None:
     assert "Little training: 16,000 patches, by default 100,000" in weakness(file(steps=1000))[1]
-    assert "images of 576 px are inspected at 144 px" in weakness(file(side=576))[1]
+    assert "images of 1152 x 576 px are inspected at 144 x 144 px" in weakness(file(side=576))[1]
     assert "they would be 4 times lower" in weakness(file(without_highest=0.25))[1]
     assert "3 are suspected" in weakness(file(left_out_images=3))[1]

@@ -46,7 +46,7 @@ def test_a_tolerance_is_the_largest_amount_up_to_which_few_are_rejected() -> Non
 def test_the_summary_says_what_is_found_and_where() -> None:
     assert chart().summary() == (
         "Finds 90 % of drawn defects of 19 px and larger at medium contrast and 10 px and larger at high contrast, "
-        "in images of 1024 x 1024 px (working size 144 px). Of defects of 40 px it finds 50 % at low contrast. "
+        "in images of 1024 x 1024 px (working size 144 x 144 px). Of defects of 40 px it finds 50 % at low contrast. "
         "Up to 5 px at medium contrast it finds nothing. Good parts are accepted up to a shift of 10 px."
     )
 
@@ -54,7 +54,7 @@ def test_the_summary_says_what_is_found_and_where() -> None:
 def test_the_summary_of_a_detector_that_finds_nothing() -> None:
     nothing = chart(found={contrast: [0, 0, 0, 0] for contrast in ("low", "medium", "high")}, tolerances=[])
     assert nothing.summary() == (
-        "Finds none of the drawn defects of up to 40 px, in images of 1024 x 1024 px (working size 144 px)."
+        "Finds none of the drawn defects of up to 40 px, in images of 1024 x 1024 px (working size 144 x 144 px)."
     )
 
 

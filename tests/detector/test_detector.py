@@ -120,7 +120,7 @@ def test_tiles_are_reconstructed_and_averaged(detector, image):
     view = detector.view.crop(image)
     reconstruction = detector.reconstruct(view)
     assert reconstruction.shape == view.shape == (3, 64, 64)
-    corner = detector.runtime.reconstruct(view[None, :, :32, :32])[0]
+    corner = detector.runtime.run(view[None, :, :32, :32])[0]
     assert np.allclose(reconstruction[:, :16, :16], corner[:, :16, :16], atol=1e-6), "only one tile covers the corner"
 
 
@@ -142,7 +142,7 @@ def test_a_detector_file_holds_settings_and_provenance(tiny_run):
         (lambda weights, _: weights.update({"conv1.bias": np.zeros(2, np.float32)}), "do not fit the network"),
         (
             lambda weights, _: weights.update({"conv1.bias": weights["conv1.bias"] + np.nan}),
-            "the weights are not finite 32-bit numbers",
+            "the weights are not finite numbers",
         ),
         (lambda _, metadata: metadata.update(format=99), "format 99"),
         (lambda _, metadata: metadata.pop("thresholds"), "the header is corrupt, or from a newer version"),
@@ -188,11 +188,11 @@ def test_a_missing_detector_is_an_error_in_one_line(tmp_path):
 
 
 def test_a_detector_in_one_line_and_as_a_table(detector):
-    ssim, l1 = detector.thresholds
+    ssim, l1 = detector.thresholds.values()
     runtime = type(detector.runtime).__name__
     assert repr(detector) == (
-        f"<Detector: method reference, working size 64 px color, runtime {runtime}, "
-        f"thresholds ssim {ssim:.4g} l1 {l1:.4g}>"
+        f"<Detector: method reference, working size 64 x 64 px color, runtime {runtime}, "
+        f"thresholds ssim {ssim:.4g}, l1 {l1:.4g}>"
     )
     table = detector._repr_html_()
     assert table.startswith("<table>") and f"<tr><th>runtime</th><td>{runtime}</td></tr>" in table

@@ -14,7 +14,9 @@ from ssim_ae import Detector, InputError
 from ssim_ae.cli import main
 from ssim_ae.detector.detector_file import header, read_detector
 from ssim_ae.maps.normalization import GRID_SIZE
-from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, model_bytes
+from ssim_ae.network.architecture import RECONSTRUCTIONS
+from ssim_ae.network.network import PATCHES
+from ssim_ae.network.onnx_network import model_bytes
 from ssim_ae.storage import EMPTY_CHECKSUM, METADATA_KEY, file_hash, with_checksum
 
 HUGE = int("9" * 400)
@@ -115,15 +117,15 @@ def grids(value):
         (lambda _, metadata: metadata["provenance"].update(versions=["a"]), "header is corrupt"),
         (
             lambda weights, _: weights.update({"conv1.bias": weights["conv1.bias"].astype(int)}),
-            "not finite 32-bit numbers",
+            "do not fit the network",
         ),
         (
             lambda weights, _: weights.update({"conv1.bias": weights["conv1.bias"] * np.float64(1)}),
-            "not finite 32-bit numbers",
+            "do not fit the network",
         ),
         (
             lambda weights, _: weights.update({"conv1.bias": np.float32("inf") + weights["conv1.bias"]}),
-            "not finite 32-bit numbers",
+            "not finite numbers",
         ),
     ],
 )
@@ -138,7 +140,7 @@ def test_a_reconstruction_that_is_not_finite_has_no_verdict(tampered, fabric_fol
     image = next((fabric_folder / "test" / "good").iterdir())
     assert main(["predict", str(tampered(enormous)), str(image)]) == 2
     printed = capsys.readouterr()
-    assert printed.out == "" and "the reconstruction is not finite or out of range" in printed.err
+    assert printed.out == "" and "the network's output is not finite or out of range" in printed.err
 
 
 def test_a_detector_does_not_set_where_results_are_written(tampered, fabric_folder, tmp_path, capsys):

@@ -6,6 +6,7 @@ from PIL import Image
 from skimage.measure import label, regionprops
 
 from ssim_ae.detector.inspection import Inspection
+from ssim_ae.images.size import Size
 from ssim_ae.images.view import View
 
 
@@ -15,7 +16,7 @@ def _inspection(anomaly, *, height=300, width=200, im_resize=64, min_area=1):
         np.zeros((height, width, 3), np.uint8),
         np.asarray(anomaly, np.float32),
         np.zeros((3, size, size), np.float32),
-        View(im_resize, size, 8),
+        View(Size.of(im_resize), Size.of(size), 8),
         min_area,
     )
 

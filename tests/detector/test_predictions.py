@@ -18,7 +18,7 @@ from ssim_ae.images.colors import MASK_OUTLINE_COLOR
 from ssim_ae.images.files import read_image
 
 COLUMNS = "path,verdict,score,defect_share,error,threshold,defects,ssim_threshold,l1_threshold,detector,time"
-COLUMNS += ",milliseconds,overlay"
+COLUMNS += ",milliseconds,overlay,distance_threshold"
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_row_has_boxes_thresholds_fingerprint_and_time(tiny_run, detector, ima
     assert row["defects"] == [vars(box) for box in inspection.defects] and row["defects"]
     box = row["defects"][0]
     assert inspection.anomaly_map[box["y"] :, box["x"] :][: box["height"], : box["width"]].max() == row["score"]
-    assert (row["ssim_threshold"], row["l1_threshold"], row["threshold"]) == (*detector.thresholds, 1)
+    assert (row["ssim_threshold"], row["l1_threshold"], row["threshold"]) == (*detector.thresholds.values(), 1)
     assert row["detector"] == failed["detector"] == read_detector(tiny_run.detector_path).fingerprint != ""
     for time in (row["time"], failed["time"]):
         assert before - timedelta(seconds=1) <= datetime.fromisoformat(time) <= datetime.now(UTC)
@@ -56,7 +56,7 @@ def test_a_row_has_boxes_thresholds_fingerprint_and_time(tiny_run, detector, ima
     with Path("t.csv").open(newline="") as table:
         first, second = csv.DictReader(table)
     assert json.loads(first.pop("defects")) == row.pop("defects") and json.loads(second["defects"]) == []
-    assert first == {key: str(value) for key, value in row.items()}
+    assert first == {key: "" if value is None else str(value) for key, value in row.items()}
 
 
 def test_another_threshold_makes_another_fingerprint(tiny_run, tmp_path):

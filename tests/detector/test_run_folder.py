@@ -9,7 +9,6 @@ from ssim_ae import Detector, InputError
 from ssim_ae.detector import run_folder
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.detector.run_folder import detector_path, find_runs, roll_back, run_of, set_current, version_paths
-from ssim_ae.maps.residuals import Thresholds
 
 
 @pytest.fixture
@@ -19,11 +18,11 @@ def run(tiny_run, tmp_path):
 
 
 def set_threshold(run, value):
-    return set_current(run, read_detector(detector_path(run))._replace(thresholds=Thresholds(value, value)))
+    return set_current(run, read_detector(detector_path(run))._replace(thresholds={"ssim": value, "l1": value}))
 
 
 def current(run):
-    return Detector.load(run, device_target="CPU").thresholds.ssim
+    return Detector.load(run, device_target="CPU").thresholds["ssim"]
 
 
 def test_a_new_version_is_the_current_one_and_the_former_one_is_kept(run):

@@ -10,7 +10,7 @@ import pytest
 
 from ssim_ae import Detector, InputError, train
 from ssim_ae.cli import main
-from ssim_ae.detector.detector_file import layer_table, read_detector
+from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.export import onnx_files
 from ssim_ae.export.export import export
 from ssim_ae.export.formats import FORMATS, ExportFormat
@@ -18,7 +18,7 @@ from ssim_ae.export.options import ExportOptions
 from ssim_ae.export.parity import inspect_with, measure_difference, measure_parity
 from ssim_ae.images.files import read_image
 from ssim_ae.maps.normalization import GRID_SIZE, NormalStatistics
-from ssim_ae.maps.residuals import Thresholds
+from ssim_ae.methods.reference import METHOD
 from ssim_ae.network import onnx_network
 from ssim_ae.storage import METADATA_KEY
 
@@ -70,8 +70,11 @@ def test_the_method_repair(tiny_config, images, tmp_path, name):
 
 
 def test_differences_of_normalized_residuals_are_in_units_of_residuals(detector, images):
-    statistics = NormalStatistics(*(np.full((GRID_SIZE, GRID_SIZE), mean, np.float32) for mean in (0.01, 0.002)))
-    normalizing = Detector(detector.config, Thresholds(20, 30), detector.runtime, normal_statistics=statistics)
+    statistics = NormalStatistics(
+        np.stack([np.full((GRID_SIZE, GRID_SIZE), mean, np.float32) for mean in (0.01, 0.002)])
+    )
+    thresholds = {"ssim": 20, "l1": 30}
+    normalizing = Detector(detector.config, thresholds, detector.runtime, normal_statistics=statistics)
 
     def shifted(image):
         outputs = inspect_with(normalizing)(image)
@@ -111,8 +114,8 @@ def test_parity_detects_a_changed_weight_and_a_changed_threshold(detector, expor
     arrays = [read_image(path) for path in images]
     file = read_detector(exported["inspection.onnx"].path)
     changed = {name: array.copy() for name, array in file.weights.items()}
-    changed[f"{layer_table(file.config)[-1].name}.weight"][0, 0, 0, 0] += 0.02
-    stricter = type(file.thresholds)(*(0.999 * threshold for threshold in file.thresholds))
+    changed[f"{METHOD.layers(file.config)[-1].name}.weight"][0, 0, 0, 0] += 0.02
+    stricter = {name: 0.999 * threshold for name, threshold in file.thresholds.items()}
     for number, other in enumerate((file._replace(weights=changed), file._replace(thresholds=stricter))):
         for write in (
             lambda path, other: onnx_files.write_inspection(path, other, pixel_dtype=np.uint8),

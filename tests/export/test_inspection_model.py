@@ -10,18 +10,17 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from ssim_ae import Config, Detector
-from ssim_ae.detector.detector_file import DetectorFile, layer_table
+from ssim_ae.detector.detector_file import DetectorFile, network_of
 from ssim_ae.detector.provenance import Provenance
 from ssim_ae.export.inspection_model import IMAGE, INSPECTION_IR_VERSION, INSPECTION_OPSET, THRESHOLDS, inspection_model
 from ssim_ae.images.files import read_image
+from ssim_ae.images.size import Size
 from ssim_ae.maps.area import BISECTION_STEPS
 from ssim_ae.maps.area import level_of_area as level_in_numpy
 from ssim_ae.maps.normalization import GRID_SIZE, NormalStatistics
 from ssim_ae.maps.regions import fill_holes
 from ssim_ae.maps.regions import opening as opening_in_numpy
-from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.methods import method_of
-from ssim_ae.network.architecture import weight_shapes
 from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.onnx_operators.regions import foreground, level_of_area, opening
 from ssim_ae.runtimes.onnx_runtime import open_session
@@ -37,9 +36,13 @@ SETTINGS = {
     "the center in one tile": {"im_resize": 39},
     "white background": {"bg_mask": "W"},
     "black background, gray": {"bg_mask": "B", "grayscale": True, "im_resize": 35},
+    "a wide image in tiles": {"im_resize": (64, 110), "bg_mask": "W", "threshold": "max_area", "min_area": 30},
+    "a tall image, cropped at the sides": {"im_resize": (90, 40)},
     "minimum area": {"threshold": "max_area", "min_area": 30},
     "repair": {"method": "repair"},
     "repair, minimum area": {"method": "repair", "threshold": "max_area", "min_area": 30},
+    "repair, wide": {"method": "repair", "im_resize": (64, 152)},
+    "repair, tall, large": {"method": "repair", "im_resize": (512, 128), "grayscale": True},
     "repair, larger than a patch": {"method": "repair", "crop_size": 64, "im_resize": 96, "bg_mask": "W"},
 }
 
@@ -48,12 +51,12 @@ def untrained(**changes) -> DetectorFile:
     """Return a detector with random weights and thresholds in the middle of its residuals."""
     config = Config(method="reference", **SMALL).replace(**changes)
     rng = np.random.default_rng(3)
-    shapes = weight_shapes(layer_table(config))
-    weights = {name: rng.normal(0, 0.15, shape).astype(np.float32) for name, shape in shapes.items()}
+    shapes = network_of(config).weights()
+    weights = {name: rng.normal(0, 0.15, weight.shape).astype(np.float32) for name, weight in shapes.items()}
     statistics = None
     if method_of(config).normalizes_residuals:
-        statistics = NormalStatistics(*rng.uniform(0.1, 1, (2, GRID_SIZE, GRID_SIZE)).astype(np.float32))
-    return DetectorFile(config, Thresholds(0.9, 0.25), weights, Provenance(), statistics)
+        statistics = NormalStatistics(rng.uniform(0.1, 1, (2, GRID_SIZE, GRID_SIZE)).astype(np.float32))
+    return DetectorFile(config, {"ssim": 0.9, "l1": 0.25}, weights, Provenance(), statistics)
 
 
 def compare(file: DetectorFile, images: list[np.ndarray], runtime: str = "onnxruntime") -> None:
@@ -141,9 +144,10 @@ def test_thresholds_are_an_optional_input():
     image = fabric.draw("twill", size=64, seed=1)[0]
     session = open_session(inspection_model(file).SerializeToString(), "CPU")
     assert [one.name for one in session.get_inputs()] == [IMAGE]
-    for thresholds in (Thresholds(0.5, 0.2), Thresholds(2.0, 3.0), Thresholds(0, 0)):
-        given = {IMAGE: image, THRESHOLDS: np.array(thresholds, np.float32)}
-        expected = Detector.from_file(file._replace(thresholds=thresholds)).inspect(image).score
+    for values in ([0.5, 0.2], [2.0, 3.0], [0, 0]):
+        given = {IMAGE: image, THRESHOLDS: np.array(values, np.float32)}
+        changed = file._replace(thresholds=method_of(file.config).thresholds(values))
+        expected = Detector.from_file(changed).inspect(image).score
         assert float(session.run(["score"], given)[0]) == pytest.approx(expected, rel=3e-4)
 
 
@@ -166,9 +170,10 @@ def computed(build, **inputs: np.ndarray) -> np.ndarray:
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.integers(0, 10_000), st.floats(0.2, 0.8), st.integers(3, 24))
-def test_the_foreground_excludes_background_connected_to_the_border(seed, share, size):
-    background = np.random.default_rng(seed).random((size, size)) < share
+@given(st.integers(0, 10_000), st.floats(0.2, 0.8), st.integers(3, 24), st.integers(3, 24))
+def test_the_foreground_excludes_background_connected_to_the_border(seed, share, height, width):
+    size = Size(height, width)
+    background = np.random.default_rng(seed).random(size) < share
     result = computed(lambda add: foreground(add, "background", size), background=background)
     assert np.array_equal(result > 0, fill_holes(~background))
 
@@ -181,7 +186,7 @@ def test_the_foreground_excludes_a_long_winding_background():
         background[[inset, size - 1 - inset], ring] = background[ring, [[inset], [size - 1 - inset]]] = True
         background[inset + 1 : inset + 5, size // 2] = True
     background[0, 5] = background[1, 5] = True
-    result = computed(lambda add: foreground(add, "background", size), background=background)
+    result = computed(lambda add: foreground(add, "background", Size.of(size)), background=background)
     assert np.array_equal(result > 0, fill_holes(~background))
     assert (result[background] == 0).all(), "all of it is connected to the border"
 
@@ -189,14 +194,15 @@ def test_the_foreground_excludes_a_long_winding_background():
 @settings(deadline=None, max_examples=10)
 @given(st.integers(0, 10_000), st.integers(0, 4))
 def test_opening_equals_that_in_numpy(seed, radius):
-    values = np.random.default_rng(seed).random((23, 23)).astype(np.float32)
-    result = computed(lambda add: opening(add, "values", 23, radius=radius), values=values)
+    values = np.random.default_rng(seed).random((23, 31)).astype(np.float32)
+    result = computed(lambda add: opening(add, "values", Size(23, 31), radius=radius), values=values)
     assert np.array_equal(result, opening_in_numpy(values, radius=radius))
 
 
 @settings(deadline=None, max_examples=15)
 @given(st.integers(0, 10_000), st.integers(2, 60))
 def test_the_level_of_an_area_equals_that_in_numpy(seed, min_area):
-    values = opening_in_numpy(np.random.default_rng(seed).random((20, 20)).astype(np.float32), radius=1)
-    level = computed(lambda add: level_of_area(add, "values", 20, min_area, steps=BISECTION_STEPS), values=values)
+    values = opening_in_numpy(np.random.default_rng(seed).random((16, 25)).astype(np.float32), radius=1)
+    size = Size(16, 25)
+    level = computed(lambda add: level_of_area(add, "values", size, min_area, steps=BISECTION_STEPS), values=values)
     assert float(level) == pytest.approx(level_in_numpy(values, min_area), abs=1e-6)

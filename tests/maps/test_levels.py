@@ -5,10 +5,11 @@ from hypothesis import strategies as st
 from skimage.morphology import remove_small_objects
 
 from ssim_ae.maps.levels import LEVEL_THRESHOLDS, anomaly_levels
-from ssim_ae.maps.residuals import Residuals, Thresholds
+from ssim_ae.maps.residuals import Residuals
 from ssim_ae.methods import get_method
 
 SIZE = 48
+THRESHOLDS = {"ssim": 1.0, "l1": 1.0}
 
 
 def _maps(rng: np.random.Generator) -> Residuals:
@@ -21,12 +22,12 @@ def _maps(rng: np.random.Generator) -> Residuals:
         )
     ]
     ssim = (0.05 + np.sum(bumps, axis=0)).astype(np.float32)
-    return Residuals(ssim, np.zeros_like(ssim), np.ones((SIZE, SIZE), bool))
+    return Residuals(np.stack([ssim, np.zeros_like(ssim)]), np.ones((SIZE, SIZE), bool))
 
 
 @given(st.integers(0, 2**32 - 1))
 def test_levels_are_exact_at_every_threshold(seed):
-    anomaly = get_method("reference").anomaly_map(_maps(np.random.default_rng(seed)), Thresholds(1, 1))
+    anomaly = get_method("reference").anomaly_map(_maps(np.random.default_rng(seed)), THRESHOLDS)
     levels = anomaly_levels(anomaly)
     for k in range(0, len(LEVEL_THRESHOLDS), 7):
         assert np.array_equal(levels > k, anomaly > LEVEL_THRESHOLDS[k])
@@ -42,8 +43,8 @@ def test_the_default_threshold_is_level_120():
 def test_small_regions_are_removed_at_every_threshold(seed, min_area):
     maps = _maps(np.random.default_rng(seed))
     anomaly_map = get_method("reference").anomaly_map
-    plain = anomaly_map(maps, Thresholds(1, 1))
-    levels = anomaly_levels(anomaly_map(maps, Thresholds(1, 1), min_area=min_area), min_area)
+    plain = anomaly_map(maps, THRESHOLDS)
+    levels = anomaly_levels(anomaly_map(maps, THRESHOLDS, min_area=min_area), min_area)
     for k in range(60, len(LEVEL_THRESHOLDS), 5):
         kept = remove_small_objects(plain > LEVEL_THRESHOLDS[k], max_size=min_area - 1, connectivity=2)
         assert np.array_equal(levels > k, kept), k

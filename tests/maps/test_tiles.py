@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ssim_ae.images.size import Size
 from ssim_ae.maps.tiles import cut_tiles, stitch_tiles, tile_starts
 
 sizes = st.tuples(st.integers(1, 40), st.integers(0, 40), st.integers(1, 40)).map(
@@ -20,18 +21,21 @@ def test_tiles_cover_every_pixel(numbers):
     assert covered.all()
 
 
-@given(sizes, st.integers(1, 3))
-def test_stitching_restores_the_cut_image(numbers, channels):
-    size, tile, stride = numbers
-    image = np.random.default_rng(size).random((channels, size, size), np.float32)
+@given(sizes, st.integers(0, 40), st.integers(0, 40), st.integers(1, 3))
+def test_stitching_restores_the_cut_image(numbers, more_tile, more, channels):
+    height, tile_height, stride = numbers
+    tile = Size(tile_height, tile_height + more_tile)
+    size = Size(height, tile.width + more)
+    image = np.random.default_rng(height).random((channels, *size), np.float32)
     tiles = cut_tiles(image, tile, stride)
-    assert tiles.shape == (len(tile_starts(size, tile, stride)) ** 2, channels, tile, tile)
+    counts = [len(tile_starts(side, length, stride)) for side, length in zip(size, tile, strict=True)]
+    assert tiles.shape == (counts[0] * counts[1], channels, *tile)
     assert np.allclose(stitch_tiles(tiles, size, stride), image, atol=1e-4)
 
 
 def test_overlaps_are_averaged():
     tiles = np.stack([np.full((1, 2, 2), value, np.float32) for value in (0, 1, 2, 3)])
-    assert stitch_tiles(tiles, 3, 1)[0] == pytest.approx(np.array([[0, 0.5, 1], [1, 1.5, 2], [2, 2.5, 3]]))
+    assert stitch_tiles(tiles, Size(3, 3), 1)[0] == pytest.approx(np.array([[0, 0.5, 1], [1, 1.5, 2], [2, 2.5, 3]]))
 
 
 @pytest.mark.parametrize(("size", "count"), [(256, 25), (512, 169), (250, 25)])

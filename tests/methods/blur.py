@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 
 from ssim_ae.augmentation.corruption import ShapeKind, draw_corruption
-from ssim_ae.methods.method import LossWeights, Method
+from ssim_ae.methods.reconstruction import LossWeights, ReconstructionMethod
 from ssim_ae.network.architecture import Layer
 
 
-class BlurMethod(Method):
+class BlurMethod(ReconstructionMethod):
     name = "blur"
     summary = "a blur"
     defaults = {"im_resize": 64, "crop_size": 32, "epochs": 2, "augment_num": 64, "rotate_angle": 0.0}  # noqa: RUF012
@@ -23,12 +23,9 @@ class BlurMethod(Method):
         corruption = draw_corruption(count, images, rng)
         return replace(corruption, kind=np.full_like(corruption.kind, ShapeKind.NONE), noise_std=np.full(count, 0.2))
 
-    def residual_maps(self, image, reconstruction):
-        difference = np.abs(image - reconstruction)
-        return difference.max(axis=0), difference.mean(axis=0)
-
-    def combine(self, ssim, l1):
-        return np.maximum(ssim, l1)
+    def residual_maps(self, image, output):
+        difference = np.abs(image - output)
+        return np.stack([difference.max(axis=0), difference.mean(axis=0)])
 
     def describe(self, config):
         return "one convolution, trained to remove noise"

@@ -11,7 +11,7 @@ from ssim_ae import Config, Detector, InputError, evaluate, find_dataset, train
 from ssim_ae.calibration.recalibrate import recalibrate
 from ssim_ae.export.export import export
 from ssim_ae.images.files import read_image
-from ssim_ae.methods import DEFAULT_METHOD, default_method, get_method, methods, register
+from ssim_ae.methods import METHOD_ORDER, default_method, get_method, methods, register
 from ssim_ae.methods import _registry as registry
 from ssim_ae.report.report import write_report
 
@@ -40,13 +40,29 @@ def blur():
 
 
 def test_built_in_methods_are_found_the_default_first():
-    assert [method.name for method in methods()] == ["repair", "reference"]
-    assert get_method(DEFAULT_METHOD) is methods()[0]
-    assert (default_method(), default_method("torch"), default_method("mindspore")) == ("repair", "repair", "reference")
+    assert tuple(method.name for method in methods()) == METHOD_ORDER == ("features", "repair", "reference")
+    assert default_method() == "features"
+
+
+@pytest.mark.parametrize(
+    ("given", "engine", "expected"),
+    [
+        (["seed"], "auto", "features"),
+        (["epochs"], "auto", "repair"),
+        (["epochs", "z_dim"], "auto", "reference"),
+        (["ssim_threshold"], "auto", "repair"),
+        (["distance_threshold"], "auto", "features"),
+        (["distance_threshold", "epochs"], "auto", "features"),  # validation says that epochs has no effect
+        ([], "torch", "repair"),
+        ([], "mindspore", "reference"),
+    ],
+)
+def test_the_default_method_uses_all_given_settings(given, engine, expected):
+    assert default_method(given, engine) == expected
 
 
 def test_an_unknown_method_is_refused():
-    with pytest.raises(InputError, match="method: should be one of repair, reference, not 'blur'"):
+    with pytest.raises(InputError, match="method: should be one of features, repair, reference, not 'blur'"):
         get_method("blur")
 
 

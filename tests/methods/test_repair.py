@@ -7,7 +7,7 @@ from skimage.metrics import structural_similarity
 
 from ssim_ae import Config
 from ssim_ae.config.config import CROP_SIZES
-from ssim_ae.maps.residuals import Residuals, Thresholds
+from ssim_ae.maps.residuals import Residuals
 from ssim_ae.methods.repair import EXCLUDED_BORDER, METHOD, unet_layers
 from ssim_ae.network.torch_network import Autoencoder
 
@@ -37,7 +37,7 @@ def expected_residuals(image, reconstruction):
 
 def test_residuals_agree_with_scikit_image(pair):
     residuals = METHOD.residuals(*pair)
-    for actual, expected in zip((residuals.ssim, residuals.l1), expected_residuals(*pair), strict=True):
+    for actual, expected in zip(residuals.maps, expected_residuals(*pair), strict=True):
         assert actual.shape == pair[0].shape[1:] and np.abs(actual - expected).max() < 2e-5
     assert residuals.foreground.all()
 
@@ -47,13 +47,14 @@ def test_the_border_is_not_compared(pair):
     reconstruction = image.copy()
     reconstruction[:, :EXCLUDED_BORDER] = reconstruction[:, :, -EXCLUDED_BORDER:] = 0
     residuals = METHOD.residuals(image, reconstruction)
-    assert residuals.ssim.max() < 1e-6 and residuals.l1.max() == 0
+    ssim, l1 = residuals.maps
+    assert ssim.max() < 1e-6 and l1.max() == 0
 
 
 def test_residuals_are_added(rng):
     ssim, l1 = rng.random((2, 64, 64), np.float32)
-    residuals = Residuals(ssim, l1, np.arange(64 * 64).reshape(64, 64) > 100)
-    anomaly = METHOD.anomaly_map(residuals, Thresholds(2, 4))
+    residuals = Residuals(np.stack([ssim, l1]), np.arange(64 * 64).reshape(64, 64) > 100)
+    anomaly = METHOD.anomaly_map(residuals, METHOD.thresholds([2, 4]))
     assert np.allclose(anomaly, (ssim / 2 + l1 / 4) * residuals.foreground)
 
 

@@ -10,11 +10,12 @@ from ssim_ae import Config, Detector, InputError
 from ssim_ae.calibration.recalibrate import recalibrate
 from ssim_ae.calibration.thresholds import estimate
 from ssim_ae.cli import main
-from ssim_ae.detector.detector_file import layer_table, read_detector
+from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.evaluation.evaluate import evaluate
 from ssim_ae.export.export import export
 from ssim_ae.export.options import ExportOptions
 from ssim_ae.images.folders import content_hash, find_dataset
+from ssim_ae.methods.reference import METHOD
 from ssim_ae.model_zoo.checkpoint import read_mindspore_checkpoint
 from ssim_ae.model_zoo.import_checkpoint import import_reference, reference_weights
 from ssim_ae.synthetic import fabric
@@ -58,7 +59,7 @@ def test_reconstruction_equals_that_of_mindspore(tmp_path, crop_size, channels):
 
 
 def test_layer_numbers_and_prefixes_do_not_matter(tensors):
-    table = layer_table(Config(**SHAPE))
+    table = METHOD.layers(Config(**SHAPE))
     weights = reference_weights(tensors, table, "x")
     names = [name for name in tensors if name.startswith(("encoded.", "decoded."))]
     assert len(names) == len(weights) == 36
@@ -93,7 +94,7 @@ def test_mismatched_config_is_an_error_that_names_the_layer(tmp_path, changes, m
 
 
 def test_other_networks_are_a_one_line_error(tensors):
-    table = layer_table(Config(**SHAPE))
+    table = METHOD.layers(Config(**SHAPE))
     with pytest.raises(InputError, match="x: no weights of the reference network"):
         reference_weights({"conv1.weight": tensors["encoded.0.weight"]}, table, "x")
     cut = {name: array for name, array in tensors.items() if not name.startswith("decoded.16")}
@@ -112,7 +113,7 @@ def test_damaged_file_is_a_one_line_error(tmp_path):
 def test_thresholds_of_the_config_are_used(tmp_path, fabric_folder, capsys):
     path = import_reference(CHECKPOINT, Config(**SHAPE, **GIVEN), tmp_path / "imported.safetensors")
     file = read_detector(path)
-    assert file.thresholds == (0.5, 0.25)
+    assert file.thresholds == {"ssim": 0.5, "l1": 0.25}
     assert file.provenance.imported_from == "reference.ckpt" and file.provenance.fingerprint == ""
     assert file.provenance.training_images == [] == file.provenance.held_out_images
     assert file.provenance.thresholds.estimator == "given"
@@ -120,11 +121,11 @@ def test_thresholds_of_the_config_are_used(tmp_path, fabric_folder, capsys):
 
     there = Config(dataset_path=str(fabric_folder), **SHAPE, **GIVEN)
     file = read_detector(import_reference(CHECKPOINT, there, tmp_path / "there.safetensors"))
-    assert file.thresholds == (0.5, 0.25)
+    assert file.thresholds == {"ssim": 0.5, "l1": 0.25}
     assert file.provenance.training_images == [content_hash(path) for path in find_dataset(fabric_folder).good]
     elsewhere = Config(dataset_path=str(tmp_path / "none"), **SHAPE, **GIVEN)
     file = read_detector(import_reference(CHECKPOINT, elsewhere, tmp_path / "elsewhere.safetensors"))
-    assert file.thresholds == (0.5, 0.25) and file.provenance.training_images == []
+    assert file.thresholds == {"ssim": 0.5, "l1": 0.25} and file.provenance.training_images == []
     assert "none: no such folder; the detector file will not list its training images" in capsys.readouterr().err
 
 
@@ -143,7 +144,7 @@ def test_thresholds_are_estimated_from_the_last_fifth_of_the_images(tmp_path, fa
     assert "thresholds: estimated from training images" in capsys.readouterr().err
 
     one = import_reference(CHECKPOINT, config.replace(l1_threshold=0.25), tmp_path / "one.safetensors")
-    assert read_detector(one).thresholds.l1 == 0.25
+    assert read_detector(one).thresholds["l1"] == 0.25
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_the_command(tmp_path, fabric_folder, capsys):
     thresholds = ["--ssim-threshold=.5", "--l1_threshold", ".25"]
     assert main([*options, str(tmp_path / "given.safetensors"), *thresholds]) == 0
     assert capsys.readouterr().out == f"detector: {tmp_path / 'given.safetensors'}\n"
-    assert read_detector(tmp_path / "given.safetensors").thresholds == (0.5, 0.25)
+    assert read_detector(tmp_path / "given.safetensors").thresholds == {"ssim": 0.5, "l1": 0.25}
 
     assert main([*options, str(tmp_path / "found.safetensors"), f"--dataset_path={fabric_folder}"]) == 0
     out = capsys.readouterr().out

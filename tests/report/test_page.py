@@ -21,7 +21,7 @@ from ssim_ae.report.report import SCRIPTS, write_report
 FOUND = [[0.0, 0.5, 1.0], [0.25, 0.75, 1.0]]
 DETECTABILITY = Detectability(
     sentence="Finds 90 % of defects of 30 px and larger.",
-    working_size=256,
+    working_size=(256, 512),
     sizes=[4, 12, 40],
     contrasts=["low", "high <b>"],
     found=FOUND,
@@ -288,7 +288,7 @@ def test_what_the_detector_can_find(browser, reported):
     page.click("#detectability summary")
     rows = [row.split("\t") for row in page.inner_text("#detectability tbody").split("\n")]
     assert rows[1] == ["12 px", "50.0 40.0–60.0", "75.0 65.0–85.0"]
-    assert "256 × 256 px" in page.text_content("#detectability")
+    assert "512 × 256 px" in page.text_content("#detectability")
     empty = DETECTABILITY.model_dump() | {key: [] for key in ("sizes", "contrasts", "found", "low", "high")}
     page.goto(rewritten(reported, "nothing.html", detectability=empty))
     assert page.inner_text("#detectability-content") == DETECTABILITY.sentence

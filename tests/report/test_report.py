@@ -13,6 +13,7 @@ from ssim_ae.cli import main
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.images.files import read_image
 from ssim_ae.images.folders import ALL
+from ssim_ae.images.size import Size
 from ssim_ae.maps.levels import levels_image
 from ssim_ae.pages.page import render_page
 from ssim_ae.report.plots import write_plots
@@ -72,7 +73,7 @@ def test_images_with_long_names_are_shown(tiny_run, fabric_folder, tmp_path):
 def test_thumbnails_of_large_images_are_smaller(tiny_run, fabric_folder, tmp_path):
     detector = Detector.load(tiny_run.folder, device_target="CPU")
     detector.config = detector.config.replace(im_resize=300)
-    detector.view = detector.view._replace(im_resize=300, size=300)
+    detector.view = detector.view._replace(working_size=Size.of(300), size=Size.of(300))
     write_report(tiny_run.detector_path, detector, find_dataset(fabric_folder), tmp_path)
     with Image.open(tmp_path / "images" / "good" / "000_small.jpg") as small:
         assert small.size == (256, 256)
@@ -122,7 +123,7 @@ def test_given_thresholds_are_described_as_set_manually(tiny_run, fabric_folder,
         data = data_of(tmp_path / folder)
         assert data["threshold_origin"] == "The default threshold was set manually."
         assert "test images" not in " ".join(data["about"]) and "set manually" in data["about"][0]
-    assert read_detector(tmp_path / "given.safetensors").thresholds == (0.2, 0.1)
+    assert read_detector(tmp_path / "given.safetensors").thresholds == {"ssim": 0.2, "l1": 0.1}
 
 
 def test_losses_that_are_not_finite(tiny_run, fabric_folder, tmp_path):

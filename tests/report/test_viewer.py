@@ -11,6 +11,7 @@ from tests.report.conftest import DEFAULT_LEVEL, set_level
 from ssim_ae import Detector, find_dataset
 from ssim_ae.evaluation import image_files
 from ssim_ae.images.files import read_image
+from ssim_ae.images.size import Size
 from ssim_ae.report.report import write_report
 
 HEIGHT, WIDTH = 150, 240  # px: neither square nor the working size
@@ -31,7 +32,7 @@ def wide(tiny_run, tmp_path_factory):
             pixels[90:110, 60:100] = 255
         Image.fromarray(pixels).save(root / folder / f"{number}.png")
     detector = Detector.load(tiny_run.folder, device_target="CPU")
-    detector.view = detector.view._replace(im_resize=80)  # the view is the middle 64 of 80 px
+    detector.view = detector.view._replace(working_size=Size(80, 104))  # the view is the middle 64 x 64 of it
     evaluation = write_report(tiny_run.detector_path, detector, find_dataset(root), root / "report")
     return detector, evaluation, root / "report"
 
@@ -113,7 +114,7 @@ def test_a_missing_copy_is_replaced_by_the_view(browser, wide, tiny_run, tmp_pat
     page = browser.new_page()
     page.goto((tmp_path / "index.html").as_uri())
     page.locator(".gallery button").first.click()
-    note = f"{WIDTH} × {HEIGHT} px, shown at the working resolution of 80 px"
+    note = f"{WIDTH} × {HEIGHT} px, shown at the working size of 104 × 80 px"
     page.locator(".viewer > p").filter(has_text=note).wait_for()
     page.wait_for_timeout(500)
     assert page.text_content(".viewer > p") == note

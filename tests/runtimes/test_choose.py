@@ -85,7 +85,7 @@ def test_reconstructions_that_overlap_restore_the_number_of_threads(tiny_run):
         return network(batch)
 
     def reconstruct():
-        runtime.reconstruct(np.zeros((1, 3, 32, 32), np.float32))
+        runtime.run(np.zeros((1, 3, 32, 32), np.float32))
 
     runtime.network = slow_network
     first, second, later = (

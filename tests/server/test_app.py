@@ -84,7 +84,7 @@ def test_pictures_equal_those_of_the_inspection(client, detector, large):
 def test_sensitivity_equals_lower_residual_thresholds(client, tiny_run, large, sensitivity):
     response = inspect(client, large.read_bytes(), sensitivity=sensitivity, pictures=["mask", "heatmap"])
     other = Detector.load(tiny_run.folder, device_target="CPU")
-    other.thresholds = other.thresholds._make(value / sensitivity for value in other.thresholds)
+    other.thresholds = {name: value / sensitivity for name, value in other.thresholds.items()}
     inspection = other.inspect(large)
     assert response["threshold"] == 1 / sensitivity
     assert response["verdict"] == inspection.verdict
@@ -255,7 +255,7 @@ def test_an_invalid_body_is_refused(client, path, request_, status, detail):
 
 def test_the_first_of_several_detectors_is_the_default(serve, tiny_run, detector, images):
     strict = Detector.load(tiny_run.folder, device_target="CPU")
-    strict.thresholds = strict.thresholds._make(value / 4 for value in strict.thresholds)
+    strict.thresholds = {name: value / 4 for name, value in strict.thresholds.items()}
     with Inspector({"normal": detector, "strict": strict}) as inspector, serve(inspector) as client:
         data = images[0].read_bytes()
         default, chosen, other = (
@@ -267,15 +267,15 @@ def test_the_first_of_several_detectors_is_the_default(serve, tiny_run, detector
         assert first == {
             "name": "normal",
             "runtime": "OnnxRuntime",
-            "thresholds": detector.thresholds._asdict(),
+            "thresholds": detector.thresholds,
             "dataset": "twill",
-            "working_size": 64,
-            "size": 64,
+            "working_size": [64, 64],
+            "size": [64, 64],
             "channels": 3,
             "min_area": 1,
             "detectability": None,
         }
-        assert (second["name"], second["thresholds"]) == ("strict", strict.thresholds._asdict())
+        assert (second["name"], second["thresholds"]) == ("strict", strict.thresholds)
 
 
 def test_metrics(serve, detector, images):

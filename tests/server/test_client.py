@@ -42,7 +42,7 @@ def test_inspect_many_keeps_the_order_and_continues_after_a_failure(api_client, 
 
 def test_detectors(api_client, detector):
     (info,) = api_client.detectors()
-    assert (info.name, info.thresholds) == ("twill", detector.thresholds._asdict())
+    assert (info.name, info.thresholds) == ("twill", detector.thresholds)
 
 
 def test_errors_of_the_server_are_raised(api_client, image, tmp_path):

@@ -214,7 +214,7 @@ def test_what_the_detector_can_find(open_page, client, monkeypatch):
     assert not page.is_visible("#detectability")
     shares = [[0.1, 0.9]]
     found = Detectability(
-        **{"sentence": "Finds it.", "working_size": 64, "sizes": [4, 9], "contrasts": ["low"], "images": 3},
+        **{"sentence": "Finds it.", "working_size": (64, 64), "sizes": [4, 9], "contrasts": ["low"], "images": 3},
         **{"found": shares, "low": shares, "high": shares},
     )
     info = inspector_module._info

@@ -1,4 +1,4 @@
-"""The built-in data set: reproducible images, exact masks, and good images that vary."""
+"""The built-in data set of fabrics: reproducible images, exact masks, and good images that vary."""
 
 from functools import cache
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from ssim_ae.synthetic import fabric
+from ssim_ae.synthetic import data_set, fabric
 from ssim_ae.synthetic.defects import SURFACE_DEFECTS
 
 SEED = 11
@@ -143,7 +143,7 @@ def test_an_interruption_leaves_no_files(tmp_path: Path, monkeypatch: pytest.Mon
     def interrupted(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fabric, "_write_defective", interrupted)
+    monkeypatch.setattr(data_set._ClassWriter, "write_defective", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fabric.make(tmp_path, classes=["twill"], train=1, good=1, size=64)
     assert list(tmp_path.iterdir()) == []

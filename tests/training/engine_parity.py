@@ -6,7 +6,7 @@ import sys
 import numpy as np
 
 from ssim_ae import Config
-from ssim_ae.detector.detector_file import layer_table
+from ssim_ae.methods.reference import METHOD
 from ssim_ae.synthetic import fabric
 from ssim_ae.training.mindspore_engine import MindSporeEngine
 from ssim_ae.training.patch_sampling import epoch_patches
@@ -19,7 +19,7 @@ def main(config: Config) -> dict[str, float]:
     """Return the largest absolute difference of each output of the two engines."""
     fabrics = [fabric.draw("twill", size=config.im_resize, seed=seed)[0] for seed in range(6)]
     images = np.stack([np.moveaxis(image, 2, 0)[: config.channels] for image in fabrics])
-    table = layer_table(config)
+    table = METHOD.layers(config)
     torch_engine = TorchEngine(config, table, images, images)
     mindspore_engine = MindSporeEngine(config, table, images, images)
     torch_engine.load_weights(mindspore_engine.weights(), "MindSpore")
@@ -60,7 +60,7 @@ def largest_difference(first: np.ndarray, second: np.ndarray) -> float:
 
 def reconstruction_difference(first: TorchEngine, second: MindSporeEngine, patches: np.ndarray) -> float:
     """Return the largest absolute difference of the engines' reconstructions."""
-    return largest_difference(first.runtime().reconstruct(patches), second.runtime().reconstruct(patches))
+    return largest_difference(first.runtime().run(patches), second.runtime().run(patches))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class FakeEngine:
     def runtime(self):
         return self
 
-    def reconstruct(self, patches):
+    def run(self, patches):
         return patches * self.contrast
 
     def weights(self):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ssim_ae import Config
-from ssim_ae.detector.detector_file import layer_table
+from ssim_ae.methods.repair import METHOD
 from ssim_ae.training.patch_sampling import epoch_patches
 from ssim_ae.training.torch_engine import TorchEngine
 from ssim_ae.training.torch_muon import UPDATE_RMS, Muon, orthogonalize
@@ -69,7 +69,7 @@ def test_updates_do_not_depend_on_the_memory_layout():
 @pytest.mark.parametrize("optimizer", STATE)
 def test_adamw_updates_the_first_and_last_layer_and_all_biases(optimizer, rng):
     config = Config(method="repair", im_resize=64, crop_size=32, flc=4, optimizer=optimizer, device_target="CPU")
-    table = layer_table(config)
+    table = METHOD.layers(config)
     engine = TorchEngine(config, table, (rng.random((2, 3, 64, 64)) * 255).astype(np.uint8), np.zeros((0, 3, 64, 64)))
     engine.step(epoch_patches(config, 2, 0).take(slice(0, 16)), 1e-3)
     keys = [key.split("/") for key in engine.state() if "/" in key]

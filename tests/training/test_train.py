@@ -26,7 +26,7 @@ from ssim_ae.training import loop
 from ssim_ae.training.checkpoints import CHECKPOINT_NAME
 from ssim_ae.training.good_images import held_out_indices, load_good_images
 from ssim_ae.training.history import read_history
-from ssim_ae.training.train import Addition
+from ssim_ae.training.learner import Addition
 
 SMALL = [
     "method=reference",
@@ -146,7 +146,7 @@ def test_thresholds_of_the_method_repair_are_estimated_from_all_good_images(tiny
     assert read_detector(recalibrated).thresholds == pytest.approx(trained.thresholds, rel=1e-4)
     assert calibration.origin == origin
     residuals = Detector.load(run.folder).residuals_all(sorted(run.dataset.good))
-    assert np.allclose(NormalStatistics.fit(residuals).ssim, trained.normal_statistics.ssim, rtol=1e-2)
+    assert np.allclose(NormalStatistics.fit(residuals).grids, trained.normal_statistics.grids, rtol=1e-2)
 
 
 @pytest.mark.parametrize(("any_orientation", "angle"), [(True, 180), (False, 5)])
@@ -311,7 +311,7 @@ def test_thresholds_that_an_addition_replaces_are_noted(tiny_run, tmp_path, caps
     recalibrate(folder, None, {"ssim_threshold": 9, "l1_threshold": 8})
     added = train(tiny_run.config, resume=folder, add=Addition(epochs=1))
     assert note in capsys.readouterr().err
-    assert read_detector(version_paths(folder)[-2]).thresholds == (9, 8)
+    assert read_detector(version_paths(folder)[-2]).thresholds == {"ssim": 9, "l1": 8}
     assert read_detector(added.detector_path).provenance.thresholds.estimator == "false_alarm_rate"
 
 

@@ -1,7 +1,7 @@
 """The choice, from good images alone, whether images are aligned and which strip is cut out of them."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -16,6 +16,7 @@ UNCERTAIN = 0.05  # the share of good images that may be worse than these limits
 CERTAIN_SKEWNESS = 0.02  # of a single part, which may have a defect
 MARGIN = 0.05  # around the strip, as a share of its length
 TOLERANCE = 0.25  # of the sizes of a part, beyond those of good images
+MAX_LENGTH = 2.0  # of a side of a strip, in longer sides of the image
 FRAME = Strip(-0.5, 0.5, -0.5, 0.5)  # a square as large as the image
 FRAME_SIZE = 64  # px, in which images are compared
 
@@ -29,8 +30,22 @@ class Alignment(NamedTuple):
     """
 
     strip: Strip
-    lowest: tuple[float, float, float]
-    highest: tuple[float, float, float]
+    lowest: tuple[float, ...]
+    highest: tuple[float, ...]
+
+    def in_file(self) -> dict[str, list[float]]:
+        """Return the alignment as JSON."""
+        return {name: [float(number) for number in numbers] for name, numbers in self._asdict().items()}
+
+    @classmethod
+    def from_file(cls, values: Mapping[str, Sequence[float]]) -> Self:
+        """Return the alignment that `in_file` has returned. Raises ValueError, KeyError or TypeError for others."""
+        strip, lowest, highest = (tuple(map(float, values[name])) for name in cls._fields)
+        if not np.isfinite([*strip, *lowest, *highest]).all() or not len(lowest) == len(highest) == 3:
+            raise ValueError("alignment should be a strip and limits of 3 finite numbers each")
+        if not (0 < strip[1] - strip[0] <= MAX_LENGTH and 0 < strip[3] - strip[2] <= MAX_LENGTH):
+            raise ValueError("the strip of an alignment is empty, or longer than the image")
+        return cls(Strip(*strip), lowest, highest)
 
     def fits(self, pose: Pose) -> bool:
         """Return whether a pose is that of a whole part of the kind that the alignment was chosen for.

@@ -32,7 +32,7 @@ class Strip(NamedTuple):
     right: float
 
 
-class _Extent(NamedTuple):
+class Extent(NamedTuple):
     """A strip in an image of a known size, in whole px."""
 
     start: int
@@ -42,10 +42,12 @@ class _Extent(NamedTuple):
 
     @property
     def length(self) -> int:
+        """Length along the part, px."""
         return self.stop - self.start
 
     @property
     def breadth(self) -> int:
+        """Length across the part, px."""
         return self.right - self.left
 
 
@@ -55,7 +57,7 @@ def aligned(image: np.ndarray, pose: Pose, strip: Strip, height: int, width: int
     Returns (C, height, width) float32 in [0, 1]. The part lies along the width, its direction to the right. Pixels
     outside the image have the color of its nearest pixel.
     """
-    extent = _extent_in(strip, max(image.shape[:2]))
+    extent = extent_in(strip, max(image.shape[:2]))
     fitting = min(extent.length // width, extent.breadth // height)  # so that samples are up to 2 blocks apart
     block = max(1, min(fitting, *image.shape[:2]))
     reduced = block_sums(image, block)
@@ -88,7 +90,7 @@ def to_image(values: np.ndarray, pose: Pose, strip: Strip, height: int, width: i
     A pixel takes the value of the strip's pixel that its center lies in. Pixels outside the strip are 0.
     """
     strip_height, strip_width = values.shape
-    extent = _extent_in(strip, max(height, width))
+    extent = extent_in(strip, max(height, width))
     along, across = _axes(pose)
     center = np.array([pose.y, pose.x]) + _offset(extent, along, across) * np.float32(0.5)
     center = rounded(center, INVERSE_CENTER_STEPS)
@@ -102,9 +104,10 @@ def to_image(values: np.ndarray, pose: Pose, strip: Strip, height: int, width: i
     return padded[row, column]
 
 
-def _extent_in(strip: Strip, longer_side: int) -> _Extent:
+def extent_in(strip: Strip, longer_side: int) -> Extent:
+    """Return a strip in an image whose longer side is `longer_side` px."""
     start, stop, left, right = (int(np.rint(np.float32(share) * np.float32(longer_side))) for share in strip)
-    return _Extent(start, max(stop, start + 1), left, max(right, left + 1))
+    return Extent(start, max(stop, start + 1), left, max(right, left + 1))
 
 
 def _axes(pose: Pose) -> tuple[np.ndarray, np.ndarray]:
@@ -112,13 +115,13 @@ def _axes(pose: Pose) -> tuple[np.ndarray, np.ndarray]:
     return np.array([pose.dy, pose.dx], np.float32), np.array([pose.dx, -pose.dy], np.float32)
 
 
-def _offset(extent: _Extent, along: np.ndarray, across: np.ndarray) -> np.ndarray:
+def _offset(extent: Extent, along: np.ndarray, across: np.ndarray) -> np.ndarray:
     """Return twice the offset (y, x) of the middle of a strip from the part's center, px, float32."""
     return along * np.float32(extent.start + extent.stop) + across * np.float32(extent.left + extent.right)
 
 
 def _positions(
-    pose: Pose, extent: _Extent, block: int, height: int, width: int
+    pose: Pose, extent: Extent, block: int, height: int, width: int
 ) -> tuple[tuple[int, int], tuple[np.ndarray, np.ndarray]]:
     """Return where the pixels of a strip (height, width) are in an image that is reduced by `block`.
 

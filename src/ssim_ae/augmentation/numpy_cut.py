@@ -8,11 +8,11 @@ from ssim_ae.augmentation.patches import PatchBatch, illumination_gain
 def cut_patches(images: np.ndarray, batch: PatchBatch, crop_size: int) -> np.ndarray:
     """Return patches (B, C, crop_size, crop_size), float32 in [0, 1].
 
-    `images` is (N, C, S, S), uint8 or float32 in [0, 1]. Rotated patches are interpolated bilinearly. Images are
+    `images` is (N, C, H, W), uint8 or float32 in [0, 1]. Rotated patches are interpolated bilinearly. Images are
     extended by reflection, so that rotated patches have no black corners.
     """
     patches = np.empty((len(batch), images.shape[1], crop_size, crop_size), np.float32)
-    affine = batch.affine(images.shape[-1], crop_size)
+    affine = batch.affine(images.shape[-2:], crop_size)
     for index, (image, (y, x)) in enumerate(zip(batch.image, batch.corner, strict=True)):
         if batch.angle[index]:
             patches[index] = _rotated_patch(images[image], affine[index], crop_size)
@@ -27,14 +27,14 @@ def cut_patches(images: np.ndarray, batch: PatchBatch, crop_size: int) -> np.nda
 
 
 def _rotated_patch(image: np.ndarray, affine: np.ndarray, crop_size: int) -> np.ndarray:
-    """Return the patch (C, crop_size, crop_size) of image (C, S, S) in the range of the image.
+    """Return the patch (C, crop_size, crop_size) of image (C, H, W) in the range of the image.
 
     `affine` (2, 3) maps coordinates of the patch to those of the image, both in [-1, 1].
     """
     coordinates = (2 * np.arange(crop_size, dtype=np.float32) + 1) / crop_size - 1
     x, y = affine[:, :1, None] * coordinates + affine[:, 1:2, None] * coordinates[:, None] + affine[:, 2:, None]
     left, right, right_weight = _neighbors(x, image.shape[-1])
-    top, bottom, bottom_weight = _neighbors(y, image.shape[-1])
+    top, bottom, bottom_weight = _neighbors(y, image.shape[-2])
     values = image.astype(np.float32)
     upper = values[:, top, left] * (1 - right_weight) + values[:, top, right] * right_weight
     lower = values[:, bottom, left] * (1 - right_weight) + values[:, bottom, right] * right_weight
@@ -42,13 +42,13 @@ def _rotated_patch(image: np.ndarray, affine: np.ndarray, crop_size: int) -> np.
     return patch
 
 
-def _neighbors(coordinates: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _neighbors(coordinates: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the pixels before and after coordinates, and the weight of the pixel after.
 
-    The coordinates -1 and 1 are the borders of an image of `size` pixels; beyond them, the image is reflected.
+    The coordinates -1 and 1 are the borders of an image of `length` pixels; beyond them, the image is reflected.
     """
-    positions = ((coordinates + 1) * size - 1) / 2
-    from_border = np.abs(positions + 0.5) % (2 * size)
-    positions = np.clip(np.minimum(from_border, 2 * size - from_border) - 0.5, 0, size - 1)
+    positions = ((coordinates + 1) * length - 1) / 2
+    from_border = np.abs(positions + 0.5) % (2 * length)
+    positions = np.clip(np.minimum(from_border, 2 * length - from_border) - 0.5, 0, length - 1)
     before = np.floor(positions).astype(int)
-    return before, np.minimum(before + 1, size - 1), positions - before
+    return before, np.minimum(before + 1, length - 1), positions - before

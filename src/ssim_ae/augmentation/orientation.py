@@ -16,7 +16,7 @@ from ssim_ae.images.resize import resize
 
 MIN_IMAGES = 40  # fewer are too few for the test
 MAX_IMAGES = 300  # images that are compared; more do not change the result noticeably
-SIDE = 128  # px; images are resized to squares of this side
+SIDE = 128  # px; their middle squares are resized to this side
 RINGS = 2  # rings of the polar grid, of equal area
 SECTORS = 8  # sectors of the polar grid, directions of edges and rotations that are tested
 MIN_ROTATED_SHARE = 0.25  # share of images whose nearest neighbor is a rotated one, for every rotation
@@ -25,7 +25,7 @@ MIN_SPREAD = 1e-9  # lower bound of a divisor
 
 
 def has_any_orientation(images: np.ndarray) -> bool:
-    """Return whether images (N, C, S, S), uint8 or float32 in [0, 1], show parts in any orientation.
+    """Return whether images (N, C, H, W), uint8 or float32 in [0, 1], show parts in any orientation.
 
     For each rotation by eighths of a circle, the test counts the images whose nearest neighbor among the rotated images
     is closer than the one among the unrotated images. Fewer than MIN_IMAGES images give False.
@@ -50,13 +50,21 @@ def _polar_descriptors(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _polar_descriptor(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return colors (C, RINGS, SECTORS) and edges (SECTORS, RINGS, SECTORS) of an image (C, S, S).
+    """Return colors (C, RINGS, SECTORS) and edges (SECTORS, RINGS, SECTORS) of an image (C, H, W).
 
     Colors are the means of the cells. Edges are the roots of the mean gradient magnitudes, one plane per direction.
     """
-    planes = resize(image, SIDE, SIDE)
+    planes = resize(_middle_square(image), SIDE, SIDE)
     down, right = np.gradient(planes.mean(axis=0))
     return _cell_means(planes), np.sqrt(_cell_means(np.hypot(down, right) * _direction_weights(down, right)))
+
+
+def _middle_square(image: np.ndarray) -> np.ndarray:
+    """Return the square in the middle of an image (C, H, W): a squeezed part would change when it is rotated."""
+    _, height, width = image.shape
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return image[:, top : top + side, left : left + side]
 
 
 def _direction_weights(down: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -39,18 +40,18 @@ class PatchBatch:
         geometry = (self.image[chosen], self.corner[chosen], self.angle[chosen], self.flipped[chosen])
         return type(self)(*geometry, illumination, corruption)
 
-    def affine(self, size: int, crop_size: int) -> np.ndarray:
-        """Return the transforms from coordinates of patches to those of images of `size` px, (B, 2, 3) float32.
+    def affine(self, size: Sequence[int], crop_size: int) -> np.ndarray:
+        """Return the transforms from coordinates of patches to those of images of `size`, (B, 2, 3) float32.
 
-        Both coordinates run from -1 to 1 between the outer edges of the pixels.
+        Both coordinates run from -1 to 1 between the outer edges of the pixels. `size` is (height, width).
         """
-        scale = crop_size / size
-        middle_y, middle_x = (2 * self.corner.T + crop_size) / size - 1
-        scale_y, scale_x = np.where(self.flipped.T, -scale, scale)
+        scale_y, scale_x = crop_size / np.array(size)
+        middle_y, middle_x = (2 * self.corner.T + crop_size) / np.array(size)[:, None] - 1
+        sign_y, sign_x = np.where(self.flipped.T, -1, 1)
         cosine, sine = np.cos(self.angle), np.sin(self.angle)
         rows = [
-            [cosine * scale_x, -sine * scale_y, middle_x],
-            [sine * scale_x, cosine * scale_y, middle_y],
+            [cosine * sign_x * scale_x, -sine * sign_y * scale_x, middle_x],
+            [sine * sign_x * scale_y, cosine * sign_y * scale_y, middle_y],
         ]
         return np.moveaxis(np.array(rows, np.float32), 2, 0).copy()
 
@@ -64,8 +65,9 @@ def illumination_gain(illumination: np.ndarray, crop_size: int) -> np.ndarray:
     return gain
 
 
-def corruption_pieces(corruption: Corruption, max_corner: int) -> PatchBatch:
-    """Return the patches that a corruption takes its pieces from; corners are at most `max_corner` px."""
+def corruption_pieces(corruption: Corruption, size: Sequence[int], crop_size: int) -> PatchBatch:
+    """Return the patches that a corruption takes its pieces from, out of images of `size`, (height, width)."""
+    max_corner = np.array(size) - crop_size
     return upright_patches(corruption.piece_image, (corruption.piece_position * (max_corner + 1)).astype(np.int64))
 
 

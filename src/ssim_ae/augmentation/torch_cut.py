@@ -13,7 +13,7 @@ from ssim_ae.augmentation.patches import PatchBatch, illumination_gain
 def cut_patches(images: Tensor, batch: PatchBatch, crop_size: int) -> Tensor:
     """Return patches (B, C, crop_size, crop_size), float32 in [0, 1], on the device of the images.
 
-    `images` is (N, C, S, S), uint8 or float32 in [0, 1]. Rotated patches are interpolated bilinearly. Images are
+    `images` is (N, C, H, W), uint8 or float32 in [0, 1]. Rotated patches are interpolated bilinearly. Images are
     extended by reflection, so that rotated patches have no black corners.
     """
     if images.device.type == "cpu":
@@ -43,10 +43,11 @@ def _cut_on_cpu(images: Tensor, batch: PatchBatch, crop_size: int) -> Tensor:
 
 def _windows(images: Tensor, batch: PatchBatch, crop_size: int) -> tuple[Tensor, PatchBatch]:
     """Return the part of the image around each patch that a rotation can reach, and the batch relative to it."""
-    side = min(images.shape[-1], ceil(crop_size * sqrt(2)) + 2)
-    start = np.clip(batch.corner - (side - crop_size) // 2, 0, images.shape[-1] - side)
+    size = np.array(images.shape[-2:])
+    height, width = window = np.minimum(size, ceil(crop_size * sqrt(2)) + 2)
+    start = np.clip(batch.corner - (window - crop_size) // 2, 0, size - window)
     windows = [
-        images[image, :, y : y + side, x : x + side]
+        images[image, :, y : y + height, x : x + width]
         for image, (y, x) in zip(batch.image.tolist(), start.tolist(), strict=True)
     ]
     return torch.stack(windows), PatchBatch(np.arange(len(batch)), batch.corner - start, batch.angle, batch.flipped)
@@ -56,7 +57,7 @@ def _rotated_patches(images: Tensor, batch: PatchBatch, crop_size: int) -> Tenso
     """Return patches (B, C, crop_size, crop_size) rotated and flipped in one interpolation, in the range of images."""
     chosen = images[_to_device(batch.image, images.device)].float()
     shape = [len(batch), images.shape[1], crop_size, crop_size]
-    affine = _to_device(batch.affine(images.shape[-1], crop_size), images.device)
+    affine = _to_device(batch.affine(images.shape[-2:], crop_size), images.device)
     grid = functional.affine_grid(affine, shape, align_corners=False)
     return functional.grid_sample(chosen, grid, padding_mode="reflection", align_corners=False)
 

@@ -63,7 +63,7 @@ def calibrate(
 
     Some methods use `training` images as well, for the normal statistics and for the spread of the scores. Far outliers
     are left out unless `config.outliers` keeps them; not by the estimator `percent`, which they hardly affect. No image
-    is read if both thresholds are given and the method does not normalize residuals.
+    is read if all thresholds are given and the method does not normalize residuals.
     """
     method, given = method_of(config), given_thresholds(config)
     if given and not (method.normalizes_residuals and held_out):
@@ -71,7 +71,7 @@ def calibrate(
     held_out_maps = _measure(detector, held_out)
     training_maps = _MeasuredImages([], [])
     if held_out_maps.residuals:  # training images are measured for suspects, whatever the method uses them for
-        training_maps = _measure(detector, _subsample(training, held_out_maps.residuals[0].ssim.size))
+        training_maps = _measure(detector, _subsample(training, held_out_maps.residuals[0].maps[0].size))
     suspects = _suspects(detector, held_out_maps, training_maps, training, config)
     _note_left_out(suspects, len(held_out_maps.paths) + len(training_maps.paths))
     if not method.calibrates_on_training_images:
@@ -176,7 +176,7 @@ def _origin(
 ) -> ThresholdOrigin:
     """Describe how the thresholds were estimated, and the false alarms to expect."""
     expected = expected_rate(len(held_out.residuals), config, len(training.residuals))
-    settings = ("false_alarm_rate", "percent", "k_sigma", "min_area", "ssim_threshold", "l1_threshold")
+    settings = ("false_alarm_rate", "percent", "k_sigma", "min_area", *config.threshold_settings)
     uses_training = config.threshold == "false_alarm_rate" and expected is not None and len(held_out.residuals) > 1
     return ThresholdOrigin(
         estimator=config.threshold,
@@ -194,11 +194,11 @@ def _factor_without_highest(
     held_out: Sequence[Residuals], training: Sequence[Residuals], thresholds: Thresholds, config: Config
 ) -> float | None:
     """Return the factor of the thresholds without the held-out image of the highest score; None for one image."""
-    if len(held_out) < 2 or not any(thresholds):
+    if len(held_out) < 2 or not any(thresholds.values()):
         return None
     highest = int(np.argmax([_score(maps, thresholds, config) for maps in held_out]))
     others = estimate([maps for index, maps in enumerate(held_out) if index != highest], config, training)
-    return round(min(new / old for new, old in zip(others, thresholds, strict=True) if old), 2)
+    return round(min(others[name] / value for name, value in thresholds.items() if value), 2)
 
 
 def _note_rejected(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ssim_ae.calibration.calibrate import Calibration, calibrate, threshold_images
 from ssim_ae.calibration.thresholds import given_thresholds
 from ssim_ae.config import Config
+from ssim_ae.config.config import THRESHOLD_SETTINGS
 from ssim_ae.config.effects import ESTIMATOR_OF
 from ssim_ae.console import print_note
 from ssim_ae.detectability.measure import measure_detectability
@@ -22,8 +23,7 @@ from ssim_ae.maps.verdict import is_defective
 from ssim_ae.spelling import counted
 from ssim_ae.storage import lock_folder, unused_path
 
-ESTIMATE_BOTH = {"ssim_threshold": None, "l1_threshold": None}  # unless they are given
-THRESHOLD_KEYS = ("threshold", "outliers", *ESTIMATOR_OF, *ESTIMATE_BOTH)  # the settings that set thresholds
+THRESHOLD_KEYS = ("threshold", "outliers", *ESTIMATOR_OF, *THRESHOLD_SETTINGS)  # the settings that set thresholds
 MAX_CHANGE = 3.0  # new threshold / former one, or its inverse; above it a note is printed
 MAX_TESTED_IMAGES = 100  # good images that given thresholds are tested on
 
@@ -47,9 +47,9 @@ def recalibrate(
     """
     source = detector_path(detector)
     file = read_detector(source)
-    weights = weights_in(file)
+    weights_in(file)  # raises an InputError if the file has no weights by name
     _check_have_effect(changes, file.config)
-    config = file.config.replace(**ESTIMATE_BOTH | dict(changes))
+    config = file.config.replace(**dict.fromkeys(file.config.threshold_settings) | dict(changes))
     if output and output.exists():
         raise InputError(f"{output}: exists already; name another file with --output")
     given = given_thresholds(config) is not None
@@ -57,7 +57,9 @@ def recalibrate(
     estimated_from = KnownImages([], []) if given else images
     calibration = calibrate(Detector.from_file(file), estimated_from.held_out, config, estimated_from.training)
     statistics = calibration.normal_statistics or file.normal_statistics
-    new = DetectorFile(config, calibration.thresholds, weights, file.provenance, statistics)
+    new = file._replace(
+        config=config, thresholds=calibration.thresholds, normal_statistics=statistics, detectability=None
+    )
     if given and images.held_out:
         tested = _test_on_good_images(new, images.held_out)
         calibration = calibration._replace(origin=ThresholdOrigin(cross_validation=tested))
@@ -85,7 +87,7 @@ def _write(new: DetectorFile, detector: Path, source: Path, output: Path | None)
 
 def _check_have_effect(changes: Mapping[str, Any], config: Config) -> None:
     """Raise InputError for a setting of another estimator than the one that sets the thresholds."""
-    given = all(changes.get(key) is not None for key in ESTIMATE_BOTH)
+    given = all(changes.get(key) is not None for key in config.threshold_settings)
     estimator = GIVEN if given else changes.get("threshold", config.threshold)
     for key in changes:
         if key in ESTIMATOR_OF and estimator != ESTIMATOR_OF[key]:
@@ -102,7 +104,8 @@ def _test_on_good_images(new: DetectorFile, paths: Sequence[Path]) -> CrossValid
 
 def _note_jump(former: Thresholds, new: Thresholds) -> None:
     """Print a note if a threshold is several times the former one, or a fraction of it."""
-    for name, before, after in zip(Thresholds._fields, former, new, strict=True):
+    for name, before in former.items():
+        after = new[name]
         low, high = sorted((before, after))
         if high > MAX_CHANGE * low:
             factor = f"{high / low:.3g} times" if low else "far"

@@ -57,10 +57,10 @@ class NormalScores(NamedTuple):
         images = [*held_out, *training]
         method, scale = method_of(config), None
         if method.normalizes_residuals:
-            scale = NormalStatistics.fit_robust(images).scale(images[0].ssim.shape[0])
+            scale = NormalStatistics.fit_robust(images).scale(images[0].size)
         maxima = np.array([_maxima(maps, scale) for maps in images])
-        ssim, l1 = np.maximum(np.median(maxima, axis=0), MIN_POSITIVE)
-        scorer = cls(config, scale, Thresholds(float(ssim), float(l1) / method.l1_weight))
+        medians_of_maxima = np.maximum(np.median(maxima, axis=0), MIN_POSITIVE) / method.residual_weights
+        scorer = cls(config, scale, method.thresholds(medians_of_maxima.tolist()))
         parts = [np.array([scorer.score(maps) for maps in part]) for part in (held_out, training)]
         medians = [float(np.median(part)) if len(part) else 0.0 for part in parts]
         deviations = np.concatenate([part - median for part, median in zip(parts, medians, strict=True)])
@@ -112,8 +112,7 @@ def measure_distances(held_out: Sequence[Residuals], training: Sequence[Residual
     return Distances(distances, far, normal)
 
 
-def _maxima(maps: Residuals, scale: np.ndarray | None) -> tuple[float, float]:
-    """Return the maximum of each residual in the foreground."""
-    normalized = maps if scale is None else normalize(maps, scale)
-    ssim, l1 = (float(values.max(initial=0, where=maps.foreground)) for values in normalized[:2])
-    return ssim, l1
+def _maxima(residuals: Residuals, scale: np.ndarray | None) -> np.ndarray:
+    """Return the maximum of each residual in the foreground, (R,) float64."""
+    normalized = residuals if scale is None else normalize(residuals, scale)
+    return normalized.maps.max(axis=(1, 2), initial=0, where=normalized.foreground).astype(float)

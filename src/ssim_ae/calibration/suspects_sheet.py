@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ssim_ae.calibration.suspects import MAX_NAMED_IMAGES, Suspect
 from ssim_ae.console import escape_unprintable, print_note
@@ -63,7 +63,9 @@ def _tile(suspect: Suspect, inspection: Inspection) -> np.ndarray:
     tile = Image.new("RGB", (2 * PICTURE_SIZE + 12, PICTURE_SIZE + LABEL_HEIGHT + 8), BACKGROUND_COLOR)
     pictures = (inspection.image, outlined(inspection.heatmap, inspection.mask))
     for index, picture in enumerate(pictures):
-        resized = Image.fromarray(picture).resize((PICTURE_SIZE, PICTURE_SIZE), Image.Resampling.LANCZOS)
+        resized = ImageOps.pad(
+            Image.fromarray(picture), (PICTURE_SIZE, PICTURE_SIZE), Image.Resampling.LANCZOS, BACKGROUND_COLOR
+        )
         tile.paste(resized, (4 + index * (PICTURE_SIZE + 2), LABEL_HEIGHT))
     label = f"{escape_unprintable(suspect.path.name)[-MAX_LABEL_LENGTH:]}  distance {suspect.distance:.1f}"
     if suspect.left_out:

@@ -8,7 +8,7 @@ factor scales both.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import inf, sqrt
+from math import inf, prod, sqrt
 
 import numpy as np
 
@@ -33,38 +33,35 @@ ROUNDING_MARGIN = 1 + 1e-5  # the maximum held-out score must not round to more 
 
 
 def given_thresholds(config: Config) -> Thresholds | None:
-    """Return the thresholds that a configuration gives; None unless it gives both."""
-    if config.ssim_threshold is None or config.l1_threshold is None:
-        return None
-    return Thresholds(config.ssim_threshold, config.l1_threshold)
+    """Return the thresholds that a configuration gives; None unless it gives all."""
+    given = config.given_thresholds
+    return given if len(given) == len(method_of(config).residual_names) else None
 
 
 def estimate(held_out: Sequence[Residuals], config: Config, training: Sequence[Residuals] = ()) -> Thresholds:
     """Return the thresholds of the estimator `config.threshold`; a threshold in the configuration is kept.
 
     `false_alarm_rate` uses the spread of the scores of `training` images as well. Raises InputError without held-out
-    images, unless both thresholds are given, and if every image is background.
+    images, unless all thresholds are given, and if every image is background.
     """
     if given := given_thresholds(config):
         return given
     if not held_out:
-        raise InputError("thresholds: no good images to estimate them from; give --ssim_threshold and --l1_threshold")
+        options = " and ".join(f"--{name}_threshold" for name in method_of(config).residual_names)
+        raise InputError(f"thresholds: no good images to estimate them from; give {options}")
     if not any(maps.foreground.any() for maps in held_out):
         raise InputError(f"bg_mask {config.bg_mask}: every good image is all background; leave it empty")
     if config.threshold == "percent":
-        estimated = percentiles(held_out, config.percent)
+        estimated = method_of(config).thresholds(percentiles(held_out, config.percent))
     else:
         estimated = _balanced(held_out, config, training)
-    ssim, l1 = config.ssim_threshold, config.l1_threshold
-    return Thresholds(estimated.ssim if ssim is None else ssim, estimated.l1 if l1 is None else l1)
+    return {**estimated, **config.given_thresholds}
 
 
-def percentiles(held_out: Sequence[Residuals], percent: float) -> Thresholds:
-    """Return the `percent`-th percentile of all residual pixels, as the reference does."""
-    return Thresholds(
-        float(np.percentile(np.stack([maps.ssim for maps in held_out]), percent)),
-        float(np.percentile(np.stack([maps.l1 for maps in held_out]), percent)),
-    )
+def percentiles(held_out: Sequence[Residuals], percent: float) -> list[float]:
+    """Return the `percent`-th percentile of all pixels of each residual, as the reference does."""
+    maps = np.stack([residuals.maps for residuals in held_out], axis=1)
+    return [float(np.percentile(pixels, percent)) for pixels in maps]
 
 
 def mean_and_deviations(scores: np.ndarray, k_sigma: float) -> float:
@@ -74,7 +71,7 @@ def mean_and_deviations(scores: np.ndarray, k_sigma: float) -> float:
 
 def expected_rate(held_out: int, config: Config, training: int = 0) -> ExpectedRate | None:
     """Return the false-alarm rate to expect of an estimate from so many images; None if the estimator has none."""
-    if not held_out or config.ssim_threshold is not None or config.l1_threshold is not None:
+    if not held_out or config.given_thresholds:
         return None
     if config.threshold == "max" or (config.threshold == "false_alarm_rate" and held_out == 1):
         return expected_rate_above_maximum(held_out)
@@ -85,7 +82,7 @@ def expected_rate(held_out: int, config: Config, training: int = 0) -> ExpectedR
 
 def few_images_warnings(held_out: Sequence[Residuals], config: Config, training: int = 0) -> Iterator[str]:
     """Yield a warning for each respect in which the held-out images are few for the estimator."""
-    windows = sum(maps.ssim.size for maps in held_out) / WINDOW_AREA
+    windows = sum(prod(residuals.size) for residuals in held_out) / WINDOW_AREA
     above = windows * (100 - config.percent) / 100
     if config.threshold == "percent" and above < FEW_WINDOWS:
         yield (
@@ -99,14 +96,15 @@ def few_images_warnings(held_out: Sequence[Residuals], config: Config, training:
 
 
 def _balanced(held_out: Sequence[Residuals], config: Config, training: Sequence[Residuals]) -> Thresholds:
-    """Estimate both thresholds; a residual whose threshold is given is left out of the estimate of the other."""
-    ssim = (
-        _estimated_threshold(held_out, Thresholds(1, inf), config, training) if config.ssim_threshold is None else inf
-    )
-    l1 = _estimated_threshold(held_out, Thresholds(inf, 1), config, training) if config.l1_threshold is None else inf
-    l1 /= method_of(config).l1_weight
-    factor = _estimated_threshold(held_out, Thresholds(ssim, l1), config, training)
-    return Thresholds(ssim * factor, l1 * factor)
+    """Estimate all thresholds; a residual whose threshold is given is left out of the estimate of the others."""
+    method = method_of(config)
+    alone = dict.fromkeys(method.residual_names, inf)
+    thresholds = dict(alone)
+    for name, weight in zip(method.residual_names, method.residual_weights, strict=True):
+        if name not in config.given_thresholds:
+            thresholds[name] = _estimated_threshold(held_out, alone | {name: 1.0}, config, training) / weight
+    factor = _estimated_threshold(held_out, thresholds, config, training)
+    return {name: value * factor for name, value in thresholds.items()}
 
 
 def _estimated_threshold(

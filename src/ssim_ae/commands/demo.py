@@ -1,4 +1,4 @@
-"""Train and evaluate on the built-in data set, in a few minutes."""
+"""Train and evaluate on the built-in data set of fabrics, in a few minutes."""
 
 from __future__ import annotations
 

@@ -46,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _lines(path: Path, file: DetectorFile) -> Iterator[str]:
     """Yield the description of a detector: what it finds first."""
+    from ssim_ae.maps.residuals import described
+
     config, provenance = file.config, file.provenance
     yield f"{path}: {'exported' if file.model else 'trained'} detector, method {config.method}"
     if file.detectability:
@@ -53,7 +55,7 @@ def _lines(path: Path, file: DetectorFile) -> Iterator[str]:
         yield from _table(file.detectability)
     else:
         yield "What it finds was not measured; ssim-ae threshold measures it."
-    yield f"thresholds: ssim {file.thresholds.ssim:.4g}, l1 {file.thresholds.l1:.4g}. {provenance.thresholds}"
+    yield f"thresholds: {described(file.thresholds)}. {provenance.thresholds}"
     yield f"fingerprint: {file.fingerprint}"
     channels = "gray" if config.grayscale else "color"
     yield f"images: {channels}, resized to {config.im_resize} px; patches of {config.crop_size} px"

@@ -15,17 +15,17 @@ class Parser(argparse.ArgumentParser):
 
     def add_config_keys(self, keys: Iterable[str] | None = None) -> None:
         """Add settings as options: all of them, or some. The help shows the defaults of every method."""
-        from ssim_ae.config.config import Config, default_of, description, sections
+        from ssim_ae.config.config import Config, default_of, description, main_user, sections
         from ssim_ae.config.yaml_files import to_yaml_value
-        from ssim_ae.methods import DEFAULT_METHOD
 
         wanted = set(Config.model_fields if keys is None else keys)
         for title, fields in sections():
             group = self.add_argument_group(title)
             for key, _ in fields:
                 if key in wanted:
-                    default = to_yaml_value(key, default_of(key, DEFAULT_METHOD))
-                    text = f"{description(key, DEFAULT_METHOD)} [{default}]".replace("%", "%%")
+                    method = main_user(key)
+                    default = to_yaml_value(key, default_of(key, method))
+                    text = f"{description(key, method)} [{default}]".replace("%", "%%")
                     group.add_argument(f"--{key}", dest=f"config.{key}", metavar="", help=text)
 
     def add_runtime_options(self) -> None:

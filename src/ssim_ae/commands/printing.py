@@ -26,8 +26,7 @@ def report_and_print(
     from ssim_ae.detector.provenance import ThresholdOrigin
     from ssim_ae.report.report import write_report
 
-    given = {"ssim": config.ssim_threshold, "l1": config.l1_threshold}
-    thresholds = detector.thresholds._replace(**{name: value for name, value in given.items() if value is not None})
+    thresholds = {**detector.thresholds, **config.given_thresholds}
     if thresholds != detector.thresholds:
         detector.thresholds = thresholds
         detector.provenance = detector.provenance.model_copy(update={"thresholds": ThresholdOrigin()})
@@ -58,7 +57,9 @@ def print_problem(file: DetectorFile) -> None:
 
 def print_thresholds(path: Path, file: DetectorFile) -> None:
     """Print the thresholds of the detector in the file at `path`, the false alarms to expect and the path."""
-    print(f"thresholds: ssim {file.thresholds.ssim:.4g}, l1 {file.thresholds.l1:.4g}. {file.provenance.thresholds}")
+    from ssim_ae.maps.residuals import described
+
+    print(f"thresholds: {described(file.thresholds)}. {file.provenance.thresholds}")
     print(f"detector: {path}")
 
 

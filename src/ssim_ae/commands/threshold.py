@@ -20,6 +20,7 @@ THRESHOLD_KEYS = (
     "outliers",
     "ssim_threshold",
     "l1_threshold",
+    "distance_threshold",
     "drawn_defects",
 )
 

@@ -13,7 +13,7 @@ from ssim_ae.commands.printing import print_problem, print_thresholds, print_ver
 from ssim_ae.errors import InputError
 
 if TYPE_CHECKING:
-    from ssim_ae.training.train import Addition
+    from ssim_ae.training.learner import Addition
 
 
 def arguments(parser: Parser) -> None:
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _addition(given: dict[str, Any]) -> Addition | None:
     """Take --epochs +N or --minutes +N out of the given settings."""
-    from ssim_ae.training.train import Addition
+    from ssim_ae.training.learner import Addition
 
     added = {key: given.pop(key) for key in Addition._fields if str(given.get(key, "")).startswith("+")}
     if not added:

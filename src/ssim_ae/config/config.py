@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -26,11 +27,14 @@ from pydantic.fields import FieldInfo
 from ssim_ae.config import yaml_files
 from ssim_ae.console import print_note
 from ssim_ae.errors import InputError
-from ssim_ae.methods import default_method, get_method, methods
+from ssim_ae.images.size import Size
+from ssim_ae.methods import default_method, get_method, methods, unused_settings
 from ssim_ae.spelling import did_you_mean
 
 COMMAND_LINE = "command line"
 CROP_SIZES = (32, 64, 128, 256, 512)  # px
+MIN_SIDE, MAX_SIDE = 32, 4096  # px, of resized images
+THRESHOLD_SETTINGS = ("ssim_threshold", "l1_threshold", "distance_threshold")  # one per residual of any method
 MAX_LAYER_VALUES = 2**26  # values of a layer with `flc` channels as large as the network's input
 MAX_TILE_PIXELS = 2**26  # px of all tiles of an image
 PLACE_SETTINGS = frozenset(  # paths and locations: they stay in the run's config.yaml, and leave in no other file
@@ -39,6 +43,7 @@ PLACE_SETTINGS = frozenset(  # paths and locations: they stay in the run's confi
         *("data_url", "train_url", "checkpoint_url", "cache_ckpt_file"),
     }
 )
+SIZE_CHOICE = frozenset({"resolution", "smallest_defect"})  # without effect once im_resize is chosen
 
 
 class Config(BaseModel):
@@ -66,10 +71,29 @@ class Config(BaseModel):
     exclude: str = Field("", description="file that lists good images not to learn from, one per line; empty: none")
     grayscale: bool = Field(False, description="convert images to gray")
     bit_depth: int = Field(16, ge=8, le=16, description="significant bits of 16-bit images (12 for a 12-bit camera)")
-    im_resize: int = Field(256, ge=32, le=4096, description="height and width that images are resized to, px")
+    im_resize: int | tuple[int, int] | None = Field(
+        None,
+        description="height and width that images are resized to, px: 256 or 192x448 (height x width); "
+        "-1: chosen from the good images",
+    )
+    resolution: int = Field(
+        256,
+        ge=MIN_SIDE,
+        le=MAX_SIDE,
+        description="images keep their aspect ratio and get as many pixels as a square of this side, px",
+    )
+    smallest_defect: float = Field(
+        0.0,
+        ge=0,
+        description="in place of resolution: size of the smallest defect to be found, px of the image; 0: resolution",
+    )
     crop_size: int = Field(128, description="height and width of training patches, px: 32, 64, 128, 256 or 512")
     bg_mask: Literal["", "W", "B"] = Field(
         "", description="background to ignore: W brighter than 200, B darker than 50"
+    )
+
+    align: bool = Field(
+        True, description="turn parts that lie at any angle on an even background, if the good images favor it"
     )
 
     # augmentation
@@ -151,6 +175,9 @@ class Config(BaseModel):
     l1_threshold: float | None = Field(
         None, ge=0, description="L1 residual above which a pixel is defective; -1: estimated"
     )
+    distance_threshold: float | None = Field(
+        None, ge=0, description="distance of features above which a pixel is defective; -1: estimated"
+    )
 
     # evaluation and output
     image_level: bool = Field(
@@ -193,6 +220,17 @@ class Config(BaseModel):
             raise ValueError("should not be True or False")
         return value
 
+    @field_validator("im_resize", mode="before")
+    @classmethod
+    def _parse_size(cls, value: Any) -> Any:
+        sides = yaml_files.parse_sides(value)
+        if sides is None:
+            return None
+        if not sides or not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
+            raise ValueError(f"should be {MIN_SIDE} to {MAX_SIDE} px, or two such sides as in 192x448")
+        size = Size(*sides)
+        return size.height if size.height == size.width else tuple(size)
+
     @field_validator("crop_size")
     @classmethod
     def _check_crop_size(cls, value: int) -> int:
@@ -206,8 +244,6 @@ class Config(BaseModel):
         for key in self.model_fields_set & unused_settings(self.method):
             if getattr(self, key) != default_of(key, self.method):
                 raise ValueError(f"{key} has no effect with method {self.method}; leave it out")
-        if self.im_resize < self.crop_size:
-            raise ValueError(f"im_resize {self.im_resize} is smaller than crop_size {self.crop_size}")
         if self.stride > self.crop_size:
             raise ValueError(f"stride {self.stride} is larger than crop_size {self.crop_size}: pixels would be skipped")
         if self.engine not in ("auto", *method.engines):
@@ -215,20 +251,44 @@ class Config(BaseModel):
         method.check(self)
         if self.minutes and self.distribute:
             raise ValueError("minutes cannot be combined with distribute: the clocks of workers differ; give epochs")
-        if self.batch_size > self.augment_num:
+        if "batch_size" not in unused_settings(self.method) and self.batch_size > self.augment_num:
             raise ValueError(
                 f"batch_size {self.batch_size} is larger than augment_num {self.augment_num}: no full batch"
             )
-        if self.tile_size**2 * self.flc > MAX_LAYER_VALUES:
-            raise ValueError(f"flc {self.flc} is too large for patches of {self.tile_size} px")
-        if self.tiles * self.tile_size**2 > MAX_TILE_PIXELS:
-            raise ValueError(f"stride {self.stride} cuts an image of {self.im_resize} px into {self.tiles:,} tiles")
-        if not self.do_aug and self._is_larger_than_patch:
+        if self.im_resize is not None:
+            self._check_working_size()
+        return self
+
+    def _check_working_size(self) -> None:
+        method, size = get_method(self.method), self.working_size
+        smallest, multiple = method.smallest_side(self), method.size_multiple(self)
+        if min(size) < smallest or any(side % multiple for side in size):
+            multiples = f" and a multiple of {multiple}" if multiple > 1 else ""
+            raise ValueError(
+                f"im_resize {size.in_file()}: with method {self.method} and crop_size {self.crop_size} each side "
+                f"should be {smallest} or more{multiples}"
+            )
+        tile_pixels = self.tile_size.height * self.tile_size.width
+        if tile_pixels * self.flc > MAX_LAYER_VALUES:
+            raise ValueError(f"flc {self.flc} is too large for patches of {self.tile_size}")
+        if self.tile_count * tile_pixels > MAX_TILE_PIXELS:
+            raise ValueError(f"stride {self.stride} cuts an image of {size} into {self.tile_count:,} tiles")
+        if not self.do_aug and any(self.inspected_side(side) > self.crop_size for side in size):
             raise ValueError(
                 f"do_aug False trains on the center of each image, but crop_size {self.crop_size} "
-                f"does not cover im_resize {self.im_resize}"
+                f"does not cover im_resize {size.in_file()}"
             )
-        return self
+
+    @property
+    def threshold_settings(self) -> tuple[str, ...]:
+        """The settings that give thresholds, one per residual of the method."""
+        return tuple(f"{name}_threshold" for name in get_method(self.method).residual_names)
+
+    @property
+    def given_thresholds(self) -> dict[str, float]:
+        """The thresholds that the settings give, by the name of the residual."""
+        values = {key.removesuffix("_threshold"): getattr(self, key) for key in self.threshold_settings}
+        return {name: value for name, value in values.items() if value is not None}
 
     @property
     def channels(self) -> int:
@@ -246,34 +306,44 @@ class Config(BaseModel):
         return self.epochs * self.epoch_steps
 
     @property
-    def tiled(self) -> bool:
-        """True if an image is inspected in overlapping tiles, False if one input of the network covers the view."""
-        return self._is_larger_than_patch and not get_method(self.method).inspects_whole_image
+    def working_size(self) -> Size:
+        """Size that images are resized to. Raises InputError if it is not chosen yet."""
+        if self.im_resize is None:
+            raise InputError("im_resize: it is chosen from the good images when a training starts; give a size")
+        return Size.of(self.im_resize)
 
     @property
-    def tile_size(self) -> int:
-        """Height and width of the network's input in inspection, px."""
-        return self.im_resize if get_method(self.method).inspects_whole_image else self.crop_size
+    def view_size(self) -> Size:
+        """Size of the view, the inspected part of a resized image."""
+        whole = get_method(self.method).inspects_whole_image
+        return self.working_size if whole else Size(*map(self.inspected_side, self.working_size))
+
+    @property
+    def tile_size(self) -> Size:
+        """Height and width of the network's input in inspection."""
+        whole = get_method(self.method).inspects_whole_image
+        return self.working_size if whole else Size.of(self.crop_size)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of the network's input in inspection."""
-        return self.channels, self.tile_size, self.tile_size
+        return self.channels, *self.tile_size
 
     @property
-    def tiles(self) -> int:
+    def tile_count(self) -> int:
         """Number of tiles of an image."""
-        return (1 + -(-(self.mask_size - self.tile_size) // self.stride)) ** 2
+        return prod(
+            1 + -(-(side - tile) // self.stride) for side, tile in zip(self.view_size, self.tile_size, strict=True)
+        )
 
     @property
-    def mask_size(self) -> int:
-        """Height and width of the view, the inspected part of a resized image, px (the reference's name)."""
-        return self.im_resize if self.tiled else self.tile_size
+    def tiled(self) -> bool:
+        """True if an image is inspected in overlapping tiles, False if one input of the network covers the view."""
+        return self.view_size != self.tile_size
 
-    @property
-    def _is_larger_than_patch(self) -> bool:
-        """Whether a second tile of the resized image would fit beside the first."""
-        return self.im_resize - self.crop_size >= self.stride
+    def inspected_side(self, side: int) -> int:
+        """Return how much of a side of a resized image is inspected in tiles: the middle, if no second tile fits."""
+        return side if side - self.crop_size >= self.stride else self.crop_size
 
     @property
     def min_defect_area(self) -> int:
@@ -323,9 +393,9 @@ class Config(BaseModel):
             raise InputError(f"{origin(str(location[0]) if location else '')}: {reason}") from error
 
     def portable_settings(self) -> dict[str, Any]:
-        """Return all settings that have an effect with this method, without those that name places on this machine."""
-        left_out = unused_settings(self.method) | PLACE_SETTINGS
-        return {key: value for key, value in self.model_dump().items() if key not in left_out}
+        """Return all settings that have an effect on a detector of this method, without places on this machine."""
+        left_out = unused_settings(self.method) | PLACE_SETTINGS | SIZE_CHOICE
+        return {key: value for key, value in self.model_dump(mode="json").items() if key not in left_out}
 
     def to_yaml(self) -> str:
         """Return the settings as YAML, each with its meaning; those without effect are commented out."""
@@ -375,29 +445,27 @@ def default_of(key: str, method: str) -> Any:
     return get_method(method).defaults.get(key, Config.model_fields[key].get_default(call_default_factory=True))
 
 
-def unused_settings(method: str) -> frozenset[str]:
-    """Return the settings that have no effect with a method, because only others use them."""
-    of_others = frozenset[str]().union(*(other.own_settings for other in methods()))
-    return of_others - get_method(method).own_settings
+def main_user(key: str) -> str:
+    """Return the name of the first method that uses a setting."""
+    return next(method.name for method in methods() if key not in unused_settings(method.name))
 
 
 def description(key: str, method: str) -> str:
-    """Return the meaning of a setting, and how its default differs with the other methods."""
+    """Return the meaning of a setting, which methods use it, and how its default differs with the other methods."""
     text = str(Config.model_fields[key].description)
     if key == "method":
         return f"{text}: {'; '.join(f'{known.name}: {known.summary}' for known in methods())}"
     users = [known.name for known in methods() if key not in unused_settings(known.name)]
-    if len(users) < len(methods()):
-        return f"{text} ({', '.join(users)} only)"
+    only = [f"{', '.join(users)} only"] if len(users) < len(methods()) else []
     own = default_of(key, method)
-    others = {known.name: default_of(key, known.name) for known in methods() if default_of(key, known.name) != own}
-    differing = "; ".join(f"{name}: {yaml_files.to_yaml_value(key, value)}" for name, value in others.items())
-    return f"{text} ({differing})" if differing else text
+    others = {name: default_of(key, name) for name in users if default_of(key, name) != own}
+    differing = [f"{name}: {yaml_files.to_yaml_value(key, value)}" for name, value in others.items()]
+    return f"{text} ({'; '.join(only + differing)})" if only or differing else text
 
 
 def _method_name(values: Mapping[str, Any]) -> Any:
-    """Return the method that settings name, or the default method of their engine."""
-    return values.get("method") or default_method(str(values.get("engine", "auto")))
+    """Return the method that settings name, or the default method for them."""
+    return values.get("method") or default_method(values, str(values.get("engine", "auto")))
 
 
 def _without_unused(values: dict[str, Any], given: Mapping[str, Any], source: str) -> dict[str, Any]:

@@ -32,11 +32,23 @@ EFFECTS = (
         for key, name in ESTIMATOR_OF.items()
     ),
     _Effect(("epochs",), lambda config: not config.minutes, "minutes replaces it; give one of them"),
+    _Effect(
+        ("resolution", "smallest_defect"),
+        lambda config: config.im_resize is None,
+        "im_resize replaces it; add --im_resize -1",
+    ),
+    _Effect(
+        ("resolution",), lambda config: not config.smallest_defect, "smallest_defect replaces it; give one of them"
+    ),
     _Effect(("lr_peak_factor",), lambda config: config.schedule == "one_cycle", "add --schedule one_cycle"),
     _Effect(AUGMENTATIONS, lambda config: config.do_aug, "add --do_aug True"),
     _Effect(("rotate_angle",), lambda config: config.p_rotate > 0, "set p_rotate above 0"),
     _Effect(("aug_dir",), lambda config: config.do_aug and not config.online_aug, "add --online_aug False"),
-    _Effect(("stride",), lambda config: config.tiled, "the images are not inspected in tiles; leave it out"),
+    _Effect(
+        ("stride",),
+        lambda config: config.im_resize is None or config.tiled,
+        "the images are not inspected in tiles; leave it out",
+    ),
 )
 
 

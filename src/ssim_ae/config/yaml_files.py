@@ -18,8 +18,14 @@ from ssim_ae.console import print_note
 from ssim_ae.errors import InputError, first_line
 from ssim_ae.spelling import KEY_ALIASES
 
-AUTOMATIC_IF_NEGATIVE = ("rotate_angle", "ssim_threshold", "l1_threshold")  # None in Config
-AUTOMATIC = -1.0  # their value in a file for None
+AUTOMATIC_IF_NEGATIVE = (
+    "im_resize",
+    "rotate_angle",
+    "ssim_threshold",
+    "l1_threshold",
+    "distance_threshold",
+)  # None in Config
+AUTOMATIC = -1  # their value in a file for None
 REFERENCE = "reference"
 REFERENCE_KEYS = frozenset(  # of the configuration files of the MindSpore model zoo's SSIM-AE
     {
@@ -92,6 +98,23 @@ def yaml_value(value: Any) -> str:
 def parse_list(text: str) -> Any:
     """Return a list that is given on the command line."""
     return yaml.safe_load(text)
+
+
+def parse_sides(value: Any) -> list[int] | None:
+    """Return height and width of a size that is given as a number, a pair, or text such as 192x448.
+
+    None if it is None, and no sides if it is none of these.
+    """
+    if value is None:
+        return None
+    parts = value.lower().split("x") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or len(parts) == 1:
+        parts = [parts[0] if isinstance(parts, list | tuple) else parts] * 2
+    try:
+        sides = [int(part) for part in parts if not isinstance(part, bool) and int(part) == float(part)]
+    except (TypeError, ValueError, OverflowError):
+        return []
+    return sides if len(sides) == len(parts) == 2 else []
 
 
 def _is_negative(value: Any) -> bool:

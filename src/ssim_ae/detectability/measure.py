@@ -96,7 +96,7 @@ def measure_detectability(detector: Detector, paths: Sequence[Path]) -> Detectab
         rejected=sum(rejected),
         image_height=int(np.median([image.height for image in images])),
         image_width=int(np.median([image.width for image in images])),
-        working_size=detector.config.im_resize,
+        working_size=detector.config.working_size.in_file(),
         sizes=sizes if found else [],
         defects=defects if found else 0,
         found=found,
@@ -114,7 +114,8 @@ def _read_images(detector: Detector, paths: Sequence[Path]) -> Iterator[_GoodIma
             continue  # noted where thresholds are estimated
         white = white_of(image.dtype, config.bit_depth)
         height, width = image.shape[:2]
-        factor = min(1.0, OVERSAMPLING * config.im_resize / min(height, width))
+        shares = (side / length for side, length in zip(config.working_size, (height, width), strict=True))
+        factor = min(1.0, OVERSAMPLING * max(shares))
         planes = resize(np.moveaxis(image, 2, 0), max(1, round(height * factor)), max(1, round(width * factor)))
         pixels = np.ascontiguousarray(np.moveaxis(np.clip(planes / np.float32(white), 0, 1), 0, 2))
         values += pixels.size

@@ -6,6 +6,7 @@ from typing import Protocol
 from ssim_ae.config.config import Config, default_of
 from ssim_ae.detector.detectability_chart import DetectabilityChart
 from ssim_ae.detector.provenance import Provenance
+from ssim_ae.images.size import Size
 
 LITTLE_FOUND = 0.1  # share of all drawn defects
 LITTLE_TRAINING = 0.25  # of the default number of patches
@@ -50,9 +51,9 @@ def _reasons(detector: Described, chart: DetectabilityChart) -> Iterator[str]:
     default = default_of("epochs", config.method) * default_of("augment_num", config.method)
     if 0 < patches < LITTLE_TRAINING * default:
         yield f"Little training: {patches:,} patches, by default {default:,}; train for more epochs."
-    side = min(chart.image_height, chart.image_width)
-    if side >= COARSE_REDUCTION * config.im_resize:
-        yield f"Coarse resolution: images of {side} px are inspected at {config.im_resize} px; raise im_resize."
+    image, inspected = Size(chart.image_height, chart.image_width), config.working_size
+    if all(length >= COARSE_REDUCTION * side for length, side in zip(image, inspected, strict=True)):
+        yield f"Coarse resolution: images of {image} are inspected at {inspected}; raise the resolution."
     origin = provenance.thresholds
     if origin.without_highest is not None and origin.without_highest < OUTLIER_FACTOR:
         lower = f"{1 / max(origin.without_highest, 1e-6):.2g} times lower"

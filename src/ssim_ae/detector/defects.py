@@ -12,12 +12,12 @@ from ssim_ae.maps.regions import label
 def boxes(mask: np.ndarray, anomaly: np.ndarray, view: View, height: int, width: int) -> list[Box]:
     """Return the boxes of the connected regions of a mask, in descending order of their scores.
 
-    `mask` (S, S) bool and the anomaly map (S, S) are those of the view of an image of height x width px.
+    `mask` (h, w) bool and the anomaly map (h, w) are those of the view of an image of height x width px.
     """
     labels, count = label(mask)
     rows, columns = np.nonzero(labels)
     region = labels[rows, columns] - 1
-    first, last = np.full((2, count), view.size), np.full((2, count), -1)
+    first, last = np.full((2, count), max(view.size)), np.full((2, count), -1)
     scores = np.zeros(count, np.float32)
     for axis, positions in enumerate((rows, columns)):
         np.minimum.at(first[axis], region, positions)

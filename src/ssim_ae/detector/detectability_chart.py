@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from ssim_ae.images.size import Size
+
 CONTRASTS = {"low": 0.08, "medium": 0.16, "high": 0.32}  # root mean square change inside the defect, share of white
 FOUND = 0.9  # share of defects found from which "finds" is said
 MISSED = 0.05  # share of defects found up to which "nothing is found" is said
@@ -67,7 +69,7 @@ class DetectabilityChart(_Strict):
     rejected: NonNegativeInt
     image_height: SIDE
     image_width: SIDE
-    working_size: SIDE
+    working_size: SIDE | Annotated[list[SIDE], Field(min_length=2, max_length=2)]  # height and width, if they differ
     sizes: list[PositiveFloat] = []
     defects: NonNegativeInt = 0
     found: dict[str, list[NonNegativeInt]] = {}
@@ -129,7 +131,7 @@ class DetectabilityChart(_Strict):
         return " ".join(self._sentences())
 
     def _sentences(self) -> Iterator[str]:
-        where = f"in images of {self.image_width} x {self.image_height} px (working size {self.working_size} px)"
+        where = f"in images of {self.image_width} x {self.image_height} px (working size {Size.of(self.working_size)})"
         if self.rejected == self.images:
             yield f"All {self.images} held-out good images are rejected as they are: the thresholds are of no use."
             return

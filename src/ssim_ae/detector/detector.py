@@ -5,33 +5,37 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
-from math import ceil
+from math import ceil, prod
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
+from ssim_ae.alignment.choose import Alignment
+from ssim_ae.alignment.pose import Pose
 from ssim_ae.config import Config
 from ssim_ae.detector.detectability_chart import DetectabilityChart
-from ssim_ae.detector.detector_file import DetectorFile, layer_table, read_detector
+from ssim_ae.detector.detector_file import DetectorFile, frame_of, network_of, read_detector
 from ssim_ae.detector.inspection import Inspection
 from ssim_ae.detector.provenance import Provenance
 from ssim_ae.detector.run_folder import detector_path
 from ssim_ae.errors import InputError
 from ssim_ae.images.inputs import ImageInput, pixels_of
+from ssim_ae.images.size import Size
 from ssim_ae.images.view import View
 from ssim_ae.machine import cores, one_blas_thread, parallel_map, return_freed_memory
 from ssim_ae.maps.normalization import NormalStatistics, normalize
-from ssim_ae.maps.residuals import Residuals, Thresholds
+from ssim_ae.maps.residuals import Residuals, Thresholds, described, foreground_mask
 from ssim_ae.maps.tiles import cut_tiles, stitch_tiles
 from ssim_ae.methods import method_of
 from ssim_ae.runtimes.choose import open_model, open_runtime
 from ssim_ae.runtimes.runtime import Runtime
 
-MAX_RECONSTRUCTION = 1e6  # a reconstruction should be in [0, 1]; up to this value no residual overflows
+MAX_OUTPUT = 1e6  # of the network; a reconstruction should be in [0, 1], and up to this value no residual overflows
 LARGE_IMAGE = 2**26  # bytes of pixels, from which an image's memory is returned to the system
-TILE_BATCH = 8  # tiles reconstructed at once; larger batches are hardly faster
+TILE_BATCH = 8  # tiles run at once; larger batches are hardly faster
+BATCH_PIXELS = 2**19  # px of the tiles run at once, if they are large: a bound on memory
 Source = TypeVar("Source", bound=ImageInput)
 Result = TypeVar("Result")
 
@@ -47,6 +51,7 @@ class Detector:
         provenance: Provenance | None = None,
         *,
         normal_statistics: NormalStatistics | None = None,
+        alignment: Alignment | None = None,
         fingerprint: str = "",
         detectability: DetectabilityChart | None = None,
         threads: int | None = None,
@@ -60,6 +65,7 @@ class Detector:
         self.detectability = detectability
         self.threads = threads or cores()
         self.view = View.from_config(config)
+        self.frame = frame_of(config, alignment)
         self.residual_scale = normal_statistics.scale(self.view.size) if normal_statistics else None
         self._process = os.getpid()
         self._origin: _Origin | None = None
@@ -119,17 +125,15 @@ class Detector:
         if file.model:
             opened = open_model(
                 file.model,
-                layer_table(file.config),
-                file.config.input_shape,
+                network_of(file.config, file.alignment),
                 name=runtime,
                 device_target=device_target,
                 threads=threads,
             )
         else:
             opened = open_runtime(
-                layer_table(file.config),
+                network_of(file.config, file.alignment),
                 file.weights,
-                tile_size=file.config.tile_size,
                 name=runtime,
                 device_target=device_target,
                 threads=threads,
@@ -140,6 +144,7 @@ class Detector:
             opened,
             file.provenance,
             normal_statistics=file.normal_statistics,
+            alignment=file.alignment,
             fingerprint=file.fingerprint,
             detectability=file.detectability,
             threads=threads,
@@ -172,24 +177,29 @@ class Detector:
         return self._process_all(paths, lambda _, item: self._residuals(item))
 
     def reconstruct(self, view: np.ndarray) -> np.ndarray:
-        """Return the reconstruction of a view (C, S, S) float32 in [0, 1], averaged where tiles overlap."""
+        """Return the reconstruction of a view (C, h, w) float32 in [0, 1], averaged where tiles overlap.
+
+        Raises InputError if the method does not reconstruct images.
+        """
         self._check_process()
-        expected = (self.config.channels, self.view.size, self.view.size)
+        if not self.method.reconstructs:
+            raise InputError(f"detector: method {self.method.name} does not reconstruct images; use inspect")
+        expected = (self.config.channels, *self.view.size)
         if np.shape(view) != expected:
             raise InputError(
                 f"view: should be an array {expected} in [0, 1], not {np.shape(view)}; use view.crop(image)"
             )
-        return self._reconstruct([view])[0]
+        return self._outputs([view])[0]
 
     def _process_all(
-        self, paths: Sequence[Path], function: Callable[[Path, _Reconstructed], Result]
+        self, paths: Sequence[Path], function: Callable[[Path, _Measured], Result]
     ) -> Iterator[Result | InputError]:
         """Process the images in groups, several groups at once. The tiles of a group fill a batch."""
         self._check_process()
         if len(paths) == 1:
             yield from self._process_group(paths, function)
             return
-        group_size = max(1, min(TILE_BATCH // self.config.tiles, ceil(len(paths) / self.threads)))
+        group_size = max(1, min(self._tile_batch // self.config.tile_count, ceil(len(paths) / self.threads)))
         groups = [paths[start : start + group_size] for start in range(0, len(paths), group_size)]
         with self.runtime.concurrent() as initialize_thread:
             for results in parallel_map(
@@ -201,9 +211,9 @@ class Detector:
                 yield from results
 
     def _process_group(
-        self, images: Sequence[Source], function: Callable[[Source, _Reconstructed], Result]
+        self, images: Sequence[Source], function: Callable[[Source, _Measured], Result]
     ) -> list[Result | InputError]:
-        """Read all images, reconstruct them together, then apply `function` to each."""
+        """Read all images, run the network on them together, then apply `function` to each."""
         self._check_process()
         results: dict[int, Result | InputError] = {}
         pixels: dict[int, np.ndarray] = {}
@@ -214,11 +224,12 @@ class Detector:
                     pixels[index] = pixels_of(image, grayscale=self.config.grayscale)
                 except InputError as error:
                     results[index] = error
-            views = [self.view.crop(array) for array in pixels.values()]
-            reconstructions = self._reconstruct(views)
+            poses = [self.frame.pose(array) for array in pixels.values()]
+            inputs = [self.frame.input(array, pose) for array, pose in zip(pixels.values(), poses, strict=True)]
+            outputs = self._outputs(inputs)
             seconds = (perf_counter() - start) / len(images)
-            for index, view, reconstruction in zip(pixels, views, reconstructions, strict=True):
-                results[index] = function(images[index], _Reconstructed(pixels[index], view, reconstruction, seconds))
+            for index, pose, planes, output in zip(pixels, poses, inputs, outputs, strict=True):
+                results[index] = function(images[index], _Measured(pixels[index], pose, planes, output, seconds))
         if any(array.nbytes >= LARGE_IMAGE for array in pixels.values()):
             pixels.clear()
             return_freed_memory()
@@ -232,21 +243,36 @@ class Detector:
                 "the method spawn or forkserver"
             )
 
-    def _reconstruct(self, views: Sequence[np.ndarray]) -> list[np.ndarray]:
-        if not views:
+    def _outputs(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the network's output for each input; the tiles of a reconstruction are stitched."""
+        if not inputs:
             return []
-        tile_size, stride = self.config.tile_size, self.config.stride
-        tiles = np.concatenate([cut_tiles(view, tile_size, stride) for view in views])
-        batches = [tiles[start : start + TILE_BATCH] for start in range(0, len(tiles), TILE_BATCH)]
-        reconstructions = np.concatenate([self.runtime.reconstruct(batch) for batch in batches])
-        if not np.abs(reconstructions).max() <= MAX_RECONSTRUCTION:  # true for NaN, too
-            raise InputError("detector: the reconstruction is not finite or out of range; train the detector again")
-        return [stitch_tiles(own, self.view.size, stride) for own in np.split(reconstructions, len(views))]
+        stride = self.config.stride
+        if self.config.tile_count == 1:
+            tiles = np.stack(inputs)
+        else:
+            tiles = np.concatenate([cut_tiles(planes, self.config.tile_size, stride) for planes in inputs])
+        batches = [tiles[start : start + self._tile_batch] for start in range(0, len(tiles), self._tile_batch)]
+        outputs = np.concatenate([self.runtime.run(batch) for batch in batches])
+        if not np.abs(outputs).max() <= MAX_OUTPUT:  # true for NaN, too
+            raise InputError("detector: the network's output is not finite or out of range; train the detector again")
+        if self.config.tile_count == 1:
+            return list(outputs)
+        return [stitch_tiles(own, self.view.size, stride) for own in np.split(outputs, len(inputs))]
 
-    def _residuals(self, image: _Reconstructed) -> Residuals:
-        return self.method.residuals(image.view, image.reconstruction, self.config.bg_mask)
+    @property
+    def _tile_batch(self) -> int:
+        return max(1, min(TILE_BATCH, BATCH_PIXELS // prod(self.config.tile_size)))
 
-    def _inspection(self, image: _Reconstructed) -> Inspection:
+    def _residuals(self, image: _Measured) -> Residuals:
+        maps = self.method.residual_maps(image.planes, image.output)
+        maps = self.frame.to_view(maps, image.pose, Size(*image.pixels.shape[:2]))
+        if not self.config.bg_mask:
+            return Residuals(maps, np.ones(maps.shape[1:], bool))
+        view = image.planes if image.pose is None else self.view.crop(image.pixels)
+        return Residuals(maps, foreground_mask(view, self.config.bg_mask))
+
+    def _inspection(self, image: _Measured) -> Inspection:
         start = perf_counter()
         residuals = self._residuals(image)
         if self.residual_scale is not None:
@@ -254,16 +280,16 @@ class Detector:
         min_area = self.config.min_defect_area
         anomaly = self.method.anomaly_map(residuals, self.thresholds, min_area=min_area)
         milliseconds = 1000 * (image.seconds + perf_counter() - start)
-        return Inspection(image.pixels, anomaly, image.reconstruction, self.view, min_area, milliseconds=milliseconds)
+        planes = image.output if self.method.reconstructs else None
+        return Inspection(image.pixels, anomaly, planes, self.view, min_area, milliseconds=milliseconds)
 
     def _summary(self) -> dict[str, str]:
-        ssim, l1 = self.thresholds
         channels = "gray" if self.config.grayscale else "color"
         return {
             "method": self.method.name,
-            "working size": f"{self.view.im_resize} px {channels}",
+            "working size": f"{self.view.working_size} {channels}",
             "runtime": type(self.runtime).__name__,
-            "thresholds": f"ssim {ssim:.4g} l1 {l1:.4g}",
+            "thresholds": described(self.thresholds),
         }
 
 
@@ -283,15 +309,16 @@ def _reopen(kind: type[Detector], path: Path, options: dict[str, Any], fingerpri
     return detector
 
 
-class _Reconstructed(NamedTuple):
-    """The pixels of an image (H, W, C), its view and the reconstruction, both (C, S, S) float32 in [0, 1].
+class _Measured(NamedTuple):
+    """The pixels of an image (H, W, C), the network's input (C, h, w) float32 in [0, 1], and its output for it.
 
-    `seconds` is the time that they took.
+    `pose` is that of the part, if it is aligned, and `seconds` the time that all took.
     """
 
     pixels: np.ndarray
-    view: np.ndarray
-    reconstruction: np.ndarray
+    pose: Pose | None
+    planes: np.ndarray
+    output: np.ndarray
     seconds: float
 
 

@@ -11,15 +11,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ssim_ae.alignment.choose import Alignment
+from ssim_ae.alignment.frame import Frame
 from ssim_ae.config import Config
 from ssim_ae.config.yaml_files import read_yaml
 from ssim_ae.detector.detectability_chart import DetectabilityChart
 from ssim_ae.detector.provenance import Provenance
 from ssim_ae.errors import InputError
+from ssim_ae.images.view import View
 from ssim_ae.maps.normalization import GRID_SIZE, NormalStatistics
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.methods import method_of
-from ssim_ae.network.architecture import Layer, weight_shapes
+from ssim_ae.network.network import Network, are_weights_of
 from ssim_ae.runtimes.runtime import Model
 from ssim_ae.storage import (
     CHECKSUM_KEY,
@@ -47,9 +50,9 @@ MAX_NORMAL_RESIDUAL = 1e6  # larger than any residual
 class DetectorFile(NamedTuple):
     """The content of a detector file.
 
-    `normal_statistics` are present if the method normalizes residuals, `detectability` if it was measured. If a `model`
-    holds the weights in the format of its runtime, `weights` is empty. `fingerprint` is the checksum in the file that
-    it was read from.
+    `normal_statistics` are present if the method normalizes residuals, `alignment` if parts are turned before they are
+    inspected, `detectability` if it was measured. If a `model` holds the weights in the format of its runtime,
+    `weights` is empty. `fingerprint` is the checksum in the file that it was read from.
     """
 
     config: Config
@@ -57,14 +60,22 @@ class DetectorFile(NamedTuple):
     weights: dict[str, np.ndarray]
     provenance: Provenance
     normal_statistics: NormalStatistics | None = None
+    alignment: Alignment | None = None
     detectability: DetectabilityChart | None = None
     model: Model | None = None
     fingerprint: str = ""
 
 
-def layer_table(config: Config) -> tuple[Layer, ...]:
-    """Return the layer table of the network of a configuration."""
-    return method_of(config).layers(config)
+def frame_of(config: Config, alignment: Alignment | None = None) -> Frame:
+    """Return the frame of the network's input: the view or, with an alignment, the strip along the part."""
+    return Frame.of(View.from_config(config), alignment, method_of(config).size_multiple(config))
+
+
+def network_of(config: Config, alignment: Alignment | None = None) -> Network:
+    """Return the network of a configuration. It takes tiles, or the whole frame of an image."""
+    method = method_of(config)
+    size = frame_of(config, alignment).size if method.inspects_whole_image else config.tile_size
+    return method.network(config, size)
 
 
 def weights_in(detector: DetectorFile) -> dict[str, np.ndarray]:
@@ -82,18 +93,22 @@ def header(detector: DetectorFile) -> dict[str, Any]:
         "kind": KIND,
         "format": FORMAT_VERSION,
         "config": detector.config.portable_settings(),
-        "thresholds": detector.thresholds._asdict(),
+        "thresholds": dict(detector.thresholds),
         "provenance": detector.provenance.model_dump(mode="json"),
     }
     if detector.normal_statistics:
-        metadata["normal_statistics"] = _as_lists(detector.normal_statistics)
+        names = method_of(detector.config).residual_names
+        grids = zip(names, detector.normal_statistics.grids, strict=True)
+        metadata["normal_statistics"] = {name: _as_lists(grid) for name, grid in grids}
+    if detector.alignment:
+        metadata["alignment"] = detector.alignment.in_file()
     if detector.detectability:
         metadata["detectability"] = detector.detectability.model_dump(mode="json")
     return metadata
 
 
-def _as_lists(statistics: NormalStatistics) -> dict[str, list[list[float]]]:
-    return {name: [[float(f"{x:.4g}") for x in row] for row in grid] for name, grid in statistics._asdict().items()}
+def _as_lists(grid: np.ndarray) -> list[list[float]]:
+    return [[float(f"{x:.4g}") for x in row] for row in grid]
 
 
 def write_detector(path: Path, detector: DetectorFile) -> None:
@@ -138,12 +153,12 @@ def _read(path: Path) -> DetectorFile:
         return _read_mindir(path)
     weights, metadata = _read_onnx(path) if _starts_like_onnx(start) else read_tensors(path, KIND)
     file = _parse(path, metadata)
-    shapes = weight_shapes(layer_table(file.config))
-    named = {name: weights[name] for name in shapes if name in weights}
-    if {name: array.shape for name, array in named.items()} != shapes:
+    network = network_of(file.config, file.alignment)
+    named = {name: weights[name] for name in network.weights() if name in weights}
+    if not are_weights_of(network, named):
         raise InputError(f"{path}: the weights do not fit the network of the configuration")
-    if not all(array.dtype == np.float32 and np.isfinite(array).all() for array in named.values()):
-        raise InputError(f"{path}: the weights are not finite 32-bit numbers")
+    if not all(np.isfinite(array).all() for array in named.values()):
+        raise InputError(f"{path}: the weights are not finite numbers")
     return file._replace(weights=named)
 
 
@@ -204,18 +219,29 @@ def _parse(path: Path, metadata: dict[str, Any]) -> DetectorFile:
         )
     try:
         config = Config(**metadata["config"])
-        thresholds = Thresholds(**metadata["thresholds"])
+        config.working_size  # noqa: B018 (an error if it is missing)
+        method = method_of(config)
+        thresholds = _parse_thresholds(metadata["thresholds"], method.residual_names)
         provenance = Provenance.model_validate(metadata["provenance"])
-        statistics = _parse_statistics(metadata.get("normal_statistics"))
+        statistics = _parse_statistics(metadata.get("normal_statistics"), method.residual_names)
+        alignment = metadata.get("alignment")
+        alignment = None if alignment is None else Alignment.from_file(alignment)
         chart = metadata.get("detectability")
         detectability = None if chart is None else DetectabilityChart.model_validate(chart)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: the header is corrupt, or from a newer version") from error
-    if not all(_is_threshold(value) for value in thresholds):
-        raise InputError(f"{path}: the thresholds are not numbers >= 0: {str(thresholds._asdict())[:100]}")
+    if not all(_is_threshold(value) for value in thresholds.values()):
+        raise InputError(f"{path}: the thresholds are not numbers >= 0: {str(thresholds)[:100]}")
     return DetectorFile(
-        config, thresholds, {}, provenance, statistics, detectability, fingerprint=metadata[CHECKSUM_KEY]
+        config, thresholds, {}, provenance, statistics, alignment, detectability, fingerprint=metadata[CHECKSUM_KEY]
     )
+
+
+def _parse_thresholds(values: Any, names: tuple[str, ...]) -> Thresholds:
+    """Return the thresholds in a header, in the method's order. Raises KeyError or ValueError for other names."""
+    if len(values) != len(names):
+        raise ValueError(f"thresholds should be those of {', '.join(names)}")
+    return {name: values[name] for name in names}
 
 
 def _is_threshold(value: object) -> bool:
@@ -223,12 +249,12 @@ def _is_threshold(value: object) -> bool:
     return isinstance(value, float | int) and not isinstance(value, bool) and 0 <= value <= MAX_THRESHOLD
 
 
-def _parse_statistics(values: Any) -> NormalStatistics | None:
+def _parse_statistics(values: Any, names: tuple[str, ...]) -> NormalStatistics | None:
     """Return the normal statistics in a header, if any. Raises ValueError if they are invalid."""
     if values is None:
         return None
-    grids = [np.array(values[name], float) for name in NormalStatistics._fields]
+    grids = [np.array(values[name], float) for name in names]
     shape = (GRID_SIZE, GRID_SIZE)
     if not all(grid.shape == shape and (grid >= 0).all() and (grid < MAX_NORMAL_RESIDUAL).all() for grid in grids):
         raise ValueError(f"normal statistics should be {GRID_SIZE} x {GRID_SIZE} numbers >= 0")
-    return NormalStatistics(*(grid.astype(np.float32) for grid in grids))
+    return NormalStatistics(np.stack(grids).astype(np.float32))

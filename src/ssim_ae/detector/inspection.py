@@ -23,17 +23,17 @@ MAX_NOTEBOOK_SIDE = 1024  # px, of the overlay in a notebook
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Inspection:
-    """The result of inspecting an image of H x W px, with a view of S x S px.
+    """The result of inspecting an image of H x W px, with a view of h x w px.
 
-    `pixels` is the image (H, W, C) uint8 or uint16, `anomaly` the anomaly map of the view (S, S) float32, and `planes`
-    the reconstruction (C, S, S) float32. A pixel of the anomaly map above `threshold` is defective. Regions of fewer
-    than `min_area` px of the view are no defects. `milliseconds` is the time for decoding and inspection; images that
-    are inspected together share it equally.
+    `pixels` is the image (H, W, C) uint8 or uint16, `anomaly` the anomaly map of the view (h, w) float32, and `planes`
+    the reconstruction (C, h, w) float32; None if the method does not reconstruct. A pixel of the anomaly map above
+    `threshold` is defective. Regions of fewer than `min_area` px of the view are no defects. `milliseconds` is the time
+    for decoding and inspection; images that are inspected together share it equally.
     """
 
     pixels: np.ndarray
     anomaly: np.ndarray
-    planes: np.ndarray
+    planes: np.ndarray | None
     view: View
     min_area: int = 1
     threshold: float = THRESHOLD
@@ -73,13 +73,13 @@ class Inspection:
 
     @property
     def inspected(self) -> np.ndarray:
-        """The view: the inspected part of the image, resized, (S, S, 3) uint8."""
+        """The view: the inspected part of the image, resized, (h, w, 3) uint8."""
         return eight_bit(pixels(self.view.crop(self.pixels)))
 
     @property
-    def reconstruction(self) -> np.ndarray:
-        """The reconstruction of the view, (S, S, 3) uint8."""
-        return eight_bit(pixels(np.clip(self.planes, 0, 1)))
+    def reconstruction(self) -> np.ndarray | None:
+        """The reconstruction of the view, (h, w, 3) uint8; None if the method does not reconstruct."""
+        return None if self.planes is None else eight_bit(pixels(np.clip(self.planes, 0, 1)))
 
     @property
     def anomaly_map(self) -> np.ndarray:
@@ -88,7 +88,7 @@ class Inspection:
 
     @property
     def view_mask(self) -> np.ndarray:
-        """The defective pixels of the view, (S, S) bool."""
+        """The defective pixels of the view, (h, w) bool."""
         return without_small_regions(self.anomaly > np.float32(self.threshold), self.min_area)
 
     @property
@@ -98,7 +98,7 @@ class Inspection:
 
     @property
     def levels(self) -> np.ndarray:
-        """The number of `LEVEL_THRESHOLDS` that each pixel of the view exceeds, (S, S) uint8."""
+        """The number of `LEVEL_THRESHOLDS` that each pixel of the view exceeds, (h, w) uint8."""
         return anomaly_levels(self.anomaly, self.min_area)
 
     @cached_property

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ssim_ae.console import escape_unprintable
 from ssim_ae.detector.box import Box
@@ -35,11 +35,12 @@ class Prediction(NamedTuple):
         error: why the image has no verdict, or why its overlay was not written.
         threshold: threshold of the score; 1 unless another one is given.
         defects: boxes of the defects in pixels of the image, the highest score first.
-        ssim_threshold, l1_threshold: thresholds of the residuals, which the score 1 stands for.
+        ssim_threshold, l1_threshold: thresholds of the residuals, which the score 1 stands for; None without them.
         detector: fingerprint of the detector.
         time: when the image was inspected: ISO 8601, UTC.
         milliseconds: time for decoding and inspection, without the overlay.
         overlay: name of the overlay in its folder.
+        distance_threshold: likewise, of the residual `distance`.
     """
 
     path: str
@@ -55,6 +56,7 @@ class Prediction(NamedTuple):
     time: str = ""
     milliseconds: float | None = None
     overlay: str = ""
+    distance_threshold: float | None = None
 
     def __str__(self) -> str:
         if self.score is None:
@@ -85,17 +87,16 @@ def predict(
     if overlays:
         overlays.mkdir(parents=True, exist_ok=True)
     names = dict(zip(paths, overlay_names(paths), strict=True)) if overlays else {}
-    ssim, l1 = detector.thresholds
+    thresholds: dict[str, Any] = {f"{name}_threshold": value for name, value in detector.thresholds.items()}
 
     def prediction(path: Path, verdict: str) -> Prediction:
         return Prediction(
             str(path),
             verdict,
             threshold=threshold,
-            ssim_threshold=ssim,
-            l1_threshold=l1,
             detector=detector.fingerprint,
             time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            **thresholds,
         )
 
     def inspected(path: Path, inspection: Inspection) -> Prediction:

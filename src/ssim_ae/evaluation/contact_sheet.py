@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ssim_ae.evaluation.results import ImageResult
 from ssim_ae.images.colors import GROUND_TRUTH_OUTLINE_COLOR, MASK_OUTLINE_COLOR, heatmap, outlined
@@ -21,8 +21,6 @@ MARGIN = 8  # px, on both sides of a result
 LABEL_HEIGHT = 24  # px, above the cells of a result
 ROW_HEIGHT = CELL_SIZE + 30  # px
 HEADER_HEIGHT = 76  # px
-CELL_TITLES = ("original", "reconstruction", "heatmap")  # of each result; the mask follows
-CELLS = len(CELL_TITLES) + 1
 MIN_LOG_SCORE = 1e-6  # smaller scores are replaced by it before the logarithm is taken
 
 BACKGROUND_COLOR = (250, 250, 248)
@@ -34,7 +32,10 @@ ERROR_COLOR = (200, 30, 45)
 
 def write_contact_sheet(folder: Path, results: Sequence[ImageResult], title: str) -> None:
     """Draw contact_sheet.png into `folder`, from the files that `write_images` wrote into `folder`/images."""
-    rows = [_row(folder, result) for result in select_results(results)]
+    selected = select_results(results)
+    has_reconstruction = all(_image_file(folder, result, "rec").exists() for result in selected)
+    pictures = ("original", "reconstruction", "heatmap") if has_reconstruction else ("original", "heatmap")
+    rows = [_row(folder, result, pictures) for result in selected]
     half = (len(rows) + 1) // 2
     columns = [np.concatenate(rows[:half])]
     if rows[half:]:
@@ -42,7 +43,8 @@ def write_contact_sheet(folder: Path, results: Sequence[ImageResult], title: str
         columns.append(np.concatenate([*rows[half:], *empty_rows]))
     body = np.concatenate(columns, axis=1)
     with_ground_truth = any(result.ground_truth is not None and result.ground_truth.any() for result in results)
-    header = _header(body.shape[1], f"{title}: {_summary(results)}", len(columns), with_ground_truth=with_ground_truth)
+    title = f"{title}: {_summary(results)}"
+    header = _header(body.shape[1], title, pictures, len(columns), with_ground_truth=with_ground_truth)
     write_png(folder / "contact_sheet.png", np.concatenate([header, body]))
 
 
@@ -68,22 +70,30 @@ def select_results(results: Sequence[ImageResult], count: int = MAX_SHEET_RESULT
     return (errors + alternating)[:count]
 
 
-def _row(folder: Path, result: ImageResult) -> np.ndarray:
-    """Draw the four images of a result below its name and verdict."""
-    original, reconstruction = (
-        read_image(folder / "images" / f"{result.files}_{kind}.png") for kind in ("origin", "rec")
-    )
+def _image_file(folder: Path, result: ImageResult, kind: str) -> Path:
+    return folder / "images" / f"{result.files}_{kind}.png"
+
+
+def _row(folder: Path, result: ImageResult, pictures: Sequence[str]) -> np.ndarray:
+    """Draw the pictures of a result, and its mask, below its name and verdict."""
+    original = read_image(_image_file(folder, result, "origin"))
+    cells = {"original": original, "heatmap": heatmap(original, result.anomaly)}
+    if "reconstruction" in pictures:
+        cells["reconstruction"] = read_image(_image_file(folder, result, "rec"))
     outlines = outlined(original, is_defective(result.anomaly), MASK_OUTLINE_COLOR)
     if result.ground_truth is not None:
         outlines = outlined(outlines, result.ground_truth, GROUND_TRUTH_OUTLINE_COLOR)
-    row = Image.new("RGB", (CELLS * (CELL_SIZE + CELL_SPACING) + MARGIN * 2, ROW_HEIGHT), BACKGROUND_COLOR)
-    for index, cell in enumerate((original, reconstruction, heatmap(original, result.anomaly), outlines)):
-        resized = Image.fromarray(cell).resize((CELL_SIZE, CELL_SIZE), Image.Resampling.LANCZOS)
+    count = len(pictures) + 1
+    row = Image.new("RGB", (count * (CELL_SIZE + CELL_SPACING) + MARGIN * 2, ROW_HEIGHT), BACKGROUND_COLOR)
+    for index, cell in enumerate([*(cells[name] for name in pictures), outlines]):
+        resized = ImageOps.pad(
+            Image.fromarray(cell), (CELL_SIZE, CELL_SIZE), Image.Resampling.LANCZOS, BACKGROUND_COLOR
+        )
         row.paste(resized, (_cell_left(index), LABEL_HEIGHT))
     draw = ImageDraw.Draw(row)
     draw.text((MARGIN, 4), result.image.name, TEXT_COLOR, _font(14))
     color = CORRECT_COLOR if result.correct else ERROR_COLOR
-    right = _cell_left(CELLS) - CELL_SPACING
+    right = _cell_left(count) - CELL_SPACING
     draw.text((right, 4), f"score {result.score:.2f}  {_verdict(result)}", color, _font(14), anchor="ra")
     return np.asarray(row)
 
@@ -101,7 +111,7 @@ def _verdict(result: ImageResult) -> str:
     return "ok" if result.correct else "ok, missed"
 
 
-def _header(width: int, title: str, columns: int, *, with_ground_truth: bool) -> np.ndarray:
+def _header(width: int, title: str, pictures: Sequence[str], columns: int, *, with_ground_truth: bool) -> np.ndarray:
     header = Image.new("RGB", (width, HEADER_HEIGHT), BACKGROUND_COLOR)
     draw = ImageDraw.Draw(header)
     draw.text((MARGIN, 8), title, TEXT_COLOR, _font(22))
@@ -114,7 +124,7 @@ def _header(width: int, title: str, columns: int, *, with_ground_truth: bool) ->
     order = f"threshold {THRESHOLD:g}; errors first, then the scores closest to the threshold"
     draw.text((x, 38), order, MUTED_COLOR, _font(13))
     for column in range(columns):
-        for index, cell_title in enumerate((*CELL_TITLES, ", ".join(text for text, _ in outlines))):
+        for index, cell_title in enumerate((*pictures, ", ".join(text for text, _ in outlines))):
             x = column * (width // columns) + _cell_left(index)
             draw.text((x, 60), cell_title, MUTED_COLOR, _font(12))
     return np.asarray(header)

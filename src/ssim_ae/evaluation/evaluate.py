@@ -164,7 +164,7 @@ def _finish(image: TestImage, detector: Detector, inspection: Inspection) -> _Fi
 
 
 def _ground_truth(image: TestImage, mask: Mask | None, detector: Detector, inspection: Inspection) -> np.ndarray | None:
-    """Return the ground truth of an image at the size of the anomaly map, (S, S) bool; None if it has no mask."""
+    """Return the ground truth of an image at the size of the anomaly map, (H, W) bool; None if it has no mask."""
     if image.defect == GOOD:
         return np.zeros(inspection.anomaly.shape, bool)
     if not mask:
@@ -188,7 +188,7 @@ def _write_metrics(evaluation: Evaluation, detector: Detector, folder: Path) -> 
     """Write metrics.json and metrics.csv."""
     document = {
         "dataset": evaluation.dataset,
-        "thresholds": detector.thresholds._asdict(),
+        "thresholds": dict(detector.thresholds),
         "metrics": {name: asdict(row) for name, row in evaluation.metrics.items()},
         "pixels": asdict(evaluation.pixels),
         "images": {

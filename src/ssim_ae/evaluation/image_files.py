@@ -33,7 +33,8 @@ def copy_bytes(count: int) -> int:
 def write_images(folder: Path, result: ImageResult, inspection: Inspection, max_copy_bytes: int) -> None:
     """Write the images of a result into `folder`, each at the size of the anomaly map, and a copy of the image.
 
-    The reference's four are `<name>_origin`, `_rec`, `_residual` (the mask) and `_visual` (the overlay). A report
+    The reference's four are `<name>_origin`, `_rec` (if the method reconstructs), `_residual` (the mask) and `_visual`
+    (the overlay). A report
     page also uses `_levels`, from which it computes mask and heatmap at any threshold, the thumbnail `_small`, and
     `_image`, the image itself: at its own size if it takes at most `max_copy_bytes`, else reduced.
     """
@@ -52,7 +53,8 @@ def write_images(folder: Path, result: ImageResult, inspection: Inspection, max_
         "levels": levels_image(inspection.levels, result.ground_truth),
     }
     for kind, image in images.items():
-        write_png(path.with_name(f"{path.name}_{kind}.png"), image)
+        if image is not None:
+            write_png(path.with_name(f"{path.name}_{kind}.png"), image)
     write_atomic(path.with_name(f"{path.name}_small.jpg"), thumbnail(Image.fromarray(original)))
     write_atomic(path.with_name(f"{path.name}_image.jpg"), _copy(inspection.image, max_copy_bytes))
 

@@ -27,7 +27,7 @@ from ssim_ae.spelling import counted
 
 @dataclass(frozen=True)
 class ImageResult:
-    """The result of one test image: score, anomaly map (S, S), and ground truth (S, S) bool or None.
+    """The result of one test image: score, anomaly map (H, W), and ground truth (H, W) bool or None.
 
     `size` is the height and width of the image, px.
     """

@@ -7,14 +7,14 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-from ssim_ae.detector.detector_file import write_json_beside
+from ssim_ae.detector.detector_file import network_of, write_json_beside
 from ssim_ae.errors import InputError
 from ssim_ae.export.export import run_job
 from ssim_ae.export.job import ExportJob
 from ssim_ae.export.onnx_files import open_network
 from ssim_ae.export.options import DEFAULT_CHIP, ExportOptions
 from ssim_ae.export.parity import Inspect
-from ssim_ae.network.onnx_network import PATCHES
+from ssim_ae.network.network import PATCHES
 
 COMPILER = "atc"
 FRAMEWORK_ONNX = "5"  # atc's number of the input format ONNX
@@ -41,13 +41,13 @@ def write(path: Path, job: ExportJob) -> Inspect:
 
 def _command(onnx_file: Path, output: Path, job: ExportJob, batch_size: int) -> list[str]:
     """Return the command that converts an ONNX file of the network to an OM file."""
-    config = job.file.config
+    shape = ",".join(map(str, (batch_size, *network_of(job.file.config, job.file.alignment).input_shape)))
     return [
         COMPILER,
         f"--model={onnx_file}",
         f"--framework={FRAMEWORK_ONNX}",
         f"--output={output.with_suffix('')}",  # atc appends .om
-        f"--input_shape={PATCHES}:{batch_size},{config.channels},{config.tile_size},{config.tile_size}",
+        f"--input_shape={PATCHES}:{shape}",
         f"--soc_version={job.options.soc_version or DEFAULT_CHIP}",
     ]
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ssim_ae.detector.detector import Detector
-from ssim_ae.detector.detector_file import read_detector, weights_in
+from ssim_ae.detector.detector_file import network_of, read_detector, weights_in
 from ssim_ae.detector.run_folder import detector_path
 from ssim_ae.errors import InputError
 from ssim_ae.export.job import ComparisonImages, ExportJob
 from ssim_ae.export.options import ExportOptions
 from ssim_ae.export.parity import Inspect, Parity, measure_parity
 from ssim_ae.methods import method_of
+from ssim_ae.network.architecture import LayeredNetwork
 from ssim_ae.storage import scratch_folder
 
 INT8_SCORE_TOLERANCE = 0.2  # a change of an image by 1e-7 changes the score by up to 0.05
@@ -47,8 +48,9 @@ def export(detector: Path, output: Path | None = None, options: ExportOptions | 
     file = read_detector(source)
     weights_in(file)  # raises an InputError if the file has no weights by name
     method = method_of(file.config)
-    if options.format in method.unsupported_exports:
-        raise InputError(f"{source}: format {options.format} does not support method {method.name}; use onnx")
+    for option, name, other in (("format", options.format, "onnx"), ("precision", options.precision, "fp16")):
+        if name in method.unsupported_exports:
+            raise InputError(f"{source}: {option} {name} does not support method {method.name}; use {other}")
     return run_job(ExportJob(source, options.target(source, output), file, options, ComparisonImages(source, file)))
 
 
@@ -74,7 +76,8 @@ def _compare(job: ExportJob, path: Path, inspect: Inspect) -> ExportResult:
     Python loads from it.
     """
     images = job.images.for_comparison
-    runtime = "torch" if find_spec("torch") else "onnxruntime"
+    layered = isinstance(network_of(job.file.config), LayeredNetwork)
+    runtime = "torch" if layered and find_spec("torch") else "onnxruntime"
     to_source = measure_parity(Detector.from_file(job.file, runtime=runtime, device_target="CPU"), inspect, images)
     to_reloaded = to_source
     if job.options.precision != "fp32":

@@ -5,12 +5,15 @@ Each function adds the operators of one array function, which its docstring name
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import DTypeLike
 from onnx import ModelProto, TensorProto, helper
 
+from ssim_ae.alignment.frame import Frame
 from ssim_ae.config import Config
-from ssim_ae.detector.detector_file import DetectorFile, layer_table
+from ssim_ae.detector.detector_file import DetectorFile, frame_of, network_of
 from ssim_ae.images.colors import LUMA_16, white_of
 from ssim_ae.images.view import View
 from ssim_ae.maps.area import BISECTION_STEPS
@@ -19,9 +22,13 @@ from ssim_ae.maps.tiles import tile_starts
 from ssim_ae.maps.verdict import THRESHOLD
 from ssim_ae.methods import method_of
 from ssim_ae.methods.method import MIN_THRESHOLD
-from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, checked_model, network_nodes, weight_tensors
+from ssim_ae.network.network import PATCHES
+from ssim_ae.network.onnx_network import checked_model, weight_tensors
+from ssim_ae.onnx_operators.frame import strip_to_view
 from ssim_ae.onnx_operators.graph import GraphBuilder
+from ssim_ae.onnx_operators.pose import find_pose
 from ssim_ae.onnx_operators.regions import foreground, level_of_area, limit_small_regions
+from ssim_ae.onnx_operators.strip import aligned
 
 # Names of the graph's inputs
 IMAGE = "image"
@@ -41,53 +48,67 @@ IMAGE_DIMENSIONS = ["height", "width"]
 def inspection_model(file: DetectorFile, *, pixel_dtype: DTypeLike = np.uint8) -> ModelProto:
     """Return the inspection as a model.
 
-    Inputs: `image` (H, W, C) of any size, gray, RGB or RGBA, of `pixel_dtype` (uint8 or uint16); `thresholds` (2,)
-    float32, SSIM and L1, by default those of the detector. Outputs: `score` () float32; `verdict` () bool, True for
-    nok; `anomaly_map` (H, W) float32 with the threshold 1; `mask` (H, W) bool; `reconstruction` (C, S, S) float32
-    in [0, 1].
+    Inputs: `image` (H, W, C) of any size, gray, RGB or RGBA, of `pixel_dtype` (uint8 or uint16); `thresholds` (R,)
+    float32, in the order of the method's residuals, by default those of the detector. Outputs: `score` () float32;
+    `verdict` () bool, True for nok; `anomaly_map` (H, W) float32 with the threshold 1; `mask` (H, W) bool; and, if the
+    method reconstructs, `reconstruction` (C, h, w) float32 in [0, 1].
     """
-    config, view = file.config, View.from_config(file.config)
+    config, frame = file.config, frame_of(file.config, file.alignment)
     add = GraphBuilder()
-    height, width = (add("Gather", add("Shape", IMAGE), axis) for axis in range(2))
-    white = white_of(pixel_dtype, config.bit_depth)
-    cropped = _crop(add, height, width, view, white, grayscale=config.grayscale)
-    reconstruction = _reconstruct(add, cropped, file, view.size)
-    anomaly = _anomaly_map(add, cropped, reconstruction, file)
+    image = _image(add, white_of(pixel_dtype, config.bit_depth), grayscale=config.grayscale)
+    anomaly = _anomaly_map(add, image, frame, file)
     score = add("ReduceMax", anomaly, keepdims=0, output=SCORE)
     add("Greater", score, THRESHOLD, output=VERDICT)
-    anomaly_map = _to_image_size(add, anomaly, height, width, view)
+    anomaly_map = _to_image_size(add, anomaly, image, frame.view)
     add("Greater", anomaly_map, THRESHOLD, output=MASK)
 
     element = helper.np_dtype_to_tensor_dtype(np.dtype(pixel_dtype))
-    thresholds = helper.make_tensor(THRESHOLDS, TensorProto.FLOAT, [2], file.thresholds)
+    count = len(file.thresholds)
+    thresholds = helper.make_tensor(THRESHOLDS, TensorProto.FLOAT, [count], list(file.thresholds.values()))
+    outputs = [
+        helper.make_tensor_value_info(SCORE, TensorProto.FLOAT, []),
+        helper.make_tensor_value_info(VERDICT, TensorProto.BOOL, []),
+        helper.make_tensor_value_info(ANOMALY_MAP, TensorProto.FLOAT, IMAGE_DIMENSIONS),
+        helper.make_tensor_value_info(MASK, TensorProto.BOOL, IMAGE_DIMENSIONS),
+    ]
+    if method_of(config).reconstructs:
+        shape = [config.channels, *frame.size]
+        outputs.append(helper.make_tensor_value_info(RECONSTRUCTION, TensorProto.FLOAT, shape))
     graph = helper.make_graph(
         add.nodes,
         "ssim_ae",
         [
             helper.make_tensor_value_info(IMAGE, element, [*IMAGE_DIMENSIONS, "channels"]),
-            helper.make_tensor_value_info(THRESHOLDS, TensorProto.FLOAT, [2]),
+            helper.make_tensor_value_info(THRESHOLDS, TensorProto.FLOAT, [count]),
         ],
-        [
-            helper.make_tensor_value_info(SCORE, TensorProto.FLOAT, []),
-            helper.make_tensor_value_info(VERDICT, TensorProto.BOOL, []),
-            helper.make_tensor_value_info(ANOMALY_MAP, TensorProto.FLOAT, IMAGE_DIMENSIONS),
-            helper.make_tensor_value_info(MASK, TensorProto.BOOL, IMAGE_DIMENSIONS),
-            helper.make_tensor_value_info(RECONSTRUCTION, TensorProto.FLOAT, [config.channels, view.size, view.size]),
-        ],
+        outputs,
         [*add.tensors, *weight_tensors(file.weights), thresholds],
     )
     return checked_model(graph, INSPECTION_OPSET, INSPECTION_IR_VERSION)
 
 
-def _crop(add: GraphBuilder, height: str, width: str, view: View, white: int, *, grayscale: bool) -> str:
-    """Add `View.crop`: the channels that the network takes, resized and cropped, (C, S, S) in [0, 1]."""
+class _Image(NamedTuple):
+    """The image: planes (C, H, W) float32 of the channels that the network takes, its sides, and what is white."""
+
+    planes: str
+    height: str
+    width: str
+    white: int
+
+
+def _image(add: GraphBuilder, white: int, *, grayscale: bool) -> _Image:
+    """Add the channels that the network takes, in units of the image's pixels."""
     colors = add("Slice", add("Transpose", IMAGE, perm=[2, 0, 1]), [0], [3], [0])  # without alpha
     planes = add("Cast", add("Expand", colors, [3, 1, 1]), to=TensorProto.FLOAT)
-    if grayscale:
-        planes = _gray(add, planes)
-    planes = add("MatMul", _triangle_matrix(add, height, view), planes)
-    planes = add("MatMul", planes, add("Transpose", _triangle_matrix(add, width, view), perm=[1, 0]))
-    return add("Clip", add("Mul", planes, 1 / white), 0.0, 1.0)
+    height, width = (add("Gather", add("Shape", IMAGE), axis) for axis in range(2))
+    return _Image(_gray(add, planes) if grayscale else planes, height, width, white)
+
+
+def _crop(add: GraphBuilder, image: _Image, view: View) -> str:
+    """Add `View.crop`: the image resized and cropped, (C, h, w) in [0, 1]."""
+    rows, columns = (_triangle_matrix(add, side, view, axis) for axis, side in enumerate((image.height, image.width)))
+    planes = add("MatMul", add("MatMul", rows, image.planes), add("Transpose", columns, perm=[1, 0]))
+    return add("Clip", add("Mul", planes, 1 / image.white), 0.0, 1.0)
 
 
 def _gray(add: GraphBuilder, planes: str) -> str:
@@ -100,48 +121,75 @@ def _gray(add: GraphBuilder, planes: str) -> str:
     return add("Floor", add("Mul", add("Add", total, 2.0**15), 2.0**-16))
 
 
-def _triangle_matrix(add: GraphBuilder, size: str, view: View) -> str:
+def _triangle_matrix(add: GraphBuilder, length: str, view: View, axis: int) -> str:
     """Add the rows that belong to the view of the matrix that `resize` multiplies with."""
-    new_size = view.im_resize
-    new = np.arange(view.margin, view.margin + view.size)[:, None]
-    old = add("Range", 0, size, 1)
-    distance = add("Sub", add("Mul", add("Add", add("Mul", old, 2), 1), new_size), add("Mul", 2 * new + 1, size))
-    radius = add("Mul", add("Max", size, new_size), 2)
+    new_length, margin = view.working_size[axis], view.margin[axis]
+    new = np.arange(margin, margin + view.size[axis])[:, None]
+    old = add("Range", 0, length, 1)
+    distance = add("Sub", add("Mul", add("Add", add("Mul", old, 2), 1), new_length), add("Mul", 2 * new + 1, length))
+    radius = add("Mul", add("Max", length, new_length), 2)
     weights = add("Cast", add("Max", add("Sub", radius, add("Abs", distance)), 0), to=TensorProto.FLOAT)
     return add("Div", weights, add("ReduceSum", weights, [1], keepdims=1))
 
 
-def _reconstruct(add: GraphBuilder, view: str, file: DetectorFile, size: int) -> str:
-    """Add `cut_tiles`, the network and `stitch_tiles`: the reconstruction (C, S, S)."""
-    tile, channels = file.config.tile_size, file.config.channels
-    starts = np.array(tile_starts(size, tile, file.config.stride))
+def _network_output(add: GraphBuilder, planes: str, frame: Frame, file: DetectorFile) -> str:
+    """Add `cut_tiles`, the network and `stitch_tiles`: the output for an input, (C, h, w) if it is a reconstruction."""
+    network, stride = network_of(file.config, file.alignment), file.config.stride
+    channels, height, width = network.input_shape
+    rows, row_mean = _tiled_side(frame.size.height, height, stride)
+    columns, column_mean = _tiled_side(frame.size.width, width, stride)
+    m, n = len(rows) // height, len(columns) // width
+    cut = add("Gather", add("Gather", planes, rows, axis=1), columns, axis=2)
+    cut = add("Reshape", cut, [channels, m, height, n, width])
+    add("Reshape", add("Transpose", cut, perm=[1, 3, 0, 2, 4]), [m * n, channels, height, width], output=PATCHES)
+    nodes, constants = network.operators()
+    add.nodes.extend(nodes)
+    add.tensors.extend(constants)
+    name = {"output": RECONSTRUCTION} if method_of(file.config).reconstructs else {}
+    if m * n == 1:
+        return add("Reshape", network.output, network.output_shape, **name)
+    tiles = add("Reshape", network.output, [m, n, channels, height, width])
+    tiles = add("Reshape", add("Transpose", tiles, perm=[2, 0, 3, 1, 4]), [channels, m * height, n * width])
+    return add("MatMul", add("MatMul", row_mean, tiles), column_mean.T.copy(), **name)
+
+
+def _tiled_side(length: int, tile: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions along a side that tiles cover, tile by tile, and the matrix (length, n) of their mean."""
+    starts = np.array(tile_starts(length, tile, stride))
     positions = (starts[:, None] + np.arange(tile)).ravel()
-    n = len(starts)
-    cut = add("Gather", add("Gather", view, positions, axis=1), positions, axis=2)
-    cut = add("Reshape", cut, [channels, n, tile, n, tile])
-    add("Reshape", add("Transpose", cut, perm=[1, 3, 0, 2, 4]), [n * n, channels, tile, tile], output=PATCHES)
-    add.nodes.extend(network_nodes(layer_table(file.config)))
-    tiles = add("Reshape", RECONSTRUCTIONS, [n, n, channels, tile, tile])
-    tiles = add("Reshape", add("Transpose", tiles, perm=[2, 0, 3, 1, 4]), [channels, n * tile, n * tile])
-    covered = (positions == np.arange(size)[:, None]).astype(np.float32)
-    mean = add.constant(covered / covered.sum(axis=1, keepdims=True))
-    return add("MatMul", add("MatMul", mean, tiles), add("Transpose", mean, perm=[1, 0]), output=RECONSTRUCTION)
+    covered = (positions == np.arange(length)[:, None]).astype(np.float32)
+    return positions, covered / covered.sum(axis=1, keepdims=True)
 
 
-def _anomaly_map(add: GraphBuilder, view: str, reconstruction: str, file: DetectorFile) -> str:
-    """Add the anomaly map (S, S): `Detector`'s residuals, normalization and `Method.anomaly_map` in a graph."""
-    config, size = file.config, file.config.mask_size
+def _residual_maps(add: GraphBuilder, image: _Image, frame: Frame, file: DetectorFile) -> list[str]:
+    """Add `Frame.input`, the network, `Method.residual_maps` and `Frame.to_view`: the residual maps of the view."""
+    operators = method_of(file.config).onnx_operators
+    if not frame.alignment:
+        planes = _crop(add, image, frame.view)
+        output = _network_output(add, planes, frame, file)
+        return list(operators.residual_maps(add, planes, output, frame.size))
+    strip, sides = frame.alignment.strip, (image.height, image.width)
+    pose = find_pose(add, image.planes, image.white)
+    planes = aligned(add, image.planes, pose, strip, *frame.size, image.white)
+    output = _network_output(add, planes, frame, file)
+    maps = operators.residual_maps(add, planes, output, frame.size)
+    return [strip_to_view(add, values, pose, strip, frame.size, sides, frame.view.size) for values in maps]
+
+
+def _anomaly_map(add: GraphBuilder, image: _Image, frame: Frame, file: DetectorFile) -> str:
+    """Add the anomaly map (h, w): `Detector`'s residuals, normalization and `Method.anomaly_map` in a graph."""
+    config, size = file.config, file.config.view_size
     method = method_of(config)
     operators = method.onnx_operators
-    residuals = operators.residual_maps(add, view, reconstruction, size)
+    residuals = _residual_maps(add, image, frame, file)
     thresholds = add("Max", THRESHOLDS, MIN_THRESHOLD)
     ratios = [add("Div", residual, add("Gather", thresholds, index)) for index, residual in enumerate(residuals)]
     if file.normal_statistics:
         scale = file.normal_statistics.scale(size)
         ratios = [add("Div", ratio, plane) for ratio, plane in zip(ratios, scale, strict=True)]
-    combined = add("Max", operators.combine(add, *ratios), 0.0)
+    combined = add("Max", operators.combine(add, ratios), 0.0)
     if config.bg_mask:
-        combined = add("Mul", combined, _foreground(add, view, config))
+        combined = add("Mul", combined, _foreground(add, _crop(add, image, frame.view), config))
     anomaly = operators.postprocess(add, combined, size)
     if config.min_defect_area == 1:
         return anomaly
@@ -150,15 +198,15 @@ def _anomaly_map(add: GraphBuilder, view: str, reconstruction: str, file: Detect
 
 
 def _foreground(add: GraphBuilder, view: str, config: Config) -> str:
-    """Add the foreground mask (S, S), 1 or 0."""
+    """Add the foreground mask (h, w), 1 or 0."""
     level = _brightness(add, view, config.channels)
     white = config.bg_mask == "W"
     background = add("Greater", level, WHITE_BACKGROUND) if white else add("Less", level, BLACK_BACKGROUND)
-    return foreground(add, add("Cast", background, to=TensorProto.FLOAT), config.mask_size)
+    return foreground(add, add("Cast", background, to=TensorProto.FLOAT), config.view_size)
 
 
 def _brightness(add: GraphBuilder, view: str, channels: int) -> str:
-    """Add `colors.brightness`, (C, S, S) -> (S, S)."""
+    """Add `colors.brightness`, (C, h, w) -> (h, w)."""
     if channels == 1:
         return add("Squeeze", view, [0])
     weights = (np.array(LUMA_16) / 2**16).astype(np.float32)[:, None, None]
@@ -166,15 +214,15 @@ def _brightness(add: GraphBuilder, view: str, channels: int) -> str:
     return add("Squeeze", add("Add", add("Add", red, green), blue), [0])
 
 
-def _to_image_size(add: GraphBuilder, anomaly: str, height: str, width: str, view: View) -> str:
-    """Add `View.to_image_size`, (S, S) -> (H, W): pixels of the image get the value of the pixel that covers them."""
+def _to_image_size(add: GraphBuilder, anomaly: str, image: _Image, view: View) -> str:
+    """Add `View.to_image_size`, (h, w) -> (H, W): pixels of the image get the value of the pixel that covers them."""
     padded = add("Pad", anomaly, [1, 1, 1, 1])  # pixels outside the view get 0
-    rows = add("Gather", padded, _padded_positions(add, height, view), axis=0)
-    return add("Gather", rows, _padded_positions(add, width, view), axis=1, output=ANOMALY_MAP)
+    rows = add("Gather", padded, _padded_positions(add, image.height, view, axis=0), axis=0)
+    return add("Gather", rows, _padded_positions(add, image.width, view, axis=1), axis=1, output=ANOMALY_MAP)
 
 
-def _padded_positions(add: GraphBuilder, length: str, view: View) -> str:
+def _padded_positions(add: GraphBuilder, length: str, view: View, axis: int) -> str:
     """Add the positions in the padded view of the pixels along one side of the image."""
     odd = add("Add", add("Mul", add("Range", 0, length, 1), 2), 1)
-    position = add("Div", add("Mul", odd, view.im_resize), add("Mul", length, 2))
-    return add("Add", add("Clip", add("Sub", position, view.margin), -1, view.size), 1)
+    position = add("Div", add("Mul", odd, view.working_size[axis]), add("Mul", length, 2))
+    return add("Add", add("Clip", add("Sub", position, view.margin[axis]), -1, view.size[axis]), 1)

@@ -63,6 +63,9 @@ class ComparisonImages:
         if held_out:
             return [read_image(path, grayscale=grayscale) for path in held_out[:MAX_COMPARISON_IMAGES]]
         print_note(f"{self._source}: no held-out image found; the export is compared on synthetic images")
-        size = self._file.config.im_resize
-        images = [fabric.draw("twill", size=size, seed=seed)[0] for seed in range(MAX_COMPARISON_IMAGES)]
+        height, width = self._file.config.working_size
+        images = [
+            fabric.draw("twill", size=max(height, width), seed=seed)[0][:height, :width]
+            for seed in range(MAX_COMPARISON_IMAGES)
+        ]
         return [image[:, :, :1] if grayscale else image for image in images]

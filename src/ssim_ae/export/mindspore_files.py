@@ -8,11 +8,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from ssim_ae.detector.detector import Detector
-from ssim_ae.detector.detector_file import DetectorFile, layer_table, write_json_beside
+from ssim_ae.detector.detector_file import DetectorFile, network_of, write_json_beside
 from ssim_ae.errors import InputError
 from ssim_ae.export.job import ExportJob
 from ssim_ae.export.parity import Inspect, inspect_with
 from ssim_ae.frameworks import import_mindspore
+from ssim_ae.network.architecture import LayeredNetwork
 from ssim_ae.network.mindspore_network import network_cell
 from ssim_ae.runtimes.mindspore_runtime import MindSporeRuntime, set_device
 from ssim_ae.storage import write_atomic
@@ -48,13 +49,13 @@ def _write_files(path: Path, file: DetectorFile, file_format: str, batch_size: i
 def _network_file(file: DetectorFile, file_format: str, batch_size: int | None) -> bytes:
     """Return the content of a file of the network in a format of MindSpore."""
     mindspore = import_mindspore()
-    config = file.config
-    patch = (config.channels, config.tile_size, config.tile_size)
+    network = network_of(file.config, file.alignment)
+    assert isinstance(network, LayeredNetwork)  # of others the format is not supported
     if batch_size:
-        patches = mindspore.Tensor(np.zeros((batch_size, *patch), np.float32))
+        patches = mindspore.Tensor(np.zeros((batch_size, *network.input_shape), np.float32))
     else:
-        patches = mindspore.Tensor(shape=[None, *patch], dtype=mindspore.float32)
+        patches = mindspore.Tensor(shape=[None, *network.input_shape], dtype=mindspore.float32)
     with TemporaryDirectory() as folder:
-        cell = network_cell(layer_table(config), file.weights)
+        cell = network_cell(network.layers, file.weights)
         mindspore.export(cell, patches, file_name=f"{folder}/model", file_format=file_format)
         return next(Path(folder).iterdir()).read_bytes()

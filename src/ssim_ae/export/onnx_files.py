@@ -8,15 +8,13 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ssim_ae.detector.detector import Detector
-from ssim_ae.detector.detector_file import DetectorFile, header, layer_table
+from ssim_ae.detector.detector_file import DetectorFile, header, network_of
 from ssim_ae.export.inspection_model import ANOMALY_MAP, IMAGE, RECONSTRUCTION, SCORE, VERDICT, inspection_model
 from ssim_ae.export.job import ExportJob
 from ssim_ae.export.parity import Inspect, InspectionOutputs, inspect_with
 from ssim_ae.network.onnx_network import NETWORK_OPSET, model_bytes, network_model
 from ssim_ae.runtimes.onnx_runtime import OnnxRuntime, open_session
 from ssim_ae.storage import EMPTY_CHECKSUM, write_atomic
-
-OUTPUTS = (RECONSTRUCTION, ANOMALY_MAP, SCORE, VERDICT)
 
 
 def write(path: Path, job: ExportJob) -> Inspect:
@@ -31,10 +29,13 @@ def write_inspection(path: Path, file: DetectorFile, *, pixel_dtype: DTypeLike) 
     model = model_bytes(inspection_model(file, pixel_dtype=pixel_dtype), {**header(file), **EMPTY_CHECKSUM})
     write_atomic(path, model)
     session = open_session(path.read_bytes(), "CPU")
+    names = [output.name for output in session.get_outputs()]
 
     def inspect(image: np.ndarray) -> InspectionOutputs:
-        reconstruction, anomaly_map, score, nok = session.run(OUTPUTS, {IMAGE: image})
-        return InspectionOutputs(reconstruction, anomaly_map, float(score), bool(nok))
+        outputs = dict(zip(names, session.run(names, {IMAGE: image}), strict=True))
+        return InspectionOutputs(
+            outputs.get(RECONSTRUCTION), outputs[ANOMALY_MAP], float(outputs[SCORE]), bool(outputs[VERDICT])
+        )
 
     return inspect
 
@@ -43,11 +44,10 @@ def write_network(
     path: Path, file: DetectorFile, *, batch_size: int | None = None, opset: int | None = None
 ) -> Inspect:
     """Write the graph `network` and return a function that inspects an image with it."""
-    table, tile_size = layer_table(file.config), file.config.tile_size
-    network = network_model(
-        table, file.weights, tile_size=tile_size, batch_size=batch_size, opset=opset or NETWORK_OPSET
+    model = network_model(
+        network_of(file.config, file.alignment), file.weights, batch_size=batch_size, opset=opset or NETWORK_OPSET
     )
-    write_atomic(path, model_bytes(network, {**header(file), **EMPTY_CHECKSUM}))
+    write_atomic(path, model_bytes(model, {**header(file), **EMPTY_CHECKSUM}))
     return open_network(path, file)
 
 
@@ -59,5 +59,6 @@ def open_network(path: Path, file: DetectorFile) -> Inspect:
             file.thresholds,
             OnnxRuntime(path.read_bytes(), "CPU"),
             normal_statistics=file.normal_statistics,
+            alignment=file.alignment,
         )
     )

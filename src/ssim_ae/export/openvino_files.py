@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike
 from ssim_ae.calibration.calibrate import calibrate
 from ssim_ae.detectability.measure import measure_detectability
 from ssim_ae.detector.detector import Detector
-from ssim_ae.detector.detector_file import DetectorFile, header, layer_table
+from ssim_ae.detector.detector_file import DetectorFile, header, network_of
 from ssim_ae.errors import InputError
 from ssim_ae.export.inspection_model import ANOMALY_MAP, IMAGE, RECONSTRUCTION, SCORE, VERDICT, inspection_model
 from ssim_ae.export.job import ExportJob
@@ -26,7 +26,8 @@ from ssim_ae.frameworks import import_openvino
 from ssim_ae.images.files import read_image
 from ssim_ae.images.view import View
 from ssim_ae.maps.tiles import cut_tiles
-from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS, network_model
+from ssim_ae.network.network import PATCHES
+from ssim_ae.network.onnx_network import network_model
 from ssim_ae.runtimes.openvino_runtime import FLOAT32_INFERENCE, OpenVinoRuntime, tensors_by_name
 from ssim_ae.storage import EMPTY_CHECKSUM, METADATA_KEY, file_hash, with_checksum, write_atomic
 
@@ -56,9 +57,7 @@ def write(path: Path, job: ExportJob) -> Inspect:
 def build_network(file: DetectorFile, precision: str, batch_size: int | None = None) -> openvino.Model:
     """Return the network with weights of `precision` fp32 or fp16."""
     openvino = import_openvino()
-    model = network_model(
-        layer_table(file.config), file.weights, tile_size=file.config.tile_size, batch_size=batch_size
-    )
+    model = network_model(network_of(file.config, file.alignment), file.weights, batch_size=batch_size)
     network = openvino.Core().read_model(model.SerializeToString())
     if precision == "fp32":
         return network
@@ -90,7 +89,7 @@ def quantize(
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(held_out),
         )
-    detector = Detector(config, file.thresholds, OpenVinoRuntime(network))
+    detector = Detector(config, file.thresholds, OpenVinoRuntime(network, network_of(config).output))
     calibration = calibrate(detector, held_out, config, training)
     thresholds, statistics = calibration.thresholds, calibration.normal_statistics
     calibrated = Detector(config, thresholds, detector.runtime, normal_statistics=statistics)
@@ -106,15 +105,15 @@ def write_inspection(path: Path, file: DetectorFile, network: openvino.Model, *,
     """Write the graph `inspection` for images of `pixel_dtype` and return a function that runs it."""
     openvino = import_openvino()
     model = openvino.Core().read_model(inspection_model(file, pixel_dtype=pixel_dtype).SerializeToString())
-    _replace_network(model, network)
+    _replace_network(model, network, network_of(file.config).output)
     _write_files(path, model, file)
     compiled = openvino.Core().compile_model(path, "CPU", FLOAT32_INFERENCE)
+    has_reconstruction = any(RECONSTRUCTION in output.names for output in compiled.outputs)
 
     def inspect(image: np.ndarray) -> InspectionOutputs:
         outputs = compiled({IMAGE: image})
-        return InspectionOutputs(
-            outputs[RECONSTRUCTION], outputs[ANOMALY_MAP], float(outputs[SCORE]), bool(outputs[VERDICT])
-        )
+        reconstruction = outputs[RECONSTRUCTION] if has_reconstruction else None
+        return InspectionOutputs(reconstruction, outputs[ANOMALY_MAP], float(outputs[SCORE]), bool(outputs[VERDICT]))
 
     return inspect
 
@@ -123,19 +122,25 @@ def write_network(path: Path, file: DetectorFile, network: openvino.Model) -> In
     """Write the graph `network` and return a function that inspects an image with it."""
     _write_files(path, network, file)
     return inspect_with(
-        Detector(file.config, file.thresholds, OpenVinoRuntime(path), normal_statistics=file.normal_statistics)
+        Detector(
+            file.config,
+            file.thresholds,
+            OpenVinoRuntime(path, network_of(file.config).output),
+            normal_statistics=file.normal_statistics,
+            alignment=file.alignment,
+        )
     )
 
 
-def _replace_network(inspection: openvino.Model, network: openvino.Model) -> None:
-    """Replace the network in an inspection model by `network`, in place."""
+def _replace_network(inspection: openvino.Model, network: openvino.Model, output: str) -> None:
+    """Replace the network in an inspection model by `network`, in place; `output` is the name of its output."""
     named = tensors_by_name(inspection)
     result = network.output(0).node.input_value(0)
-    for consumer in named[RECONSTRUCTIONS].get_target_inputs():
+    for consumer in named[output].get_target_inputs():
         consumer.replace_source_output(result)
     for consumer in network.input(0).get_target_inputs():
         consumer.replace_source_output(named[PATCHES])
-    result.set_names({RECONSTRUCTIONS})
+    result.set_names({output})
 
 
 def _write_files(path: Path, model: openvino.Model, file: DetectorFile) -> None:

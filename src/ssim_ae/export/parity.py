@@ -19,13 +19,13 @@ class InspectionOutputs(NamedTuple):
     """What an inspection of an image (H, W, C) returns.
 
     Attributes:
-        reconstruction: (C, S, S) in [0, 1], S being the size of the view.
+        reconstruction: (C, h, w) in [0, 1], the size of the view; None if the method does not reconstruct.
         anomaly_map: (H, W), non-negative.
         score: the maximum of the anomaly map in the view.
         nok: whether the verdict is `nok`.
     """
 
-    reconstruction: np.ndarray
+    reconstruction: np.ndarray | None
     anomaly_map: np.ndarray
     score: float
     nok: bool
@@ -39,7 +39,7 @@ class Difference(NamedTuple):
 
     Attributes:
         images: number of images.
-        reconstruction: difference of the reconstructions.
+        reconstruction: difference of the reconstructions; 0 if there are none.
         residual: difference of the anomaly maps, in units of residuals: multiplied by the highest residual threshold.
         score: difference of the scores.
         equal_verdicts: number of images with equal verdicts.
@@ -126,12 +126,13 @@ def inspect_with(detector: Detector) -> Inspect:
 
 def _highest_threshold(detector: Detector) -> float:
     """Return the highest threshold of a residual over both residuals and all locations."""
-    divisors = (1.0, 1.0) if detector.residual_scale is None else detector.residual_scale.max(axis=(1, 2))
-    return float(max(np.multiply(detector.thresholds, divisors)))
+    thresholds = list(detector.thresholds.values())
+    divisors = 1.0 if detector.residual_scale is None else detector.residual_scale.max(axis=(1, 2))
+    return float(max(np.multiply(thresholds, divisors)))
 
 
-def _max_difference(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.abs(a - b).max())
+def _max_difference(a: np.ndarray | None, b: np.ndarray | None) -> float:
+    return 0.0 if a is None or b is None else float(np.abs(a - b).max())
 
 
 def _with_synthetic_defects(images: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -2,19 +2,20 @@
 
 import errno
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ssim_ae.errors import InputError, first_line
 from ssim_ae.images.colors import with_channels
 from ssim_ae.images.deep_color import deep_pixels, is_deep_color
 from ssim_ae.images.formats import FORMAT_NAMES, reason_unsupported, unsupported
+from ssim_ae.images.size import Size
 from ssim_ae.images.tiff import (
     MAX_PREVIEWS,
     PHOTOMETRIC,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 MAX_PIXELS = 89_478_485  # Pillow's own threshold for decompression bombs
 MAX_FILE_BYTES = 512 * 2**20  # file size
 MAX_SIDE = 32_768  # px; the memory for resizing a line grows with its length
+ORIENTATION = ExifTags.Base.Orientation
+SIDEWAYS = (5, 6, 7, 8)  # its values for an image on its side
 MAX_JPEG_SCANS = 100  # of a progressive JPEG; encoders write about ten
 JPEG_FORMATS = ("JPEG", "MPO")  # Pillow reports a JPEG with further images as MPO
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
@@ -41,6 +44,7 @@ PREMULTIPLIED_MODES = ("La", "RGBa")
 UNSUPPORTED_MODES = {"F": "floating-point gray", "LAB": "Lab color"}
 # Errors of the machine, such as too many open files or too little memory. They say nothing about the image.
 MACHINE_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE)
+Result = TypeVar("Result")
 
 
 def read_image(path: Path, *, grayscale: bool = False) -> np.ndarray:
@@ -50,6 +54,27 @@ def read_image(path: Path, *, grayscale: bool = False) -> np.ndarray:
         InputError: The file is missing, too large, unreadable or not a supported image.
         OSError: The machine failed, see MACHINE_ERRORS.
     """
+    return _read_file(path, lambda file: decode_image(file, str(path), grayscale=grayscale))
+
+
+def image_size(path: Path) -> Size:
+    """Return the size of the upright image in a file, from its header: no pixel is decoded.
+
+    Raises InputError and OSError as `read_image` does, but a file whose header is valid may be corrupt.
+    """
+
+    def size(file: BinaryIO) -> Size:
+        name = str(path)
+        with _decoding(name, MAX_PIXELS), _open(picture_file(file, name) if is_tiff(file) else file, name) as image:
+            _check_size(image, name, MAX_PIXELS)
+            orientation = Image.Image.getexif(image).get(ORIENTATION)  # that of a PNG would decode the pixels
+            is_sideways = orientation in SIDEWAYS and image.format != "TIFF"  # Pillow turns the size of a TIFF
+            return Size(*(image.size if is_sideways else image.size[::-1]))
+
+    return _read_file(path, size)
+
+
+def _read_file(path: Path, read: Callable[[BinaryIO], Result]) -> Result:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -59,7 +84,7 @@ def read_image(path: Path, *, grayscale: bool = False) -> np.ndarray:
         if status.st_size > MAX_FILE_BYTES:
             raise InputError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")
         with path.open("rb") as file:
-            return decode_image(file, str(path), grayscale=grayscale)
+            return read(file)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except OSError as error:

@@ -9,7 +9,7 @@ BISECTION_STEPS = 20  # halvings of the interval that contains the level
 
 
 def level_of_area(anomaly: np.ndarray, min_area: int) -> np.float32:
-    """Return the level above which no region of an anomaly map (S, S) has `min_area` pixels.
+    """Return the level above which no region of an anomaly map (H, W) has `min_area` pixels.
 
     The error is at most 1e-6 of the maximum of the map.
     """
@@ -24,7 +24,7 @@ def level_of_area(anomaly: np.ndarray, min_area: int) -> np.float32:
 
 
 def limit_to_area(anomaly: np.ndarray, min_area: int) -> np.ndarray:
-    """Return an anomaly map (S, S) in which regions of fewer than `min_area` pixels do not exceed 1.
+    """Return an anomaly map (H, W) in which regions of fewer than `min_area` pixels do not exceed 1.
 
     The maximum of the result is the level up to which a region of `min_area` pixels remains.
     """

@@ -9,11 +9,11 @@ THRESHOLD_DOUBLINGS = 3  # thresholds range from 2^-3 to 2^3
 STEPS_PER_DOUBLING = 40  # neighboring thresholds differ by 1.7 %
 LEVEL_STEPS = np.arange(-THRESHOLD_DOUBLINGS * STEPS_PER_DOUBLING, THRESHOLD_DOUBLINGS * STEPS_PER_DOUBLING + 1)
 LEVEL_THRESHOLDS = (2.0 ** (LEVEL_STEPS / STEPS_PER_DOUBLING)).astype(np.float32)  # (241,), ascending, 1 in the middle
-OUTLINES_PER_IMAGE = 100  # width of the image / width of an outline
+OUTLINES_PER_IMAGE = 100  # shorter side of the image / width of an outline
 
 
 def anomaly_levels(anomaly: np.ndarray, min_area: int = 1) -> np.ndarray:
-    """Quantize an anomaly map (S, S) float32 to levels (S, S) uint8: the number of LEVEL_THRESHOLDS below each value.
+    """Quantize an anomaly map (H, W) float32 to levels (H, W) uint8: the number of LEVEL_THRESHOLDS below each value.
 
     `levels > k` is the exact mask at the threshold LEVEL_THRESHOLDS[k], without its regions of fewer than `min_area`
     px.
@@ -26,14 +26,14 @@ def anomaly_levels(anomaly: np.ndarray, min_area: int = 1) -> np.ndarray:
 
 
 def levels_image(levels: np.ndarray, truth: np.ndarray | None = None) -> np.ndarray:
-    """Encode levels (S, S) uint8 and ground truth (S, S) bool as an RGB image (S, S, 3) uint8 for a page.
+    """Encode levels (H, W) uint8 and ground truth (H, W) bool as an RGB image (H, W, 3) uint8 for a page.
 
     - Red: the levels.
     - Green: the eroded levels. Thresholding commutes with erosion, so at any threshold the outline of the mask is the
       pixels where red is above and green is not.
     - Blue: 255 inside the ground truth, 128 on its outline, so that the outline remains a line when it is scaled.
     """
-    width = max(1, round(len(levels) / OUTLINES_PER_IMAGE))
+    width = max(1, round(min(levels.shape) / OUTLINES_PER_IMAGE))
     image = np.zeros((*levels.shape, 3), np.uint8)
     image[:, :, 0] = levels
     image[:, :, 1] = eroded(levels, width)

@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from ssim_ae.images.resize import resize
+from ssim_ae.images.size import Size
 from ssim_ae.maps.residuals import Residuals
 
 GRID_SIZE = 32  # locations along each side of an image
@@ -22,16 +23,15 @@ MIN_SCALE = 1e-6  # smallest residual to divide by
 
 
 class NormalStatistics(NamedTuple):
-    """Mean plus two standard deviations of the residuals of good images, per location: (GRID_SIZE, GRID_SIZE)."""
+    """Mean plus two standard deviations of the residuals of good images, per location: (R, GRID_SIZE, GRID_SIZE)."""
 
-    ssim: np.ndarray
-    l1: np.ndarray
+    grids: np.ndarray
 
     @classmethod
     def fit(cls, good: Iterable[Residuals]) -> Self:
         """Return the statistics of the residuals of good images."""
         grids = _grids(good)
-        return cls(*(grids.mean(axis=0) + STANDARD_DEVIATIONS * grids.std(axis=0)))
+        return cls(grids.mean(axis=0) + STANDARD_DEVIATIONS * grids.std(axis=0))
 
     @classmethod
     def fit_robust(cls, good: Iterable[Residuals]) -> Self:
@@ -39,21 +39,20 @@ class NormalStatistics(NamedTuple):
         grids = _grids(good)
         median = np.median(grids, axis=0)
         deviations = STANDARD_DEVIATION_OF_NORMAL * np.median(np.abs(grids - median), axis=0)
-        return cls(*(median + STANDARD_DEVIATIONS * deviations))
+        return cls(median + STANDARD_DEVIATIONS * deviations)
 
-    def scale(self, size: int) -> np.ndarray:
-        """Return the divisors of the SSIM and L1 residual maps, (2, size, size) float32.
+    def scale(self, size: Size) -> np.ndarray:
+        """Return the divisors of the residual maps of `size`, (R, H, W) float32.
 
         They are the statistics plus their mean over all locations, which bounds the ratio of two divisors.
         """
-        grids = np.stack(self)
-        overall = grids.mean(axis=(1, 2), keepdims=True)
-        return resize(np.maximum(grids + overall, MIN_SCALE), size, size)
+        overall = self.grids.mean(axis=(1, 2), keepdims=True)
+        return resize(np.maximum(self.grids + overall, MIN_SCALE), *size)
 
 
 def normalize(residuals: Residuals, scale: np.ndarray) -> Residuals:
-    """Divide residual maps by a `scale` (2, S, S) from `NormalStatistics.scale`."""
-    return Residuals(residuals.ssim / scale[0], residuals.l1 / scale[1], residuals.foreground)
+    """Divide residual maps by a `scale` (R, H, W) from `NormalStatistics.scale`."""
+    return Residuals(residuals.maps / scale, residuals.foreground)
 
 
 def cross_normalize(good: Sequence[Residuals]) -> list[Residuals]:
@@ -62,10 +61,10 @@ def cross_normalize(good: Sequence[Residuals]) -> list[Residuals]:
     scales = []
     for fold in range(fold_of.max() + 1):
         others = [maps for maps, own in zip(good, fold_of, strict=True) if own != fold] or good
-        scales.append(NormalStatistics.fit(others).scale(good[0].ssim.shape[0]))
+        scales.append(NormalStatistics.fit(others).scale(good[0].size))
     return [normalize(maps, scales[fold]) for maps, fold in zip(good, fold_of, strict=True)]
 
 
 def _grids(good: Iterable[Residuals]) -> np.ndarray:
-    """Return the residuals of images at the locations: (N, 2, GRID_SIZE, GRID_SIZE)."""
-    return np.stack([resize(np.stack([maps.ssim, maps.l1]), GRID_SIZE, GRID_SIZE) for maps in good])
+    """Return the residuals of images at the locations: (N, R, GRID_SIZE, GRID_SIZE)."""
+    return np.stack([resize(residuals.maps, GRID_SIZE, GRID_SIZE) for residuals in good])

@@ -1,33 +1,40 @@
-"""Residual maps: how far an image and its reconstruction differ, pixel by pixel."""
+"""Residual maps: how far an image differs from what a method expects, pixel by pixel."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from ssim_ae.images.colors import brightness
+from ssim_ae.images.size import Size
 from ssim_ae.maps.regions import fill_holes
 
 WHITE_BACKGROUND = 200.5 / 255  # brightness in [0, 1] above which a pixel belongs to a white background
 BLACK_BACKGROUND = 49.5 / 255  # brightness in [0, 1] below which a pixel belongs to a black background
 
 
-class Thresholds(NamedTuple):
-    """Residuals above which a pixel is defective."""
-
-    ssim: float
-    l1: float
+Thresholds = Mapping[str, float]  # by the name of a residual, in the method's order; above it a pixel is defective
 
 
 class Residuals(NamedTuple):
-    """Residual maps of one image, (S, S) float32, and its foreground, (S, S) bool."""
+    """The residual maps of one image in the method's order, (R, H, W) float32, and its foreground, (H, W) bool."""
 
-    ssim: np.ndarray
-    l1: np.ndarray
+    maps: np.ndarray
     foreground: np.ndarray
+
+    @property
+    def size(self) -> Size:
+        """Size of the maps."""
+        return Size(*self.maps.shape[1:])
+
+
+def described(thresholds: Thresholds) -> str:
+    """Return thresholds as text: ssim 0.31, l1 0.2."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in thresholds.items())
 
 
 def foreground_mask(image: np.ndarray, bg_mask: str) -> np.ndarray:
-    """Return the pixels to inspect, (S, S) bool, of an image (C, S, S) in [0, 1].
+    """Return the pixels to inspect, (H, W) bool, of an image (C, H, W) in [0, 1].
 
     `bg_mask` is the background to exclude: "W" white, "B" black, "" none. Holes in the object belong to the object.
     """

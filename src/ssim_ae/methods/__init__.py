@@ -5,6 +5,7 @@ A file of this package that defines `METHOD` is a method; its name is the value 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -12,20 +13,22 @@ from typing import TYPE_CHECKING
 
 from ssim_ae.errors import InputError
 from ssim_ae.methods.method import Method
+from ssim_ae.methods.reconstruction import ReconstructionMethod
 
 if TYPE_CHECKING:
     from ssim_ae.config import Config
 
-DEFAULT_METHOD = "repair"
+METHOD_ORDER = ("features", "repair", "reference")  # the first is the default (docs/accuracy.md)
 
 
 @cache
 def _registry() -> dict[str, Method]:
-    """Return the methods by name, the default first."""
+    """Return the methods by name, in the order of METHOD_ORDER."""
     names = [module.name for module in iter_modules(__path__) if not module.name.endswith("_onnx")]
     modules = [import_module(f"{__name__}.{name}") for name in names]
     methods = [module.METHOD for module in modules if hasattr(module, "METHOD")]
-    return {method.name: method for method in sorted(methods, key=lambda method: method.name != DEFAULT_METHOD)}
+    ranks = {name: rank for rank, name in enumerate(METHOD_ORDER)}
+    return {method.name: method for method in sorted(methods, key=lambda method: ranks.get(method.name, len(ranks)))}
 
 
 def register(method: Method) -> None:
@@ -50,7 +53,24 @@ def method_of(config: Config) -> Method:
     return get_method(config.method)
 
 
-def default_method(engine: str = "auto") -> str:
-    """Return the name of the method that is used if none is given: the first that the engine supports."""
-    supported = (method.name for method in methods() if engine == "auto" or engine in method.engines)
-    return next(supported, DEFAULT_METHOD)
+def reconstruction_method_of(config: Config) -> ReconstructionMethod:
+    """Return the method that a configuration names; TypeError if it does not reconstruct images."""
+    method = method_of(config)
+    if not isinstance(method, ReconstructionMethod):
+        raise TypeError(f"method {method.name} has no layers and is not trained")
+    return method
+
+
+def unused_settings(name: str) -> frozenset[str]:
+    """Return the settings that have no effect with a method, because only others use them."""
+    of_others = frozenset[str]().union(*(other.own_settings for other in methods()))
+    return of_others - get_method(name).own_settings
+
+
+def default_method(given: Collection[str] = (), engine: str = "auto") -> str:
+    """Return the name of the method that is used if none is given: the first that uses all the given settings.
+
+    An `engine` other than auto has to support it.
+    """
+    names = [method.name for method in methods() if engine == "auto" or engine in method.engines] or list(_registry())
+    return next((name for name in names if unused_settings(name).isdisjoint(given)), names[0])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ssim_ae.maps.regions import opening
-from ssim_ae.methods.method import Method, ResidualMaps
+from ssim_ae.methods.reconstruction import ReconstructionMethod
 from ssim_ae.network.architecture import CODE_SIZE, Layer, halvings
 from ssim_ae.network.ssim import ssim_residual
 from ssim_ae.spelling import counted
@@ -23,12 +23,12 @@ BORDER_WEIGHT = 0.2  # of the SSIM residuals there
 OPENING_RADIUS = 4  # px: smaller regions are no defects
 
 
-class ReferenceMethod(Method):
+class ReferenceMethod(ReconstructionMethod):
     """An autoencoder with a narrow code, trained to reconstruct patches, that inspects images in tiles."""
 
     name = "reference"
     summary = "an autoencoder with a narrow code (Bergmann et al. 2018)"
-    own_settings = frozenset({"z_dim", "stride"})
+    own_settings = ReconstructionMethod.own_settings | {"z_dim", "stride"}
     engines = ("torch", "mindspore")
 
     def layers(self, config: Config) -> tuple[Layer, ...]:
@@ -37,14 +37,10 @@ class ReferenceMethod(Method):
             crop_size=config.crop_size, channels=config.channels, z_dim=config.z_dim, flc=config.flc
         )
 
-    def residual_maps(self, image: np.ndarray, reconstruction: np.ndarray) -> ResidualMaps:
+    def residual_maps(self, image: np.ndarray, output: np.ndarray) -> np.ndarray:
         """Return 1 - SSIM, damped near the border, and the absolute difference, each the mean over channels."""
-        ssim = damp_border(ssim_residual(image, reconstruction).mean(axis=0))
-        return ssim, np.abs(image - reconstruction).mean(axis=0)
-
-    def combine(self, ssim: np.ndarray, l1: np.ndarray) -> np.ndarray:
-        """Return the larger of both maps at each pixel."""
-        return np.maximum(ssim, l1)
+        ssim = damp_border(ssim_residual(image, output).mean(axis=0))
+        return np.stack([ssim, np.abs(image - output).mean(axis=0)])
 
     def postprocess(self, anomaly: np.ndarray) -> np.ndarray:
         """Return the morphological opening of the map with a disk.
@@ -63,8 +59,8 @@ METHOD = ReferenceMethod()
 
 
 def damp_border(residual: np.ndarray) -> np.ndarray:
-    """Multiply a residual map (S, S) float32 by BORDER_WEIGHT within DAMPED_BORDER pixels of the border."""
-    inner = (slice(DAMPED_BORDER, len(residual) - DAMPED_BORDER),) * 2
+    """Multiply a residual map (H, W) float32 by BORDER_WEIGHT within DAMPED_BORDER pixels of the border."""
+    inner = (slice(DAMPED_BORDER, -DAMPED_BORDER),) * 2
     damped = residual * np.float32(BORDER_WEIGHT)
     damped[inner] = residual[inner]
     return damped

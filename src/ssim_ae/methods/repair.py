@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ssim_ae.augmentation.corruption import Corruption, draw_corruption
-from ssim_ae.methods.method import LossWeights, Method, ResidualMaps
+from ssim_ae.images.size import Size
+from ssim_ae.methods.reconstruction import LossWeights, ReconstructionMethod
 from ssim_ae.network.architecture import CODE_SIZE, Layer, halvings
 from ssim_ae.network.ssim import gaussian_filter, ssim_residual
 from ssim_ae.spelling import counted
@@ -20,18 +21,18 @@ if TYPE_CHECKING:
     from ssim_ae.config import Config
 
 EXCLUDED_BORDER = 4  # px along the border that are not compared: a network that pads with zeros reconstructs them badly
-LARGE_IMAGE_SIZE = 256  # px: SSIM of images of this size or larger is computed at a quarter of the size
+LARGE_IMAGE_SIZE = 256  # px: SSIM of images with as many pixels as such a square is computed at a quarter of the size
 MAX_SKIP_SIZE = 32  # px: a skip connection at a larger size would copy defects pixel by pixel
-MIN_IMAGE_SIZE = 64  # px of the image: at a smaller size too few windows of SSIM are left
+MIN_IMAGE_SIDE = 64  # px of the image: at a smaller size too few windows of SSIM are left
 
 
-class RepairMethod(Method):
+class RepairMethod(ReconstructionMethod):
     """A U-Net, trained to remove synthetic damage from nearly whole images, that inspects the whole image at once."""
 
     name = "repair"
     summary = "a U-Net trained to remove synthetic damage"
     defaults = {  # noqa: RUF012 (declared as a class variable in Method)
-        "im_resize": 144,
+        "resolution": 144,
         "online_aug": True,
         "rotate_angle": None,
         "p_rotate": 0.5,
@@ -49,38 +50,38 @@ class RepairMethod(Method):
     normalizes_residuals = True
     calibrates_on_training_images = True
     score_distribution = "frechet"  # scores of normalized residuals differ by factors
-    l1_weight = 0.25  # a small change of illumination raises the L1 residual
+    residual_weights = (1.0, 0.25)  # a small change of illumination raises the L1 residual
 
     def layers(self, config: Config) -> tuple[Layer, ...]:
         """Return the layer table of the network."""
         return unet_layers(crop_size=config.crop_size, channels=config.channels, flc=config.flc)
 
-    def check(self, config: Config) -> None:
-        """Raise ValueError if the U-Net does not fit the size of the image."""
-        factor = config.crop_size // CODE_SIZE
-        if config.im_resize % factor or config.im_resize < MIN_IMAGE_SIZE:
-            raise ValueError(
-                f"with method {self.name} and crop_size {config.crop_size} im_resize should be a multiple of {factor}, "
-                f"{MIN_IMAGE_SIZE} or more, not {config.im_resize}"
-            )
+    def smallest_side(self, config: Config) -> int:
+        """Return the least height and width that images can be resized to, px."""
+        return max(config.crop_size, MIN_IMAGE_SIDE)
+
+    def size_multiple(self, config: Config) -> int:
+        """Return by how much the U-Net reduces an image: its height and width are multiples of it, px."""
+        return config.crop_size // CODE_SIZE
 
     def draw_corruption(self, count: int, images: int, rng: np.random.Generator) -> Corruption:
         """Draw how `count` patches are corrupted, with pieces of `images` images."""
         return draw_corruption(count, images, rng)
 
-    def residual_maps(self, image: np.ndarray, reconstruction: np.ndarray) -> ResidualMaps:
+    def residual_maps(self, image: np.ndarray, output: np.ndarray) -> np.ndarray:
         """Return 1 - SSIM of the reduced images, enlarged again, and the absolute difference; both smoothed."""
         inner = slice(EXCLUDED_BORDER, -EXCLUDED_BORDER)
-        factor = reduction(image.shape[-1])
+        factor = reduction(Size(*image.shape[1:]))
         compared = image.copy()
-        compared[:, inner, inner] = reconstruction[:, inner, inner]
+        compared[:, inner, inner] = output[:, inner, inner]
         coarse = ssim_residual(_reduce(image, factor), _reduce(compared, factor)).mean(axis=0)
-        ssim, l1 = gaussian_filter(np.stack([_repeat_pixels(coarse, factor), np.abs(image - compared).mean(axis=0)]))
-        return ssim, l1
+        return gaussian_filter(np.stack([_repeat_pixels(coarse, factor), np.abs(image - compared).mean(axis=0)]))
 
-    def combine(self, ssim: np.ndarray, l1: np.ndarray) -> np.ndarray:
+    def combine(self, ratios: np.ndarray) -> np.ndarray:
         """Return the sum of both maps."""
-        return ssim + l1
+        ssim, l1 = ratios
+        combined: np.ndarray = ssim + l1
+        return combined
 
     def describe(self, config: Config) -> str:
         """Describe the network in a few words, as text."""
@@ -90,20 +91,20 @@ class RepairMethod(Method):
 METHOD = RepairMethod()
 
 
-def reduction(size: int) -> int:
-    """Return how many pixels along each side are averaged before SSIM is computed, for an image of `size` px."""
-    return 2 if size < LARGE_IMAGE_SIZE else 4
+def reduction(size: Size) -> int:
+    """Return how many pixels along each side are averaged before SSIM is computed, for an image of `size`."""
+    return 2 if size.height * size.width < LARGE_IMAGE_SIZE**2 else 4
 
 
 def _reduce(planes: np.ndarray, factor: int) -> np.ndarray:
-    """(C, S, S) -> (C, S / factor, S / factor): the mean of each block of pixels."""
-    channels, size, _ = planes.shape
-    mean: np.ndarray = planes.reshape(channels, size // factor, factor, size // factor, factor).mean(axis=(2, 4))
+    """(C, H, W) -> (C, H / factor, W / factor): the mean of each block of pixels."""
+    channels, height, width = planes.shape
+    mean: np.ndarray = planes.reshape(channels, height // factor, factor, width // factor, factor).mean(axis=(2, 4))
     return mean
 
 
 def _repeat_pixels(values: np.ndarray, factor: int) -> np.ndarray:
-    """(S / factor, S / factor) -> (S, S): each value repeated."""
+    """(H / factor, W / factor) -> (H, W): each value repeated."""
     return values.repeat(factor, axis=0).repeat(factor, axis=1)
 
 

@@ -12,11 +12,11 @@ from ssim_ae.calibration.thresholds import given_thresholds
 from ssim_ae.config import Config
 from ssim_ae.console import print_note
 from ssim_ae.detector.detector import Detector
-from ssim_ae.detector.detector_file import DetectorFile, layer_table, write_detector
+from ssim_ae.detector.detector_file import DetectorFile, write_detector
 from ssim_ae.detector.provenance import Provenance, ThresholdOrigin, installed_versions
 from ssim_ae.errors import InputError
 from ssim_ae.images.folders import content_hash, find_dataset
-from ssim_ae.maps.residuals import Thresholds
+from ssim_ae.methods.reference import METHOD
 from ssim_ae.model_zoo.checkpoint import read_mindspore_checkpoint
 from ssim_ae.network.architecture import Layer, weight_shapes
 
@@ -29,16 +29,19 @@ def import_reference(checkpoint: Path, config: Config, output: Path | None = Non
 
     `config` has the settings of the training. If it sets both thresholds, the detector has these. Otherwise thresholds
     are estimated from the last fifth of the good images in `dataset_path`, as in the reference implementation.
+    Without `im_resize`, images are resized to a square of `resolution`.
     `output` defaults to the path of the checkpoint with the suffix .safetensors. Raises InputError if the checkpoint
     does not match the config, if there are no thresholds and no good images, or if the output exists.
     """
+    if config.im_resize is None:
+        config = config.replace(im_resize=config.resolution)
     target = output or checkpoint.with_suffix(".safetensors")
     if target.exists():
         raise InputError(f"{target}: exists already; name another file with --output")
-    weights = reference_weights(read_mindspore_checkpoint(checkpoint), layer_table(config), str(checkpoint))
+    weights = reference_weights(read_mindspore_checkpoint(checkpoint), METHOD.layers(config), str(checkpoint))
     given = given_thresholds(config)
     good = _held_out_images(config, needed=given is None)
-    file = DetectorFile(config, given or Thresholds(1, 1), weights, Provenance())
+    file = DetectorFile(config, given or METHOD.thresholds([1.0, 1.0]), weights, Provenance())
     origin = ThresholdOrigin()
     if given:
         print_note("ssim_threshold: the reference evaluates SSIM with another window, so its threshold is approximate")

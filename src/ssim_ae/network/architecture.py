@@ -10,7 +10,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ssim_ae.errors import InputError
+from ssim_ae.network.network import Operators, Weight
 
+RECONSTRUCTIONS = "reconstructions"  # the name of the output in an ONNX graph
 CODE_SIZE = 8  # px: the encoder halves the patch down to 8 x 8 before the code layer
 
 
@@ -29,6 +31,29 @@ class Layer(NamedTuple):
 
 
 LEAKY_SLOPE = 0.2  # of LeakyReLU below 0
+
+
+class LayeredNetwork(NamedTuple):
+    """The network of a layer table, whose output has the shape of its input."""
+
+    layers: tuple[Layer, ...]
+    input_shape: tuple[int, int, int]
+    output: str = RECONSTRUCTIONS
+
+    @property
+    def output_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the output for a patch."""
+        return self.input_shape
+
+    def weights(self) -> dict[str, Weight]:
+        """Return the shape and dtype of every weight, by name."""
+        return {name: Weight(shape) for name, shape in weight_shapes(self.layers).items()}
+
+    def operators(self) -> Operators:
+        """Return the operators that compute the output from the patches and the weights."""
+        from ssim_ae.network.onnx_network import layer_nodes
+
+        return Operators(layer_nodes(self.layers))
 
 
 def halvings(crop_size: int) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def network_cell(table: tuple[Layer, ...], weights: Mapping[str, np.ndarray]) -> mindspore.nn.Cell:
-    """Build the network: patches (B, C, S, S) float32 in [0, 1] in, reconstructions out. Sets graph mode.
+    """Build the network: patches (B, C, H, W) float32 in [0, 1] in, reconstructions out. Sets graph mode.
 
     Raises InputError for a network with skip connections.
     """

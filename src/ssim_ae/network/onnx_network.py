@@ -1,4 +1,4 @@
-"""The network as an ONNX model, built from the layer table without tracing. It uses five operators."""
+"""Networks as ONNX models, without tracing. The network of a layer table uses five operators."""
 
 import json
 from collections.abc import Mapping
@@ -8,11 +8,10 @@ import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from ssim_ae.network.architecture import LEAKY_SLOPE, Layer
+from ssim_ae.network.architecture import LEAKY_SLOPE, RECONSTRUCTIONS, Layer
+from ssim_ae.network.network import PATCHES, Network
 from ssim_ae.storage import METADATA_KEY, parse_json, with_checksum
 
-PATCHES = "patches"  # the name of the input
-RECONSTRUCTIONS = "reconstructions"  # the name of the output
 CONVOLUTIONS = {"conv": "Conv", "conv_transpose": "ConvTranspose"}
 ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "leaky_relu": ("LeakyRelu", {"alpha": LEAKY_SLOPE}),
@@ -23,29 +22,25 @@ NETWORK_IR_VERSION = 7  # of the oldest ONNX release with opset 13; newer runtim
 
 
 def network_model(
-    table: tuple[Layer, ...],
-    weights: Mapping[str, np.ndarray],
-    *,
-    tile_size: int,
-    batch_size: int | None = None,
-    opset: int = NETWORK_OPSET,
+    network: Network, weights: Mapping[str, np.ndarray], *, batch_size: int | None = None, opset: int = NETWORK_OPSET
 ) -> ModelProto:
-    """Return the model: patches (B, C, S, S) float32 in [0, 1] in, reconstructions out.
+    """Return the model: patches (B, C, H, W) float32 in [0, 1] in, the network's output out.
 
-    S is `tile_size`. B is `batch_size`; None: any.
+    B is `batch_size`; None: any.
     """
-    shape = [batch_size or "batch", table[0].in_channels, tile_size, tile_size]
+    batch = batch_size or "batch"
+    operators = network.operators()
     graph = helper.make_graph(
-        network_nodes(table),
+        operators.nodes,
         "ssim_ae",
-        [helper.make_tensor_value_info(PATCHES, TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info(RECONSTRUCTIONS, TensorProto.FLOAT, shape)],
-        weight_tensors(weights),
+        [helper.make_tensor_value_info(PATCHES, TensorProto.FLOAT, [batch, *network.input_shape])],
+        [helper.make_tensor_value_info(network.output, TensorProto.FLOAT, [batch, *network.output_shape])],
+        [*operators.constants, *weight_tensors(weights)],
     )
     return checked_model(graph, opset, NETWORK_IR_VERSION)
 
 
-def network_nodes(table: tuple[Layer, ...]) -> list[NodeProto]:
+def layer_nodes(table: tuple[Layer, ...]) -> list[NodeProto]:
     """Return the nodes that compute RECONSTRUCTIONS from PATCHES. The output of a layer has the layer's name."""
     nodes: list[NodeProto] = []
     source = PATCHES

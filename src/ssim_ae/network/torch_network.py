@@ -11,7 +11,7 @@ from ssim_ae.network.torch_convolution import onednn_convolution
 
 
 class Autoencoder(nn.Module):
-    """The network of a layer table: patches (B, C, S, S) in [0, 1] in, reconstructions of the same shape out.
+    """The network of a layer table: patches (B, C, H, W) in [0, 1] in, reconstructions of the same shape out.
 
     The weights are float32 and are converted to the dtype of the patches. Initially the weights are Xavier-uniform
     and the biases 0.

@@ -29,10 +29,12 @@ class GraphBuilder:
         tensors: the constants, which become the graph's initializers.
 
     The body of a loop has its own builder, made with the surrounding one as `outer`. Both share `tensors` and the
-    numbering of names, because a loop body reads the values of the graph around it.
+    numbering of names, because a loop body reads the values of the graph around it. With a `prefix`, names differ from
+    those of other graphs.
     """
 
-    def __init__(self, outer: GraphBuilder | None = None) -> None:
+    def __init__(self, outer: GraphBuilder | None = None, *, prefix: str = "") -> None:
+        self.prefix: str = outer.prefix if outer else prefix
         self.nodes: list[NodeProto] = []
         self.tensors: list[TensorProto] = outer.tensors if outer else []
         self._numbers: count[int] = outer._numbers if outer else count()
@@ -107,4 +109,4 @@ class GraphBuilder:
         return outputs
 
     def _new_name(self, kind: str) -> str:
-        return f"{kind}_{next(self._numbers)}"
+        return f"{self.prefix}{kind}_{next(self._numbers)}"

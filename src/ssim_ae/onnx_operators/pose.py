@@ -21,6 +21,7 @@ from ssim_ae.alignment.pose import (
     MOMENT_STEPS,
     SYMMETRIC,
 )
+from ssim_ae.images.size import Size
 from ssim_ae.onnx_operators.exact import block_sums, quotient, rounded, sum_of, to_float, to_int
 from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.onnx_operators.regions import largest_region
@@ -61,7 +62,7 @@ def _part(add: GraphBuilder, difference: str) -> str:
     mask = add("Pad", mask, add("Concat", [0, 0], missing, axis=0))
     planes = add("Reshape", mask, [1, 1, GRID_SIZE, GRID_SIZE])
     cells = add("MaxPool", planes, kernel_shape=[CELL] * 2, strides=[CELL] * 2)
-    region = largest_region(add, add("Reshape", cells, [CELLS, CELLS]), CELLS)
+    region = largest_region(add, add("Reshape", cells, [CELLS, CELLS]), Size.of(CELLS))
     enlarged = add("Expand", add("Reshape", region, [CELLS, 1, CELLS, 1]), [CELLS, CELL, CELLS, CELL])
     return add("Mul", mask, add("Reshape", enlarged, [GRID_SIZE, GRID_SIZE]))
 

@@ -4,7 +4,7 @@ ONNX has no operator for connected components. Here a value spreads through a re
 iterations, each iteration fills whole runs, a run being a sequence of adjacent region pixels in a column or a row: the
 largest value of a run is scattered to the run's number and gathered by all pixels of the run.
 
-Masks are float32, 1 inside and 0 outside. `size` is the height and width S of the map.
+Masks are float32, 1 inside and 0 outside. `size` is the size of the map, H x W.
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto
 
+from ssim_ae.images.size import Size
 from ssim_ae.maps.regions import disk_rectangles
 from ssim_ae.onnx_operators.graph import GraphBuilder
 
 
-def opening(add: GraphBuilder, values: str, size: int, *, radius: int) -> str:
-    """Add the gray opening of `values` (S, S) by a disk and return its result (S, S).
+def opening(add: GraphBuilder, values: str, size: Size, *, radius: int) -> str:
+    """Add the gray opening of `values` (H, W) by a disk and return its result (H, W).
 
     The maximum over a disk is the maximum over the rectangles in it, and over a rectangle it is a max-pooling.
     """
-    planes = add("Reshape", values, [1, 1, size, size])
+    planes = add("Reshape", values, [1, 1, *size])
     eroded = add("Neg", _dilation(add, add("Neg", planes), radius))
-    return add("Reshape", _dilation(add, eroded, radius), [size, size])
+    return add("Reshape", _dilation(add, eroded, radius), [*size])
 
 
-def foreground(add: GraphBuilder, background: str, size: int) -> str:
-    """Add the mask (S, S) of the foreground, given the mask (S, S) of background-colored pixels.
+def foreground(add: GraphBuilder, background: str, size: Size) -> str:
+    """Add the mask (H, W) of the foreground, given the mask (H, W) of background-colored pixels.
 
     Foreground is everything except the background pixels that are 4-connected to the border of the map.
     """
-    border = np.ones((size, size), np.float32)
+    border = np.ones(size, np.float32)
     border[1:-1, 1:-1] = 0
     runs = _number_runs(add, background)
 
@@ -41,8 +42,8 @@ def foreground(add: GraphBuilder, background: str, size: int) -> str:
     return add("Sub", 1.0, add.loop_until_stable(add("Mul", background, border), spread))
 
 
-def level_of_area(add: GraphBuilder, opened: str, size: int, min_area: int, *, steps: int) -> str:
-    """Add the lowest level () above which no region of `opened` (S, S) has `min_area` px.
+def level_of_area(add: GraphBuilder, opened: str, size: Size, min_area: int, *, steps: int) -> str:
+    """Add the lowest level () above which no region of `opened` (H, W) has `min_area` px.
 
     The level is found by bisection between 0 and the maximum, in `steps` steps; the upper end is returned.
     """
@@ -61,8 +62,8 @@ def level_of_area(add: GraphBuilder, opened: str, size: int, min_area: int, *, s
     return add("Gather", add.loop_n(interval, bisect, n=steps), 1)
 
 
-def limit_small_regions(add: GraphBuilder, opened: str, size: int, min_area: int) -> str:
-    """Add a copy of `opened` (S, S) in which regions above 1 with fewer than `min_area` px are set to 1."""
+def limit_small_regions(add: GraphBuilder, opened: str, size: Size, min_area: int) -> str:
+    """Add a copy of `opened` (H, W) in which regions above 1 with fewer than `min_area` px are set to 1."""
     above = add("Cast", add("Greater", opened, 1.0), to=TensorProto.FLOAT)
     areas, labels = _areas_and_labels(add, above, size)
     is_small = add("Less", add("Gather", areas, labels), float(min_area))
@@ -70,8 +71,8 @@ def limit_small_regions(add: GraphBuilder, opened: str, size: int, min_area: int
     return add("Where", add("Cast", is_removed, to=TensorProto.BOOL), 1.0, opened)
 
 
-def largest_region(add: GraphBuilder, mask: str, size: int) -> str:
-    """Add the largest region of a mask (S, S), as a mask; of several, the one that ends last in raster order."""
+def largest_region(add: GraphBuilder, mask: str, size: Size) -> str:
+    """Add the largest region of a mask (H, W), as a mask; of several, the one that ends last in raster order."""
     areas, labels = _areas_and_labels(add, mask, size)
     region_areas = add("Mul", add("Gather", areas, labels), mask)
     is_largest = add("Equal", region_areas, add("ReduceMax", region_areas, keepdims=0))
@@ -81,7 +82,7 @@ def largest_region(add: GraphBuilder, mask: str, size: int) -> str:
 
 
 def _dilation(add: GraphBuilder, planes: str, radius: int) -> str:
-    """Add the maximum of `planes` (1, 1, S, S) over the disk around each pixel."""
+    """Add the maximum of `planes` (1, 1, H, W) over the disk around each pixel."""
     pooled = [
         add("MaxPool", planes, kernel_shape=[2 * y + 1, 2 * x + 1], pads=[y, x, y, x])
         for y, x in disk_rectangles(radius)
@@ -89,29 +90,30 @@ def _dilation(add: GraphBuilder, planes: str, radius: int) -> str:
     return add("Max", *pooled)
 
 
-def _areas_and_labels(add: GraphBuilder, mask: str, size: int) -> tuple[str, str]:
-    """Add the areas and the labels of the 8-connected regions of a mask (S, S).
+def _areas_and_labels(add: GraphBuilder, mask: str, size: Size) -> tuple[str, str]:
+    """Add the areas and the labels of the 8-connected regions of a mask (H, W).
 
-    The label (S, S) int64 of a region is the largest pixel number in it, 1 to S * S; outside it is 0. The area in px of
-    the region with label n is element n of the areas (S * S + 1,) float32.
+    The label (H, W) int64 of a region is the largest pixel number in it, 1 to H * W; outside it is 0. The area in px of
+    the region with label n is element n of the areas (H * W + 1,) float32.
     """
     runs = _number_runs(add, mask)
-    pixel_numbers = np.arange(1, size * size + 1, dtype=np.float32).reshape(size, size)
+    pixels = size.height * size.width
+    pixel_numbers = np.arange(1, pixels + 1, dtype=np.float32).reshape(size)
 
     def spread(body: GraphBuilder, labels: str) -> str:
-        planes = body("Reshape", labels, [1, 1, size, size])
+        planes = body("Reshape", labels, [1, 1, *size])
         neighbors = body("MaxPool", planes, kernel_shape=[3, 3], pads=[1, 1, 1, 1])  # connects along diagonals
-        labels = body("Mul", body("Reshape", neighbors, [size, size]), mask)
+        labels = body("Mul", body("Reshape", neighbors, [*size]), mask)
         return _fill_runs(body, labels, mask, runs, size)
 
     labels = add("Cast", add.loop_until_stable(add("Mul", mask, pixel_numbers), spread), to=TensorProto.INT64)
     flat_labels, flat_mask = add("Reshape", labels, [-1]), add("Reshape", mask, [-1])
-    zeros = np.zeros(size * size + 1, np.float32)
+    zeros = np.zeros(pixels + 1, np.float32)
     return add("ScatterElements", zeros, flat_labels, flat_mask, axis=0, reduction="add"), labels
 
 
 def _number_runs(add: GraphBuilder, mask: str) -> list[str]:
-    """Add the run numbers (S, S) int64 of a mask (S, S), one array for columns and one for rows.
+    """Add the run numbers (H, W) int64 of a mask (H, W), one array for columns and one for rows.
 
     The number of a pixel is the count of pixels outside the mask up to it, so it is constant within a run. The last
     pixel before a run has the run's number too; as it is outside the mask, it does not matter.
@@ -120,13 +122,14 @@ def _number_runs(add: GraphBuilder, mask: str) -> list[str]:
     return [add("Cast", add("CumSum", outside, axis), to=TensorProto.INT64) for axis in range(2)]
 
 
-def _fill_runs(add: GraphBuilder, values: str, mask: str, runs: list[str], size: int) -> str:
-    """Add a copy of non-negative `values` (S, S) in which each pixel has the maximum of its run.
+def _fill_runs(add: GraphBuilder, values: str, mask: str, runs: list[str], size: Size) -> str:
+    """Add a copy of non-negative `values` (H, W) in which each pixel has the maximum of its run.
 
     Columns are filled first, then rows. Pixels outside the mask are 0.
     """
+    height, width = size
     for axis, numbers in enumerate(runs):
-        zeros = np.zeros((size + 1, size) if axis == 0 else (size, size + 1), np.float32)
+        zeros = np.zeros((height + 1, width) if axis == 0 else (height, width + 1), np.float32)
         maxima = add("ScatterElements", zeros, numbers, values, axis=axis, reduction="max")
         values = add("Mul", add("GatherElements", maxima, numbers, axis=axis), mask)
     return values

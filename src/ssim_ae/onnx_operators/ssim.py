@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from ssim_ae.images.size import Size
 from ssim_ae.network.ssim import C1, C2, WINDOW, gaussian_matrix, reflect_indices
 from ssim_ae.onnx_operators.graph import GraphBuilder
 
 ROWS_PER_PRODUCT = 32  # of the Gaussian filter in one matrix product
 
 
-def ssim_residual(add: GraphBuilder, x: str, y: str, size: int) -> str:
-    """Add 1 - SSIM of x and y, (C, S, S), the mean over channels: (S, S)."""
+def ssim_residual(add: GraphBuilder, x: str, y: str, size: Size) -> str:
+    """Add 1 - SSIM of x and y, (C, H, W), the mean over channels: (H, W)."""
     offset = add("ReduceMean", x, [1, 2], keepdims=1)
     centered_x, centered_y, difference = add("Sub", x, offset), add("Sub", y, offset), add("Sub", y, x)
     squares = add("Add", add("Mul", centered_x, centered_x), add("Mul", centered_y, centered_y))
@@ -29,14 +30,21 @@ def ssim_residual(add: GraphBuilder, x: str, y: str, size: int) -> str:
     return add("ReduceMean", residual, [0], keepdims=0)
 
 
-def gaussian(add: GraphBuilder, maps: str, size: int) -> str:
-    """Add the Gaussian filter of maps (K, S, S), mirrored at the border."""
-    blocks = -(-size // ROWS_PER_PRODUCT)
-    inputs = ROWS_PER_PRODUCT + WINDOW - 1
-    positions = np.minimum(ROWS_PER_PRODUCT * np.arange(blocks)[:, None] + np.arange(inputs), size + WINDOW - 2)
-    source = reflect_indices(positions - WINDOW // 2, size)
-    band = gaussian_matrix(inputs)
-    rows = add("MatMul", band, add("Gather", maps, source, axis=1))
-    maps = add("Slice", add("Reshape", rows, [0, blocks * ROWS_PER_PRODUCT, size]), [0], [size], [1])
-    columns = add("MatMul", add("Gather", maps, source, axis=2), np.ascontiguousarray(band.T))
-    return add("Slice", add("Reshape", columns, [0, size, blocks * ROWS_PER_PRODUCT]), [0], [size], [2])
+def gaussian(add: GraphBuilder, maps: str, size: Size) -> str:
+    """Add the Gaussian filter of maps (K, H, W), mirrored at the border."""
+    height, width = size
+    row_source, column_source = _block_inputs(height), _block_inputs(width)
+    band = gaussian_matrix(ROWS_PER_PRODUCT + WINDOW - 1)
+    rows = add("MatMul", band, add("Gather", maps, row_source, axis=1))
+    maps = add("Slice", add("Reshape", rows, [0, len(row_source) * ROWS_PER_PRODUCT, width]), [0], [height], [1])
+    columns = add("MatMul", add("Gather", maps, column_source, axis=2), np.ascontiguousarray(band.T))
+    padded = add("Reshape", columns, [0, height, len(column_source) * ROWS_PER_PRODUCT])
+    return add("Slice", padded, [0], [width], [2])
+
+
+def _block_inputs(length: int) -> np.ndarray:
+    """Return the positions along a side, mirrored at the border, that each block of outputs depends on, (blocks, n)."""
+    blocks = -(-length // ROWS_PER_PRODUCT)
+    inputs = np.arange(ROWS_PER_PRODUCT + WINDOW - 1)
+    positions = np.minimum(ROWS_PER_PRODUCT * np.arange(blocks)[:, None] + inputs, length + WINDOW - 2)
+    return reflect_indices(positions - WINDOW // 2, length)

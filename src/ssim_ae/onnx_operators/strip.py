@@ -15,7 +15,7 @@ from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.onnx_operators.pose import height_and_width
 
 
-class _Extent(NamedTuple):
+class Extent(NamedTuple):
     """A strip in whole px: the sums of both ends, float32, and the differences, int64, along and across."""
 
     ends_along: str
@@ -27,7 +27,7 @@ class _Extent(NamedTuple):
 def aligned(add: GraphBuilder, planes: str, pose: str, strip: Strip, height: int, width: int, white: int) -> str:
     """Add `alignment.strip.aligned` of planes (C, H, W), in which `white` is white: (C, height, width) in [0, 1]."""
     size = height_and_width(add, planes)
-    extent = _extent_in(add, strip, add("Max", *size))
+    extent = extent_in(add, strip, add("Max", *size))
     fitting = add("Min", add("Div", extent.length, width), add("Div", extent.breadth, height))
     block = add("Max", add("Min", fitting, *size), 1)
     reduced = block_sums(add, planes, block)
@@ -39,16 +39,16 @@ def aligned(add: GraphBuilder, planes: str, pose: str, strip: Strip, height: int
     flat = add("Reshape", reduced, [0, -1])
     starts = [add("Mul", row, columns) for row in (top, bottom)]
     corners = [[add("Gather", flat, add("Add", start, column), axis=1) for column in (left, right)] for start in starts]
-    upper, lower = (_mixed(add, first, second, weight_x) for first, second in corners)
+    upper, lower = (mixed(add, first, second, weight_x) for first, second in corners)
     whole = to_float(add, add("Mul", add("Mul", block, block), white))
-    return add("Min", add("Div", _mixed(add, upper, lower, weight_y), whole), 1.0)
+    return add("Min", add("Div", mixed(add, upper, lower, weight_y), whole), 1.0)
 
 
 def to_image(
     add: GraphBuilder, values: str, pose: str, strip: Strip, shape: tuple[int, int], size: tuple[str, str]
 ) -> str:
     """Add `alignment.strip.to_image` of values of a `shape` (h, w): an array of a `size` (H, W), int64 scalars."""
-    extent = _extent_in(add, strip, add("Max", *size))
+    extent = extent_in(add, strip, add("Max", *size))
     along, across = _axes(add, pose)
     middles = add("Mul", _offset(add, extent, along, across), 0.5)
     center = rounded(add, add("Add", add("Slice", pose, [0], [2]), middles), INVERSE_CENTER_STEPS)
@@ -74,7 +74,7 @@ def _strip_positions(add: GraphBuilder, y: str, x: str, axis: str, scale: str, l
 
 
 def _positions(
-    add: GraphBuilder, pose: str, extent: _Extent, block: str, height: int, width: int
+    add: GraphBuilder, pose: str, extent: Extent, block: str, height: int, width: int
 ) -> tuple[tuple[str, str], tuple[str, str]]:
     """Add row and column of a pixel, and the positions relative to it of the pixels of a strip (height, width)."""
     along, across = _axes(add, pose)
@@ -100,12 +100,13 @@ def _positions(
     return (add("Gather", base, 0), add("Gather", base, 1)), (position(0), position(1))
 
 
-def _extent_in(add: GraphBuilder, strip: Strip, longer_side: str) -> _Extent:
+def extent_in(add: GraphBuilder, strip: Strip, longer_side: str) -> Extent:
+    """Add `alignment.strip.extent_in`; `longer_side` is an int64 scalar."""
     longer_side = to_float(add, longer_side)
     start, stop, left, right = (add("Round", add("Mul", float(share), longer_side)) for share in strip)
     stop, right = add("Max", stop, add("Add", start, 1.0)), add("Max", right, add("Add", left, 1.0))
     length, breadth = (to_int(add, add("Sub", *ends)) for ends in ((stop, start), (right, left)))
-    return _Extent(add("Add", start, stop), add("Add", left, right), length, breadth)
+    return Extent(add("Add", start, stop), add("Add", left, right), length, breadth)
 
 
 def _axes(add: GraphBuilder, pose: str) -> tuple[str, str]:
@@ -114,7 +115,7 @@ def _axes(add: GraphBuilder, pose: str) -> tuple[str, str]:
     return along, add("Mul", add("Gather", along, [1, 0]), np.array([1, -1], np.float32))
 
 
-def _offset(add: GraphBuilder, extent: _Extent, along: str, across: str) -> str:
+def _offset(add: GraphBuilder, extent: Extent, along: str, across: str) -> str:
     """Add twice the offset (y, x) of the middle of a strip from the part's center."""
     return add("Add", add("Mul", along, extent.ends_along), add("Mul", across, extent.ends_across))
 
@@ -128,6 +129,6 @@ def _neighbors(add: GraphBuilder, positions: str, base: str, length: str) -> tup
     return before, add("Min", add("Add", before, 1), last), add("Sub", inside, floor)
 
 
-def _mixed(add: GraphBuilder, first: str, second: str, weight: str) -> str:
+def mixed(add: GraphBuilder, first: str, second: str, weight: str) -> str:
     """Add the values between `first` and `second`, at a distance of `weight` in [0, 1] from `first`."""
     return add("Add", first, add("Mul", add("Sub", second, first), weight))

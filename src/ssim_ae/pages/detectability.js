@@ -12,7 +12,7 @@ const MARKERS = [ // a shape for each contrast, beside its color; d of a path ar
 
 /** Fill `container` with sentence, chart and table of a detector's detectability; see pages/detectability.py. */
 function showDetectability(container, detectability) {
-  const { sentence, images, working_size: workingSize } = detectability;
+  const { sentence, images, working_size: [height, width] } = detectability;
   const chart = make("div");
   const legend = make("ul", { className: "chart-legend" }, ...detectability.contrasts.map((name, index) => {
     const swatch = make("span");
@@ -24,13 +24,13 @@ function showDetectability(container, detectability) {
   container.replaceChildren(inWords, legend, chart,
     make("p", { className: "muted", textContent:
       `Share of drawn defects found, with 95 % intervals, in ${images} good ${images === 1 ? "image" : "images"}. ` +
-      `Images are inspected at ${workingSize} × ${workingSize} px.` }),
+      `Images are inspected at ${width} × ${height} px.` }),
     make("details", {}, make("summary", { textContent: "As a table" }), detectabilityTable(detectability)));
-  let width = 0;
+  let drawnWidth = 0;
   new ResizeObserver(() => {
-    if (chart.clientWidth === width || !chart.clientWidth) return;
-    width = chart.clientWidth;
-    chart.innerHTML = detectabilityChart(detectability, width);
+    if (chart.clientWidth === drawnWidth || !chart.clientWidth) return;
+    drawnWidth = chart.clientWidth;
+    chart.innerHTML = detectabilityChart(detectability, drawnWidth);
   }).observe(chart);
 }
 

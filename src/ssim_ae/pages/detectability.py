@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, model_validator
 
+from ssim_ae.images.size import Size
 from ssim_ae.proportions import wilson
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class Detectability(BaseModel):
     """
 
     sentence: str  # the result in words
-    working_size: int  # px
+    working_size: tuple[int, int]  # height and width, px
     sizes: list[float]  # px of the image, ascending, above 0
     contrasts: list[str]  # their names
     found: list[list[float]]
@@ -46,7 +47,7 @@ def detectability_data(detector: Described) -> Detectability | None:
     intervals = [[wilson(count, chart.defects) for count in counts] for counts in chart.found.values()]
     return Detectability(
         sentence=" ".join([*weakness(detector), chart.summary()]),
-        working_size=chart.working_size,
+        working_size=Size.of(chart.working_size),
         sizes=chart.sizes,
         contrasts=list(chart.found),
         found=[[count / chart.defects for count in counts] for counts in chart.found.values()],

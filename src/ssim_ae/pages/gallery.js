@@ -8,6 +8,7 @@ const MAX_RATIO = 3; // of the sides of a thumbnail: longer images are shown com
  * The horizontal position of the mouse pointer over a card selects the view; a click calls `open`.
  */
 function galleryCard(image, state, open) {
+  const views = viewsOf(image.layers);
   const shown = layeredImage({ ...image.layers, original: image.small }, state.view);
   const ratio = Math.min(MAX_RATIO, Math.max(1 / MAX_RATIO, image.width / image.height));
   shown.style.aspectRatio = ratio;
@@ -16,16 +17,16 @@ function galleryCard(image, state, open) {
   const button = make("button", { type: "button" },
     make("div", { className: "card-header" }, make("span", { textContent: image.name, title: image.name })),
     make("div", { className: "card-frame" }, shown),
-    make("div", { className: "view-indicator" }, ...Object.keys(VIEWS).map(() => make("i"))),
+    make("div", { className: "view-indicator" }, ...views.map(() => make("i"))),
     make("div", { className: "card-footer" }, verdict, make("span", { textContent: image.score.toFixed(2) })));
-  const setView = (view) => (button.dataset.view = shown.dataset.view = view);
+  const setView = (view) => (button.dataset.view = shown.dataset.view = views.includes(view) ? view : "original");
   setView(state.view);
   button.addEventListener("click", open);
   button.addEventListener("pointermove", (event) => {
     if (event.pointerType !== "mouse") return;
     const box = button.getBoundingClientRect();
-    const part = Math.floor((4 * (event.clientX - box.left)) / box.width);
-    setView(Object.keys(VIEWS)[Math.min(3, Math.max(0, part))]);
+    const part = Math.floor((views.length * (event.clientX - box.left)) / box.width);
+    setView(views[Math.min(views.length - 1, Math.max(0, part))]);
   });
   button.addEventListener("pointerleave", () => setView(state.view));
   return { image, item: make("li", {}, button), button, setView, verdict, nok: null };
@@ -51,8 +52,10 @@ function showVerdictBadge(element, nok, wrong) {
 
 /** Add radio buttons to `parent` that select the view of all cards. */
 function addGalleryViewSelector(parent, state, cards) {
-  parent.append(viewSelector("view", state.view, (view) => {
+  const selector = viewSelector("view", state.view, (view) => {
     state.view = view;
     for (const card of cards) card.setView(view);
-  }));
+  });
+  if (cards.length) hideMissingViews(selector, cards[0].image.layers);
+  parent.append(selector);
 }

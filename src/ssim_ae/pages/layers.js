@@ -4,6 +4,11 @@
 
 const VIEWS = { original: "original", reconstruction: "reconstruction", heatmap: "heatmap", mask: "mask" }; // captions
 
+/** Return the views of an image with these layers. Some methods have no reconstruction. */
+function viewsOf(layers) {
+  return Object.keys(VIEWS).filter((view) => view !== "reconstruction" || layers.reconstruction);
+}
+
 /** Set the tables of the SVG filters, so that all heatmaps and masks of the page show the threshold of a level. */
 function updateFilters(level) {
   const codes = [...Array(256).keys()];
@@ -25,14 +30,19 @@ function updateFilters(level) {
   }
 }
 
-/** Create an image of layers {original, reconstruction, levels}, each a URL, that shows a view; see VIEWS. */
+/** Create an image of layers {original, reconstruction?, levels}, each a URL, that shows a view; see VIEWS. */
 function layeredImage(layers, view) {
   const container = make("div", { className: "layered-image" });
   container.dataset.view = view;
-  for (const [layer, url] of Object.entries(layers)) {
+  for (const [layer, url] of Object.entries(layers).filter(([, url]) => url)) {
     container.append(make("img", { className: layer, loading: "lazy", decoding: "async", alt: "", src: url }));
   }
   return container;
+}
+
+/** Hide the radio buttons of views that an image with these layers does not have. */
+function hideMissingViews(selector, layers) {
+  for (const label of selector.querySelectorAll("label")) label.hidden = !viewsOf(layers).includes(label.dataset.view);
 }
 
 /** Return radio buttons that call `onChange(view)`. `name` is the name of the group. */
@@ -40,7 +50,9 @@ function viewSelector(name, selected, onChange) {
   const radios = Object.entries(VIEWS).map(([view, caption]) => {
     const radio = make("input", { type: "radio", name, value: view, checked: view === selected });
     radio.addEventListener("change", () => onChange(view));
-    return make("label", {}, radio, make("span", { textContent: caption }));
+    const label = make("label", {}, radio, make("span", { textContent: caption }));
+    label.dataset.view = view;
+    return label;
   });
   return make("fieldset", {}, make("legend", { className: "visually-hidden", textContent: "View" }), ...radios);
 }

@@ -8,9 +8,11 @@ const LOAD_DELAY = 200; // ms before the original is loaded, so that flipping th
 
 /** Return the box {x, y, width, height} of an image, in its pixels, that the view covers. */
 function inspectedBox({ width, height, view }) {
-  const start = Math.floor((view.resized - view.size) / 2) / view.resized;
-  const share = view.size / view.resized;
-  return { x: start * width, y: start * height, width: share * width, height: share * height };
+  const [[top, shownHeight], [left, shownWidth]] = [height, width].map((length, axis) => {
+    const [size, resized] = [view.size[axis], view.resized[axis]];
+    return [(Math.floor((resized - size) / 2) / resized) * length, (size / resized) * length];
+  });
+  return { x: left, y: top, width: shownWidth, height: shownHeight };
 }
 
 /**
@@ -18,6 +20,7 @@ function inspectedBox({ width, height, view }) {
  *
  * An image is {name, width, height, view: {size, resized}, layers, loadOriginal()}. `loadOriginal` returns a promise
  * of the URL of the picture at the image's own size, or null. Until it is there, the viewer shows `layers.original`.
+ * `size` and `resized` are [height, width].
  * With `wheelZooms` the wheel zooms; without, only together with Ctrl, as a pinch on a touchpad does.
  */
 function createViewer({ wheelZooms, extraControls = [] }) {
@@ -79,7 +82,7 @@ function createViewer({ wheelZooms, extraControls = [] }) {
   function describeResolution() {
     const { width, height, view } = state.image;
     const { naturalWidth, naturalHeight } = layers.original;
-    if (!state.url) note.textContent = `${width} × ${height} px, shown at the working resolution of ${view.resized} px`;
+    if (!state.url) note.textContent = `${width} × ${height} px, shown at the working size of ${view.resized[1]} × ${view.resized[0]} px`;
     else if (naturalWidth && naturalWidth < width) {
       note.textContent = `${width} × ${height} px, shown reduced to ${naturalWidth} × ${naturalHeight} px`;
     } else note.textContent = `${width} × ${height} px`;
@@ -97,7 +100,10 @@ function createViewer({ wheelZooms, extraControls = [] }) {
   function show(image) {
     if (state.image !== image) state.isFitted = true;
     state.image = image;
-    layers.reconstruction.src = image.layers.reconstruction;
+    if (image.layers.reconstruction) layers.reconstruction.src = image.layers.reconstruction;
+    else layers.reconstruction.removeAttribute("src");
+    hideMissingViews(controls, image.layers);
+    if (!viewsOf(image.layers).includes(stage.dataset.view)) controls.querySelector("[value=mask]").click();
     layers.levels.src = image.layers.levels;
     stage.style.setProperty("--aspect-ratio", image.width / image.height);
     setOriginal(null);

@@ -85,11 +85,11 @@ function showMetrics(level) {
 /** Show the command that sets the threshold, or the settings if the detector is an exported file. */
 function showCommand(level) {
   $("apply-threshold").hidden = level === DEFAULT_LEVEL;
-  const scaled = (name) => Number((data.residual_thresholds[name] * data.level_thresholds[level]).toPrecision(9));
-  const [ssim, l1] = [scaled("ssim"), scaled("l1")];
+  const scaled = Object.entries(data.residual_thresholds)
+    .map(([name, value]) => [`${name}_threshold`, Number((value * data.level_thresholds[level]).toPrecision(9))]);
   $("command").textContent = data.detector_path
-    ? `ssim-ae threshold ${data.detector_path} --ssim_threshold ${ssim} --l1_threshold ${l1}`
-    : `ssim_threshold: ${ssim}\nl1_threshold: ${l1}`;
+    ? `ssim-ae threshold ${data.detector_path} ${scaled.map(([key, value]) => `--${key} ${value}`).join(" ")}`
+    : scaled.map(([key, value]) => `${key}: ${value}`).join("\n");
 }
 
 async function copyCommand() {

@@ -17,6 +17,7 @@ from ssim_ae.evaluation.metrics import roc
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, Metrics
 from ssim_ae.images.folders import ALL, GOOD, Dataset, TestImage
 from ssim_ae.locations import shown_path
+from ssim_ae.maps.residuals import described
 from ssim_ae.pages.detectability import detectability_data
 from ssim_ae.pages.page import render_page
 from ssim_ae.spelling import counted
@@ -92,8 +93,9 @@ def _page_data(path: Path, detector: Detector, evaluation: Evaluation, kind: str
         "tested": tested,
         "has_defective": total.defective > 0,
         "detectability": found.model_dump() if (found := detectability_data(detector)) else None,
-        "residual_thresholds": detector.thresholds._asdict(),
-        "view": {"size": detector.view.size, "resized": detector.view.im_resize},
+        "residual_thresholds": dict(detector.thresholds),
+        "reconstructs": detector.method.reconstructs,
+        "view": {"size": detector.view.size, "resized": detector.view.working_size},
         "threshold_origin": _threshold_origin(detector),
         "about": [*_about(detector), *evaluation.notes],
         "metrics": {name: _estimates(row) for name, row in evaluation.metrics.items()},
@@ -147,13 +149,12 @@ def _threshold_origin(detector: Detector) -> str:
 def _about(detector: Detector) -> list[str]:
     """Describe thresholds, method, training and versions, a paragraph each."""
     config, provenance = detector.config, detector.provenance
-    ssim, l1 = detector.thresholds
     origin = "set manually" if provenance.thresholds.estimator == GIVEN else "estimated without test images"
     channels = "Gray" if config.grayscale else "RGB"
     paragraphs = [
-        f"Thresholds: SSIM residual {ssim:.4g}, L1 residual {l1:.4g}, {origin}.",
+        f"Thresholds: {described(detector.thresholds)}, {origin}.",
         f"Method {config.method}: {detector.method.describe(config)}. "
-        f"{channels} patches of {config.crop_size} px; images resized to {config.im_resize} px.",
+        f"{channels} patches of {config.crop_size} px; images resized to {config.working_size}.",
     ]
     if trained := len(provenance.training_images):
         duration = f" in {provenance.minutes:.1f} minutes on {provenance.device}" if provenance.device else ""

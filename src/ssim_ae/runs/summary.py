@@ -90,4 +90,4 @@ def _duration(run: Path, detector: DetectorFile | None) -> tuple[int, float]:
 
 def _is_of(evaluation: SavedEvaluation, detector: DetectorFile | None) -> bool:
     """Whether an evaluation is one of a detector: another version has other thresholds."""
-    return detector is not None and evaluation.thresholds == detector.thresholds._asdict()
+    return detector is not None and evaluation.thresholds == dict(detector.thresholds)

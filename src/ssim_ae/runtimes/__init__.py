@@ -1,1 +1,1 @@
-"""Runtimes: the libraries that run a trained network, patches in and reconstructions out."""
+"""Runtimes: the libraries that run a trained network, patches in and outputs out."""

@@ -6,44 +6,44 @@ from importlib.util import find_spec
 import numpy as np
 
 from ssim_ae.errors import InputError, first_line
-from ssim_ae.network.architecture import Layer
+from ssim_ae.network.architecture import Layer, LayeredNetwork
+from ssim_ae.network.network import Network
 from ssim_ae.runtimes.runtime import DEVICE_TARGETS, Model, Runtime, has_driver
 
 RUNTIMES = ("auto", "onnxruntime", "openvino", "torch", "mindspore")
 
 
 def open_runtime(
-    table: tuple[Layer, ...],
+    network: Network,
     weights: Mapping[str, np.ndarray],
     *,
-    tile_size: int,
     name: str = "auto",
     device_target: str = "auto",
     threads: int | None = None,
 ) -> Runtime:
-    """Return a runtime for the network of `table`; `auto` selects the fastest one on this machine.
+    """Return a runtime for a network; `auto` selects the fastest one on this machine.
 
     `threads` is the maximum number of CPU threads; None: one per core. Raises InputError if the runtime or the device
     does not exist, and ModuleNotFoundError if the framework is not installed.
     """
     _check_options(name, device_target)
     if name == "auto":
-        name, device_target = _fastest_runtime(device_target)
+        name, device_target = _fastest_runtime(device_target, network)
     if name == "torch":
         from ssim_ae.runtimes.torch_runtime import TorchRuntime, pick_device
 
-        return TorchRuntime(table, weights, pick_device(device_target), threads)
+        return TorchRuntime(_layers(network, name), weights, pick_device(device_target), threads)
     if name == "mindspore":
         from ssim_ae.runtimes.mindspore_runtime import MindSporeRuntime
 
-        return MindSporeRuntime.from_weights(table, weights, device_target)
+        return MindSporeRuntime.from_weights(_layers(network, name), weights, device_target)
     from ssim_ae.network.onnx_network import network_model
 
-    model = network_model(table, weights, tile_size=tile_size).SerializeToString()
+    model = network_model(network, weights).SerializeToString()
     if name == "openvino":
         from ssim_ae.runtimes.openvino_runtime import OpenVinoRuntime
 
-        return OpenVinoRuntime(model, device_target, threads)
+        return OpenVinoRuntime(model, network.output, device_target, threads)
     from ssim_ae.runtimes.onnx_runtime import OnnxRuntime
 
     return OnnxRuntime(model, device_target, threads)
@@ -51,8 +51,7 @@ def open_runtime(
 
 def open_model(
     model: Model,
-    table: tuple[Layer, ...],
-    patch: tuple[int, int, int],
+    network: Network,
     *,
     name: str = "auto",
     device_target: str = "auto",
@@ -60,32 +59,38 @@ def open_model(
 ) -> Runtime:
     """Return the runtime of a model file that contains its own weights, after a trial run.
 
-    Raises InputError if `name` is another runtime, or if the model does not reconstruct a patch of shape `patch`
-    (C, S, S).
+    Raises InputError if `name` is another runtime, or if the model's output does not have the shape of the network's.
     """
     _check_options(name, device_target)
     if name not in ("auto", model.runtime):
         raise InputError(f"runtime {name}: {model.path} runs in {model.runtime} only; use --runtime={model.runtime}")
     try:
-        runtime = _load_model(model, table, device_target, threads)
-        shape = runtime.reconstruct(np.zeros((1, *patch), np.float32)).shape
+        runtime = _load_model(model, network, device_target, threads)
+        shape = runtime.run(np.zeros((1, *network.input_shape), np.float32)).shape[1:]
     except (InputError, ImportError):
         raise
     except Exception as error:  # frameworks raise exceptions of their own types
         raise InputError(f"{model.path}: the network cannot be run: {first_line(error)}") from error
-    if shape != (1, *patch):
-        raise InputError(f"{model.path}: the network returns shape {shape[1:]} for patches of shape {patch}")
+    if shape != network.output_shape:
+        raise InputError(f"{model.path}: the network returns shape {shape} for patches of shape {network.input_shape}")
     return runtime
 
 
-def _load_model(model: Model, table: tuple[Layer, ...], device_target: str, threads: int | None) -> Runtime:
+def _load_model(model: Model, network: Network, device_target: str, threads: int | None) -> Runtime:
     if model.runtime == "mindspore":
         from ssim_ae.runtimes.mindspore_runtime import MindSporeRuntime
 
-        return MindSporeRuntime.from_file(model.path, table, device_target)
+        return MindSporeRuntime.from_file(model.path, _layers(network, model.runtime), device_target)
     from ssim_ae.runtimes.openvino_runtime import OpenVinoRuntime
 
-    return OpenVinoRuntime(model.path, device_target, threads)
+    return OpenVinoRuntime(model.path, network.output, device_target, threads)
+
+
+def _layers(network: Network, runtime: str) -> tuple[Layer, ...]:
+    """Return the layers of a network. Raises InputError if it has none, and cannot be run by a training framework."""
+    if not isinstance(network, LayeredNetwork):
+        raise InputError(f"runtime {runtime}: does not run this detector; use --runtime=onnxruntime or openvino")
+    return network.layers
 
 
 def _check_options(name: str, device_target: str) -> None:
@@ -95,7 +100,7 @@ def _check_options(name: str, device_target: str) -> None:
         raise InputError(f"device_target: should be one of {', '.join(DEVICE_TARGETS)}, not {device_target!r}")
 
 
-def _fastest_runtime(device_target: str) -> tuple[str, str]:
+def _fastest_runtime(device_target: str, network: Network) -> tuple[str, str]:
     """Return the fastest runtime and its device: an accelerator if there is one, else the CPU (docs/speed.md)."""
     from ssim_ae.runtimes.onnx_runtime import available_devices
 
@@ -104,9 +109,11 @@ def _fastest_runtime(device_target: str) -> tuple[str, str]:
             continue
         if device in available_devices():
             return "onnxruntime", device
+        if not isinstance(network, LayeredNetwork):
+            continue
         if device_target == device or (has_driver(device) and _torch_supports(device)):
             return "torch", device
-    return "onnxruntime", "CPU"
+    return "onnxruntime", "CPU" if device_target == "auto" else device_target
 
 
 def _torch_supports(device: str) -> bool:

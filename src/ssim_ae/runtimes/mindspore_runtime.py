@@ -1,4 +1,4 @@
-"""Reconstruction with MindSpore in float32, on a CPU, a GPU or an Ascend device."""
+"""Networks of layers in MindSpore, in float32, on a CPU, a GPU or an Ascend device."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class MindSporeRuntime:
         mindspore.set_context(mode=mindspore.GRAPH_MODE)
         return cls(mindspore.nn.GraphCell(mindspore.load(str(path))), batch_size)
 
-    def reconstruct(self, patches: np.ndarray) -> np.ndarray:
-        """Return the reconstructions of patches (B, C, S, S) float32 in [0, 1], in the same shape and dtype."""
+    def run(self, patches: np.ndarray) -> np.ndarray:
+        """Return the network's outputs, float32, for patches (B, C, H, W) float32 in [0, 1]."""
         tensor = import_mindspore().Tensor
         with self.lock:
             return run_in_batches(lambda batch: self.network(tensor(batch)).asnumpy(), patches, self.batch_size)

@@ -1,4 +1,4 @@
-"""Reconstruction with ONNX Runtime, which is part of the base installation."""
+"""Networks in ONNX Runtime, which is part of the base installation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from ssim_ae.errors import InputError
 from ssim_ae.frameworks import import_onnxruntime
-from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS
+from ssim_ae.machine import return_freed_memory
+from ssim_ae.network.network import PATCHES
 from ssim_ae.runtimes.runtime import run_in_batches
 
 if TYPE_CHECKING:
@@ -22,29 +23,31 @@ ERRORS_ONLY = 3  # log severity
 
 
 class OnnxRuntime:
-    """Runs an ONNX model of the network."""
+    """Runs an ONNX model of a network."""
 
     def __init__(self, model: bytes, device_target: str = "auto", threads: int | None = None) -> None:
         self.model = model
         self.device_target = device_target
         self.session = open_session(model, device_target, threads)
+        self.output = self.session.get_outputs()[0].name
         size = self.session.get_inputs()[0].shape[0]  # a name if the batch size is free
         self.batch_size = size if isinstance(size, int) else None
         self.local = threading.local()  # the session of a thread in `concurrent`
+        return_freed_memory()  # constants are computed while a session is opened
 
-    def reconstruct(self, patches: np.ndarray) -> np.ndarray:
-        """Return the reconstructions of patches (B, C, S, S) float32 in [0, 1], in the same shape and dtype."""
+    def run(self, patches: np.ndarray) -> np.ndarray:
+        """Return the network's outputs, float32, for patches (B, C, H, W) float32 in [0, 1]."""
         session = getattr(self.local, "session", self.session)
-        return run_in_batches(
-            lambda batch: session.run([RECONSTRUCTIONS], {PATCHES: batch})[0], patches, self.batch_size
-        )
+        return run_in_batches(lambda batch: session.run([self.output], {PATCHES: batch})[0], patches, self.batch_size)
 
     @contextmanager
     def concurrent(self) -> Iterator[Callable[[], None]]:
-        """Prepare for calls from several threads: each opens a session that computes on one core."""
+        """Prepare for calls from several threads: they share a session that computes each call on one core."""
+        session = open_session(self.model, self.device_target, threads=1)
+        return_freed_memory()
 
         def initialize_thread() -> None:
-            self.local.session = open_session(self.model, self.device_target, threads=1)
+            self.local.session = session
 
         yield initialize_thread
 

@@ -1,4 +1,4 @@
-"""Reconstruction with OpenVINO on the CPU."""
+"""Networks in OpenVINO on the CPU."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ import numpy as np
 from ssim_ae.errors import InputError
 from ssim_ae.frameworks import import_openvino
 from ssim_ae.machine import check_not_forked, cores
-from ssim_ae.network.onnx_network import PATCHES, RECONSTRUCTIONS
+from ssim_ae.network.network import PATCHES
 from ssim_ae.runtimes.runtime import MAX_BATCH_SIZE, run_in_batches
 
 if TYPE_CHECKING:
     import openvino
 
-ALLOWED_OPERATORS = {  # of a network that ssim-ae exports; ShapeOf, Broadcast and Reshape belong to a bias
+ALLOWED_OPERATORS = {  # of the networks that ssim-ae exports
     "Parameter",
     "Result",
     "Constant",
     "Convert",
     "Convolution",
+    "GroupConvolution",
     "ConvolutionBackpropData",
     "Add",
     "Subtract",
@@ -34,22 +35,35 @@ ALLOWED_OPERATORS = {  # of a network that ssim-ae exports; ShapeOf, Broadcast a
     "Sigmoid",
     "Concat",
     "FakeQuantize",
-    "ShapeOf",
+    "ShapeOf",  # with Broadcast and Reshape, of a bias
     "Broadcast",
     "Reshape",
+    "Clamp",
+    "Maximum",
+    "Minimum",
+    "VariadicSplit",  # with Divide and Subtract, of the groups of a convolution
+    "Divide",
+    "AvgPool",
+    "Gather",
+    "Transpose",
+    "Unsqueeze",
+    "MatMul",
+    "Sqrt",
+    "Power",
+    "Identity",
 }
 MAX_OUTPUT_ELEMENTS = 2**26  # of one operator for one image
 FLOAT32_INFERENCE = {"INFERENCE_PRECISION_HINT": "f32"}  # the default is bfloat16 on some CPUs, with other scores
 
 
 class OpenVinoRuntime:
-    """Runs a model of the network: an OpenVINO model, the path of its file, or the bytes of an ONNX file.
+    """Runs a model of a network: an OpenVINO model, the path of its file, or the bytes of an ONNX file.
 
-    Raises ValueError if the model is not a network that ssim-ae exports.
+    `output` is the name of the network's output. Raises ValueError if the model is not a network that ssim-ae exports.
     """
 
     def __init__(
-        self, model: openvino.Model | bytes | Path, device_target: str = "auto", threads: int | None = None
+        self, model: openvino.Model | bytes | Path, output: str, device_target: str = "auto", threads: int | None = None
     ) -> None:
         if device_target not in ("auto", "CPU"):
             raise InputError(f"device_target {device_target}: OpenVINO runs on the CPU only; use --runtime=onnxruntime")
@@ -57,7 +71,8 @@ class OpenVinoRuntime:
         openvino = import_openvino()
         self.core = openvino.Core()
         self.threads = threads or cores()
-        self.network = _extract_network(model if isinstance(model, openvino.Model) else self.core.read_model(model))
+        loaded = model if isinstance(model, openvino.Model) else self.core.read_model(model)
+        self.network = _extract_network(loaded, output)
         _check_network(self.network)
         size = self.network.input(0).partial_shape[0]
         self.batch_size = size.get_length() if size.is_static else None
@@ -66,8 +81,8 @@ class OpenVinoRuntime:
         self.local = threading.local()  # the inference request of a thread
         self.compiled = self._compile(streams=1)
 
-    def reconstruct(self, patches: np.ndarray) -> np.ndarray:
-        """Return the reconstructions of patches (B, C, S, S) float32 in [0, 1], in the same shape and dtype."""
+    def run(self, patches: np.ndarray) -> np.ndarray:
+        """Return the network's outputs, float32, for patches (B, C, H, W) float32 in [0, 1]."""
         if not hasattr(self.local, "request"):
             self.local.request = self.compiled.create_infer_request()
         request = self.local.request
@@ -94,11 +109,11 @@ def tensors_by_name(model: openvino.Model) -> dict[str, openvino.Output]:
     return {name: output for output in outputs for name in output.names}
 
 
-def _extract_network(model: openvino.Model) -> openvino.Model:
-    """Return the network of a model: all of it, or the part of an inspection from patches to reconstructions."""
+def _extract_network(model: openvino.Model, output: str) -> openvino.Model:
+    """Return the network of a model: all of it, or the part of an inspection from patches to the output."""
     tensors = tensors_by_name(model)
-    if not {PATCHES, RECONSTRUCTIONS} <= tensors.keys():
-        raise ValueError(f"it has no tensors named {PATCHES} and {RECONSTRUCTIONS}")
+    if not {PATCHES, output} <= tensors.keys():
+        raise ValueError(f"it has no tensors named {PATCHES} and {output}")
     if PATCHES in model.input(0).names:
         return model
     openvino = import_openvino()
@@ -106,7 +121,7 @@ def _extract_network(model: openvino.Model) -> openvino.Model:
     patches = openvino.opset13.parameter(openvino.PartialShape([-1, *shape]), np.float32, PATCHES)
     for consumer in tensors[PATCHES].get_target_inputs():
         consumer.replace_source_output(patches.output(0))
-    return openvino.Model([tensors[RECONSTRUCTIONS]], [patches])
+    return openvino.Model([tensors[output]], [patches])
 
 
 def _check_network(network: openvino.Model) -> None:

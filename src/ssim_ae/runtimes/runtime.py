@@ -23,14 +23,14 @@ class Model(NamedTuple):
 class Runtime(Protocol):
     """A network, loaded into a framework and ready to run."""
 
-    def reconstruct(self, patches: np.ndarray) -> np.ndarray:
-        """Return the reconstructions of patches (B, C, S, S) float32 in [0, 1], in the same shape and dtype."""
+    def run(self, patches: np.ndarray) -> np.ndarray:
+        """Return the network's outputs, float32, for patches (B, C, H, W) float32 in [0, 1]."""
         ...
 
     def concurrent(self) -> AbstractContextManager[Callable[[], None]]:
         """Prepare for calls from several threads at once, each of which computes on one core.
 
-        Yields a function that every thread calls before its first call of `reconstruct`. By default a call uses
+        Yields a function that every thread calls before its first call of `run`. By default a call uses
         several cores, and concurrent calls would wait for each other.
         """
         ...
@@ -42,7 +42,7 @@ def has_driver(device: str) -> bool:
 
 
 def run_in_batches(run: Callable[[np.ndarray], np.ndarray], patches: np.ndarray, batch_size: int | None) -> np.ndarray:
-    """Run a model on patches (B, C, S, S) in batches of `batch_size`, the last one padded. None: in one batch."""
+    """Run a model on patches (B, C, H, W) in batches of `batch_size`, the last one padded. None: in one batch."""
     if batch_size is None:
         return run(patches)
     padding = np.zeros((-len(patches) % batch_size, *patches.shape[1:]), np.float32)

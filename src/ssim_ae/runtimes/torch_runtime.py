@@ -1,4 +1,4 @@
-"""Reconstruction with PyTorch in float32."""
+"""Networks of layers in PyTorch, in float32."""
 
 import importlib.util
 import os
@@ -35,8 +35,8 @@ class TorchRuntime:
         self.local = threading.local()  # of a thread in `concurrent`
 
     @torch.inference_mode()
-    def reconstruct(self, patches: np.ndarray) -> np.ndarray:
-        """Return the reconstructions of patches (B, C, S, S) float32 in [0, 1], in the same shape and dtype."""
+    def run(self, patches: np.ndarray) -> np.ndarray:
+        """Return the network's outputs, float32, for patches (B, C, H, W) float32 in [0, 1]."""
         batch = torch.from_numpy(patches).to(self.device).contiguous(memory_format=torch.channels_last)
         if hasattr(self.local, "has_one_core"):
             return self._run(batch)

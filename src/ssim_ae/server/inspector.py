@@ -178,21 +178,25 @@ def _response(inspection: Inspection, request: InspectionRequest, name: str) -> 
         defect_share=inspection.defect_share,
         defects=inspection.defects,
         milliseconds=Timing(waited=0, inspected=0),
-        pictures={picture: b64encode(encode_png(_draw(picture, inspection))).decode() for picture in request.pictures},
+        pictures={name: b64encode(encode_png(pixels)).decode() for name, pixels in _pictures(inspection, request)},
     )
 
 
-def _draw(picture: PictureName, inspection: Inspection) -> np.ndarray:
-    return levels_image(inspection.levels) if picture == "levels" else getattr(inspection, picture)
+def _pictures(inspection: Inspection, request: InspectionRequest) -> Iterator[tuple[PictureName, np.ndarray]]:
+    """Yield the requested pictures that the method has."""
+    for name in request.pictures:
+        pixels = levels_image(inspection.levels) if name == "levels" else getattr(inspection, name)
+        if pixels is not None:
+            yield name, pixels
 
 
 def _info(name: str, detector: Detector) -> DetectorInfo:
     return DetectorInfo(
         name=name,
         runtime=type(detector.runtime).__name__,
-        thresholds=detector.thresholds._asdict(),
+        thresholds=dict(detector.thresholds),
         dataset=detector.provenance.dataset,
-        working_size=detector.view.im_resize,
+        working_size=detector.view.working_size,
         size=detector.view.size,
         channels=detector.config.channels,
         min_area=detector.config.min_defect_area,

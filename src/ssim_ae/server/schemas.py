@@ -10,6 +10,7 @@ from ssim_ae.pages.detectability import Detectability
 MAX_BATCH = 64  # images in one request
 PictureName = Literal["image", "mask", "heatmap", "inspected", "reconstruction", "levels"]
 Verdict = Literal["ok", "nok"]
+Sides = tuple[int, int]  # height and width
 
 
 def _described(description: str, *examples: object) -> object:
@@ -42,7 +43,9 @@ class InspectionResponse(BaseModel):
     defect_share: Annotated[float, _described("Share of the image's pixels that are defective.", 0.0124)]
     defects: Annotated[list[Box], Field(description="Connected defective regions, highest score first.")]
     milliseconds: Timing
-    pictures: Annotated[dict[str, str], _described("Requested pictures by name: PNG files in base64.", {})]
+    pictures: Annotated[
+        dict[str, str], _described("Requested pictures by name, those that the method has: PNG files in base64.", {})
+    ]
 
 
 class Failure(BaseModel):
@@ -74,8 +77,10 @@ class DetectorInfo(BaseModel):
         ),
     ]
     dataset: Annotated[str, _described("Data set that the detector was trained on.", "bottle")]
-    working_size: Annotated[int, _described("Height and width that images are resized to, in pixels.", 256)]
-    size: Annotated[int, _described("Height and width of the view, the middle of a resized image, in pixels.", 256)]
+    working_size: Annotated[Sides, _described("Height and width that images are resized to, in pixels.", (128, 320))]
+    size: Annotated[
+        Sides, _described("Height and width of the view, the middle of a resized image, in pixels.", (128, 320))
+    ]
     channels: Annotated[int, _described("Color channels: 1 for gray, 3 for color.", 3)]
     min_area: Annotated[int, _described("Area of the smallest region that is a defect, in pixels of the view.", 1)]
     detectability: Annotated[

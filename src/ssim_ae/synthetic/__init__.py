@@ -1,1 +1,1 @@
-"""The built-in data set: synthetic images of two woven fabrics and an embroidered badge."""
+"""The built-in data sets: synthetic images of fabrics, of a wide connector, and of a large plate."""

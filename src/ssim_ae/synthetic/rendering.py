@@ -8,7 +8,9 @@ from PIL import Image, ImageFilter
 
 from ssim_ae.synthetic.surfaces import FRAME_SIZE, FULL_TURN, Grid, Surface
 
+SENSOR_NOISE_STD = 2 / 255  # standard deviation of the sensor noise, relative to full scale
 VISIBLE_CHANGE = 12  # gray levels; a larger change is part of the mask
+MIN_CHANGE = 5  # gray levels, of a pixel in the mask of a fine defect
 
 
 def render(surface: Surface, grid: Grid, rng: Generator) -> np.ndarray:
@@ -34,6 +36,21 @@ def visible_change(clean: np.ndarray, defective: np.ndarray) -> np.ndarray:
     changed = np.asarray(Image.fromarray(change).filter(ImageFilter.GaussianBlur(2 * scale))) > VISIBLE_CHANGE
     closed = ~_dilate(~_dilate(changed, round(5 * scale)), round(5 * scale))
     return _dilate(~_dilate(~closed, round(scale)), round(scale))
+
+
+def changed_pixels(clean: np.ndarray, defective: np.ndarray) -> np.ndarray:
+    """Return the mask (h, w) bool of the difference of two images in [0, 1], as fine as the difference is.
+
+    Gaps of up to four pixels are closed.
+    """
+    change = np.abs(defective - clean)
+    changed = (change if change.ndim == 2 else change.max(axis=-1)) >= MIN_CHANGE / 255
+    return ~_dilate(~_dilate(changed, 2), 2)
+
+
+def with_sensor_noise(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """Add the noise of a camera's sensor to an image in [0, 1], and convert it to uint8."""
+    return to_uint8(image + np.float32(SENSOR_NOISE_STD) * rng.standard_normal(image.shape, np.float32))
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:

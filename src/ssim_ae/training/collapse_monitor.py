@@ -111,6 +111,6 @@ class CollapseMonitor:
     def _reconstructions_are_equal(self) -> bool:
         """Return whether the reconstructions are nearly equal although their patches differ."""
         assert self.variance_patches is not None
-        reconstructions = self.engine.runtime().reconstruct(self.variance_patches)
+        reconstructions = self.engine.runtime().run(self.variance_patches)
         min_variance = MIN_VARIANCE_RATIO * self.variance_patches.var(axis=0).mean()
         return bool(reconstructions.var(axis=0).mean() < min_variance)

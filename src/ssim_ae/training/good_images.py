@@ -1,7 +1,7 @@
 """The good images of a run: all files are read and checked, resized once, and a seeded share is held out."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -13,14 +13,16 @@ import numpy as np
 from ssim_ae.config import Config
 from ssim_ae.console import print_note, progress
 from ssim_ae.errors import InputError
-from ssim_ae.images.files import read_image
+from ssim_ae.images.files import image_size, read_image
 from ssim_ae.images.folders import GOOD, Dataset
+from ssim_ae.images.size import Size
 from ssim_ae.images.view import View
 from ssim_ae.machine import parallel_map
 from ssim_ae.random_streams import Stream, random_stream
 from ssim_ae.spelling import counted
 
 MAX_LISTED_FILES = 20  # files that messages list
+MAX_SQUEEZE = 0.1  # change of the aspect ratio up to which an image counts as not squeezed
 CAMERA_DEPTHS = (8, 10, 12, 14)  # bits of cameras whose files have 16
 Result = TypeVar("Result")
 
@@ -29,7 +31,7 @@ Result = TypeVar("Result")
 class GoodImages:
     """The training images and the held-out images: their paths, and their pixels.
 
-    Pixels are (N, C, im_resize, im_resize), uint8, or float32 in [0, 1] if there are 16-bit images among them.
+    Pixels are (N, C, H, W) of the working size, uint8, or float32 in [0, 1] if there are 16-bit images among them.
     """
 
     training_paths: tuple[Path, ...]
@@ -39,16 +41,20 @@ class GoodImages:
 
 
 class _Image(NamedTuple):
-    """A resized image, (C, im_resize, im_resize) uint8 or float32 in [0, 1], with properties of its file."""
+    """A resized image, (C, H, W) uint8 or float32 in [0, 1], with properties of its file."""
 
     path: Path
     pixels: np.ndarray
-    size: tuple[int, int]  # width and height of the file's image, px
+    size: Size  # of the file's image
     max_value: int | None  # of a 16-bit image
 
 
-def load_good_images(dataset: Dataset, config: Config, *, skip_bad: bool = False) -> GoodImages:
+def load_good_images(
+    dataset: Dataset, config: Config, *, skip_bad: bool = False, keep_pixels: bool = True
+) -> GoodImages:
     """Read all good images of a data set and split them into training images and held-out images.
+
+    Without `keep_pixels` they are only checked.
 
     Test images are read to check them, and are not used. InputError lists the files that cannot be read; with
     `skip_bad` notes do, and these files are left out.
@@ -57,7 +63,8 @@ def load_good_images(dataset: Dataset, config: Config, *, skip_bad: bool = False
         raise InputError(f"{dataset.root}: no good images; put images without defects into a folder named {GOOD}")
     for note in dataset.notes:
         print_note(f"{dataset.root}: {note}")
-    load = partial(_load_image, view=View.from_config(config), grayscale=config.grayscale)
+    view = View.from_config(config) if keep_pixels else None
+    load = partial(_load_image, view=view, grayscale=config.grayscale)
     results = _map_with_progress(load, dataset.good, "checking good images")
     errors = [result for result in results if isinstance(result, InputError)] + _test_image_errors(dataset)
     _report_errors(errors, dataset.root, skip_bad=skip_bad)
@@ -77,6 +84,12 @@ def load_good_images(dataset: Dataset, config: Config, *, skip_bad: bool = False
     )
 
 
+def good_image_sizes(dataset: Dataset) -> list[Size]:
+    """Return the sizes of the good images from the headers of their files, without files that cannot be read."""
+    sizes = _map_with_progress(_size_or_error, dataset.good, "reading sizes")
+    return [size for size in sizes if isinstance(size, Size)]
+
+
 def held_out_indices(count: int, config: Config) -> list[int]:
     """Return the indices of the held-out images among `count` images sorted by name.
 
@@ -89,13 +102,20 @@ def held_out_indices(count: int, config: Config) -> list[int]:
     return sorted(permutation[:held_out_count].tolist())
 
 
-def _load_image(path: Path, view: View, *, grayscale: bool) -> _Image | InputError:
+def _size_or_error(path: Path) -> Size | InputError:
+    try:
+        return image_size(path)
+    except InputError as error:
+        return error
+
+
+def _load_image(path: Path, view: View | None, *, grayscale: bool) -> _Image | InputError:
     try:
         image = read_image(path, grayscale=grayscale)
     except InputError as error:
         return error
-    size = (image.shape[1], image.shape[0])
-    resized = view.resize(image)
+    size = Size(*image.shape[:2])
+    resized = view.resize(image) if view else np.zeros((0, 0, 0), np.float32)
     if image.dtype == np.uint16:
         return _Image(path, resized, size, int(image.max()))
     return _Image(path, np.rint(resized * 255).astype(np.uint8), size, None)
@@ -132,10 +152,11 @@ def _report_errors(errors: Sequence[InputError], root: Path, *, skip_bad: bool) 
 def _summary(dataset: Dataset, images: Sequence[_Image], held_out: int, config: Config) -> str:
     """Say in a line what is learned from: how many images, of what sizes, at what size, and what is not."""
     sizes = Counter(image.size for image in images)
-    smallest, largest = (f"{width} x {height} px" for width, height in (min(sizes, key=prod), max(sizes, key=prod)))
+    smallest, largest = min(sizes, key=prod), max(sizes, key=prod)
     of_sizes = f"of {smallest}" if len(sizes) == 1 else f"of {len(sizes)} sizes from {smallest} to {largest}"
+    resized = f"resized to {config.working_size}{_squeezed(sizes, config)}"
     parts = [
-        f"{dataset.root}: {counted(len(images), 'good image')} {of_sizes}, resized to {config.im_resize} px",
+        f"{dataset.root}: {counted(len(images), 'good image')} {of_sizes}, {resized}",
         f"{len(images) - held_out} for training, {held_out} held out to set the thresholds",
     ]
     if dataset.test:
@@ -143,6 +164,14 @@ def _summary(dataset: Dataset, images: Sequence[_Image], held_out: int, config: 
         kept = f"{counted(len(dataset.test), 'test image')} not learned from"
         parts.append(f"{kept}: {good} good, {len(dataset.test) - good} defective")
     return "; ".join(parts)
+
+
+def _squeezed(sizes: Mapping[Size, int], config: Config) -> str:
+    """Say how many images, counted by size, get another aspect ratio."""
+    height, width = config.working_size
+    changes = {size: (width / height) / (size.width / size.height) for size in sizes}
+    count = sum(sizes[size] for size, change in changes.items() if max(change, 1 / change) > 1 + MAX_SQUEEZE)
+    return f" ({count} of them squeezed by more than {100 * MAX_SQUEEZE:.0f} %)" if count else ""
 
 
 def _remarks(images: Sequence[_Image], config: Config) -> Iterator[str]:

@@ -32,7 +32,7 @@ FP16_LOSS_SCALE = 1024.0  # without it the gradients, of a mean over many pixels
 
 
 class MindSporeEngine:
-    """Trains the network of `table` on images (N, C, S, S), uint8 or float32 in [0, 1]."""
+    """Trains the network of `table` on images (N, C, H, W), uint8 or float32 in [0, 1]."""
 
     def __init__(self, config: Config, table: tuple[Layer, ...], images: np.ndarray, held_out: np.ndarray) -> None:
         if config.optimizer != "adamw":

@@ -8,7 +8,7 @@ import numpy as np
 
 from ssim_ae.augmentation.patches import ILLUMINATION_GRID, PatchBatch, upright_patches
 from ssim_ae.config import Config
-from ssim_ae.methods import method_of
+from ssim_ae.methods import reconstruction_method_of
 from ssim_ae.random_streams import Stream, random_stream
 
 COMMON_ILLUMINATION = 0.6  # standard deviation of the part that all points share, relative to that of each point
@@ -37,9 +37,9 @@ def monitor_patches(config: Config, images: int, count: int) -> PatchBatch:
 def draw_patches(config: Config, images: int, count: int, rng: np.random.Generator) -> PatchBatch:
     """Draw `count` patches, the same number from each image."""
     image = np.arange(count) % images
-    max_corner = config.im_resize - config.crop_size
+    max_corner = np.array(config.working_size) - config.crop_size
     if not config.do_aug:
-        return upright_patches(image, np.full((count, 2), max_corner // 2))
+        return upright_patches(image, np.tile(max_corner // 2, (count, 1)))
     corner = rng.integers(0, max_corner + 1, size=(count, 2))
     rotated = rng.random(count) < config.p_rotate
     max_angle = SMALL_ROTATION if config.rotate_angle is None else config.rotate_angle
@@ -57,4 +57,4 @@ def _illuminate(batch: PatchBatch, config: Config, rng: np.random.Generator) -> 
 
 
 def _corrupt(batch: PatchBatch, config: Config, images: int, rng: np.random.Generator) -> PatchBatch:
-    return replace(batch, corruption=method_of(config).draw_corruption(len(batch), images, rng))
+    return replace(batch, corruption=reconstruction_method_of(config).draw_corruption(len(batch), images, rng))

@@ -14,7 +14,7 @@ from ssim_ae.augmentation.torch_cut import cut_patches
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
 from ssim_ae.machine import check_not_forked, keep_freed_memory
-from ssim_ae.methods import method_of
+from ssim_ae.methods import reconstruction_method_of
 from ssim_ae.network.architecture import Layer, check_weights
 from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.network.torch_ssim import SSIMLoss
@@ -25,11 +25,11 @@ EVALUATION_BATCH = 32  # patches at once, without gradients
 
 
 class TorchEngine:
-    """Trains the network of `table` on images (N, C, S, S), uint8 or float32 in [0, 1], that it keeps on its device."""
+    """Trains the network of `table` on images (N, C, H, W), uint8 or float32 in [0, 1], that it keeps on its device."""
 
     def __init__(self, config: Config, table: tuple[Layer, ...], images: np.ndarray, held_out: np.ndarray) -> None:
         check_not_forked("PyTorch")
-        self.method = method_of(config)
+        self.method = reconstruction_method_of(config)
         self.device = pick_device(config.device_target)
         self.rank, self.workers = _join_group(config, self.device)
         self.crop_size = config.crop_size
@@ -152,8 +152,8 @@ class TorchEngine:
         """Return the inputs of the network: the patches, corrupted if the batch has a corruption."""
         if batch.corruption is None:
             return patches
-        max_corner = images.shape[-1] - self.crop_size
-        pieces = cut_patches(images, corruption_pieces(batch.corruption, max_corner), self.crop_size)
+        chosen = corruption_pieces(batch.corruption, images.shape[-2:], self.crop_size)
+        pieces = cut_patches(images, chosen, self.crop_size)
         return apply_corruption(patches, pieces, batch.corruption)
 
 

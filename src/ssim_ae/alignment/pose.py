@@ -22,7 +22,7 @@ CENTER_STEPS = 64  # per px of the reduced image: centers are rounded to 1/64 px
 MOMENT_STEPS = 4  # per px of the reduced image: second moments are about the center rounded to 1/4 px
 DIRECTION_STEPS = 2**14  # per unit: directions are rounded to 0.003 degrees
 SYMMETRIC = 2**-10  # a skewness closer to 0 than this does not reverse the direction
-MIN_VARIANCE = 1e-6  # of a part of one pixel
+MIN_VARIANCE = 1e-6  # instead of 0, for a part of one pixel
 BAR_LENGTH = np.float32(np.sqrt(12))  # length of a bar in standard deviations along it
 
 
@@ -73,7 +73,8 @@ def find_part(image: np.ndarray, bit_depth: int = 16) -> Part:
 
     The whole image if all pixels are equal.
     """
-    block = block_size(max(image.shape[:2]))
+    height, width, _ = image.shape
+    block = min(-(-max(height, width) // GRID_SIZE), height, width)
     difference = _difference_from_border(_reduced(image, block, bit_depth))
     mask = difference > _otsu_level(np.bincount(difference.ravel(), minlength=LEVELS))
     if not mask.any():
@@ -88,13 +89,9 @@ def pose_of(part: Part, longer_side: int) -> Pose:
     area = int(rows.sum())
     mean_y, mean_x = _mean_position(rows, area), _mean_position(columns, area)
     y, x = np.arange(len(rows), dtype=np.float32), np.arange(len(columns), dtype=np.float32)
-    rounded_y, rounded_x = (
-        MOMENT_STEPS * y - np.rint(MOMENT_STEPS * mean_y),
-        MOMENT_STEPS * x - np.rint(MOMENT_STEPS * mean_x),
-    )
-    spread_y = _sum_of(rows.astype(np.float32) * (rounded_y * rounded_y))
-    spread_x = _sum_of(columns.astype(np.float32) * (rounded_x * rounded_x))
-    covariance = _sum_of(rounded_y * (mask @ rounded_x))
+    whole_y, whole_x = (MOMENT_STEPS * p - np.rint(MOMENT_STEPS * mean) for p, mean in ((y, mean_y), (x, mean_x)))
+    spread_y, spread_x = (_sum_of(np.float32(n) * (p * p)) for n, p in ((rows, whole_y), (columns, whole_x)))
+    covariance = _sum_of(whole_y * (mask @ whole_x))
     along, across, direction_y, direction_x = _principal_axis(spread_y, spread_x, covariance)
 
     deviation, deviation_across = (
@@ -119,16 +116,15 @@ def pose_of(part: Part, longer_side: int) -> Pose:
     )
 
 
-def block_size(longer_side: int) -> int:
-    """Return the px of the image in one px of the reduced image, for an image whose longer side is `longer_side` px."""
-    return -(-longer_side // GRID_SIZE)
-
-
 def _reduced(image: np.ndarray, block: int, bit_depth: int) -> np.ndarray:
-    """Return the means (h, w, C) of blocks of pixels, rounded down to the 256 levels of uint8, int32."""
+    """Return the means (h, w, C) of blocks of pixels, rounded down to the 256 levels of uint8, int32.
+
+    An image that is narrower than a block is cut off at GRID_SIZE.
+    """
     if image.dtype == np.uint16:
         image = np.minimum(image >> (bit_depth - 8), LEVELS - 1)
-    return (block_sums(image, block) // (block * block)).astype(np.int32)
+    sums = block_sums(image, block)[:GRID_SIZE, :GRID_SIZE]
+    return (sums // (block * block)).astype(np.int32)
 
 
 def _difference_from_border(reduced: np.ndarray) -> np.ndarray:

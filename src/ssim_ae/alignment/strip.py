@@ -58,7 +58,8 @@ def aligned(image: np.ndarray, pose: Pose, strip: Strip, height: int, width: int
     outside the image have the color of its nearest pixel.
     """
     extent = extent_in(strip, max(image.shape[:2]))
-    block = max(1, min(extent.length // width, extent.breadth // height))  # nothing is skipped between two samples
+    fitting = min(extent.length // width, extent.breadth // height)  # so that samples are up to 2 blocks apart
+    block = max(1, min(fitting, *image.shape[:2]))
     reduced = block_sums(image, block)
     rows, columns, channels = reduced.shape
     base, positions = _positions(pose, extent, block, height, width)

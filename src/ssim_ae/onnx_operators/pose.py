@@ -7,9 +7,8 @@ float32, with the fields of `alignment.pose.Pose` in their order.
 from __future__ import annotations
 
 import numpy as np
-from onnx import TensorProto
 
-from ssim_ae.alignment.choose import Alignment
+from ssim_ae.alignment.choose import CERTAIN_SKEWNESS, Alignment
 from ssim_ae.alignment.pose import (
     BAR_LENGTH,
     BORDER_WIDTH,
@@ -35,34 +34,34 @@ def find_pose(add: GraphBuilder, planes: str, white: int) -> str:
     """Add `alignment.pose.find_pose` of planes (C, H, W) in which `white` is 2^n - 1: the pose (8,)."""
     height, width = height_and_width(add, planes)
     longer_side = add("Max", height, width)
-    block = add("Div", add("Add", longer_side, GRID_SIZE - 1), GRID_SIZE)
+    block = add("Min", add("Div", add("Add", longer_side, GRID_SIZE - 1), GRID_SIZE), height, width)
     if white > LEVELS - 1:
         planes = add("Min", add("Floor", add("Mul", planes, LEVELS / (white + 1))), float(LEVELS - 1))
-    sums = to_int(add, block_sums(add, planes, block))
-    reduced = to_float(add, add("Div", sums, add("Mul", block, block)))
+    sums = add("Slice", block_sums(add, planes, block), [0, 0], [GRID_SIZE] * 2, [1, 2])
+    reduced = to_float(add, add("Div", to_int(add, sums), add("Mul", block, block)))
     mask = _part(add, _difference_from_border(add, reduced))
     return _pose_of(add, mask, to_float(add, block), to_float(add, longer_side))
 
 
 def fits(add: GraphBuilder, pose: str, alignment: Alignment) -> str:
     """Add `Alignment.fits` of a pose (8,): whether it is that of a whole part, () bool."""
-    sizes = add("Slice", pose, [4], [8])
-    above = add("GreaterOrEqual", sizes, np.array(alignment.lowest, np.float32))
-    below = add("LessOrEqual", sizes, np.array(alignment.highest, np.float32))
-    fitting = add("Cast", add("And", above, below), to=TensorProto.FLOAT)
+    lowest = np.array([*alignment.lowest, CERTAIN_SKEWNESS], np.float32)
+    highest = np.array([*alignment.highest, np.inf], np.float32)
+    sizes = add("Slice", pose, [4], [8])  # and the skewness
+    above, below = add("GreaterOrEqual", sizes, lowest), add("LessOrEqual", sizes, highest)
+    fitting = to_float(add, add("And", above, below))
     return add("Greater", add("ReduceMin", fitting, keepdims=0), 0.0)
 
 
 def _part(add: GraphBuilder, difference: str) -> str:
     """Add the mask (GRID_SIZE, GRID_SIZE) of the part, given the difference from the border (h, w)."""
     level = _otsu_level(add, _histogram(add, add("Reshape", difference, [1, -1])))
-    mask = add("Cast", add("Greater", difference, level), to=TensorProto.FLOAT)
+    mask = to_float(add, add("Greater", difference, level))
     mask = add("Max", mask, add("Sub", 1.0, add("ReduceMax", mask, keepdims=0)))  # the whole image if it has no part
     missing = add("Sub", [GRID_SIZE, GRID_SIZE], add("Shape", mask))
     mask = add("Pad", mask, add("Concat", [0, 0], missing, axis=0))
-    cells = add(
-        "MaxPool", add("Reshape", mask, [1, 1, GRID_SIZE, GRID_SIZE]), kernel_shape=[CELL] * 2, strides=[CELL] * 2
-    )
+    planes = add("Reshape", mask, [1, 1, GRID_SIZE, GRID_SIZE])
+    cells = add("MaxPool", planes, kernel_shape=[CELL] * 2, strides=[CELL] * 2)
     region = largest_region(add, add("Reshape", cells, [CELLS, CELLS]), Size.of(CELLS))
     enlarged = add("Expand", add("Reshape", region, [CELLS, 1, CELLS, 1]), [CELLS, CELL, CELLS, CELL])
     return add("Mul", mask, add("Reshape", enlarged, [GRID_SIZE, GRID_SIZE]))
@@ -70,16 +69,12 @@ def _part(add: GraphBuilder, difference: str) -> str:
 
 def _difference_from_border(add: GraphBuilder, reduced: str) -> str:
     """Add the largest difference (h, w) of the channels from their medians over the border of (C, h, w)."""
-    end = 2**31 - 1
-    sides = [
-        add("Slice", reduced, [start], [stop], [axis])
-        for axis in (1, 2)
-        for start, stop in ((0, BORDER_WIDTH), (-BORDER_WIDTH, end))
-    ]
+    first, last = (0, BORDER_WIDTH), (-BORDER_WIDTH, GRID_SIZE)
+    sides = [add("Slice", reduced, [start], [stop], [axis]) for axis in (1, 2) for start, stop in (first, last)]
     border = add("Concat", *(add("Reshape", side, [0, -1]) for side in sides), axis=1)
     counts = add("CumSum", _histogram(add, border), 1)
     total = add("Slice", counts, [LEVELS - 1], [LEVELS], [1])
-    below_middle = add("Cast", add("Less", add("Mul", counts, 2.0), total), to=TensorProto.FLOAT)
+    below_middle = to_float(add, add("Less", add("Mul", counts, 2.0), total))
     median = add("ReduceSum", below_middle, [1], keepdims=1)
     difference = add("Abs", add("Sub", reduced, add("Unsqueeze", median, [2])))
     return add("ReduceMax", difference, [0], keepdims=0)
@@ -87,7 +82,7 @@ def _difference_from_border(add: GraphBuilder, reduced: str) -> str:
 
 def _histogram(add: GraphBuilder, values: str) -> str:
     """Add the numbers (rows, LEVELS) of the whole numbers in the rows of `values` (rows, n)."""
-    levels = add("Cast", values, to=TensorProto.INT64)
+    levels = to_int(add, values)
     rows = add("Slice", add("Shape", values), [0], [1])
     zeros = add("Expand", 0.0, add("Concat", rows, [LEVELS], axis=0))
     ones = add("Expand", 1.0, add("Shape", values))

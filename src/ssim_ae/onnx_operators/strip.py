@@ -26,8 +26,10 @@ class Extent(NamedTuple):
 
 def aligned(add: GraphBuilder, planes: str, pose: str, strip: Strip, height: int, width: int, white: int) -> str:
     """Add `alignment.strip.aligned` of planes (C, H, W), in which `white` is white: (C, height, width) in [0, 1]."""
-    extent = extent_in(add, strip, add("Max", *height_and_width(add, planes)))
-    block = add("Max", add("Min", add("Div", extent.length, width), add("Div", extent.breadth, height)), 1)
+    size = height_and_width(add, planes)
+    extent = extent_in(add, strip, add("Max", *size))
+    fitting = add("Min", add("Div", extent.length, width), add("Div", extent.breadth, height))
+    block = add("Max", add("Min", fitting, *size), 1)
     reduced = block_sums(add, planes, block)
     rows, columns = height_and_width(add, reduced)
     base, positions = _positions(add, pose, extent, block, height, width)
@@ -89,17 +91,13 @@ def _positions(
         rounded(add, add("Mul", axis, quotient(add, e, add("Mul", twice, n))), POSITION_STEPS)
         for axis, e, n in ((along, extent.length, width), (across, extent.breadth, height))
     )
-    y, x = (
-        add(
-            "Add",
-            add(
-                "Add", add("Mul", columns, add("Gather", column_step, i)), add("Mul", rows, add("Gather", row_step, i))
-            ),
-            add("Gather", start, i),
-        )
-        for i in range(2)
-    )
-    return (add("Gather", base, 0), add("Gather", base, 1)), (y, x)
+
+    def position(i: int) -> str:
+        from_columns = add("Mul", columns, add("Gather", column_step, i))
+        from_rows = add("Mul", rows, add("Gather", row_step, i))
+        return add("Add", add("Add", from_columns, from_rows), add("Gather", start, i))
+
+    return (add("Gather", base, 0), add("Gather", base, 1)), (position(0), position(1))
 
 
 def extent_in(add: GraphBuilder, strip: Strip, longer_side: str) -> Extent:

@@ -87,7 +87,7 @@ def load(port: int, images: Sequence[bytes], *, clients: int, requests: int) -> 
 def network_rate(detector: Detector, images: int) -> float:
     """Return the images/s that the network alone reconstructs, with one worker per core."""
     config = detector.config
-    shape = (config.tile_count, *config.input_shape)  # of one image
+    shape = (config.tile_count, config.channels, *config.tile_size)  # of one image
     tiles = np.random.default_rng(0).random(shape, np.float32)
     with detector.runtime.concurrent() as initialize_thread:
         run = parallel_map(

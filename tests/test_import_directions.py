@@ -18,6 +18,7 @@ LEVELS = (  # from the lowest to the highest; packages of one level do not impor
     {"storage", "tables"},
     {"buckets", "images", "network", "synthetic"},
     {"maps", "pretrained"},
+    {"alignment"},
     {"augmentation", "onnx_operators"},
     {"features"},
     {"methods"},

@@ -12,7 +12,7 @@ from scipy import ndimage
 from skimage.measure import label as reference_label
 from skimage.morphology import disk
 
-from ssim_ae.maps.regions import areas, fill_holes, label, opening
+from ssim_ae.maps.regions import areas, fill_holes, label, largest_region, opening
 
 MASKS = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=12))
 GRAYSCALE = hnp.arrays(
@@ -89,6 +89,16 @@ def test_areas_count_the_pixels_of_each_label(mask: NDArray[np.bool_]) -> None:
 @given(MASKS)
 def test_fill_holes_agrees_with_scipy(mask: NDArray[np.bool_]) -> None:
     np.testing.assert_array_equal(fill_holes(mask), ndimage.binary_fill_holes(mask) if mask.size else mask)
+
+
+@quick
+@given(MASKS)
+def test_the_largest_region_is_that_of_scipy(mask: NDArray[np.bool_]) -> None:
+    labels, count = ndimage.label(mask, np.ones((3, 3)))
+    sizes = np.bincount(labels.ravel(), minlength=1)[1:]
+    ends = [np.flatnonzero(labels == i + 1)[-1] for i in range(count)]
+    best = max(range(count), key=lambda i: (sizes[i], ends[i]), default=count)
+    np.testing.assert_array_equal(largest_region(mask), labels == best + 1)
 
 
 def test_fill_holes_fills_a_ring_that_is_connected_by_corners_only() -> None:

@@ -48,6 +48,7 @@ def test_fabric_is_short_for_draw_fabric(tmp_path):
         (["draw", "x"], "the following arguments are required: FOLDER; see ssim-ae draw -h"),
         (["draw", "connector", "x", "--classes", "twill"], "--classes: unknown class 'twill'"),
         (["draw", "plate", "x", "--size", "256"], "--size: should be at least 800, not 256"),
+        (["draw", "plate", "x", "--size", "40000"], "--size: should be at most 8000, not 40000"),
         (["fabric", "x", "--size", "63"], "--size: should be at least 64, not 63"),
         (["draw", "plate", "x", "--train", "0"], "--train: should be at least 1, not 0"),
     ],

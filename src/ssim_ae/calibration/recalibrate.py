@@ -47,7 +47,7 @@ def recalibrate(
     """
     source = detector_path(detector)
     file = read_detector(source)
-    weights = weights_in(file)
+    weights_in(file)  # raises an InputError if the file has no weights by name
     _check_have_effect(changes, file.config)
     config = file.config.replace(**dict.fromkeys(file.config.threshold_settings) | dict(changes))
     if output and output.exists():
@@ -57,7 +57,9 @@ def recalibrate(
     estimated_from = KnownImages([], []) if given else images
     calibration = calibrate(Detector.from_file(file), estimated_from.held_out, config, estimated_from.training)
     statistics = calibration.normal_statistics or file.normal_statistics
-    new = DetectorFile(config, calibration.thresholds, weights, file.provenance, statistics)
+    new = file._replace(
+        config=config, thresholds=calibration.thresholds, normal_statistics=statistics, detectability=None
+    )
     if given and images.held_out:
         tested = _test_on_good_images(new, images.held_out)
         calibration = calibration._replace(origin=ThresholdOrigin(cross_validation=tested))

@@ -41,6 +41,8 @@ def run(options: argparse.Namespace) -> int:
         options.size = data_set.size
     _check_minimum(options, 1, "train", "good", "defective")
     _check_minimum(options, data_set.min_size, "size")
+    if options.size > data_set.max_size:
+        raise InputError(f"--size: should be at most {data_set.max_size}, not {options.size}")
     _check_minimum(options, 0, "seed")
     folders = data_set.make(
         Path(options.folder),

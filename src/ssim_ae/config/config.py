@@ -92,6 +92,10 @@ class Config(BaseModel):
         "", description="background to ignore: W brighter than 200, B darker than 50"
     )
 
+    align: bool = Field(
+        True, description="turn parts that lie at any angle on an even background, if the good images favor it"
+    )
+
     # augmentation
     do_aug: bool = Field(True, description="augment; False: the center of each resized image")
     online_aug: bool = Field(False, description="True: new patches every epoch; False: the same patches every epoch")

@@ -12,18 +12,21 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
+from ssim_ae.alignment.choose import Alignment
+from ssim_ae.alignment.pose import Pose
 from ssim_ae.config import Config
 from ssim_ae.detector.detectability_chart import DetectabilityChart
-from ssim_ae.detector.detector_file import DetectorFile, network_of, read_detector
+from ssim_ae.detector.detector_file import DetectorFile, frame_of, network_of, read_detector
 from ssim_ae.detector.inspection import Inspection
 from ssim_ae.detector.provenance import Provenance
 from ssim_ae.detector.run_folder import detector_path
 from ssim_ae.errors import InputError
 from ssim_ae.images.inputs import ImageInput, pixels_of
+from ssim_ae.images.size import Size
 from ssim_ae.images.view import View
 from ssim_ae.machine import cores, one_blas_thread, parallel_map, return_freed_memory
 from ssim_ae.maps.normalization import NormalStatistics, normalize
-from ssim_ae.maps.residuals import Residuals, Thresholds, described
+from ssim_ae.maps.residuals import Residuals, Thresholds, described, foreground_mask
 from ssim_ae.maps.tiles import cut_tiles, stitch_tiles
 from ssim_ae.methods import method_of
 from ssim_ae.runtimes.choose import open_model, open_runtime
@@ -48,6 +51,7 @@ class Detector:
         provenance: Provenance | None = None,
         *,
         normal_statistics: NormalStatistics | None = None,
+        alignment: Alignment | None = None,
         fingerprint: str = "",
         detectability: DetectabilityChart | None = None,
         threads: int | None = None,
@@ -61,6 +65,7 @@ class Detector:
         self.detectability = detectability
         self.threads = threads or cores()
         self.view = View.from_config(config)
+        self.frame = frame_of(config, alignment)
         self.residual_scale = normal_statistics.scale(self.view.size) if normal_statistics else None
         self._process = os.getpid()
         self._origin: _Origin | None = None
@@ -120,14 +125,14 @@ class Detector:
         if file.model:
             opened = open_model(
                 file.model,
-                network_of(file.config),
+                network_of(file.config, file.alignment),
                 name=runtime,
                 device_target=device_target,
                 threads=threads,
             )
         else:
             opened = open_runtime(
-                network_of(file.config),
+                network_of(file.config, file.alignment),
                 file.weights,
                 name=runtime,
                 device_target=device_target,
@@ -139,6 +144,7 @@ class Detector:
             opened,
             file.provenance,
             normal_statistics=file.normal_statistics,
+            alignment=file.alignment,
             fingerprint=file.fingerprint,
             detectability=file.detectability,
             threads=threads,
@@ -218,11 +224,12 @@ class Detector:
                     pixels[index] = pixels_of(image, grayscale=self.config.grayscale)
                 except InputError as error:
                     results[index] = error
-            views = [self.view.crop(array) for array in pixels.values()]
-            outputs = self._outputs(views)
+            poses = [self.frame.pose(array) for array in pixels.values()]
+            inputs = [self.frame.input(array, pose) for array, pose in zip(pixels.values(), poses, strict=True)]
+            outputs = self._outputs(inputs)
             seconds = (perf_counter() - start) / len(images)
-            for index, view, output in zip(pixels, views, outputs, strict=True):
-                results[index] = function(images[index], _Measured(pixels[index], view, output, seconds))
+            for index, pose, planes, output in zip(pixels, poses, inputs, outputs, strict=True):
+                results[index] = function(images[index], _Measured(pixels[index], pose, planes, output, seconds))
         if any(array.nbytes >= LARGE_IMAGE for array in pixels.values()):
             pixels.clear()
             return_freed_memory()
@@ -236,26 +243,34 @@ class Detector:
                 "the method spawn or forkserver"
             )
 
-    def _outputs(self, views: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return the network's output for each view; the tiles of a reconstruction are stitched."""
-        if not views:
+    def _outputs(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the network's output for each input; the tiles of a reconstruction are stitched."""
+        if not inputs:
             return []
-        tile_size, stride = self.config.tile_size, self.config.stride
-        tiles = np.concatenate([cut_tiles(view, tile_size, stride) for view in views])
+        stride = self.config.stride
+        if self.config.tile_count == 1:
+            tiles = np.stack(inputs)
+        else:
+            tiles = np.concatenate([cut_tiles(planes, self.config.tile_size, stride) for planes in inputs])
         batches = [tiles[start : start + self._tile_batch] for start in range(0, len(tiles), self._tile_batch)]
         outputs = np.concatenate([self.runtime.run(batch) for batch in batches])
         if not np.abs(outputs).max() <= MAX_OUTPUT:  # true for NaN, too
             raise InputError("detector: the network's output is not finite or out of range; train the detector again")
         if self.config.tile_count == 1:
             return list(outputs)
-        return [stitch_tiles(own, self.view.size, stride) for own in np.split(outputs, len(views))]
+        return [stitch_tiles(own, self.view.size, stride) for own in np.split(outputs, len(inputs))]
 
     @property
     def _tile_batch(self) -> int:
         return max(1, min(TILE_BATCH, BATCH_PIXELS // prod(self.config.tile_size)))
 
     def _residuals(self, image: _Measured) -> Residuals:
-        return self.method.residuals(image.view, image.output, self.config.bg_mask)
+        maps = self.method.residual_maps(image.planes, image.output)
+        maps = self.frame.to_view(maps, image.pose, Size(*image.pixels.shape[:2]))
+        if not self.config.bg_mask:
+            return Residuals(maps, np.ones(maps.shape[1:], bool))
+        view = image.planes if image.pose is None else self.view.crop(image.pixels)
+        return Residuals(maps, foreground_mask(view, self.config.bg_mask))
 
     def _inspection(self, image: _Measured) -> Inspection:
         start = perf_counter()
@@ -295,13 +310,14 @@ def _reopen(kind: type[Detector], path: Path, options: dict[str, Any], fingerpri
 
 
 class _Measured(NamedTuple):
-    """The pixels of an image (H, W, C), its view (C, h, w) float32 in [0, 1], and the network's output for it.
+    """The pixels of an image (H, W, C), the network's input (C, h, w) float32 in [0, 1], and its output for it.
 
-    `seconds` is the time that they took.
+    `pose` is that of the part, if it is aligned, and `seconds` the time that all took.
     """
 
     pixels: np.ndarray
-    view: np.ndarray
+    pose: Pose | None
+    planes: np.ndarray
     output: np.ndarray
     seconds: float
 

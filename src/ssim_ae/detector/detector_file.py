@@ -11,11 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ssim_ae.alignment.choose import Alignment
+from ssim_ae.alignment.frame import Frame
 from ssim_ae.config import Config
 from ssim_ae.config.yaml_files import read_yaml
 from ssim_ae.detector.detectability_chart import DetectabilityChart
 from ssim_ae.detector.provenance import Provenance
 from ssim_ae.errors import InputError
+from ssim_ae.images.view import View
 from ssim_ae.maps.normalization import GRID_SIZE, NormalStatistics
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.methods import method_of
@@ -47,9 +50,9 @@ MAX_NORMAL_RESIDUAL = 1e6  # larger than any residual
 class DetectorFile(NamedTuple):
     """The content of a detector file.
 
-    `normal_statistics` are present if the method normalizes residuals, `detectability` if it was measured. If a `model`
-    holds the weights in the format of its runtime, `weights` is empty. `fingerprint` is the checksum in the file that
-    it was read from.
+    `normal_statistics` are present if the method normalizes residuals, `alignment` if parts are turned before they are
+    inspected, `detectability` if it was measured. If a `model` holds the weights in the format of its runtime,
+    `weights` is empty. `fingerprint` is the checksum in the file that it was read from.
     """
 
     config: Config
@@ -57,14 +60,22 @@ class DetectorFile(NamedTuple):
     weights: dict[str, np.ndarray]
     provenance: Provenance
     normal_statistics: NormalStatistics | None = None
+    alignment: Alignment | None = None
     detectability: DetectabilityChart | None = None
     model: Model | None = None
     fingerprint: str = ""
 
 
-def network_of(config: Config) -> Network:
-    """Return the network of a configuration."""
-    return method_of(config).network(config)
+def frame_of(config: Config, alignment: Alignment | None = None) -> Frame:
+    """Return the frame of the network's input: the view or, with an alignment, the strip along the part."""
+    return Frame.of(View.from_config(config), alignment, method_of(config).size_multiple(config))
+
+
+def network_of(config: Config, alignment: Alignment | None = None) -> Network:
+    """Return the network of a configuration. It takes tiles, or the whole frame of an image."""
+    method = method_of(config)
+    size = frame_of(config, alignment).size if method.inspects_whole_image else config.tile_size
+    return method.network(config, size)
 
 
 def weights_in(detector: DetectorFile) -> dict[str, np.ndarray]:
@@ -89,6 +100,8 @@ def header(detector: DetectorFile) -> dict[str, Any]:
         names = method_of(detector.config).residual_names
         grids = zip(names, detector.normal_statistics.grids, strict=True)
         metadata["normal_statistics"] = {name: _as_lists(grid) for name, grid in grids}
+    if detector.alignment:
+        metadata["alignment"] = detector.alignment.in_file()
     if detector.detectability:
         metadata["detectability"] = detector.detectability.model_dump(mode="json")
     return metadata
@@ -140,7 +153,7 @@ def _read(path: Path) -> DetectorFile:
         return _read_mindir(path)
     weights, metadata = _read_onnx(path) if _starts_like_onnx(start) else read_tensors(path, KIND)
     file = _parse(path, metadata)
-    network = network_of(file.config)
+    network = network_of(file.config, file.alignment)
     named = {name: weights[name] for name in network.weights() if name in weights}
     if not are_weights_of(network, named):
         raise InputError(f"{path}: the weights do not fit the network of the configuration")
@@ -211,6 +224,8 @@ def _parse(path: Path, metadata: dict[str, Any]) -> DetectorFile:
         thresholds = _parse_thresholds(metadata["thresholds"], method.residual_names)
         provenance = Provenance.model_validate(metadata["provenance"])
         statistics = _parse_statistics(metadata.get("normal_statistics"), method.residual_names)
+        alignment = metadata.get("alignment")
+        alignment = None if alignment is None else Alignment.from_file(alignment)
         chart = metadata.get("detectability")
         detectability = None if chart is None else DetectabilityChart.model_validate(chart)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -218,7 +233,7 @@ def _parse(path: Path, metadata: dict[str, Any]) -> DetectorFile:
     if not all(_is_threshold(value) for value in thresholds.values()):
         raise InputError(f"{path}: the thresholds are not numbers >= 0: {str(thresholds)[:100]}")
     return DetectorFile(
-        config, thresholds, {}, provenance, statistics, detectability, fingerprint=metadata[CHECKSUM_KEY]
+        config, thresholds, {}, provenance, statistics, alignment, detectability, fingerprint=metadata[CHECKSUM_KEY]
     )
 
 

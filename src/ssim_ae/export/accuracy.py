@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ssim_ae.detector.detector import TILE_BATCH, Detector
+from ssim_ae.detector.detector_file import network_of
 from ssim_ae.evaluation.evaluate import evaluate
 from ssim_ae.evaluation.results import Evaluation
 from ssim_ae.images.folders import Dataset
@@ -42,7 +43,8 @@ def compare_accuracy(detectors: list[Detector], dataset: Dataset) -> list[Accura
 
 def ms_per_patch(detector: Detector) -> float:
     """Return the time of the network for a patch in milliseconds, in a batch of TILE_BATCH: the minimum of repeats."""
-    shape = (TILE_BATCH, *detector.config.input_shape)
+    network = network_of(detector.config, detector.frame.alignment)
+    shape = (TILE_BATCH, *network.input_shape)
     patches = np.random.default_rng(0).random(shape, np.float32)
     seconds = []
     for _ in range(TIMING_REPEATS):

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-from ssim_ae.detector.detector_file import write_json_beside
+from ssim_ae.detector.detector_file import network_of, write_json_beside
 from ssim_ae.errors import InputError
 from ssim_ae.export.export import run_job
 from ssim_ae.export.job import ExportJob
@@ -41,7 +41,7 @@ def write(path: Path, job: ExportJob) -> Inspect:
 
 def _command(onnx_file: Path, output: Path, job: ExportJob, batch_size: int) -> list[str]:
     """Return the command that converts an ONNX file of the network to an OM file."""
-    shape = ",".join(map(str, (batch_size, *job.file.config.input_shape)))
+    shape = ",".join(map(str, (batch_size, *network_of(job.file.config, job.file.alignment).input_shape)))
     return [
         COMPILER,
         f"--model={onnx_file}",

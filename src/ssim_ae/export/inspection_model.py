@@ -5,14 +5,16 @@ Each function adds the operators of one array function, which its docstring name
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import DTypeLike
 from onnx import ModelProto, TensorProto, helper
 
+from ssim_ae.alignment.frame import Frame
 from ssim_ae.config import Config
-from ssim_ae.detector.detector_file import DetectorFile, network_of
+from ssim_ae.detector.detector_file import DetectorFile, frame_of, network_of
 from ssim_ae.images.colors import LUMA_16, white_of
-from ssim_ae.images.size import Size
 from ssim_ae.images.view import View
 from ssim_ae.maps.area import BISECTION_STEPS
 from ssim_ae.maps.residuals import BLACK_BACKGROUND, WHITE_BACKGROUND
@@ -22,8 +24,11 @@ from ssim_ae.methods import method_of
 from ssim_ae.methods.method import MIN_THRESHOLD
 from ssim_ae.network.network import PATCHES
 from ssim_ae.network.onnx_network import checked_model, weight_tensors
+from ssim_ae.onnx_operators.frame import strip_to_view
 from ssim_ae.onnx_operators.graph import GraphBuilder
+from ssim_ae.onnx_operators.pose import find_pose
 from ssim_ae.onnx_operators.regions import foreground, level_of_area, limit_small_regions
+from ssim_ae.onnx_operators.strip import aligned
 
 # Names of the graph's inputs
 IMAGE = "image"
@@ -48,16 +53,13 @@ def inspection_model(file: DetectorFile, *, pixel_dtype: DTypeLike = np.uint8) -
     `verdict` () bool, True for nok; `anomaly_map` (H, W) float32 with the threshold 1; `mask` (H, W) bool; and, if the
     method reconstructs, `reconstruction` (C, h, w) float32 in [0, 1].
     """
-    config, view = file.config, View.from_config(file.config)
+    config, frame = file.config, frame_of(file.config, file.alignment)
     add = GraphBuilder()
-    height, width = (add("Gather", add("Shape", IMAGE), axis) for axis in range(2))
-    white = white_of(pixel_dtype, config.bit_depth)
-    cropped = _crop(add, height, width, view, white, grayscale=config.grayscale)
-    output = _network_output(add, cropped, file, view.size)
-    anomaly = _anomaly_map(add, cropped, output, file)
+    image = _image(add, white_of(pixel_dtype, config.bit_depth), grayscale=config.grayscale)
+    anomaly = _anomaly_map(add, image, frame, file)
     score = add("ReduceMax", anomaly, keepdims=0, output=SCORE)
     add("Greater", score, THRESHOLD, output=VERDICT)
-    anomaly_map = _to_image_size(add, anomaly, height, width, view)
+    anomaly_map = _to_image_size(add, anomaly, image, frame.view)
     add("Greater", anomaly_map, THRESHOLD, output=MASK)
 
     element = helper.np_dtype_to_tensor_dtype(np.dtype(pixel_dtype))
@@ -70,7 +72,7 @@ def inspection_model(file: DetectorFile, *, pixel_dtype: DTypeLike = np.uint8) -
         helper.make_tensor_value_info(MASK, TensorProto.BOOL, IMAGE_DIMENSIONS),
     ]
     if method_of(config).reconstructs:
-        shape = [config.channels, *view.size]
+        shape = [config.channels, *frame.size]
         outputs.append(helper.make_tensor_value_info(RECONSTRUCTION, TensorProto.FLOAT, shape))
     graph = helper.make_graph(
         add.nodes,
@@ -85,15 +87,28 @@ def inspection_model(file: DetectorFile, *, pixel_dtype: DTypeLike = np.uint8) -
     return checked_model(graph, INSPECTION_OPSET, INSPECTION_IR_VERSION)
 
 
-def _crop(add: GraphBuilder, height: str, width: str, view: View, white: int, *, grayscale: bool) -> str:
-    """Add `View.crop`: the channels that the network takes, resized and cropped, (C, h, w) in [0, 1]."""
+class _Image(NamedTuple):
+    """The image: planes (C, H, W) float32 of the channels that the network takes, its sides, and what is white."""
+
+    planes: str
+    height: str
+    width: str
+    white: int
+
+
+def _image(add: GraphBuilder, white: int, *, grayscale: bool) -> _Image:
+    """Add the channels that the network takes, in units of the image's pixels."""
     colors = add("Slice", add("Transpose", IMAGE, perm=[2, 0, 1]), [0], [3], [0])  # without alpha
     planes = add("Cast", add("Expand", colors, [3, 1, 1]), to=TensorProto.FLOAT)
-    if grayscale:
-        planes = _gray(add, planes)
-    planes = add("MatMul", _triangle_matrix(add, height, view, axis=0), planes)
-    planes = add("MatMul", planes, add("Transpose", _triangle_matrix(add, width, view, axis=1), perm=[1, 0]))
-    return add("Clip", add("Mul", planes, 1 / white), 0.0, 1.0)
+    height, width = (add("Gather", add("Shape", IMAGE), axis) for axis in range(2))
+    return _Image(_gray(add, planes) if grayscale else planes, height, width, white)
+
+
+def _crop(add: GraphBuilder, image: _Image, view: View) -> str:
+    """Add `View.crop`: the image resized and cropped, (C, h, w) in [0, 1]."""
+    rows, columns = (_triangle_matrix(add, side, view, axis) for axis, side in enumerate((image.height, image.width)))
+    planes = add("MatMul", add("MatMul", rows, image.planes), add("Transpose", columns, perm=[1, 0]))
+    return add("Clip", add("Mul", planes, 1 / image.white), 0.0, 1.0)
 
 
 def _gray(add: GraphBuilder, planes: str) -> str:
@@ -117,14 +132,14 @@ def _triangle_matrix(add: GraphBuilder, length: str, view: View, axis: int) -> s
     return add("Div", weights, add("ReduceSum", weights, [1], keepdims=1))
 
 
-def _network_output(add: GraphBuilder, view: str, file: DetectorFile, size: Size) -> str:
-    """Add `cut_tiles`, the network and `stitch_tiles`: the output for the view, (C, h, w) if it is a reconstruction."""
-    network, stride = network_of(file.config), file.config.stride
+def _network_output(add: GraphBuilder, planes: str, frame: Frame, file: DetectorFile) -> str:
+    """Add `cut_tiles`, the network and `stitch_tiles`: the output for an input, (C, h, w) if it is a reconstruction."""
+    network, stride = network_of(file.config, file.alignment), file.config.stride
     channels, height, width = network.input_shape
-    rows, row_mean = _tiled_side(size.height, height, stride)
-    columns, column_mean = _tiled_side(size.width, width, stride)
+    rows, row_mean = _tiled_side(frame.size.height, height, stride)
+    columns, column_mean = _tiled_side(frame.size.width, width, stride)
     m, n = len(rows) // height, len(columns) // width
-    cut = add("Gather", add("Gather", view, rows, axis=1), columns, axis=2)
+    cut = add("Gather", add("Gather", planes, rows, axis=1), columns, axis=2)
     cut = add("Reshape", cut, [channels, m, height, n, width])
     add("Reshape", add("Transpose", cut, perm=[1, 3, 0, 2, 4]), [m * n, channels, height, width], output=PATCHES)
     nodes, constants = network.operators()
@@ -146,12 +161,27 @@ def _tiled_side(length: int, tile: int, stride: int) -> tuple[np.ndarray, np.nda
     return positions, covered / covered.sum(axis=1, keepdims=True)
 
 
-def _anomaly_map(add: GraphBuilder, view: str, output: str, file: DetectorFile) -> str:
+def _residual_maps(add: GraphBuilder, image: _Image, frame: Frame, file: DetectorFile) -> list[str]:
+    """Add `Frame.input`, the network, `Method.residual_maps` and `Frame.to_view`: the residual maps of the view."""
+    operators = method_of(file.config).onnx_operators
+    if not frame.alignment:
+        planes = _crop(add, image, frame.view)
+        output = _network_output(add, planes, frame, file)
+        return list(operators.residual_maps(add, planes, output, frame.size))
+    strip, sides = frame.alignment.strip, (image.height, image.width)
+    pose = find_pose(add, image.planes, image.white)
+    planes = aligned(add, image.planes, pose, strip, *frame.size, image.white)
+    output = _network_output(add, planes, frame, file)
+    maps = operators.residual_maps(add, planes, output, frame.size)
+    return [strip_to_view(add, values, pose, strip, frame.size, sides, frame.view.size) for values in maps]
+
+
+def _anomaly_map(add: GraphBuilder, image: _Image, frame: Frame, file: DetectorFile) -> str:
     """Add the anomaly map (h, w): `Detector`'s residuals, normalization and `Method.anomaly_map` in a graph."""
     config, size = file.config, file.config.view_size
     method = method_of(config)
     operators = method.onnx_operators
-    residuals = operators.residual_maps(add, view, output, size)
+    residuals = _residual_maps(add, image, frame, file)
     thresholds = add("Max", THRESHOLDS, MIN_THRESHOLD)
     ratios = [add("Div", residual, add("Gather", thresholds, index)) for index, residual in enumerate(residuals)]
     if file.normal_statistics:
@@ -159,7 +189,7 @@ def _anomaly_map(add: GraphBuilder, view: str, output: str, file: DetectorFile) 
         ratios = [add("Div", ratio, plane) for ratio, plane in zip(ratios, scale, strict=True)]
     combined = add("Max", operators.combine(add, ratios), 0.0)
     if config.bg_mask:
-        combined = add("Mul", combined, _foreground(add, view, config))
+        combined = add("Mul", combined, _foreground(add, _crop(add, image, frame.view), config))
     anomaly = operators.postprocess(add, combined, size)
     if config.min_defect_area == 1:
         return anomaly
@@ -184,11 +214,11 @@ def _brightness(add: GraphBuilder, view: str, channels: int) -> str:
     return add("Squeeze", add("Add", add("Add", red, green), blue), [0])
 
 
-def _to_image_size(add: GraphBuilder, anomaly: str, height: str, width: str, view: View) -> str:
+def _to_image_size(add: GraphBuilder, anomaly: str, image: _Image, view: View) -> str:
     """Add `View.to_image_size`, (h, w) -> (H, W): pixels of the image get the value of the pixel that covers them."""
     padded = add("Pad", anomaly, [1, 1, 1, 1])  # pixels outside the view get 0
-    rows = add("Gather", padded, _padded_positions(add, height, view, axis=0), axis=0)
-    return add("Gather", rows, _padded_positions(add, width, view, axis=1), axis=1, output=ANOMALY_MAP)
+    rows = add("Gather", padded, _padded_positions(add, image.height, view, axis=0), axis=0)
+    return add("Gather", rows, _padded_positions(add, image.width, view, axis=1), axis=1, output=ANOMALY_MAP)
 
 
 def _padded_positions(add: GraphBuilder, length: str, view: View, axis: int) -> str:

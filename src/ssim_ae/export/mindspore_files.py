@@ -49,7 +49,7 @@ def _write_files(path: Path, file: DetectorFile, file_format: str, batch_size: i
 def _network_file(file: DetectorFile, file_format: str, batch_size: int | None) -> bytes:
     """Return the content of a file of the network in a format of MindSpore."""
     mindspore = import_mindspore()
-    network = network_of(file.config)
+    network = network_of(file.config, file.alignment)
     assert isinstance(network, LayeredNetwork)  # of others the format is not supported
     if batch_size:
         patches = mindspore.Tensor(np.zeros((batch_size, *network.input_shape), np.float32))

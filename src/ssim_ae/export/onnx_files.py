@@ -44,7 +44,9 @@ def write_network(
     path: Path, file: DetectorFile, *, batch_size: int | None = None, opset: int | None = None
 ) -> Inspect:
     """Write the graph `network` and return a function that inspects an image with it."""
-    model = network_model(network_of(file.config), file.weights, batch_size=batch_size, opset=opset or NETWORK_OPSET)
+    model = network_model(
+        network_of(file.config, file.alignment), file.weights, batch_size=batch_size, opset=opset or NETWORK_OPSET
+    )
     write_atomic(path, model_bytes(model, {**header(file), **EMPTY_CHECKSUM}))
     return open_network(path, file)
 
@@ -57,5 +59,6 @@ def open_network(path: Path, file: DetectorFile) -> Inspect:
             file.thresholds,
             OnnxRuntime(path.read_bytes(), "CPU"),
             normal_statistics=file.normal_statistics,
+            alignment=file.alignment,
         )
     )

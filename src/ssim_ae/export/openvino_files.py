@@ -57,7 +57,7 @@ def write(path: Path, job: ExportJob) -> Inspect:
 def build_network(file: DetectorFile, precision: str, batch_size: int | None = None) -> openvino.Model:
     """Return the network with weights of `precision` fp32 or fp16."""
     openvino = import_openvino()
-    model = network_model(network_of(file.config), file.weights, batch_size=batch_size)
+    model = network_model(network_of(file.config, file.alignment), file.weights, batch_size=batch_size)
     network = openvino.Core().read_model(model.SerializeToString())
     if precision == "fp32":
         return network
@@ -127,6 +127,7 @@ def write_network(path: Path, file: DetectorFile, network: openvino.Model) -> In
             file.thresholds,
             OpenVinoRuntime(path, network_of(file.config).output),
             normal_statistics=file.normal_statistics,
+            alignment=file.alignment,
         )
     )
 

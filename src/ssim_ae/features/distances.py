@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DISTANCES = "distances"  # the name of the output in an ONNX graph
 SCALE, MEAN, FACTOR = "gaussians.scale", "gaussians.mean", "gaussians.factor"  # weights
+INSPECTED = "inspected"  # a weight: 1 at the places that are inspected, 0 elsewhere
 
 
 class DistanceNetwork(NamedTuple):
@@ -38,6 +39,7 @@ class DistanceNetwork(NamedTuple):
             SCALE: Weight((CHANNELS, 1, 1)),
             MEAN: Weight((CHANNELS, height, width)),
             FACTOR: Weight((blocks, CHANNELS * (CHANNELS + 1) // 2), "float16"),
+            INSPECTED: Weight((height, width)),
         }
 
     def operators(self) -> Operators:
@@ -47,13 +49,19 @@ class DistanceNetwork(NamedTuple):
         add = GraphBuilder(prefix="network.")
         features = add("Mul", add_features(add, PATCHES), SCALE)
         distances = _distances(add, add("Sub", features, MEAN), self.output_shape)
-        add("Identity", neighborhood_mean(add, distances), output=DISTANCES)
+        smoothed = neighborhood_mean(add, add("Mul", distances, INSPECTED))
+        add("Mul", smoothed, INSPECTED, output=DISTANCES)
         return Operators(add.nodes, add.tensors)
 
 
-def gaussian_weights(gaussians: Gaussians) -> dict[str, np.ndarray]:
-    """Return Gaussians as weights of the network."""
-    return {SCALE: gaussians.scale, MEAN: gaussians.mean, FACTOR: gaussians.factor}
+def distance_weights(gaussians: Gaussians, inspected: np.ndarray) -> dict[str, np.ndarray]:
+    """Return Gaussians, and the places (h, w) bool that are inspected, as weights of the network."""
+    return {
+        SCALE: gaussians.scale,
+        MEAN: gaussians.mean,
+        FACTOR: gaussians.factor,
+        INSPECTED: inspected.astype(np.float32),
+    }
 
 
 def _distances(add: GraphBuilder, differences: str, shape: tuple[int, int, int]) -> str:

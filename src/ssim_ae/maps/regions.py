@@ -46,6 +46,16 @@ def without_small_regions(mask: ArrayLike, min_area: int) -> Mask:
     return kept
 
 
+def largest_region(mask: ArrayLike) -> Mask:
+    """Return the largest region of a mask (rows, columns); of several, the one that ends last in raster order."""
+    labels, count = label(_as_mask(mask)[::-1, ::-1])
+    if not count:
+        return labels.astype(bool)
+    sizes = np.bincount(labels.ravel())[1:]
+    region: Mask = (labels == 1 + np.argmax(sizes))[::-1, ::-1]
+    return region
+
+
 def fill_holes(mask: ArrayLike) -> Mask:
     """Fill the holes of a mask (rows, columns): background that is not 4-connected to the border."""
     padded_background = np.pad(~_as_mask(mask), 1, constant_values=True)

@@ -13,6 +13,7 @@ import numpy as np
 from ssim_ae.features.distances import DistanceNetwork
 from ssim_ae.features.extractor import STRIDE
 from ssim_ae.images.resize import resize
+from ssim_ae.images.size import Size
 from ssim_ae.methods.method import Method
 
 if TYPE_CHECKING:
@@ -27,16 +28,16 @@ class FeaturesMethod(Method):
     name = "features"
     summary = "distances of pretrained features, fitted in seconds (after PaDiM, Defard et al. 2021)"
     defaults = {"resolution": 512}  # noqa: RUF012 (declared as a class variable in Method)
-    own_settings = frozenset({"distance_threshold"})
+    own_settings = frozenset({"align", "distance_threshold"})
     unsupported_exports = frozenset({"mindir", "air", "int8"})  # MindSpore builds layers only; int8 moves distances
     residual_names = ("distance",)
     residual_weights = (1.0,)
     inspects_whole_image = True
     score_distribution = "frechet"  # distances differ by factors
 
-    def network(self, config: Config) -> DistanceNetwork:
+    def network(self, config: Config, size: Size) -> DistanceNetwork:
         """Return the frozen network with the Gaussians."""
-        return DistanceNetwork(config.input_shape)
+        return DistanceNetwork((config.channels, *size))
 
     def smallest_side(self, config: Config) -> int:  # noqa: ARG002 (the interface)
         """Return the least height and width that images can be resized to, px."""

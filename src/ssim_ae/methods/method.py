@@ -65,8 +65,8 @@ class Method(ABC):
     score_distribution: ClassVar[Literal["gumbel", "frechet"]] = "gumbel"  # of good images
 
     @abstractmethod
-    def network(self, config: Config) -> Network:
-        """Return the network that inspects."""
+    def network(self, config: Config, size: Size) -> Network:
+        """Return the network that inspects, for inputs of `size`."""
 
     @abstractmethod
     def residual_maps(self, image: np.ndarray, output: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 
 from ssim_ae.augmentation.corruption import Corruption
+from ssim_ae.images.size import Size
 from ssim_ae.methods.method import Method
 from ssim_ae.network.architecture import Layer, LayeredNetwork
 
@@ -51,9 +52,9 @@ class ReconstructionMethod(Method):
         """Return the size of a patch: the least height and width that images can be resized to, px."""
         return config.crop_size
 
-    def network(self, config: Config) -> LayeredNetwork:
+    def network(self, config: Config, size: Size) -> LayeredNetwork:
         """Return the network of the layer table."""
-        return LayeredNetwork(self.layers(config), config.input_shape)
+        return LayeredNetwork(self.layers(config), (config.channels, *size))
 
     def draw_corruption(self, count: int, images: int, rng: np.random.Generator) -> Corruption | None:  # noqa: ARG002
         """Draw how `count` patches are corrupted, with pieces of `images` images; None if they are not."""

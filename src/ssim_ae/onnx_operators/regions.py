@@ -71,6 +71,16 @@ def limit_small_regions(add: GraphBuilder, opened: str, size: Size, min_area: in
     return add("Where", add("Cast", is_removed, to=TensorProto.BOOL), 1.0, opened)
 
 
+def largest_region(add: GraphBuilder, mask: str, size: Size) -> str:
+    """Add the largest region of a mask (H, W), as a mask; of several, the one that ends last in raster order."""
+    areas, labels = _areas_and_labels(add, mask, size)
+    region_areas = add("Mul", add("Gather", areas, labels), mask)
+    is_largest = add("Equal", region_areas, add("ReduceMax", region_areas, keepdims=0))
+    candidates = add("Mul", add("Cast", is_largest, to=TensorProto.INT64), labels)
+    is_chosen = add("Equal", labels, add("ReduceMax", candidates, keepdims=0))
+    return add("Mul", add("Cast", is_chosen, to=TensorProto.FLOAT), mask)
+
+
 def _dilation(add: GraphBuilder, planes: str, radius: int) -> str:
     """Add the maximum of `planes` (1, 1, H, W) over the disk around each pixel."""
     pooled = [

@@ -273,4 +273,4 @@ def _canvas(size: int, background: int = 0) -> Canvas:
     return Canvas(size, round(size * HEIGHT / WIDTH), unit=size / WIDTH, background=background)
 
 
-CONNECTOR = DataSet({"connector": draw}, DEFECTS, size=WIDTH, min_size=640)
+CONNECTOR = DataSet({"connector": draw}, DEFECTS, size=WIDTH, min_size=640, max_size=5120)

@@ -42,6 +42,7 @@ class DataSet:
     defects: tuple[str, ...]
     size: int  # px; default width of the images
     min_size: int  # px
+    max_size: int  # px; limits the memory
 
     def make(
         self,

@@ -80,5 +80,5 @@ def _defective_surface(good: Surface, name: str, grid: Grid, seed: Seed, defect:
     return SURFACE_DEFECTS[defect](good, local, rng, difficulty)
 
 
-FABRIC = DataSet({name: partial(draw, name) for name in CLASSES}, DEFECTS, size=256, min_size=64)
+FABRIC = DataSet({name: partial(draw, name) for name in CLASSES}, DEFECTS, size=256, min_size=64, max_size=4096)
 make = FABRIC.make

@@ -266,4 +266,4 @@ def _height(size: int) -> int:
     return round(size * HEIGHT / WIDTH)
 
 
-PLATE = DataSet({"plate": draw}, DEFECTS, size=WIDTH, min_size=800)
+PLATE = DataSet({"plate": draw}, DEFECTS, size=WIDTH, min_size=800, max_size=8000)

@@ -49,15 +49,20 @@ class _Image(NamedTuple):
     max_value: int | None  # of a 16-bit image
 
 
-def load_good_images(dataset: Dataset, config: Config, *, skip_bad: bool = False) -> GoodImages:
+def load_good_images(
+    dataset: Dataset, config: Config, *, skip_bad: bool = False, keep_pixels: bool = True
+) -> GoodImages:
     """Read all good images of a data set and split them into training images and held-out images.
+
+    Without `keep_pixels` they are only checked.
 
     Test images are read to check them, and are not used. InputError lists the files that cannot be read; with
     `skip_bad` notes do, and these files are left out.
     """
     for note in dataset.notes:
         print_note(f"{dataset.root}: {note}")
-    load = partial(_load_image, view=View.from_config(config), grayscale=config.grayscale)
+    view = View.from_config(config) if keep_pixels else None
+    load = partial(_load_image, view=view, grayscale=config.grayscale)
     results = _map_with_progress(load, dataset.good, "checking good images")
     errors = [result for result in results if isinstance(result, InputError)] + _test_image_errors(dataset)
     _report_errors(errors, dataset.root, skip_bad=skip_bad)
@@ -102,13 +107,13 @@ def _size_or_error(path: Path) -> Size | InputError:
         return error
 
 
-def _load_image(path: Path, view: View, *, grayscale: bool) -> _Image | InputError:
+def _load_image(path: Path, view: View | None, *, grayscale: bool) -> _Image | InputError:
     try:
         image = read_image(path, grayscale=grayscale)
     except InputError as error:
         return error
     size = Size(*image.shape[:2])
-    resized = view.resize(image)
+    resized = view.resize(image) if view else np.zeros((0, 0, 0), np.float32)
     if image.dtype == np.uint16:
         return _Image(path, resized, size, int(image.max()))
     return _Image(path, np.rint(resized * 255).astype(np.uint8), size, None)

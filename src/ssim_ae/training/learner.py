@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from ssim_ae.alignment.choose import Alignment
 from ssim_ae.runtimes.runtime import Runtime
 from ssim_ae.training.history import EpochRecord
 
@@ -39,6 +40,7 @@ class Learner(Protocol):
     """Learns a network from good images. `rank` is 0 in the process that writes files."""
 
     rank: int
+    alignment: Alignment | None  # how parts are aligned before the network, if they are
 
     def learn(self, folder: Path, images: str, *, resume: bool, add: Addition | None) -> Learned:
         """Learn, from the start or from the checkpoint in the folder of the run; `images` is their fingerprint."""

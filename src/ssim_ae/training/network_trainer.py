@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ssim_ae.alignment.choose import Alignment
 from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.config import Config
 from ssim_ae.console import print_note
@@ -34,6 +35,8 @@ SHEET_COLUMNS = 8
 
 class NetworkTrainer:
     """Trains the network of a method that reconstructs images."""
+
+    alignment: Alignment | None = None
 
     def __init__(self, config: Config, good: GoodImages) -> None:
         self.config = config

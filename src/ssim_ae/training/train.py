@@ -87,6 +87,8 @@ def train(
         config = Config.read(config_path(resumed))
     elif config.dataset != "none":
         check_folder_name(config.dataset, "dataset")
+    if not resumed:
+        _note_method(config)
     config = _with_absolute_path(config, fresh=resumed is None)
     if add:
         _check_can_add(add, resumed, config)
@@ -103,7 +105,7 @@ def train(
         return Run(resumed, dataset, config, finished=True, trained=False, is_main=os.environ.get("RANK", "0") == "0")
     if config.im_resize is None:
         config = with_working_size(config, good_image_sizes(dataset))
-    good = load_good_images(dataset, config, skip_bad=skip_bad)
+    good = load_good_images(dataset, config, skip_bad=skip_bad, keep_pixels=bool(method_of(config).engines))
     config = _with_rotation(config, good.training_images)
     learner: Learner = NetworkTrainer(config, good) if method_of(config).engines else FeatureFitter(config, good)
     try:
@@ -225,17 +227,20 @@ def _run(
 def _write_calibrated(folder: Path, learner: Learner, config: Config, good: GoodImages, provenance: Provenance) -> None:
     """Write the detector file, with thresholds estimated from held-out images."""
     method = method_of(config)
-    detector = Detector(config, method.thresholds([1.0] * len(method.residual_names)), learner.runtime())
+    detector = Detector(
+        config, method.thresholds([1.0] * len(method.residual_names)), learner.runtime(), alignment=learner.alignment
+    )
     held_out, training = threshold_images(good.held_out_paths, good.training_paths)
     calibration = calibrate(detector, held_out, config, training)
     provenance = provenance.model_copy(update={"thresholds": calibration.origin})
     thresholds, statistics = calibration.thresholds, calibration.normal_statistics
-    calibrated = Detector(config, thresholds, detector.runtime, normal_statistics=statistics)
-    chart = None
+    file = DetectorFile(config, thresholds, learner.weights(), provenance, statistics, learner.alignment)
+    calibrated = Detector(
+        config, thresholds, detector.runtime, normal_statistics=statistics, alignment=learner.alignment
+    )
     if provenance.finished:  # who has interrupted a training waits for its end
         write_suspects(folder, calibrated, calibration.suspects, Path(config.dataset_path))
-        chart = measure_detectability(calibrated, calibration.accepted(held_out))
-    file = DetectorFile(config, thresholds, learner.weights(), provenance, statistics, chart)
+        file = file._replace(detectability=measure_detectability(calibrated, calibration.accepted(held_out)))
     if _is_finished_detector(folder / DETECTOR_NAME):
         _note_other_thresholds(folder / DETECTOR_NAME, config)
         set_current(folder, file)

@@ -1,0 +1,133 @@
+"""The graph finds the pose, the strip and the way back that the array functions find."""
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import TensorProto, checker, helper
+
+from ssim_ae.alignment.choose import Alignment
+from ssim_ae.alignment.pose import find_pose
+from ssim_ae.alignment.strip import Strip, aligned, to_image
+from ssim_ae.images.colors import white_of
+from ssim_ae.onnx_operators import pose as pose_operators
+from ssim_ae.onnx_operators import strip as strip_operators
+from ssim_ae.onnx_operators.graph import GraphBuilder
+
+STRIP = Strip(-0.32, 0.41, -0.12, 0.13)
+SIZE = (48, 144)
+ALIGNMENT = Alignment(STRIP, lowest=(0.03, 0.5, 0.07), highest=(0.06, 0.8, 0.13))
+OUTPUTS = {"pose": [8], "fits": [], "strip": ["channels", *SIZE], "back": ["height", "width"]}
+
+
+def model_of(dtype, bit_depth=16):
+    """Return the bytes of a model: an image (H, W, C) in, the pose, its strip and the strip mapped back out."""
+    add, white = GraphBuilder(), white_of(dtype, bit_depth)
+    planes = add("Cast", add("Transpose", "image", perm=[2, 0, 1]), to=TensorProto.FLOAT)
+    pose = add("Identity", pose_operators.find_pose(add, planes, white), output="pose")
+    strip = add("Identity", strip_operators.aligned(add, planes, pose, STRIP, *SIZE, white), output="strip")
+    brightest = add("ReduceMax", strip, [0], keepdims=0)
+    image_size = pose_operators.height_and_width(add, planes)
+    back = strip_operators.to_image(add, brightest, pose, STRIP, SIZE, image_size)
+    add("Identity", back, output="back")
+    add("Cast", pose_operators.fits(add, pose, ALIGNMENT), to=TensorProto.FLOAT, output="fits")
+    element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    image = helper.make_tensor_value_info("image", element, ["height", "width", "channels"])
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in OUTPUTS.items()]
+    graph = helper.make_graph(add.nodes, "pose", [image], outputs, add.tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    checker.check_model(model, full_check=True)
+    return model.SerializeToString()
+
+
+def in_onnxruntime(model):
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    return lambda image: dict(zip(OUTPUTS, session.run(list(OUTPUTS), {"image": image}), strict=True))
+
+
+def in_openvino(model):
+    openvino = pytest.importorskip("openvino")
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(model), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def run(image):
+        results = compiled({"image": image})
+        return {name: results[name].copy() for name in OUTPUTS}
+
+    return run
+
+
+@pytest.fixture(scope="module", params=[in_onnxruntime, in_openvino])
+def run(request):
+    return request.param(model_of(np.uint8))
+
+
+def check(outputs, image, bit_depth=16):
+    pose = find_pose(image, bit_depth)
+    strip = aligned(image, pose, STRIP, *SIZE, bit_depth)
+    back = to_image(strip.max(axis=0), pose, STRIP, *image.shape[:2])
+    np.testing.assert_array_equal(outputs["pose"][:4], pose[:4])  # center and direction: bit for bit
+    np.testing.assert_allclose(outputs["pose"][4:], pose[4:], atol=1e-5)
+    np.testing.assert_allclose(outputs["strip"], strip, atol=1e-6)
+    np.testing.assert_allclose(outputs["back"], back, atol=1e-6)
+    assert outputs["fits"] == ALIGNMENT.fits(pose)
+    return pose
+
+
+def random_image(draw, seed):
+    """Draw one to three bolts, also at the border, in an image of any size and shape."""
+    rng = np.random.default_rng(seed)
+    height, width = (int(n) for n in rng.integers(40, 330, 2))
+    longer = max(height, width)
+    parts = [
+        (rng.uniform(0, height), rng.uniform(0, width), rng.uniform(0, 360), rng.uniform(0.2, 0.9) * longer)
+        for _ in range(rng.integers(1, 4))
+    ]
+    channels = int(rng.choice([1, 3]))
+    return draw(*parts, height=height, width=width, channels=channels, seed=seed, noise=rng.uniform(0, 12))
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_drawn_parts(run, draw, seed):
+    image = random_image(draw, seed)
+    check(run(image), image)
+
+
+def test_parts_that_fit_and_parts_that_do_not(run, draw):
+    for degrees in range(0, 360, 40):
+        image = draw((128, 128, degrees, 154))
+        check(run(image), image)
+        assert run(image)["fits"]
+        image = draw((128, 128, degrees, 100))
+        check(run(image), image)
+        assert not run(image)["fits"]
+
+
+def test_equal_parts(run):
+    image = np.full((120, 200, 1), 200, np.uint8)
+    image[20:30, 20:120] = 50
+    image[80:90, 40:140] = 50
+    pose = check(run(image), image)
+    assert pose.y == 85
+
+
+def test_symmetric_parts(run, draw):
+    for shape in ("rod", "disk"):
+        for degrees in (0, 45, 90, 180):
+            image = draw((64, 64, degrees, 70), height=128, width=128, shape=shape, noise=0)
+            check(run(image), image)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 3000, 3), (2000, 2, 1), (64, 40, 1), (257, 513, 3), (1030, 700, 1)])
+def test_images_without_a_part(run, shape):
+    rng = np.random.default_rng(0)
+    for image in (np.full(shape, 77, np.uint8), rng.integers(0, 256, shape, np.uint8)):
+        check(run(image), image)
+
+
+@pytest.mark.parametrize("bit_depth", [10, 16])
+@pytest.mark.parametrize("runtime", [in_onnxruntime, in_openvino])
+def test_deep_images(draw, runtime, bit_depth):
+    run = runtime(model_of(np.uint16, bit_depth))
+    for seed in range(4):
+        image = draw((150, 140, 77 * seed, 170), height=300, width=280, seed=seed, dtype=np.uint16) >> (16 - bit_depth)
+        check(run(image), image, bit_depth)

@@ -111,7 +111,7 @@ def test_a_written_config_is_read_again(tmp_path, method):
         ("- a\n- b", "should be lines of the form 'key: value'"),
         ("a: [1", "not a YAML file in line "),
         ("holdout: 1", "holdout: "),
-        ("method: repiar", "method: should be one of repair, reference, not 'repiar'"),
+        ("method: repiar", "method: should be one of features, repair, reference, not 'repiar'"),
         ("method: 5", "method: "),
         ("method: repair\nengine: mindspore", "engine mindspore does not support method repair"),
     ],
@@ -220,7 +220,8 @@ def test_one_method_is_the_default_everywhere(tmp_path):
 
 
 def test_defaults_are_those_of_the_method():
-    config = Config()
+    assert Config().resolution == 512
+    config = Config(method="repair")
     assert (config.crop_size, config.im_resize, config.resolution, config.flc) == (128, None, 144, 16)
     assert config.optimizer == "muon" and config.illumination_std == 0.08
     assert config.online_aug and config.rotate_angle is None
@@ -231,33 +232,46 @@ def test_defaults_are_those_of_the_method():
     assert Config(engine="mindspore").method == "reference", "the only method that the engine supports"
 
 
+def test_unused_settings_are_written_with_the_default_of_the_first_method_that_uses_them():
+    text = Config().to_yaml()
+    assert all(f"\n# {line} " in text for line in ("epochs: 10", "flc: 16", "rotate_angle: -1", "z_dim: 100"))
+    repair = Config(method="repair", epochs=3).to_yaml()
+    assert "\nepochs: 3 " in repair and "\n# distance_threshold: -1 " in repair
+
+
 def test_a_new_method_brings_its_defaults():
     assert Config().replace(method="reference") == Config(method="reference")
-    assert Config(method="reference").replace(method="repair") == Config()
+    assert Config(method="reference").replace(method="repair") == Config(method="repair")
+    assert Config(epochs=3, seed=5).replace(method="features") == Config(seed=5), "what it does not use is dropped"
     changed = Config(epochs=3, im_resize=288).replace(method="reference")
     assert changed == Config(method="reference", epochs=3, im_resize=288), "what was set is kept"
-    assert Config(method="reference", z_dim=500).replace(method="repair") == Config(), (
-        "and what it does not use dropped"
-    )
+    assert Config(method="reference", z_dim=500).replace(method="repair") == Config(method="repair")
 
 
 def test_replace_keeps_track_of_what_is_set():
     config = Config(epochs=3)
     assert config.model_fields_set == {"epochs"}
-    assert config.replace(seed=1).model_fields_set == {"method", "epochs", "seed"}
+    assert config.replace(seed=1).model_fields_set == {"epochs", "seed"}
+    assert config.replace(seed=1).method == "repair" and Config(seed=2).replace(im_resize=64).method == "features"
+    assert Config(method="repair").replace(seed=1).replace(seed=2).model_fields_set == {"method", "seed"}
     assert Config(**config.model_dump()) == Config(**config.portable_settings()) == config
 
 
 def test_settings_of_another_method_are_refused_or_named(tmp_path, capsys):
-    assert unused_settings("repair") == {"z_dim", "stride"} and unused_settings("reference") == frozenset()
+    assert unused_settings("repair") == {"z_dim", "stride", "distance_threshold"}
+    assert unused_settings("reference") == {"distance_threshold"}
+    assert {"z_dim", "epochs", "ssim_threshold"} <= unused_settings("features")
     assert "z_dim" not in Config().portable_settings() and "z_dim" in Config(method="reference").portable_settings()
     with pytest.raises(InputError, match=r"^Config: z_dim has no effect with method repair"):
-        Config(z_dim=500)
-    with pytest.raises(InputError, match="command line: z_dim has no effect with method repair; leave it out"):
-        Config.read(None, {"z_dim": "500"})
+        Config(method="repair", z_dim=500)
+    with pytest.raises(InputError, match="command line: epochs has no effect with method features; leave it out"):
+        Config.read(None, {"method": "features", "epochs": "5"})
     path = written(tmp_path, "z_dim: 500\nstride: 16\nepochs: 3")
-    assert Config.read(path, {"method": "repair"}) == Config(epochs=3)
-    assert f"note: {path}: z_dim, stride: no effect with method repair; ignored" in capsys.readouterr().err
+    assert Config.read(path, {"method": "repair"}) == Config(method="repair", epochs=3)
+    assert Config.read(path, {"method": "features"}) == Config()
+    notes = capsys.readouterr().err
+    assert f"note: {path}: z_dim, stride: no effect with method repair; ignored" in notes
+    assert f"note: {path}: z_dim, stride, epochs: no effect with method features; ignored" in notes
     assert Config.read(path).z_dim == 500
 
 
@@ -271,9 +285,11 @@ def test_negative_means_automatic_in_files_and_on_the_command_line_alone(tmp_pat
 
 
 def test_descriptions_give_the_defaults_of_the_other_methods():
-    assert description("resolution", "repair").endswith("px (reference: 256)")
+    assert description("resolution", "features").endswith("px (repair: 144; reference: 256)")
     assert description("z_dim", "repair").endswith("(reference only)")
-    assert description("lr", "repair") == "learning rate"
+    assert description("lr", "repair") == "learning rate (not features)"
+    assert description("flc", "repair").endswith("(not features; reference: 32)")
+    assert description("seed", "repair").endswith("held-out images")
     assert description("method", "repair").count(":") >= 3
     assert default_of("rotate_angle", "reference") == 45
 
@@ -286,9 +302,14 @@ def test_descriptions_give_the_defaults_of_the_other_methods():
             "im_resize 32: with method repair and crop_size 32 each side should be 64 or more and a multiple of 4",
         ),
         (
-            {"im_resize": "144x392"},
+            {"method": "repair", "im_resize": "144x392"},
             r"im_resize \[144, 392\]: .* 128 each side should be 128 or more and a multiple of 16",
         ),
+        (
+            {"im_resize": "144x392"},
+            r"im_resize \[144, 392\]: with method features each side should be 64 or more and a multiple of 16",
+        ),
+        ({"method": "repair", "im_resize": 4096}, "flc 16 is too large for patches of 4096 x 4096 px"),
         ({"minutes": 5, "distribute": True}, "the clocks of workers differ"),
     ],
 )

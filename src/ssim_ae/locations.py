@@ -30,7 +30,8 @@ def local_config(config: Config) -> Config:
         "checkpoint_path": config.checkpoint_url or config.checkpoint_path,
         "load_ckpt_path": config.load_ckpt_path,
     }
-    return config.replace(**{key: local_path(location) for key, location in locations.items()})
+    paths = {key: local_path(location) for key, location in locations.items()}
+    return config.replace(**{key: path for key, path in paths.items() if path != getattr(config, key)})
 
 
 def shown_path(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Words in messages: suggestions for misspelled ones, and counted nouns, lists of names."""
+"""Words in messages: suggestions for misspelled ones, counted nouns, durations, lists of names."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -15,6 +15,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, `1 image` or `2 images`. The noun is given in the singular."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def duration(minutes: float) -> str:
+    """Return a time, `4.3 minutes`, or in seconds below one minute."""
+    return f"{minutes:.1f} minutes" if minutes >= 1 else counted(round(60 * minutes), "second")
 
 
 def listed(names: Sequence[str], maximum: int) -> str:

@@ -76,13 +76,13 @@ def test_too_many_are_no_outliers() -> None:
 def test_few_images_are_compared_without_error(tmp_path: Path) -> None:
     del tmp_path
     for count in range(4):
-        distances, far, _ = measure_distances(images(count, 1), [], Config())
+        distances, far, _ = measure_distances(images(count, 1), [], Config(method="repair"))
         assert distances.shape == far.shape == (count,)
         assert not far.any()
 
 
 def test_images_without_foreground_are_compared_without_error() -> None:
     empty = [maps._replace(foreground=np.zeros((64, 64), bool)) for maps in images(5, 1)]
-    distances, far, _ = measure_distances(empty, [], Config())
+    distances, far, _ = measure_distances(empty, [], Config(method="repair"))
     assert np.isfinite(distances).all()
     assert not far.any()

@@ -92,6 +92,6 @@ def test_residuals_are_the_methods_maps_with_the_foreground(method, rng):
     image[:, :, :20] = 1
     residuals = get_method(method).residuals(image, reconstruction, "W")
     assert np.array_equal(residuals.maps, get_method(method).residual_maps(image, reconstruction))
-    assert residuals.maps.shape == (2, 64, 64) and residuals.maps.dtype == np.float32 and residuals.size == 64
+    assert residuals.maps.shape == (2, 64, 64) and residuals.maps.dtype == np.float32 and residuals.size == (64, 64)
     assert np.array_equal(residuals.foreground, foreground_mask(image, "W")) and not residuals.foreground[:, :20].any()
     assert get_method(method).residuals(image, reconstruction).foreground.all()

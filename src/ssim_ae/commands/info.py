@@ -47,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
 def _lines(path: Path, file: DetectorFile) -> Iterator[str]:
     """Yield the description of a detector: what it finds first."""
     from ssim_ae.maps.residuals import described
+    from ssim_ae.spelling import duration
 
     config, provenance = file.config, file.provenance
     yield f"{path}: {'exported' if file.model else 'trained'} detector, method {config.method}"
@@ -58,12 +59,14 @@ def _lines(path: Path, file: DetectorFile) -> Iterator[str]:
     yield f"thresholds: {described(file.thresholds)}. {provenance.thresholds}"
     yield f"fingerprint: {file.fingerprint}"
     channels = "gray" if config.grayscale else "color"
-    yield f"images: {channels}, resized to {config.im_resize} px; patches of {config.crop_size} px"
+    patches = f"; patches of {config.crop_size} px" if config.uses("crop_size") else ""
+    yield f"images: {channels}, resized to {config.working_size}{patches}"
     if provenance.training_images:
+        steps = f"{provenance.steps} steps, " if config.uses("epochs") else ""
         yield (
             f"training: {len(provenance.training_images)} training and {len(provenance.held_out_images)} held-out "
-            f"images of {provenance.dataset or 'an unnamed data set'}, {provenance.steps} steps, "
-            f"{provenance.minutes:.1f} minutes on {provenance.device or 'an unknown device'}"
+            f"images of {provenance.dataset or 'an unnamed data set'}, "
+            f"{steps}{duration(provenance.minutes)} on {provenance.device or 'an unknown device'}"
             f"{'' if provenance.finished else ', not finished'}"
         )
     if provenance.imported_from:

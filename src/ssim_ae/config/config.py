@@ -251,7 +251,7 @@ class Config(BaseModel):
         method.check(self)
         if self.minutes and self.distribute:
             raise ValueError("minutes cannot be combined with distribute: the clocks of workers differ; give epochs")
-        if "batch_size" not in unused_settings(self.method) and self.batch_size > self.augment_num:
+        if self.uses("batch_size") and self.batch_size > self.augment_num:
             raise ValueError(
                 f"batch_size {self.batch_size} is larger than augment_num {self.augment_num}: no full batch"
             )
@@ -263,13 +263,14 @@ class Config(BaseModel):
         method, size = get_method(self.method), self.working_size
         smallest, multiple = method.smallest_side(self), method.size_multiple(self)
         if min(size) < smallest or any(side % multiple for side in size):
+            patches = f" and crop_size {self.crop_size}" if self.uses("crop_size") else ""
             multiples = f" and a multiple of {multiple}" if multiple > 1 else ""
             raise ValueError(
-                f"im_resize {size.in_file()}: with method {self.method} and crop_size {self.crop_size} each side "
+                f"im_resize {size.in_file()}: with method {self.method}{patches} each side "
                 f"should be {smallest} or more{multiples}"
             )
         tile_pixels = self.tile_size.height * self.tile_size.width
-        if tile_pixels * self.flc > MAX_LAYER_VALUES:
+        if self.uses("flc") and tile_pixels * self.flc > MAX_LAYER_VALUES:
             raise ValueError(f"flc {self.flc} is too large for patches of {self.tile_size}")
         if self.tile_count * tile_pixels > MAX_TILE_PIXELS:
             raise ValueError(f"stride {self.stride} cuts an image of {size} into {self.tile_count:,} tiles")
@@ -278,6 +279,10 @@ class Config(BaseModel):
                 f"do_aug False trains on the center of each image, but crop_size {self.crop_size} "
                 f"does not cover im_resize {size.in_file()}"
             )
+
+    def uses(self, key: str) -> bool:
+        """Return whether a setting has an effect with the method."""
+        return key not in unused_settings(self.method)
 
     @property
     def threshold_settings(self) -> tuple[str, ...]:
@@ -368,12 +373,15 @@ class Config(BaseModel):
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some values changed, validated.
 
-        A new `method` brings its own defaults for all that was never set, and drops what it does not use.
+        A new `method` brings its own defaults for all that was never set, and drops what it does not use. Without one,
+        the method stays, also if the changes would decide on another default.
         """
-        values = {"method": self.method} | {key: getattr(self, key) for key in self.model_fields_set}
+        given = {key: getattr(self, key) for key in self.model_fields_set}
         for key in unused_settings(changes.get("method", self.method)):
-            values.pop(key, None)
-        return self._validated(values | changes, "config")
+            given.pop(key, None)
+        copy = self._validated({"method": self.method} | given | changes, "config")
+        copy.__pydantic_fields_set__.intersection_update({*given, *changes})
+        return copy
 
     @classmethod
     def _validated(cls, values: dict[str, Any], source: str, overridden: Collection[str] = ()) -> Self:
@@ -398,17 +406,21 @@ class Config(BaseModel):
         return {key: value for key, value in self.model_dump(mode="json").items() if key not in left_out}
 
     def to_yaml(self) -> str:
-        """Return the settings as YAML, each with its meaning; those without effect are commented out."""
-        unused = unused_settings(self.method)
-        blocks = []
-        for title, fields in sections():
-            lines = [f"# {title}"]
-            for key, _ in fields:
-                value = yaml_files.yaml_value(yaml_files.to_yaml_value(key, getattr(self, key)))
-                prefix = "# " if key in unused else ""
-                lines.append(f"{prefix}{key}: {value}".ljust(34) + f"  # {description(key, self.method)}")
-            blocks.append("\n".join(lines))
+        """Return the settings as YAML, each with its meaning.
+
+        Those without effect are commented out, with the default of the first method that uses them.
+        """
+        blocks = [
+            "\n".join([f"# {title}", *(self._yaml_line(key) for key, _ in fields)]) for title, fields in sections()
+        ]
         return "\n\n".join(blocks) + "\n"
+
+    def _yaml_line(self, key: str) -> str:
+        used = self.uses(key)
+        method = self.method if used else main_user(key)
+        value = getattr(self, key) if used else default_of(key, method)
+        setting = f"{'' if used else '# '}{key}: {yaml_files.yaml_value(yaml_files.to_yaml_value(key, value))}"
+        return f"{setting:34}  # {description(key, method)}"
 
 
 def _reason(error: ValidationError) -> str:
@@ -456,10 +468,11 @@ def description(key: str, method: str) -> str:
     if key == "method":
         return f"{text}: {'; '.join(f'{known.name}: {known.summary}' for known in methods())}"
     users = [known.name for known in methods() if key not in unused_settings(known.name)]
-    only = [f"{', '.join(users)} only"] if len(users) < len(methods()) else []
+    others = [known.name for known in methods() if known.name not in users]
+    only = [f"{users[0]} only" if len(users) == 1 else f"not {', '.join(others)}"] if others else []
     own = default_of(key, method)
-    others = {name: default_of(key, name) for name in users if default_of(key, name) != own}
-    differing = [f"{name}: {yaml_files.to_yaml_value(key, value)}" for name, value in others.items()]
+    defaults = {name: default_of(key, name) for name in users}
+    differing = [f"{name}: {yaml_files.to_yaml_value(key, value)}" for name, value in defaults.items() if value != own]
     return f"{text} ({'; '.join(only + differing)})" if only or differing else text
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from onnx import TensorProto
 
 from ssim_ae.features.extractor import CHANNELS, STRIDE, FeatureExtractor, add_features, neighborhood_mean
 from ssim_ae.features.gaussians import Gaussians, block_side
 from ssim_ae.network.network import PATCHES, Operators, Weight
-from ssim_ae.onnx_operators.graph import GraphBuilder
+
+if TYPE_CHECKING:
+    from ssim_ae.onnx_operators.graph import GraphBuilder
 
 DISTANCES = "distances"  # the name of the output in an ONNX graph
 SCALE, MEAN, FACTOR = "gaussians.scale", "gaussians.mean", "gaussians.factor"  # weights
@@ -43,6 +44,8 @@ class DistanceNetwork(NamedTuple):
 
     def operators(self) -> Operators:
         """Return the operators that compute the distances from the images and the weights, of any opset from 11 on."""
+        from ssim_ae.onnx_operators.graph import GraphBuilder
+
         add = GraphBuilder(prefix="network.")
         features = add("Mul", add_features(add, PATCHES), SCALE)
         distances = _distances(add, add("Sub", features, MEAN), self.output_shape)
@@ -66,19 +69,22 @@ def _distances(add: GraphBuilder, differences: str, shape: tuple[int, int, int])
     _, height, width = shape
     side = block_side(height, width)
     rows, columns = -(-height // side), -(-width // side)
-    if side > 1:
-        differences = add("Pad", differences, [0] * 6 + [rows * side - height, columns * side - width])
+    missing = (rows * side - height, columns * side - width)
+    if any(missing):
+        differences = add("Pad", differences, [0] * 6 + list(missing))
     split = add("Reshape", differences, [-1, CHANNELS, rows, side, columns, side])
     in_blocks = add("Reshape", add("Transpose", split, perm=[2, 4, 1, 3, 5, 0]), [rows * columns, CHANNELS, -1])
     products = add("MatMul", _factors(add, rows * columns), in_blocks)
     squares = add("MatMul", np.ones((1, CHANNELS), np.float32), add("Mul", products, products))
     lengths = add("Reshape", add("Sqrt", squares), [rows, columns, side, side, -1])
-    padded = add("Reshape", add("Transpose", lengths, perm=[4, 0, 2, 1, 3]), [-1, 1, rows * side, columns * side])
-    return add("Slice", padded, [0, 0], [height, width], [2, 3])
+    in_places = add("Reshape", add("Transpose", lengths, perm=[4, 0, 2, 1, 3]), [-1, 1, rows * side, columns * side])
+    return add("Slice", in_places, [0, 0], [height, width], [2, 3]) if any(missing) else in_places
 
 
 def _factors(add: GraphBuilder, blocks: int) -> str:
     """Add the factors of all blocks, lower triangles as matrices (blocks, d, d)."""
+    from onnx import TensorProto
+
     positions = np.full((CHANNELS, CHANNELS), CHANNELS * (CHANNELS + 1) // 2)  # of the zero that is appended
     positions[np.tril_indices(CHANNELS)] = np.arange(CHANNELS * (CHANNELS + 1) // 2)
     values = add("Concat", FACTOR, np.zeros((blocks, 1), np.float16), axis=1)

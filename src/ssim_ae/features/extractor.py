@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ssim_ae.network.network import PATCHES, Operators, Weight
-from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.pretrained import efficientnet_lite
 from ssim_ae.pretrained.efficientnet_lite_onnx import backbone_nodes
+
+if TYPE_CHECKING:
+    from ssim_ae.onnx_operators.graph import GraphBuilder
 
 FEATURES = "features"  # the name of the output in an ONNX graph
 STRIDE = 16  # px of the image per place, along each side
@@ -34,6 +36,8 @@ class FeatureExtractor(NamedTuple):
 
     def operators(self) -> Operators:
         """Return the operators that compute the features from the images and the weights."""
+        from ssim_ae.onnx_operators.graph import GraphBuilder
+
         add = GraphBuilder(prefix="network.")
         add("Identity", add_features(add, PATCHES), output=FEATURES)
         return Operators(add.nodes, add.tensors)

@@ -62,9 +62,9 @@ class Moments:
     def add(self, features: np.ndarray) -> None:
         """Add the features (N, d, h, w) float32 of images."""
         count = len(features)
-        values = self._in_blocks(features)
-        mean = values.mean(axis=-1, dtype=np.float64)
-        centered = (values - mean[..., None].astype(np.float32)).reshape(*values.shape[:2], -1)
+        values = self._in_blocks(features.astype(np.float64))
+        mean = values.mean(axis=-1)
+        centered = (values - mean[..., None]).reshape(*values.shape[:2], -1)
         self.scatter += centered @ centered.transpose(0, 2, 1)
         difference = mean - self.mean
         total = self.count + count
@@ -92,11 +92,15 @@ class Moments:
     def from_arrays(cls, shape: tuple[int, int, int], arrays: dict[str, np.ndarray]) -> Self:
         """Return the moments that `arrays` has returned, of features of `shape`. Raises ValueError for others."""
         moments = cls(shape)
-        if {name: array.shape for name, array in arrays.items()} != {
-            name: array.shape for name, array in moments.arrays().items()
-        }:
+        expected = {name: (array.shape, array.dtype) for name, array in moments.arrays().items()}
+        if {name: (array.shape, array.dtype) for name, array in arrays.items()} != expected or not (
+            arrays["count"] >= 0
+            and all(np.isfinite(array).all() for array in arrays.values())
+            and (np.diagonal(arrays["scatter"], axis1=1, axis2=2) >= 0).all()
+        ):
             raise ValueError(f"not the moments of features of shape {shape}")
-        moments.count, moments.mean, moments.scatter = int(arrays["count"]), arrays["mean"], arrays["scatter"]
+        moments.count = int(arrays["count"])
+        moments.mean, moments.scatter = arrays["mean"].copy(), arrays["scatter"].copy()
         return moments
 
     @property

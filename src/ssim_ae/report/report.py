@@ -20,7 +20,7 @@ from ssim_ae.locations import shown_path
 from ssim_ae.maps.residuals import described
 from ssim_ae.pages.detectability import detectability_data
 from ssim_ae.pages.page import render_page
-from ssim_ae.spelling import counted
+from ssim_ae.spelling import counted, duration
 from ssim_ae.storage import replacement_folder, write_atomic
 from ssim_ae.training.history import read_history
 
@@ -151,14 +151,15 @@ def _about(detector: Detector) -> list[str]:
     config, provenance = detector.config, detector.provenance
     origin = "set manually" if provenance.thresholds.estimator == GIVEN else "estimated without test images"
     channels = "Gray" if config.grayscale else "RGB"
+    patches = f" patches of {config.crop_size} px; images" if config.uses("crop_size") else " images"
     paragraphs = [
         f"Thresholds: {described(detector.thresholds)}, {origin}.",
         f"Method {config.method}: {detector.method.describe(config)}. "
-        f"{channels} patches of {config.crop_size} px; images resized to {config.working_size}.",
+        f"{channels}{patches} resized to {config.working_size}.",
     ]
     if trained := len(provenance.training_images):
-        duration = f" in {provenance.minutes:.1f} minutes on {provenance.device}" if provenance.device else ""
-        paragraphs.append(f"Trained on {counted(trained, 'good image')}{duration}.")
+        how = f" in {duration(provenance.minutes)} on {provenance.device}" if provenance.device else ""
+        paragraphs.append(f"Trained on {counted(trained, 'good image')}{how}.")
     if provenance.imported_from:
         paragraphs.append(f"Imported from the checkpoint {provenance.imported_from} of the reference.")
     if provenance.versions:

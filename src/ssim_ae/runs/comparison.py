@@ -100,7 +100,7 @@ def _training_rows(runs: tuple[_ComparedRun, _ComparedRun]) -> Iterator[tuple[st
     yield "started", [run.started for run in both]
     yield "state", [run.state for run in both]
     yield "good images", ["–" if run.images is None else str(run.images) for run in both]
-    yield "epochs", [f"{run.epochs:g}" for run in both]
+    yield "epochs", ["–" if run.epochs is None else f"{run.epochs:g}" for run in both]
     yield "minutes", [f"{run.minutes:g}" for run in both]
     yield "expected false alarms", [_percent(run.expected_false_alarm_rate) for run in both]
 

@@ -30,7 +30,7 @@ class RunSummary:
     method: str
     state: str  # running, finished or interrupted
     images: int | None  # good images: trained and held out
-    epochs: float
+    epochs: float | None  # of a method that trains in epochs
     minutes: float
     ok: float | None
     nok: float | None
@@ -70,7 +70,7 @@ def summarize(run: Path) -> RunSummary:
         method=config.method,
         state="running" if is_locked(run) else "finished" if is_finished(run, config) else "interrupted",
         images=len(provenance.training_images) + len(provenance.held_out_images) if provenance else None,
-        epochs=round(steps / config.epoch_steps, 1),
+        epochs=round(steps / config.epoch_steps, 1) if config.uses("epochs") else None,
         minutes=round(minutes, 1),
         ok=total.ok.value if total else None,
         nok=total.nok.value if total else None,

@@ -32,12 +32,12 @@ def print_runs(summaries: Sequence[RunSummary]) -> None:
         figures = [_percent(value) for value in (row.ok, row.nok, row.image_auroc)]
         if row.evaluated is False:
             figures = [f"{figure}*" if figure else "" for figure in figures]
-        images = "" if row.images is None else str(row.images)
+        images, epochs = ("" if value is None else f"{value:g}" for value in (row.images, row.epochs))
         table.add_row(
             Text(escape_unprintable(row.run)),
             *((row.started, Text(escape_unprintable(row.dataset))) if wide else ()),
             row.method,
-            *(images, f"{row.epochs:g}", f"{row.minutes:.1f}", *figures, _percent(row.expected_false_alarm_rate)),
+            *(images, epochs, f"{row.minutes:.1f}", *figures, _percent(row.expected_false_alarm_rate)),
             row.state,
         )
     console.print(table)

@@ -46,6 +46,8 @@ ALLOWED_OPERATORS = {  # of the networks that ssim-ae exports
     "AvgPool",
     "Gather",
     "Transpose",
+    "Pad",
+    "Slice",
     "Unsqueeze",
     "MatMul",
     "Sqrt",

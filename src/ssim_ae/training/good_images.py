@@ -59,8 +59,6 @@ def load_good_images(
     Test images are read to check them, and are not used. InputError lists the files that cannot be read; with
     `skip_bad` notes do, and these files are left out.
     """
-    if not dataset.good:
-        raise InputError(f"{dataset.root}: no good images; put images without defects into a folder named {GOOD}")
     for note in dataset.notes:
         print_note(f"{dataset.root}: {note}")
     view = View.from_config(config) if keep_pixels else None

@@ -35,7 +35,7 @@ from ssim_ae.detector.run_folder import (
 )
 from ssim_ae.errors import InputError
 from ssim_ae.images.exclusions import read_exclusions
-from ssim_ae.images.folders import Dataset, content_hash, find_dataset, fingerprint
+from ssim_ae.images.folders import GOOD, Dataset, content_hash, find_dataset, fingerprint
 from ssim_ae.methods import default_method, method_of, unused_settings
 from ssim_ae.spelling import counted, listed
 from ssim_ae.storage import check_folder_name, lock_folder, new_folder, remove_leftovers, write_atomic
@@ -93,11 +93,15 @@ def train(
     if add:
         _check_can_add(add, resumed, config)
     dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
+    if not dataset.good:
+        raise InputError(f"{dataset.root}: no good images; put images without defects into a folder named {GOOD}")
+    _note_method(config)
     dataset, excluded = _without_excluded(dataset, config)
     if resumed and not add and is_finished(resumed, config):
         with lock_folder(resumed):
             remove_leftovers(resumed)
-        print_note(f"{resumed}: finished; add to its training with --epochs +5 or --minutes +10, or start a new run")
+        add_hint = "add to its training with --epochs +5 or --minutes +10, or " if config.uses("epochs") else ""
+        print_note(f"{resumed}: finished; {add_hint}start a new run")
         return Run(resumed, dataset, config, finished=True, trained=False, is_main=os.environ.get("RANK", "0") == "0")
     if config.im_resize is None:
         config = with_working_size(config, good_image_sizes(dataset))
@@ -112,11 +116,12 @@ def train(
 
 def _note_method(config: Config) -> None:
     """Say which method learns, and why it does if the settings do not name it."""
-    method = method_of(config)
+    method, given = method_of(config), config.model_fields_set
     reason = ""
-    if "method" not in config.model_fields_set:
-        deciding = sorted(config.model_fields_set & unused_settings(default_method()))
-        reason = f", for it uses {listed(deciding, 3)}" if deciding else ", the default (docs/accuracy.md)"
+    if "method" not in given:
+        deciding = sorted(given & unused_settings(default_method())) or sorted(given & {"engine"})
+        default = method.name == default_method()
+        reason = ", the default (docs/accuracy.md)" if default else f", because of {listed(deciding, 3)}"
     print_note(f"method {method.name}{reason}: {method.summary}")
 
 
@@ -136,6 +141,8 @@ def _check_can_add(add: Addition, run: Path | None, config: Config) -> None:
         raise InputError("train: only a finished run can be added to; name it with --resume")
     if not isfinite(add.minutes) or min(add) < 0 or sum(map(bool, add)) != 1:
         raise InputError("train: add epochs or minutes, a number above 0: --epochs +5 or --minutes +10")
+    if not config.uses("epochs"):
+        raise InputError(f"{run}: method {config.method} has no epochs to add; start a new run")
     if add.minutes and config.distribute:
         raise InputError("train: the clocks of workers differ; add epochs, not minutes")
     if not is_finished(run, config):

@@ -56,7 +56,7 @@ def _lines(path: Path, file: DetectorFile) -> Iterator[str]:
     yield f"thresholds: ssim {file.thresholds.ssim:.4g}, l1 {file.thresholds.l1:.4g}. {provenance.thresholds}"
     yield f"fingerprint: {file.fingerprint}"
     channels = "gray" if config.grayscale else "color"
-    yield f"images: {channels}, resized to {config.im_resize} px; patches of {config.crop_size} px"
+    yield f"images: {channels}, resized to {config.working_size}; patches of {config.crop_size} px"
     if provenance.training_images:
         yield (
             f"training: {len(provenance.training_images)} training and {len(provenance.held_out_images)} held-out "

@@ -40,9 +40,10 @@ def choose_working_size(config: Config, images: Sequence[Size]) -> Size:
     ratio = max(aspect, 1 / aspect)
     pixels = median_low(size.width * size.height for size in images)
     if config.smallest_defect:
-        side, rounded = sqrt(pixels) * min(1.0, MIN_DEFECT_PIXELS / config.smallest_defect), ceil
+        side = sqrt(pixels) * min(1.0, MIN_DEFECT_PIXELS / config.smallest_defect)
     else:
-        side, rounded = config.resolution, round
+        side = config.resolution
+    rounded: Callable[[float], int] = ceil if config.smallest_defect else round
     short = _fitting_side(side / sqrt(ratio), config, rounded)
     long = _fitting_side(short * ratio, config, rounded)
     return Size(long, short) if aspect < 1 else Size(short, long)

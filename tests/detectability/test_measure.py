@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from ssim_ae import Config, Detector
-from ssim_ae.detectability.measure import measure_detectability
+from ssim_ae.detectability.measure import _reduction_factor, measure_detectability
 from ssim_ae.detector.detectability_chart import DetectabilityChart
+from ssim_ae.images.size import Size
 
 GOOD = np.full((100, 120), 128, np.uint8)
 
@@ -103,6 +104,13 @@ def test_large_images_are_reduced_but_along_no_side_below_four_times_the_working
     chart = measure_detectability(detector, [tmp_path / "wide.png"])
     assert seen == {(256, 853, 1)} and chart and chart.working_size == [64, 160]
     assert "(working size 160 x 64 px)" in chart.summary()
+
+
+@pytest.mark.parametrize(
+    ("working_size", "reduced"), [((144, 144), 576), ((512, 512), 2048), ((1024, 1024), 2048), ((3000, 3000), 3000)]
+)
+def test_images_are_reduced_to_what_memory_affords(working_size: tuple[int, int], reduced: int) -> None:
+    assert 3000 * _reduction_factor(Size(3000, 3000), Size(*working_size)) == pytest.approx(reduced)
 
 
 def test_a_real_detector_is_measured_alike_twice(detector: Detector, fabric_folder: Path) -> None:

@@ -182,6 +182,7 @@ def test_a_size_is_a_side_or_height_and_width(tmp_path, given, size, in_file):
         again = Config.read(written(tmp_path, config.to_yaml()))
         assert again.im_resize == config.im_resize and json.loads(json.dumps(again.portable_settings()))["im_resize"]
         assert Config(**json.loads(json.dumps(config.portable_settings()))) == config
+        assert not {"resolution", "smallest_defect"} & config.portable_settings().keys(), "they have had their effect"
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,13 @@ def test_parts_rotated_by_any_angle_are_of_any_orientation(badges, rng):
     assert has_any_orientation(any_angle.astype(np.float32) / 255)
 
 
+def test_parts_in_the_middle_of_wide_images_are_recognized(badges, rng):
+    wide = np.pad(badges, [(0, 0), (0, 0), (0, 0), (70, 70)], "edge")
+    assert not has_any_orientation(wide)
+    any_angle = np.pad(rotated(badges, lambda _: rng.uniform(0, 360)), [(0, 0), (0, 0), (0, 0), (70, 70)], "edge")
+    assert has_any_orientation(any_angle) and has_any_orientation(any_angle.swapaxes(2, 3))
+
+
 @pytest.mark.parametrize("step", [90, 180])
 def test_parts_rotated_by_quarter_or_half_turns_are_not_of_any_orientation(badges, step):
     assert not has_any_orientation(rotated(badges, lambda n: step * n))

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from ssim_ae import Config, Detector
-from ssim_ae.detectability.measure import measure_detectability
+from ssim_ae.detectability.measure import _reduction_factor, measure_detectability
 from ssim_ae.detector.detectability_chart import DetectabilityChart
+from ssim_ae.images.size import Size
 
 GOOD = np.full((100, 120), 128, np.uint8)
 
@@ -24,7 +25,7 @@ def images(tmp_path: Path) -> list[Path]:
 def detector_by(score: Any, **settings: Any) -> Any:
     """Return an exact stand-in for a detector: `score` is a function of the inspected array."""
     return SimpleNamespace(
-        config=Config(im_resize=128, grayscale=True, drawn_defects=20, **settings),
+        config=Config(**{"im_resize": 128, "grayscale": True, "drawn_defects": 20} | settings),
         runtime=SimpleNamespace(concurrent=lambda: nullcontext(lambda: None)),
         threads=2,
         inspect=lambda image: SimpleNamespace(score=score(image)),
@@ -89,6 +90,27 @@ def test_16_bit_images_keep_their_depth(tmp_path: Path) -> None:
 
     assert measure_detectability(detector_by(score, bit_depth=12), [tmp_path / "wide.png"])
     assert seen[0] == (np.uint16, 3000)
+
+
+def test_large_images_are_reduced_but_along_no_side_below_four_times_the_working_size(tmp_path: Path) -> None:
+    Image.fromarray(np.full((900, 3000), 90, np.uint8)).save(tmp_path / "wide.png")
+    seen = set()
+
+    def score(image: np.ndarray) -> float:
+        seen.add(image.shape)
+        return 0.0
+
+    detector = detector_by(score, im_resize=(64, 160), crop_size=32, drawn_defects=1)
+    chart = measure_detectability(detector, [tmp_path / "wide.png"])
+    assert seen == {(256, 853, 1)} and chart and chart.working_size == [64, 160]
+    assert "(working size 160 x 64 px)" in chart.summary()
+
+
+@pytest.mark.parametrize(
+    ("working_size", "reduced"), [((144, 144), 576), ((512, 512), 2048), ((1024, 1024), 2048), ((3000, 3000), 3000)]
+)
+def test_images_are_reduced_to_what_memory_affords(working_size: tuple[int, int], reduced: int) -> None:
+    assert 3000 * _reduction_factor(Size(3000, 3000), Size(*working_size)) == pytest.approx(reduced)
 
 
 def test_a_real_detector_is_measured_alike_twice(detector: Detector, fabric_folder: Path) -> None:

@@ -7,8 +7,9 @@ from skimage.metrics import structural_similarity
 
 from ssim_ae import Config
 from ssim_ae.config.config import CROP_SIZES
+from ssim_ae.images.size import Size
 from ssim_ae.maps.residuals import Residuals
-from ssim_ae.methods.repair import EXCLUDED_BORDER, METHOD, unet_layers
+from ssim_ae.methods.repair import EXCLUDED_BORDER, METHOD, reduction, unet_layers
 from ssim_ae.network.torch_network import Autoencoder
 
 SKIPS = {32: [], 64: ["down2"], 128: ["down3", "down2"], 256: ["down4", "down3"], 512: ["down5", "down4"]}
@@ -72,6 +73,11 @@ def test_reconstructions_have_the_shape_of_the_patches(crop_size, channels):
 def test_layer_table_follows_the_settings():
     config = Config(method="repair", im_resize=64, crop_size=32, flc=4, grayscale=True)
     assert METHOD.layers(config) == unet_layers(crop_size=32, channels=1, flc=4)
+
+
+@pytest.mark.parametrize(("size", "factor"), [((255, 256), 2), ((256, 256), 4), ((128, 496), 2), ((512, 128), 4)])
+def test_the_scale_of_the_comparison_depends_on_the_number_of_pixels(size, factor):
+    assert reduction(Size(*size)) == factor
 
 
 @pytest.mark.parametrize("crop_size", [8, 16, 48, 100])

@@ -45,6 +45,12 @@ def test_reconstruction_equals_that_of_the_reference(tmp_path):
     assert largest_difference(path, SAVED, every=3) < 1e-5
 
 
+def test_without_a_size_images_are_resized_to_the_square_of_the_reference(tmp_path):
+    settings = {key: value for key, value in SHAPE.items() if key != "im_resize"}
+    path = import_reference(CHECKPOINT, Config(**settings, **GIVEN), tmp_path / "imported.safetensors")
+    assert read_detector(path).config.im_resize == 256
+
+
 @pytest.mark.long
 @pytest.mark.skipif(not find_spec("mindspore"), reason="MindSpore is not installed: pip install mindspore")
 @pytest.mark.parametrize(("crop_size", "channels"), [(128, 1), (256, 3)])

@@ -10,6 +10,7 @@ from PIL import Image
 from ssim_ae import Config, Detector, InputError, find_dataset, train
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.detector.run_folder import config_path
+from ssim_ae.evaluation.contact_sheet import BACKGROUND_COLOR, CELL_SIZE, HEADER_HEIGHT, LABEL_HEIGHT, MARGIN
 from ssim_ae.export.inspection_model import IMAGE, inspection_model
 from ssim_ae.images import files
 from ssim_ae.images.files import image_size
@@ -18,6 +19,7 @@ from ssim_ae.maps.normalization import GRID_SIZE
 from ssim_ae.report.report import write_report
 from ssim_ae.runtimes.onnx_runtime import open_session
 from ssim_ae.training import good_images
+from ssim_ae.training.train import Addition
 from ssim_ae.training.working_size import MIN_DEFECT_PIXELS, choose_working_size, with_working_size
 
 FEATURES, REPAIR, REFERENCE = (Config(method=name) for name in ("features", "repair", "reference"))
@@ -166,6 +168,9 @@ def test_a_rectangular_training_from_folder_to_report(wide, tmp_path, capsys, se
     assert f"images resized to {Size(*size)}." in (tmp_path / "report" / "index.html").read_text()
     with Image.open(tmp_path / "report" / "images" / "hole" / "0_levels.png") as levels:
         assert levels.size == size[::-1]
+    sheet = files.read_image(tmp_path / "report" / "contact_sheet.png")
+    cell = sheet[HEADER_HEIGHT + LABEL_HEIGHT :][:CELL_SIZE, MARGIN:][:, :CELL_SIZE]
+    assert (cell != BACKGROUND_COLOR).any(axis=(1, 2)).sum() == pytest.approx(CELL_SIZE * size[0] / size[1], abs=1)
 
     defective = files.read_image(wide / "test" / "hole" / "0.png")
     expected = detector.inspect(defective)
@@ -178,3 +183,5 @@ def test_a_rectangular_training_from_folder_to_report(wide, tmp_path, capsys, se
 
     resumed = train(Config(), resume=run.folder)
     assert not resumed.trained and resumed.config.working_size == size
+    added = train(Config(), resume=run.folder, add=Addition(epochs=1))
+    assert added.trained and added.config.working_size == read_detector(added.detector_path).config.working_size == size

@@ -14,8 +14,6 @@ from ssim_ae.images.colors import white_of
 
 POSITION_STEPS = 2**14  # per px, in the image
 CENTER_STEPS = 2**6  # per px, of the part's center
-INVERSE_CENTER_STEPS = 2**3  # per px: a multiple of 1 / these times a multiple of 1 / INVERSE_STEPS ...
-INVERSE_STEPS = 2**11  # ... is a multiple of 1 / POSITION_STEPS
 
 
 class Strip(NamedTuple):
@@ -76,32 +74,6 @@ def aligned(image: np.ndarray, pose: Pose, strip: Strip, height: int, width: int
         lower = bottom_left + (bottom_right - bottom_left) * weight_x
         np.minimum((upper + (lower - upper) * weight_y) * scale, 1, out=strip_plane)
     return strip_planes
-
-
-def aligned_mask(mask: np.ndarray, pose: Pose, strip: Strip, height: int, width: int) -> np.ndarray:
-    """Cut a strip along a part out of a mask (H, W) bool: (height, width) bool, set where at least half is covered."""
-    covered: np.ndarray = aligned(np.uint8(255) * mask[..., None], pose, strip, height, width)[0] >= 0.5
-    return covered
-
-
-def to_image(values: np.ndarray, pose: Pose, strip: Strip, height: int, width: int) -> np.ndarray:
-    """Map values (h, w) of a strip to the pixels of the image, (height, width).
-
-    A pixel takes the value of the strip's pixel that its center lies in. Pixels outside the strip are 0.
-    """
-    strip_height, strip_width = values.shape
-    extent = extent_in(strip, max(height, width))
-    along, across = _axes(pose)
-    center = np.array([pose.y, pose.x]) + _offset(extent, along, across) * np.float32(0.5)
-    center = rounded(center, INVERSE_CENTER_STEPS)
-    y, x = (np.arange(n, dtype=np.float32) + np.float32(0.5) - c for n, c in zip((height, width), center, strict=True))
-    column_y, column_x = rounded(along * quotient(strip_width, extent.length), INVERSE_STEPS)
-    row_y, row_x = rounded(across * quotient(strip_height, extent.breadth), INVERSE_STEPS)
-    column = np.floor((y * column_y)[:, None] + (x * column_x + np.float32(strip_width / 2)))
-    row = np.floor((y * row_y)[:, None] + (x * row_x + np.float32(strip_height / 2)))
-    padded = np.pad(values, 1)  # pixels outside the strip take the zeros of the padding
-    row, column = (np.clip(p, -1, n).astype(np.int32) + 1 for p, n in ((row, strip_height), (column, strip_width)))
-    return padded[row, column]
 
 
 def extent_in(strip: Strip, longer_side: int) -> Extent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from math import sqrt
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -19,6 +20,7 @@ from ssim_ae.errors import InputError
 from ssim_ae.images.colors import white_of
 from ssim_ae.images.files import read_image
 from ssim_ae.images.resize import resize
+from ssim_ae.images.size import Size
 from ssim_ae.machine import parallel_map
 from ssim_ae.maps.verdict import is_defective
 from ssim_ae.random_streams import Stream, random_stream
@@ -31,13 +33,14 @@ MAX_IMAGES = 40  # that defects are drawn into
 MAX_CHANGED_IMAGES = 20  # that are changed as a whole
 MAX_VALUES = 2**26  # of all images together: a bound on memory
 OVERSAMPLING = 4  # larger images are reduced to this multiple of the working size
+MAX_OVERSAMPLED_PIXELS = 2**22  # or to this number of pixels, but not below the working size
 GOLDEN_ANGLE = 2.399963  # radians; its multiples are spread evenly
 
 
 class _GoodImage(NamedTuple):
     """A good image (H, W, C) float32 in [0, 1], its part (H, W) bool, and the size of its file.
 
-    It is reduced to OVERSAMPLING times the working size, if it is larger.
+    If it is larger, it is reduced by `_reduction_factor`.
     """
 
     pixels: np.ndarray
@@ -114,14 +117,20 @@ def _read_images(detector: Detector, paths: Sequence[Path]) -> Iterator[_GoodIma
             continue  # noted where thresholds are estimated
         white = white_of(image.dtype, config.bit_depth)
         height, width = image.shape[:2]
-        shares = (side / length for side, length in zip(config.working_size, (height, width), strict=True))
-        factor = min(1.0, OVERSAMPLING * max(shares))
+        factor = _reduction_factor(Size(height, width), config.working_size)
         planes = resize(np.moveaxis(image, 2, 0), max(1, round(height * factor)), max(1, round(width * factor)))
         pixels = np.ascontiguousarray(np.moveaxis(np.clip(planes / np.float32(white), 0, 1), 0, 2))
         values += pixels.size
         if values > max(MAX_VALUES, pixels.size):  # one image is read, however large
             return
         yield _GoodImage(pixels, part_mask(pixels), height, width, white)
+
+
+def _reduction_factor(image: Size, working_size: Size) -> float:
+    """Return the factor, at most 1, that an image is reduced by before it is changed and inspected."""
+    inspected = max(side / length for side, length in zip(working_size, image, strict=True))
+    affordable = max(inspected, sqrt(MAX_OVERSAMPLED_PIXELS / (image.height * image.width)))
+    return min(1.0, OVERSAMPLING * inspected, affordable)
 
 
 def _unchanged(image: _GoodImage, number: int) -> np.ndarray:

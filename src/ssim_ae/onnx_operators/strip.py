@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ssim_ae.alignment.strip import CENTER_STEPS, INVERSE_CENTER_STEPS, INVERSE_STEPS, POSITION_STEPS, Strip
+from ssim_ae.alignment.strip import CENTER_STEPS, POSITION_STEPS, Strip
 from ssim_ae.onnx_operators.exact import block_sums, quotient, rounded, to_float, to_int
 from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.onnx_operators.pose import height_and_width
@@ -42,35 +42,6 @@ def aligned(add: GraphBuilder, planes: str, pose: str, strip: Strip, height: int
     upper, lower = (mixed(add, first, second, weight_x) for first, second in corners)
     whole = to_float(add, add("Mul", add("Mul", block, block), white))
     return add("Min", add("Div", mixed(add, upper, lower, weight_y), whole), 1.0)
-
-
-def to_image(
-    add: GraphBuilder, values: str, pose: str, strip: Strip, shape: tuple[int, int], size: tuple[str, str]
-) -> str:
-    """Add `alignment.strip.to_image` of values of a `shape` (h, w): an array of a `size` (H, W), int64 scalars."""
-    extent = extent_in(add, strip, add("Max", *size))
-    along, across = _axes(add, pose)
-    middles = add("Mul", _offset(add, extent, along, across), 0.5)
-    center = rounded(add, add("Add", add("Slice", pose, [0], [2]), middles), INVERSE_CENTER_STEPS)
-    y, x = (
-        add("Sub", add("Add", to_float(add, add("Range", 0, n, 1)), 0.5), add("Gather", center, axis))
-        for axis, n in enumerate(size)
-    )
-    y = add("Unsqueeze", y, [1])
-    row, column = (
-        _strip_positions(add, y, x, axis, quotient(add, add.constant(n), e), n)
-        for axis, n, e in ((across, shape[0], extent.breadth), (along, shape[1], extent.length))
-    )
-    padded = add("Reshape", add("Pad", values, [1, 1, 1, 1]), [-1])  # pixels outside the strip take its zeros
-    return add("Gather", padded, add("Add", add("Mul", row, shape[1] + 2), column))
-
-
-def _strip_positions(add: GraphBuilder, y: str, x: str, axis: str, scale: str, length: int) -> str:
-    """Add the positions (H, W) int64 along a padded side of a strip of pixels at y (H, 1), x (W,) from its center."""
-    step = rounded(add, add("Mul", axis, scale), INVERSE_STEPS)
-    from_x = add("Add", add("Mul", x, add("Gather", step, 1)), length / 2)
-    position = add("Floor", add("Add", add("Mul", y, add("Gather", step, 0)), from_x))
-    return to_int(add, add("Add", add("Clip", position, -1.0, float(length)), 1.0))
 
 
 def _positions(

@@ -41,9 +41,9 @@ def choose_working_size(config: Config, images: Sequence[Size]) -> Size:
     pixels = median_low(size.width * size.height for size in images)
     if config.smallest_defect:
         side = sqrt(pixels) * min(1.0, MIN_DEFECT_PIXELS / config.smallest_defect)
-        rounded: Callable[[float], int] = ceil
     else:
-        side, rounded = config.resolution, round
+        side = config.resolution
+    rounded: Callable[[float], int] = ceil if config.smallest_defect else round
     short = _fitting_side(side / sqrt(ratio), config, rounded)
     long = _fitting_side(short * ratio, config, rounded)
     return Size(long, short) if aspect < 1 else Size(short, long)

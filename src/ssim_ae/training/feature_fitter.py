@@ -15,12 +15,14 @@ from ssim_ae.alignment.silhouette import Silhouettes
 from ssim_ae.config import Config
 from ssim_ae.console import print_note, progress
 from ssim_ae.detector.detector_file import frame_of, network_of
+from ssim_ae.errors import InputError
 from ssim_ae.features.distances import distance_weights
 from ssim_ae.features.extractor import FeatureExtractor
 from ssim_ae.features.gaussians import Moments
 from ssim_ae.images.files import read_image
 from ssim_ae.images.size import Size
 from ssim_ae.machine import parallel_map
+from ssim_ae.methods import methods
 from ssim_ae.pretrained.efficientnet_lite import load_weights
 from ssim_ae.runtimes.choose import open_runtime
 from ssim_ae.runtimes.runtime import Runtime
@@ -47,7 +49,7 @@ class FeatureFitter:
     def __init__(self, config: Config, good: GoodImages) -> None:
         self.config = config
         self.paths = good.training_paths
-        self.backbone = load_weights(config.channels)
+        self.backbone = _backbone(config)
         self.alignment = self._choose_alignment() if config.align else None
         self.frame = frame_of(config, self.alignment)
         self.extractor = FeatureExtractor((config.channels, *self.frame.size))
@@ -120,3 +122,12 @@ class FeatureFitter:
 
     def _read(self, path: Path) -> np.ndarray:
         return read_image(path, grayscale=self.config.grayscale)
+
+
+def _backbone(config: Config) -> dict[str, np.ndarray]:
+    """Return the weights of the frozen network. Raises InputError, which names a method that needs none."""
+    try:
+        return load_weights(config.channels)
+    except InputError as error:
+        other = next(method.name for method in methods() if method.engines)
+        raise InputError(f"{error}; or train with --method {other}, which needs no weights of others") from error

@@ -87,15 +87,14 @@ def train(
         config = Config.read(config_path(resumed))
     elif config.dataset != "none":
         check_folder_name(config.dataset, "dataset")
-    if not resumed:
-        _note_method(config)
     config = _with_absolute_path(config, fresh=resumed is None)
     if add:
         _check_can_add(add, resumed, config)
     dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     if not dataset.good:
         raise InputError(f"{dataset.root}: no good images; put images without defects into a folder named {GOOD}")
-    _note_method(config)
+    if not resumed:
+        _note_method(config)
     dataset, excluded = _without_excluded(dataset, config)
     if resumed and not add and is_finished(resumed, config):
         with lock_folder(resumed):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,31 +14,51 @@ from ssim_ae.evaluation.metrics import Floats, Indices, Mask, Verdicts, area_und
 from ssim_ae.maps.regions import label
 
 PIXEL_METRICS = ("pixel_auroc", "au_pro_30", "au_pro_05", "pixel_f1")
-BIN_BITS = 15  # lowest bits of a float32 that a bin leaves out, of 31: 256 bins from a score to its double
+MAX_BINS = 4096  # of a histogram
+MAX_SUMMED_BINS = 2 * MAX_BINS  # of the histograms of all images together
 IMAGES_AT_ONCE = 256  # whose histograms are added together
 MAX_CELLS = 2**22  # of the sums of histograms that are in memory together
 
 
 class Histogram(NamedTuple):
-    """The bins that are not empty (n,), in ascending order, and the sum of the weights of the pixels in each (n,)."""
+    """The bins of scores that are not empty (n,), in ascending order, and the sum of the weights in each (n,).
 
-    bins: NDArray[np.uint16]
+    The bin of a score is its floating-point number in bits without its `dropped` lowest bits: the bits of non-negative
+    numbers have the order of the numbers. As few bits are dropped as leave at most MAX_BINS bins.
+    """
+
+    bins: NDArray[np.uint32]
     sums: NDArray[np.float32]
+    dropped: int = 0
 
     @classmethod
-    def of(cls, bins: NDArray[Any], weights: Floats | None = None) -> Self:
-        """Add the weights of pixels (pixels,) by their bins (pixels,); without weights, count the pixels."""
-        sums = np.bincount(bins, weights)
-        filled = np.flatnonzero(sums)
-        return cls(filled.astype(np.uint16), sums[filled].astype(np.float32))
+    def of(cls, scores: NDArray[np.float32], weights: Floats | None = None) -> Self:
+        """Add the weights of scores (pixels,), which are not negative; without weights, count the scores."""
+        numbers = np.abs(scores).view(np.uint32)  # -0 becomes 0
+        if weights is None:
+            bins, sums = np.unique(numbers, return_counts=True)
+        else:
+            bins, inverse = np.unique(numbers, return_inverse=True)
+            sums = np.bincount(inverse, weights)
+        return cls(bins, sums.astype(np.float32)).coarser(bits_to_drop(bins, MAX_BINS))
+
+    def coarser(self, dropped: int) -> Self:
+        """Return the histogram with `dropped` lowest bits dropped in total."""
+        if dropped == self.dropped or not len(self.bins):
+            return self
+        bins = self.bins >> np.uint32(dropped - self.dropped)
+        firsts = np.flatnonzero(np.diff(bins, prepend=bins[0] + 1))
+        return type(self)(bins[firsts], np.add.reduceat(self.sums, firsts), dropped)
+
+
+def bits_to_drop(bins: NDArray[np.uint32], limit: int) -> int:
+    """Return how many lowest bits of bins (n,), in ascending order, leave at most `limit` different bins."""
+    return bisect_left(range(32), -limit, key=lambda bits: -1 - int(np.count_nonzero(np.diff(bins >> np.uint32(bits)))))
 
 
 @dataclass(frozen=True)
 class PixelCounts:
-    """Pixels of one image with ground truth: counts by verdict, and histograms of their scores.
-
-    A bin holds the scores that differ by at most 0.4 %. Scores of one bin count as equal.
-    """
+    """Pixels of one image with ground truth: counts by verdict, and histograms of their scores, of up to 100 kB."""
 
     verdicts: Verdicts
     good: Histogram
@@ -52,19 +73,11 @@ class PixelCounts:
         """
         anomaly, mask = np.asarray(anomaly, np.float32), np.asarray(ground_truth, bool)
         verdicts = Verdicts.of(anomaly, mask)
-        bins, weights = _bins(anomaly), _region_weights(mask)
-        defective = bins[mask]
-        return cls(verdicts, Histogram.of(bins[~mask]), Histogram.of(defective), Histogram.of(defective, weights))
-
-
-def _bins(scores: NDArray[np.float32]) -> NDArray[Any]:
-    """Return the bins of scores, of the same shape: the upper bits of their floating-point numbers.
-
-    The bits of non-negative numbers have the order of the numbers. Raises ValueError for negative numbers and NaN.
-    """
-    if not (scores >= 0).all():
-        raise ValueError(f"expected scores of 0 or more, got {scores.min()}")
-    return np.abs(scores).view(np.uint32) >> BIN_BITS  # -0 becomes 0
+        if anomaly.min() < 0:
+            raise ValueError(f"expected scores of 0 or more, got {anomaly.min()}")
+        defective = anomaly[mask]
+        regions = Histogram.of(defective, _region_weights(mask))
+        return cls(verdicts, Histogram.of(anomaly[~mask]), Histogram.of(defective), regions)
 
 
 def pixel_metrics(images: Sequence[PixelCounts], samples: Indices) -> dict[str, Floats]:
@@ -89,25 +102,38 @@ def pixel_metrics(images: Sequence[PixelCounts], samples: Indices) -> dict[str, 
 
 def _curves(images: Sequence[PixelCounts], samples: Indices) -> Iterator[tuple[Floats, Floats, Floats]]:
     """Yield the rates of good pixels, of defective pixels and of regions by descending score, for each sample."""
-    kinds = [[getattr(image, kind) for image in images] for kind in ("good", "defective", "regions")]
-    bins = np.unique(np.concatenate([histogram.bins for kind in kinds for histogram in kind]))[::-1]
+    histograms = _with_equal_bins(
+        [getattr(image, kind) for kind in ("good", "defective", "regions") for image in images]
+    )
+    bins = _all_bins(histograms)
     at_once = max(1, MAX_CELLS // len(bins))
     for start in range(0, len(samples), at_once):
-        counts = [np.bincount(sample, minlength=len(images)) for sample in samples[start : start + at_once]]
-        cumulative = [_weighted_sums(kind, np.array(counts, float), bins).cumsum(axis=1) for kind in kinds]
-        yield from zip(*(map(rates, each) for each in cumulative), strict=True)
+        counts = np.array([np.bincount(sample, minlength=len(images)) for sample in samples[start : start + at_once]])
+        of_kinds = (histograms[first : first + len(images)] for first in range(0, len(histograms), len(images)))
+        sums = [_weighted_sums(of_kind, counts.astype(float), bins) for of_kind in of_kinds]
+        yield from zip(*(map(rates, each[:, ::-1].cumsum(axis=1)) for each in sums), strict=True)
 
 
-def _weighted_sums(histograms: Sequence[Histogram], weights: Floats, bins: NDArray[np.uint16]) -> Floats:
-    """Add histograms with each row of weights (samples, images), by descending bins (bins,): (samples, bins)."""
-    column = np.zeros(int(bins[0]) + 1, int)
-    column[bins] = np.arange(len(bins))
+def _with_equal_bins(histograms: Sequence[Histogram]) -> list[Histogram]:
+    """Drop the same bits from all histograms, as few as leave at most MAX_SUMMED_BINS bins in all of them together."""
+    dropped = max(histogram.dropped for histogram in histograms)
+    histograms = [histogram.coarser(dropped) for histogram in histograms]
+    dropped += bits_to_drop(_all_bins(histograms), MAX_SUMMED_BINS)
+    return [histogram.coarser(dropped) for histogram in histograms]
+
+
+def _all_bins(histograms: Sequence[Histogram]) -> NDArray[np.uint32]:
+    return np.unique(np.concatenate([histogram.bins for histogram in histograms]))
+
+
+def _weighted_sums(histograms: Sequence[Histogram], weights: Floats, bins: NDArray[np.uint32]) -> Floats:
+    """Add histograms with each row of weights (samples, images), by the bins of all (bins,): (samples, bins)."""
     total = np.zeros((len(weights), len(bins)))
     for start in range(0, len(histograms), IMAGES_AT_ONCE):
         some = histograms[start : start + IMAGES_AT_ONCE]
         dense = np.zeros((len(some), len(bins)))
         for row, histogram in zip(dense, some, strict=True):
-            row[column[histogram.bins]] = histogram.sums
+            row[np.searchsorted(bins, histogram.bins)] = histogram.sums
         total += weights[:, start : start + IMAGES_AT_ONCE] @ dense
     return total
 

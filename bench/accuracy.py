@@ -1,31 +1,36 @@
 """Train and evaluate on every class of a folder: python bench/accuracy.py MVTEC --work FOLDER
 
 Each class (a folder in MVTec AD's layout) is trained with each method and seed, on its good images alone. Settings are
-the defaults of `repair` and, for `reference`, those of the file in config/ that is named after the class, if it exists.
-Thresholds are estimated from held-out good images at the expected false-alarm rate of the settings; `reference` is
-evaluated with its own percentile as well. Each result is a row of results.csv in the work folder. Results that the file
-has already are not computed again.
+the defaults of the method and, for `reference`, those of the file in config/ that is named after the class, if there is
+one. Thresholds are estimated from held-out good images at the expected false-alarm rate of the settings; `reference` is
+evaluated with its own percentile as well. With --equal_brightness, all images are scaled to the same median first. Each
+result is a row of results.csv in the work folder. Results that the file has already are not computed again.
 """
 
 import argparse
 import csv
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from typing import NamedTuple
+
+import numpy as np
 
 import machine
 from report import table
 from ssim_ae import Config, Detector, evaluate, train
 from ssim_ae.calibration.recalibrate import recalibrate
+from ssim_ae.detector.detector_file import read_detector
+from ssim_ae.images.files import read_image, write_png
 from ssim_ae.images.folders import ALL, find_dataset
-from ssim_ae.training.history import read_history
+from ssim_ae.methods import METHOD_ORDER
 
 CONFIGS = Path(__file__).parents[1] / "config"
-REPAIR = "repair"
 REFERENCE = "reference"
 REFERENCE_PERCENT = "reference, percent"  # with the threshold estimator of the reference
+SHOWN = (*METHOD_ORDER, REFERENCE_PERCENT)
 METRICS = ("ok", "nok", "avg", "image_auroc", "pixel_auroc", "au_pro_30")
 COLUMNS = (
     "class",
@@ -37,8 +42,7 @@ COLUMNS = (
     "image AUROC",
     "pixel AUROC",
     "AU-PRO .3",
-    "minutes",
-    "patches",
+    "seconds",
 )
 # By class: ok, nok and avg of the model zoo, with the epoch and percentile that are best on the test images; avg if all
 # test images are rejected.
@@ -64,8 +68,7 @@ class Result(NamedTuple):
     image_auroc: float
     pixel_auroc: float
     au_pro_30: float
-    minutes: float
-    patches: int
+    seconds: float  # of the training
 
 
 def train_and_evaluate(folder: Path, method: str, seed: int, work: Path, changes: dict[str, str]) -> Iterator[Result]:
@@ -87,10 +90,27 @@ def train_and_evaluate(folder: Path, method: str, seed: int, work: Path, changes
 def evaluate_run(detector: Path, run: Path, folder: Path, method: str, seed: int) -> Result:
     """Evaluate a detector on the test images of a class."""
     metrics = evaluate(Detector.load(detector), find_dataset(folder), run / f"test-{method}").metrics[ALL]
-    last_epoch = read_history(run)[-1]
     values = {name: 100 * getattr(metrics, name).value for name in METRICS}
-    patches = last_epoch.steps * Config.read(run / "config.yaml").batch_size
-    return Result(folder.name, method, seed, **values, minutes=last_epoch.seconds / 60, patches=patches)
+    return Result(folder.name, method, seed, **values, seconds=60 * read_detector(detector).provenance.minutes)
+
+
+def equalized(folder: Path, work: Path) -> Path:
+    """Return a copy of a class in which all images have the median brightness of the median training image."""
+    copy = work / "equal_brightness" / folder.name
+    if copy.exists():
+        return copy
+    paths = sorted(path for part in ("train", "test") for path in (folder / part).rglob("*") if path.is_file())
+    training = [path for path in paths if path.is_relative_to(folder / "train")]
+    target = median(float(np.median(read_image(path))) for path in training)
+    for path in paths:
+        image = read_image(path)
+        factor = target / max(1.0, float(np.median(image)))
+        new = copy / path.relative_to(folder)
+        new.parent.mkdir(parents=True, exist_ok=True)
+        write_png(new.with_suffix(".png"), np.clip(np.rint(image * factor), 0, 255).astype(np.uint8))
+    if (folder / "ground_truth").exists():
+        shutil.copytree(folder / "ground_truth", copy / "ground_truth")
+    return copy
 
 
 def read_results(path: Path) -> list[Result]:
@@ -115,31 +135,28 @@ def append_result(path: Path, result: Result) -> None:
 def rows(results: Sequence[Result]) -> Iterator[list[str]]:
     """Yield mean and minimum over the seeds by class and method, published metrics, and the means over all classes."""
     for name in sorted({result.name for result in results}):
-        for method in (REPAIR, REFERENCE, REFERENCE_PERCENT):
+        for method in SHOWN:
             found = [result for result in results if (result.name, result.method) == (name, method)]
             if found:
-                yield [name, method, str(len(found)), *_metrics(found, mean), *_costs(found)]
-                yield ["", "worst", "", *_metrics(found, min), "", ""]
+                yield [name, method, str(len(found)), *_metrics(found, mean), _seconds(found)]
+                yield ["", "worst", "", *_metrics(found, min), ""]
         if name in PUBLISHED:
             (ok, nok, avg), avg_all_rejected = PUBLISHED[name]
-            empty = ["", "", "", "", ""]
+            empty = ["", "", "", ""]
             yield [name, "model zoo, published", "1", f"{ok:.1f}", f"{nok:.1f}", f"{avg:.1f}", *empty]
             yield ["", "all rejected", "", "0.0", "100.0", f"{avg_all_rejected:.1f}", *empty]
-    for method in (REPAIR, REFERENCE, REFERENCE_PERCENT):
+    for method in SHOWN:
         found = [result for result in results if result.method == method]
         if len({result.name for result in found}) > 1:
-            yield ["all", method, str(len(found)), *_metrics(found, mean), *_costs(found)]
+            yield ["all", method, str(len(found)), *_metrics(found, mean), _seconds(found)]
 
 
 def _metrics(results: Sequence[Result], aggregate: Callable[[Iterable[float]], float]) -> list[str]:
     return [f"{aggregate(getattr(result, name) for result in results):.1f}" for name in METRICS]
 
 
-def _costs(results: Sequence[Result]) -> list[str]:
-    return [
-        f"{mean(getattr(result, name) for result in results):,.{digits}f}"
-        for name, digits in (("minutes", 1), ("patches", 0))
-    ]
+def _seconds(results: Sequence[Result]) -> str:
+    return f"{mean(result.seconds for result in results):,.0f}"
 
 
 def main() -> None:
@@ -148,11 +165,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="parent folder of the classes")
     parser.add_argument("--work", type=Path, required=True, help="folder for runs and results")
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="train only these classes")
-    parser.add_argument("--methods", nargs="+", choices=(REPAIR, REFERENCE), default=(REPAIR, REFERENCE))
+    parser.add_argument("--methods", nargs="+", choices=METHOD_ORDER, default=METHOD_ORDER)
     parser.add_argument("--seeds", nargs="+", type=int, default=(1, 2, 3))
     parser.add_argument(
         "--set", nargs="+", default=(), metavar="KEY=VALUE", help="settings of all trainings, such as minutes=5"
     )
+    parser.add_argument("--equal_brightness", action="store_true", help="scale all images to the same median first")
     options = parser.parse_args()
     changes = dict(setting.split("=", 1) for setting in options.set)
     options.work.mkdir(parents=True, exist_ok=True)
@@ -160,7 +178,10 @@ def main() -> None:
     names = options.classes or sorted(folder.name for folder in options.folder.iterdir() if (folder / "train").is_dir())
     for seed, name, method in product(options.seeds, names, options.methods):
         if (name, method, seed) not in [result[:3] for result in read_results(path)]:
-            for result in train_and_evaluate(options.folder / name, method, seed, options.work, changes):
+            folder = options.folder / name
+            if options.equal_brightness:
+                folder = equalized(folder, options.work)
+            for result in train_and_evaluate(folder, method, seed, options.work, changes):
                 append_result(path, result)
     print(machine.description(), end="\n\n")
     print(table(COLUMNS, rows(read_results(path))))

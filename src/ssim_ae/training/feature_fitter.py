@@ -15,15 +15,18 @@ from ssim_ae.alignment.silhouette import Silhouettes
 from ssim_ae.config import Config
 from ssim_ae.console import print_note, progress
 from ssim_ae.detector.detector_file import frame_of, network_of
+from ssim_ae.errors import InputError
 from ssim_ae.features.distances import distance_weights
 from ssim_ae.features.extractor import FeatureExtractor
 from ssim_ae.features.gaussians import Moments
 from ssim_ae.images.files import read_image
 from ssim_ae.images.size import Size
 from ssim_ae.machine import parallel_map
+from ssim_ae.methods import methods
 from ssim_ae.pretrained.efficientnet_lite import load_weights
 from ssim_ae.runtimes.choose import open_runtime
 from ssim_ae.runtimes.runtime import Runtime
+from ssim_ae.training.cross_fitting import MAX_IMAGES
 from ssim_ae.training.good_images import GoodImages
 from ssim_ae.training.learner import Addition, Learned
 
@@ -47,10 +50,11 @@ class FeatureFitter:
     def __init__(self, config: Config, good: GoodImages) -> None:
         self.config = config
         self.paths = good.training_paths
-        self.backbone = load_weights(config.channels)
+        self.backbone = _backbone(config)
         self.alignment = self._choose_alignment() if config.align else None
         self.frame = frame_of(config, self.alignment)
         self.extractor = FeatureExtractor((config.channels, *self.frame.size))
+        self.few: list[np.ndarray] = []  # the features of all training images, if they are few
         places = Size(*self.extractor.output_shape[1:])
         self.moments = Moments(self.extractor.output_shape)
         self.silhouettes = Silhouettes(self.alignment.strip, places) if self.alignment else None
@@ -66,6 +70,8 @@ class FeatureFitter:
         with progress("fitting", len(self.paths)) as bar:
             for image in self._measure(self.paths):
                 batch.append(image.features)
+                if len(self.paths) <= MAX_IMAGES:
+                    self.few.append(image.features)
                 if self.silhouettes and image.part and image.pose:
                     self.silhouettes.add(image.part, image.pose)
                 if len(batch) == BATCH:
@@ -76,16 +82,28 @@ class FeatureFitter:
 
     def runtime(self) -> Runtime:
         """Return a runtime with the network fitted so far."""
-        network = network_of(self.config, self.alignment)
-        return open_runtime(network, self.weights(), device_target=self.config.device_target)
+        return self._runtime(self.moments)
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return the weights of the backbone and the Gaussians by name."""
-        inspected = self.silhouettes.inspected() if self.silhouettes else np.ones(self.extractor.output_shape[1:], bool)
-        return self.backbone | distance_weights(self.moments.gaussians(), inspected)
+        return self._weights(self.moments)
+
+    def without(self, left_out: Sequence[int]) -> Runtime:
+        """Return a runtime with the network fitted without some training images; there are at most MAX_IMAGES."""
+        moments = Moments(self.extractor.output_shape)
+        moments.add(np.stack([features for index, features in enumerate(self.few) if index not in left_out]))
+        return self._runtime(moments)
 
     def close(self) -> None:
         """Do nothing: a fit is not distributed."""
+
+    def _runtime(self, moments: Moments) -> Runtime:
+        network = network_of(self.config, self.alignment)
+        return open_runtime(network, self._weights(moments), device_target=self.config.device_target)
+
+    def _weights(self, moments: Moments) -> dict[str, np.ndarray]:
+        inspected = self.silhouettes.inspected() if self.silhouettes else np.ones(self.extractor.output_shape[1:], bool)
+        return self.backbone | distance_weights(moments.gaussians(), inspected)
 
     def _choose_alignment(self) -> Alignment | None:
         """Decide from training images at equal intervals whether parts are aligned, and say so."""
@@ -120,3 +138,12 @@ class FeatureFitter:
 
     def _read(self, path: Path) -> np.ndarray:
         return read_image(path, grayscale=self.config.grayscale)
+
+
+def _backbone(config: Config) -> dict[str, np.ndarray]:
+    """Return the weights of the frozen network. Raises InputError, which names a method that needs none."""
+    try:
+        return load_weights(config.channels)
+    except InputError as error:
+        other = next(method.name for method in methods() if method.engines)
+        raise InputError(f"{error}; or train with --method {other}, which needs no weights of others") from error

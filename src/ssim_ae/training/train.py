@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ssim_ae.augmentation.orientation import has_any_orientation
-from ssim_ae.calibration.calibrate import calibrate, threshold_images
+from ssim_ae.calibration.calibrate import Calibration, calibrate, threshold_images
 from ssim_ae.calibration.recalibrate import THRESHOLD_KEYS
 from ssim_ae.calibration.suspects_sheet import write_suspects
 from ssim_ae.config import Config
@@ -26,7 +26,7 @@ from ssim_ae.detector.detector_file import (
     read_detector,
     write_detector,
 )
-from ssim_ae.detector.provenance import EpochSummary, Provenance, installed_versions
+from ssim_ae.detector.provenance import COPIES, EpochSummary, Provenance, ThresholdOrigin, installed_versions
 from ssim_ae.detector.run_folder import (
     DETECTOR_NAME,
     config_path,
@@ -35,7 +35,9 @@ from ssim_ae.detector.run_folder import (
 )
 from ssim_ae.errors import InputError
 from ssim_ae.images.exclusions import read_exclusions
+from ssim_ae.images.files import read_image
 from ssim_ae.images.folders import GOOD, Dataset, content_hash, find_dataset, fingerprint
+from ssim_ae.maps.residuals import Residuals
 from ssim_ae.methods import default_method, method_of, unused_settings
 from ssim_ae.spelling import counted, listed
 from ssim_ae.storage import check_folder_name, lock_folder, new_folder, remove_leftovers, write_atomic
@@ -43,6 +45,7 @@ from ssim_ae.training.checkpoints import (
     CHECKPOINT_NAME,
     read_state,
 )
+from ssim_ae.training.cross_fitting import cross_fitted, residuals_of_copies
 from ssim_ae.training.feature_fitter import FeatureFitter
 from ssim_ae.training.good_images import GoodImages, good_image_sizes, load_good_images
 from ssim_ae.training.learner import Addition, Learner
@@ -87,15 +90,14 @@ def train(
         config = Config.read(config_path(resumed))
     elif config.dataset != "none":
         check_folder_name(config.dataset, "dataset")
-    if not resumed:
-        _note_method(config)
     config = _with_absolute_path(config, fresh=resumed is None)
     if add:
         _check_can_add(add, resumed, config)
     dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
     if not dataset.good:
         raise InputError(f"{dataset.root}: no good images; put images without defects into a folder named {GOOD}")
-    _note_method(config)
+    if not resumed:
+        _note_method(config)
     dataset, excluded = _without_excluded(dataset, config)
     if resumed and not add and is_finished(resumed, config):
         with lock_folder(resumed):
@@ -231,7 +233,10 @@ def _write_calibrated(folder: Path, learner: Learner, config: Config, good: Good
         config, method.thresholds([1.0] * len(method.residual_names)), learner.runtime(), alignment=learner.alignment
     )
     held_out, training = threshold_images(good.held_out_paths, good.training_paths)
-    calibration = calibrate(detector, held_out, config, training)
+    if len(good.training_paths) == 1 and not good.held_out_paths and not method.engines:
+        calibration = _calibrate_on_copies(detector, good.training_paths[0])
+    else:
+        calibration = calibrate(detector, held_out, config, training, _cross_fitted(learner, detector, good))
     provenance = provenance.model_copy(update={"thresholds": calibration.origin})
     thresholds, statistics = calibration.thresholds, calibration.normal_statistics
     file = DetectorFile(config, thresholds, learner.weights(), provenance, statistics, learner.alignment)
@@ -246,10 +251,34 @@ def _write_calibrated(folder: Path, learner: Learner, config: Config, good: Good
         set_current(folder, file)
     else:
         write_detector(folder / DETECTOR_NAME, file)
-    if not good.held_out_paths:
+    if not good.held_out_paths and calibration.origin.estimator != COPIES:
         print_note(
             "thresholds: estimated from training images (none is held out); expect more false alarms on new images"
         )
+
+
+def _cross_fitted(learner: Learner, detector: Detector, good: GoodImages) -> list[tuple[Path, Residuals]]:
+    """Return few training images with their residual maps by detectors that do not know them; none of many."""
+    if method_of(detector.config).engines:
+        return []
+
+    def refit(left_out: Sequence[int]) -> Detector:
+        runtime = learner.without(left_out)
+        assert runtime  # of a learner that fits
+        return Detector(detector.config, detector.thresholds, runtime, alignment=learner.alignment)
+
+    return list(cross_fitted(good.training_paths, refit))
+
+
+def _calibrate_on_copies(detector: Detector, path: Path) -> Calibration:
+    """Return the threshold of a detector of one good image: the highest score of changed copies."""
+    image = read_image(path, grayscale=detector.config.grayscale)
+    highest = max(float(maps.maps.max()) for maps in residuals_of_copies(image, detector))
+    print_note(
+        "thresholds: from shifted, turned and brightened copies of the only good image; how good images vary is not "
+        "known, so good images may be rejected and defects missed; add good images"
+    )
+    return Calibration(detector.method.thresholds([highest]), None, ThresholdOrigin(estimator=COPIES))
 
 
 def _is_finished_detector(path: Path) -> bool:

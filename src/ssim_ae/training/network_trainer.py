@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
@@ -59,6 +59,9 @@ class NetworkTrainer:
     def weights(self) -> dict[str, np.ndarray]:
         """Return a copy of the weights by name."""
         return self.engine.weights()
+
+    def save(self, folder: Path, training_images: Sequence[str]) -> None:
+        """Do nothing: an addition of epochs starts from the checkpoint."""
 
     def close(self) -> None:
         """Leave the process group of a distributed training."""

@@ -35,7 +35,8 @@ from ssim_ae.detector.run_folder import (
 )
 from ssim_ae.errors import InputError
 from ssim_ae.images.exclusions import read_exclusions
-from ssim_ae.images.folders import GOOD, Dataset, content_hash, find_dataset, fingerprint
+from ssim_ae.images.folders import GOOD, Dataset, content_hash, fingerprint
+from ssim_ae.locations import dataset_of
 from ssim_ae.methods import default_method, method_of, unused_settings
 from ssim_ae.spelling import counted, listed
 from ssim_ae.storage import check_folder_name, lock_folder, new_folder, remove_leftovers, write_atomic
@@ -92,7 +93,7 @@ def train(
     config = _with_absolute_path(config, fresh=resumed is None)
     if add:
         _check_can_add(add, resumed, config)
-    dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
+    dataset = dataset_of(config)
     if not dataset.good:
         raise InputError(f"{dataset.root}: no good images; put images without defects into a folder named {GOOD}")
     _note_method(config)
@@ -105,9 +106,10 @@ def train(
         return Run(resumed, dataset, config, finished=True, trained=False, is_main=os.environ.get("RANK", "0") == "0")
     if config.im_resize is None:
         config = with_working_size(config, good_image_sizes(dataset))
-    good = load_good_images(dataset, config, skip_bad=skip_bad, keep_pixels=bool(method_of(config).engines))
+    is_trained = bool(method_of(config).engines)
+    good = load_good_images(dataset, config, skip_bad=skip_bad, keep_pixels=is_trained)
     config = _with_rotation(config, good.training_images)
-    learner: Learner = NetworkTrainer(config, good) if method_of(config).engines else FeatureFitter(config, good)
+    learner: Learner = NetworkTrainer(config, good) if is_trained else FeatureFitter.start(config, good.training_paths)
     try:
         return _run(learner, config, dataset, good, excluded, Path(runs), resumed, add)
     finally:
@@ -157,7 +159,11 @@ def _with_absolute_path(config: Config, *, fresh: bool) -> Config:
         raise InputError("dataset_path: no folder given; pass a folder of good images")
     if fresh and config.aug_dir and Path(config.aug_dir).exists() and any(Path(config.aug_dir).iterdir()):
         raise InputError(f"{config.aug_dir}: aug_dir is not empty; name another folder")
-    paths = {key: str(Path(value).resolve()) for key in ("dataset_path", "exclude") if (value := getattr(config, key))}
+    paths: dict[str, str | list[str]] = {
+        key: str(Path(value).resolve()) for key in ("dataset_path", "exclude") if (value := getattr(config, key))
+    }
+    if config.more_paths:
+        paths["more_paths"] = [str(Path(folder).resolve()) for folder in config.more_paths]
     return config.replace(**paths)
 
 
@@ -220,12 +226,20 @@ def _run(
                 last_epoch=EpochSummary(**learned.history[-1]._asdict()) if learned.history else None,
                 versions=installed_versions(),
             )
-            _write_calibrated(folder, learner, config, good, provenance)
+            file = calibrated(folder, learner, config, good, provenance)
+            if _is_finished_detector(folder / DETECTOR_NAME):
+                _note_other_thresholds(folder / DETECTOR_NAME, config)
+                set_current(folder, file)
+            else:
+                write_detector(folder / DETECTOR_NAME, file)
+            learner.save(folder, provenance.training_images)
     return Run(folder, dataset, config, learned.finished, trained=True, is_main=is_main)
 
 
-def _write_calibrated(folder: Path, learner: Learner, config: Config, good: GoodImages, provenance: Provenance) -> None:
-    """Write the detector file, with thresholds estimated from held-out images."""
+def calibrated(
+    folder: Path, learner: Learner, config: Config, good: GoodImages, provenance: Provenance
+) -> DetectorFile:
+    """Return the detector, with thresholds estimated from held-out images; write the suspects into the run's folder."""
     method = method_of(config)
     detector = Detector(
         config, method.thresholds([1.0] * len(method.residual_names)), learner.runtime(), alignment=learner.alignment
@@ -241,15 +255,11 @@ def _write_calibrated(folder: Path, learner: Learner, config: Config, good: Good
     if provenance.finished:  # who has interrupted a training waits for its end
         write_suspects(folder, calibrated, calibration.suspects, Path(config.dataset_path))
         file = file._replace(detectability=measure_detectability(calibrated, calibration.accepted(held_out)))
-    if _is_finished_detector(folder / DETECTOR_NAME):
-        _note_other_thresholds(folder / DETECTOR_NAME, config)
-        set_current(folder, file)
-    else:
-        write_detector(folder / DETECTOR_NAME, file)
     if not good.held_out_paths:
         print_note(
             "thresholds: estimated from training images (none is held out); expect more false alarms on new images"
         )
+    return file
 
 
 def _is_finished_detector(path: Path) -> bool:

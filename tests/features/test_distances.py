@@ -5,7 +5,7 @@ import pytest
 from tests.features.conftest import RUNTIMES, cloth, neighborhood_mean, opened
 
 from ssim_ae.features import gaussians
-from ssim_ae.features.distances import DistanceNetwork, gaussian_weights
+from ssim_ae.features.distances import DistanceNetwork, distance_weights
 from ssim_ae.features.extractor import CHANNELS, FeatureExtractor
 from ssim_ae.features.gaussians import Gaussians, Moments, block_side
 from ssim_ae.network.network import are_weights_of
@@ -30,19 +30,18 @@ def with_defects(count: int, shape: tuple[int, int, int]) -> np.ndarray:
     return images
 
 
-def distances(shape: tuple[int, int, int], found: Gaussians, images: np.ndarray) -> np.ndarray:
-    """Return the distances (B, 1, h, w), computed place by place."""
+def distances(shape: tuple[int, int, int], found: Gaussians, inspected: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Return the distances (B, 1, h, w), computed place by place; 0 where the image is not inspected."""
     features = opened(FeatureExtractor(shape), load_weights(shape[0]))(images).astype(np.float64)
     differences = features * found.scale - found.mean
     _, _, height, width = features.shape
     side = block_side(height, width)
     lengths = np.zeros((len(images), 1, height, width))
-    for row in range(height):
-        for column in range(width):
-            factor = np.zeros((CHANNELS, CHANNELS))
-            factor[ROWS, COLUMNS] = found.factor[row // side * -(-width // side) + column // side]
-            lengths[:, 0, row, column] = np.linalg.norm(differences[:, :, row, column] @ factor.T, axis=1)
-    return neighborhood_mean(lengths)
+    for row, column in np.argwhere(inspected):
+        factor = np.zeros((CHANNELS, CHANNELS))
+        factor[ROWS, COLUMNS] = found.factor[row // side * -(-width // side) + column // side]
+        lengths[:, 0, row, column] = np.linalg.norm(differences[:, :, row, column] @ factor.T, axis=1)
+    return neighborhood_mean(lengths) * inspected
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -52,24 +51,26 @@ def test_distances_equal_those_in_numpy(monkeypatch, shape, side, runtime):
     if side == 2:
         monkeypatch.setattr(gaussians, "MAX_BLOCKS", 15)  # 80 x 144 px and 112 x 64 px: blocks that are not full
     network, found = DistanceNetwork(shape), fitted(shape)
-    assert block_side(*network.output_shape[1:]) == side
-    weights = load_weights(shape[0]) | gaussian_weights(found)
+    height, width = network.output_shape[1:]
+    assert block_side(height, width) == side
+    inspected = np.add.outer(np.arange(height), np.arange(width)) < height + width - 3
+    weights = load_weights(shape[0]) | distance_weights(found, inspected)
     assert are_weights_of(network, weights)
     run = opened(network, weights, runtime)
     for batch in (1, 3):
         images = with_defects(batch, shape)
-        expected = distances(shape, found, images)
+        expected = distances(shape, found, inspected, images)
         assert run(images).shape == (batch, *network.output_shape) == expected.shape
         np.testing.assert_allclose(run(images), expected, rtol=1e-3)
-        assert expected.max() > 1.5 * np.median(expected), "the square is far from the good images"
+        assert expected.max() > 1.5 * np.median(expected[..., inspected]), "the square is far from the good images"
 
 
 @pytest.mark.parametrize("opset", [11, 12, 13, 18])
 def test_every_opset_has_its_operators(monkeypatch, opset):
     monkeypatch.setattr(gaussians, "MAX_BLOCKS", 15)
     shape = (3, 80, 144)
-    weights, images = load_weights() | gaussian_weights(fitted(shape)), with_defects(3, shape)
-    network = DistanceNetwork(shape)
+    network, images = DistanceNetwork(shape), with_defects(3, shape)
+    weights = load_weights() | distance_weights(fitted(shape), np.ones((5, 9), bool))
     np.testing.assert_allclose(
         opened(network, weights, opset=opset)(images), opened(network, weights)(images), rtol=1e-5
     )

@@ -13,7 +13,6 @@ from ssim_ae.cli import main
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.images.files import read_image
 from ssim_ae.images.folders import ALL
-from ssim_ae.images.size import Size
 from ssim_ae.maps.levels import levels_image
 from ssim_ae.pages.page import render_page
 from ssim_ae.report.plots import write_plots
@@ -71,9 +70,8 @@ def test_images_with_long_names_are_shown(tiny_run, fabric_folder, tmp_path):
 
 
 def test_thumbnails_of_large_images_are_smaller(tiny_run, fabric_folder, tmp_path):
-    detector = Detector.load(tiny_run.folder, device_target="CPU")
-    detector.config = detector.config.replace(im_resize=300)
-    detector.view = detector.view._replace(working_size=Size.of(300), size=Size.of(300))
+    file = read_detector(tiny_run.detector_path)
+    detector = Detector.from_file(file._replace(config=file.config.replace(im_resize=304)), device_target="CPU")
     write_report(tiny_run.detector_path, detector, find_dataset(fabric_folder), tmp_path)
     with Image.open(tmp_path / "images" / "good" / "000_small.jpg") as small:
         assert small.size == (256, 256)

@@ -33,6 +33,7 @@ def wide(tiny_run, tmp_path_factory):
         Image.fromarray(pixels).save(root / folder / f"{number}.png")
     detector = Detector.load(tiny_run.folder, device_target="CPU")
     detector.view = detector.view._replace(working_size=Size(80, 104))  # the view is the middle 64 x 64 of it
+    detector.frame = detector.frame._replace(view=detector.view)
     evaluation = write_report(tiny_run.detector_path, detector, find_dataset(root), root / "report")
     return detector, evaluation, root / "report"
 

@@ -224,7 +224,9 @@ def test_what_the_detector_can_find(open_page, client, monkeypatch):
     page.reload()
     page.click("#detectability > summary")
     assert page.text_content("#detectability .sentence") == "Finds it."
-    assert page.locator("#detectability path.marker").count() == 3
+    markers = page.locator("#detectability path.marker")
+    markers.nth(2).wait_for()  # drawn when the chart is unfolded
+    assert markers.count() == 3
 
 
 def test_a_file_that_is_no_image_shows_an_error(open_page, client, tmp_path):

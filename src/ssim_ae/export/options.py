@@ -21,7 +21,7 @@ class ExportOptions:
 
     Attributes:
         format: a key of `FORMATS`.
-        graph: `inspection` (image in, verdict out) or `network` (patches in, reconstructions out); empty: the format's
+        graph: `inspection` (image in, verdict out) or `network` (its input and output alone); empty: the format's
             default.
         precision: precision of the weights, `fp32`, `fp16` or `int8`; empty: the format's default.
         batch_size: fixed number of patches that a `network` takes at once; None: any number.

@@ -39,14 +39,14 @@ class Difference(NamedTuple):
 
     Attributes:
         images: number of images.
-        reconstruction: difference of the reconstructions; 0 if there are none.
+        reconstruction: difference of the reconstructions; None if the method does not reconstruct.
         residual: difference of the anomaly maps, in units of residuals: multiplied by the highest residual threshold.
         score: difference of the scores.
         equal_verdicts: number of images with equal verdicts.
     """
 
     images: int
-    reconstruction: float
+    reconstruction: float | None
     residual: float
     score: float
     equal_verdicts: int
@@ -54,7 +54,7 @@ class Difference(NamedTuple):
     @property
     def within_tolerance(self) -> bool:
         """Whether the outputs differ only by rounding errors of float32 and all verdicts are equal."""
-        close = self.reconstruction <= RECONSTRUCTION_TOLERANCE and self.residual <= RESIDUAL_TOLERANCE
+        close = (self.reconstruction or 0.0) <= RECONSTRUCTION_TOLERANCE and self.residual <= RESIDUAL_TOLERANCE
         return close and self.all_verdicts_equal
 
     @property
@@ -63,8 +63,9 @@ class Difference(NamedTuple):
         return self.equal_verdicts == self.images
 
     def __str__(self) -> str:
+        reconstruction = "" if self.reconstruction is None else f"reconstruction {self.reconstruction:.1e}, "
         return (
-            f"reconstruction {self.reconstruction:.1e}, residuals {self.residual:.1e}, score {self.score:.1e}, "
+            f"{reconstruction}residuals {self.residual:.1e}, score {self.score:.1e}, "
             f"{self.equal_verdicts} of {self.images} verdicts equal"
         )
 
@@ -103,9 +104,12 @@ def measure_difference(detector: Detector, inspect: Inspect, images: Sequence[np
     """Compare the outputs of a detector and of `inspect` on images (H, W, C)."""
     inspect_with_detector = inspect_with(detector)
     pairs = [(inspect_with_detector(image), inspect(image)) for image in images]
+    reconstructions = [(a.reconstruction, b.reconstruction) for a, b in pairs]
     return Difference(
         images=len(pairs),
-        reconstruction=max(_max_difference(a.reconstruction, b.reconstruction) for a, b in pairs),
+        reconstruction=max(
+            (_max_difference(a, b) for a, b in reconstructions if a is not None and b is not None), default=None
+        ),
         residual=max(_max_difference(a.anomaly_map, b.anomaly_map) for a, b in pairs) * _highest_threshold(detector),
         score=max(abs(a.score - b.score) for a, b in pairs),
         equal_verdicts=sum(a.nok == b.nok for a, b in pairs),
@@ -131,8 +135,8 @@ def _highest_threshold(detector: Detector) -> float:
     return float(max(np.multiply(thresholds, divisors)))
 
 
-def _max_difference(a: np.ndarray | None, b: np.ndarray | None) -> float:
-    return 0.0 if a is None or b is None else float(np.abs(a - b).max())
+def _max_difference(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(a - b).max())
 
 
 def _with_synthetic_defects(images: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -4,22 +4,34 @@ from collections.abc import Sequence
 
 from ssim_ae.export.accuracy import Accuracy
 from ssim_ae.export.export import ExportResult
+from ssim_ae.export.parity import Difference
 from ssim_ae.images.folders import ALL
 from ssim_ae.tables import Row, print_table
 
-PARITY_HEADINGS = ("images", "number", "reconstruction", "residuals", "score", "equal verdicts")
 ACCURACY_HEADINGS = ("weights", "ok", "nok", "image AUROC", "pixel AUROC", "changed verdicts", "ms per patch")
 
 
 def print_export(result: ExportResult) -> None:
     """Print the differences on good images and on images with a synthetic defect, and the path of the file."""
     if result.parity:
-        rows = []
-        for name, found in zip(("good", "with a synthetic defect"), result.parity, strict=True):
-            differences = (f"{value:.1e}" for value in (found.reconstruction, found.residual, found.score))
-            rows.append(Row(name, [str(found.images), *differences, f"{found.equal_verdicts} of {found.images}"]))
-        print_table(f"maximum difference from the detector, run by {result.runtime}", PARITY_HEADINGS, rows)
+        names = ("good", "with a synthetic defect")
+        cells = [_parity_cells(found) for found in result.parity]
+        rows = [Row(name, list(values.values())) for name, values in zip(names, cells, strict=True)]
+        title = f"maximum difference from the detector, run by {result.runtime}"
+        print_table(title, ("images", *cells[0]), rows)
     print(f"exported: {result.path}")
+
+
+def _parity_cells(found: Difference) -> dict[str, str]:
+    """Return the cells of a row by the headings of their columns."""
+    reconstruction = {} if found.reconstruction is None else {"reconstruction": f"{found.reconstruction:.1e}"}
+    return {
+        "number": str(found.images),
+        **reconstruction,
+        "residuals": f"{found.residual:.1e}",
+        "score": f"{found.score:.1e}",
+        "equal verdicts": f"{found.equal_verdicts} of {found.images}",
+    }
 
 
 def print_accuracies(precisions: Sequence[str], accuracies: Sequence[Accuracy]) -> None:

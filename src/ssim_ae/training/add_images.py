@@ -145,7 +145,7 @@ def _found_images(run: Path, dataset: Dataset, provenance: Provenance) -> KnownI
 
 def _fitter(run: Path, file: DetectorFile, known: Sequence[Path], new: Sequence[Path]) -> FeatureFitter:
     """Return a fitter of the new training images to the moments of the known ones or, without these, of all images."""
-    fitter = FeatureFitter(file.config, new, file.alignment)
+    fitter = FeatureFitter.of_detector(file, new)
     if fitter.restore(run, file.provenance.training_images):
         return fitter
     if len(known) < len(file.provenance.training_images):
@@ -155,7 +155,7 @@ def _fitter(run: Path, file: DetectorFile, known: Sequence[Path], new: Sequence[
         )
     images = counted(len(known), "training image")
     print_note(f"{run / MOMENTS_NAME}: not the moments of its current detector; its {images} are measured again")
-    return FeatureFitter(file.config, [*known, *new], file.alignment)
+    return FeatureFitter.of_detector(file, [*known, *new])
 
 
 def _with_folder(config: Config, folder: Path, new_images: Sequence[Path], dataset: Dataset) -> Config:

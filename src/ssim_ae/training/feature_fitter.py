@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, Self
@@ -14,7 +14,7 @@ from ssim_ae.alignment.pose import Part, Pose, find_part, pose_of
 from ssim_ae.alignment.silhouette import Silhouettes
 from ssim_ae.config import Config
 from ssim_ae.console import print_note, progress
-from ssim_ae.detector.detector_file import frame_of, network_of
+from ssim_ae.detector.detector_file import DetectorFile, frame_of, network_of
 from ssim_ae.errors import InputError
 from ssim_ae.features.distances import distance_weights
 from ssim_ae.features.extractor import FeatureExtractor
@@ -22,7 +22,8 @@ from ssim_ae.features.gaussians import Moments
 from ssim_ae.images.files import read_image
 from ssim_ae.images.size import Size
 from ssim_ae.machine import parallel_map
-from ssim_ae.pretrained.efficientnet_lite import load_weights
+from ssim_ae.methods import methods
+from ssim_ae.pretrained.efficientnet_lite import load_weights, weight_shapes
 from ssim_ae.runtimes.choose import open_runtime
 from ssim_ae.runtimes.runtime import Runtime
 from ssim_ae.storage import file_hash, read_tensors, write_tensors
@@ -48,10 +49,16 @@ class FeatureFitter:
 
     rank = 0
 
-    def __init__(self, config: Config, paths: Sequence[Path], alignment: Alignment | None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        paths: Sequence[Path],
+        backbone: Mapping[str, np.ndarray],
+        alignment: Alignment | None,
+    ) -> None:
         self.config = config
         self.paths = paths
-        self.backbone = load_weights(config.channels)
+        self.backbone = backbone
         self.alignment = alignment
         self.frame = frame_of(config, self.alignment)
         self.extractor = FeatureExtractor((config.channels, *self.frame.size))
@@ -62,7 +69,14 @@ class FeatureFitter:
     @classmethod
     def start(cls, config: Config, paths: Sequence[Path]) -> Self:
         """Return a fitter for the images of a new run, which decide whether parts are aligned."""
-        return cls(config, paths, _choose_alignment(paths, config) if config.align else None)
+        backbone = _backbone(config)
+        return cls(config, paths, backbone, _choose_alignment(paths, config) if config.align else None)
+
+    @classmethod
+    def of_detector(cls, file: DetectorFile, paths: Sequence[Path]) -> Self:
+        """Return a fitter of further images for the backbone and the alignment of a detector."""
+        backbone = {name: file.weights[name] for name in weight_shapes(file.config.channels)}
+        return cls(file.config, paths, backbone, file.alignment)
 
     def restore(self, folder: Path, training_images: Sequence[str]) -> bool:
         """Start from the moments in the folder of a run; return whether they are those of its training images.
@@ -116,7 +130,7 @@ class FeatureFitter:
     def weights(self) -> dict[str, np.ndarray]:
         """Return the weights of the backbone and the Gaussians by name."""
         inspected = self.silhouettes.inspected() if self.silhouettes else np.ones(self.extractor.output_shape[1:], bool)
-        return self.backbone | distance_weights(self.moments.gaussians(), inspected)
+        return dict(self.backbone) | distance_weights(self.moments.gaussians(), inspected)
 
     def close(self) -> None:
         """Do nothing: a fit is not distributed."""
@@ -161,3 +175,12 @@ def _choose_alignment(images: Sequence[Path], config: Config) -> Alignment | Non
             f"images from {statistics.spread:.2f} to {statistics.aligned_spread:.2f}; --align False leaves them"
         )
     return alignment
+
+
+def _backbone(config: Config) -> dict[str, np.ndarray]:
+    """Return the weights of the frozen network. Raises InputError, which names a method that needs none."""
+    try:
+        return load_weights(config.channels)
+    except InputError as error:
+        other = next(method.name for method in methods() if method.engines)
+        raise InputError(f"{error}; or train with --method {other}, which needs no weights of others") from error

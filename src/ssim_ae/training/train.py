@@ -88,21 +88,20 @@ def train(
         config = Config.read(config_path(resumed))
     elif config.dataset != "none":
         check_folder_name(config.dataset, "dataset")
-    if not resumed:
-        _note_method(config)
     config = _with_absolute_path(config, fresh=resumed is None)
     if add:
         _check_can_add(add, resumed, config)
     dataset = dataset_of(config)
     if not dataset.good:
         raise InputError(f"{dataset.root}: no good images; put images without defects into a folder named {GOOD}")
-    _note_method(config)
+    if not resumed:
+        _note_method(config)
     dataset, excluded = _without_excluded(dataset, config)
     if resumed and not add and is_finished(resumed, config):
         with lock_folder(resumed):
             remove_leftovers(resumed)
-        add_hint = "add to its training with --epochs +5 or --minutes +10, or " if config.uses("epochs") else ""
-        print_note(f"{resumed}: finished; {add_hint}start a new run")
+        epochs, images = "to its training with --epochs +5 or --minutes +10", "images to it with --add FOLDER RUN"
+        print_note(f"{resumed}: finished; add {epochs if config.uses('epochs') else images}, or start a new run")
         return Run(resumed, dataset, config, finished=True, trained=False, is_main=os.environ.get("RANK", "0") == "0")
     if config.im_resize is None:
         config = with_working_size(config, good_image_sizes(dataset))
@@ -144,7 +143,7 @@ def _check_can_add(add: Addition, run: Path | None, config: Config) -> None:
     if not isfinite(add.minutes) or min(add) < 0 or sum(map(bool, add)) != 1:
         raise InputError("train: add epochs or minutes, a number above 0: --epochs +5 or --minutes +10")
     if not config.uses("epochs"):
-        raise InputError(f"{run}: method {config.method} has no epochs to add; start a new run")
+        raise InputError(f"{run}: method {config.method} has no epochs to add; add images with --add FOLDER RUN")
     if add.minutes and config.distribute:
         raise InputError("train: the clocks of workers differ; add epochs, not minutes")
     if not is_finished(run, config):

@@ -202,9 +202,9 @@ def _find_folders(root: Path) -> _Folders:
 
 def _counts_of_more(added: Dataset, new: Sequence[Path]) -> str:
     """Say how many images of another folder count as good, and how many of it do not."""
-    others = {"copies of others": len(added.good) - len(new), "test images": len(added.test)}
-    passed_over = [f"{count} {kind}" for kind, count in others.items() if count]
-    return f"{counted(len(new), 'more good image')}{'; passed over: ' + ', '.join(passed_over) if passed_over else ''}"
+    others = {"duplicate": len(added.good) - len(new), "test image": len(added.test)}
+    passed_over = ", ".join(counted(number, kind) for kind, number in others.items() if number)
+    return f"{counted(len(new), 'more good image')}{'; passed over: ' * bool(passed_over)}{passed_over}"
 
 
 def _images_in(folders: Iterable[Path], img_suffix: str, mask_suffix: str) -> list[Path]:

@@ -14,7 +14,7 @@ from ssim_ae.config import Config
 from ssim_ae.console import print_note
 from ssim_ae.detector.detector_file import DetectorFile, read_detector
 from ssim_ae.detector.provenance import Provenance, installed_versions
-from ssim_ae.detector.run_folder import config_path, detector_path, set_current
+from ssim_ae.detector.run_folder import config_path, detector_path
 from ssim_ae.errors import InputError
 from ssim_ae.images.folders import Dataset, content_hash, find_dataset, fingerprint
 from ssim_ae.locations import dataset_of
@@ -24,7 +24,8 @@ from ssim_ae.spelling import counted
 from ssim_ae.storage import lock_folder, remove_leftovers, write_atomic
 from ssim_ae.training.feature_fitter import MOMENTS_NAME, FeatureFitter
 from ssim_ae.training.good_images import NO_IMAGES, ImageCounts, load_good_images
-from ssim_ae.training.train import Run, calibrated, is_finished
+from ssim_ae.training.train import Run, is_finished
+from ssim_ae.training.training_result import TrainingResult
 
 
 class Added(NamedTuple):
@@ -86,13 +87,13 @@ def add_images(run: str | os.PathLike[str], folder: str | os.PathLike[str], *, s
         # An interruption before the detector is replaced leaves the run as it was: images that a detector does not know
         # count for nothing. One after it leaves moments of before, which the next addition recognizes.
         config = _with_folder(file.config, folder, new_images=found.good, dataset=dataset)
-        detector = calibrated(run, fitter, config, good, provenance)
+        result = TrainingResult.of(fitter, config, good, provenance)
         if config.more_paths != file.config.more_paths:
             _write_more_paths(run, config.more_paths)
-        set_current(run, detector)
+        result.write(run)
         fitter.save(run, provenance.training_images)
     extended = Run(run, dataset_of(config), config, finished=True, trained=True, is_main=True)
-    return Added(extended, counts, former, file.thresholds, detector.thresholds)
+    return Added(extended, counts, former, file.thresholds, result.file.thresholds)
 
 
 def _check_can_be_added_to(run: Path, config: Config, file: DetectorFile) -> None:
@@ -114,19 +115,19 @@ def _new_images(folder: Path, file: DetectorFile) -> Dataset:
         raise InputError(f"{folder}: no good images to add; name a folder of images without defects")
     provenance = file.provenance
     known = {*provenance.training_images, *provenance.held_out_images}
-    kinds = {"known to the run": 0, "excluded from it": 0, "copies of others": 0, "test images": len(dataset.test)}
+    others = {"known image": 0, "excluded image": 0, "duplicate": 0, "test image": len(dataset.test)}
     new: dict[str, Path] = {}
     for path in dataset.good:
         content = content_hash(path)
         if content in known:
-            kinds["known to the run"] += 1
+            others["known image"] += 1
         elif content in provenance.excluded_images:
-            kinds["excluded from it"] += 1
+            others["excluded image"] += 1
         elif content in new:
-            kinds["copies of others"] += 1
+            others["duplicate"] += 1
         else:
             new[content] = path
-    if passed_over := ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count):
+    if passed_over := ", ".join(counted(number, kind) for kind, number in others.items() if number):
         print_note(f"{folder}: {len(new)} new; passed over: {passed_over}")
     return replace(dataset, good=tuple(new.values()), test=())
 

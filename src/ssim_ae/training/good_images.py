@@ -93,7 +93,7 @@ def load_good_images(
         training_paths=tuple(image.path for image in training),
         held_out_paths=tuple(image.path for image in held_out),
         training_images=_stack(training),
-        held_out_images=_stack(held_out) if held_out else np.zeros((0, 1, 1, 1), np.uint8),
+        held_out_images=_stack(held_out),
     )
 
 
@@ -212,6 +212,8 @@ def _remarks(images: Sequence[_Image], config: Config) -> Iterator[str]:
 
 
 def _stack(images: Sequence[_Image]) -> np.ndarray:
+    if not images:
+        return np.zeros((0, 1, 1, 1), np.uint8)
     pixels = [image.pixels for image in images]
     if len({array.dtype for array in pixels}) > 1:
         pixels = [array if array.dtype == np.float32 else array.astype(np.float32) / 255 for array in pixels]

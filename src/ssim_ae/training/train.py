@@ -13,24 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from ssim_ae.augmentation.orientation import has_any_orientation
-from ssim_ae.calibration.calibrate import calibrate, threshold_images
-from ssim_ae.calibration.recalibrate import THRESHOLD_KEYS
-from ssim_ae.calibration.suspects_sheet import write_suspects
 from ssim_ae.config import Config
 from ssim_ae.console import print_note
-from ssim_ae.detectability.measure import measure_detectability
-from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import (
     CONFIG_NAME,
-    DetectorFile,
     read_detector,
-    write_detector,
 )
 from ssim_ae.detector.provenance import EpochSummary, Provenance, installed_versions
 from ssim_ae.detector.run_folder import (
     DETECTOR_NAME,
     config_path,
-    set_current,
     version_paths,
 )
 from ssim_ae.errors import InputError
@@ -49,6 +41,7 @@ from ssim_ae.training.good_images import GoodImages, good_image_sizes, load_good
 from ssim_ae.training.learner import Addition, Learner
 from ssim_ae.training.network_trainer import NetworkTrainer
 from ssim_ae.training.patch_sampling import ANY_ROTATION, SMALL_ROTATION
+from ssim_ae.training.training_result import TrainingResult
 from ssim_ae.training.working_size import with_working_size
 
 
@@ -225,57 +218,6 @@ def _run(
                 last_epoch=EpochSummary(**learned.history[-1]._asdict()) if learned.history else None,
                 versions=installed_versions(),
             )
-            file = calibrated(folder, learner, config, good, provenance)
-            if _is_finished_detector(folder / DETECTOR_NAME):
-                _note_other_thresholds(folder / DETECTOR_NAME, config)
-                set_current(folder, file)
-            else:
-                write_detector(folder / DETECTOR_NAME, file)
+            TrainingResult.of(learner, config, good, provenance).write(folder)
             learner.save(folder, provenance.training_images)
     return Run(folder, dataset, config, learned.finished, trained=True, is_main=is_main)
-
-
-def calibrated(
-    folder: Path, learner: Learner, config: Config, good: GoodImages, provenance: Provenance
-) -> DetectorFile:
-    """Return the detector, with thresholds estimated from held-out images; write the suspects into the run's folder."""
-    method = method_of(config)
-    detector = Detector(
-        config, method.thresholds([1.0] * len(method.residual_names)), learner.runtime(), alignment=learner.alignment
-    )
-    held_out, training = threshold_images(good.held_out_paths, good.training_paths)
-    calibration = calibrate(detector, held_out, config, training)
-    provenance = provenance.model_copy(update={"thresholds": calibration.origin})
-    thresholds, statistics = calibration.thresholds, calibration.normal_statistics
-    file = DetectorFile(config, thresholds, learner.weights(), provenance, statistics, learner.alignment)
-    calibrated = Detector(
-        config, thresholds, detector.runtime, normal_statistics=statistics, alignment=learner.alignment
-    )
-    if provenance.finished:  # who has interrupted a training waits for its end
-        write_suspects(folder, calibrated, calibration.suspects, Path(config.dataset_path))
-        file = file._replace(detectability=measure_detectability(calibrated, calibration.accepted(held_out)))
-    if not good.held_out_paths:
-        print_note(
-            "thresholds: estimated from training images (none is held out); expect more false alarms on new images"
-        )
-    return file
-
-
-def _is_finished_detector(path: Path) -> bool:
-    """Whether a file is a detector to keep: not missing, and not of a training that was interrupted."""
-    try:
-        return path.exists() and read_detector(path).provenance.finished
-    except InputError:
-        return True
-
-
-def _note_other_thresholds(former: Path, config: Config) -> None:
-    """Print a note if the former detector got its thresholds in another way than the settings of the run say."""
-    try:
-        set_by = read_detector(former).config
-    except InputError:
-        return
-    if any(getattr(set_by, key) != getattr(config, key) for key in THRESHOLD_KEYS):
-        print_note(
-            "thresholds: estimated by the settings of the run; those that were set later are in the former version"
-        )

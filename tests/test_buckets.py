@@ -693,6 +693,7 @@ def test_images_are_added_to_a_run_in_a_bucket(bucket, dataset_url, tmp_path, mo
     assert main(["train", f"{dataset_url}/train/good", *settings, "--runs", f"{url}/runs"]) == 0
     (config,) = [key for key in bucket.content() if key.endswith("config.yaml")]
     run = f"{url}/{config.rpartition('/')[0]}"
+    capsys.readouterr()
     assert main(["train", "--add", f"{dataset_url}/test/good", run]) == 0
     assert capsys.readouterr().out.startswith("added 4 good images to 10 (3 for training, 1 held out)")
     stored = bucket.content()

@@ -1,8 +1,8 @@
 """Train and evaluate on every class of a folder: python bench/accuracy.py MVTEC --work FOLDER
 
 Each class (a folder in MVTec AD's layout) is trained with each method and seed, on its good images alone. Settings are
-the defaults of the method and, for `reference`, those of the file in config/ that is named after the class, if it exists.
-Thresholds are estimated from held-out good images at the expected false-alarm rate of the settings; `reference` is
+the defaults of the method and, for `reference`, those of the file in config/ that is named after the class, if there is
+one. Thresholds are estimated from held-out good images at the expected false-alarm rate of the settings; `reference` is
 evaluated with its own percentile as well. With --equal_brightness, all images are scaled to the same median first. Each
 result is a row of results.csv in the work folder. Results that the file has already are not computed again.
 """

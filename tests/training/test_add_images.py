@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.detector.run_folder import roll_back, version_paths
 from ssim_ae.images.folders import content_hash
 from ssim_ae.synthetic import fabric
+from ssim_ae.training import cross_fitting
 from ssim_ae.training.add_images import add_images
 from ssim_ae.training.feature_fitter import MOMENTS_NAME, FeatureFitter
 from ssim_ae.training.good_images import ImageCounts, held_out_indices
@@ -23,20 +25,28 @@ from ssim_ae.training.good_images import ImageCounts, held_out_indices
 SETTINGS = {"method": "features", "im_resize": 64, "drawn_defects": 0}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(autouse=True, scope="module")
+def _ten_images_are_many() -> Iterator[None]:
+    """Few images are all measured again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cross_fitting, "MAX_IMAGES", 5)
+        yield
+
+
+@pytest.fixture(scope="module")
 def first(fabric_folder: Path) -> Path:
     """A folder of 10 good images."""
     return fabric_folder / "train" / "good"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def more(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 6 other good images, with the same names."""
     root = fabric.make(tmp_path_factory.mktemp("other"), classes=["twill"], train=6, size=64, seed=2)[0]
     return shutil.copytree(root / "train" / "good", tmp_path_factory.mktemp("later") / "more")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def original(first: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run on the first images."""
     return train(Config(dataset_path=str(first), **SETTINGS), runs=tmp_path_factory.mktemp("runs")).folder
@@ -186,13 +196,47 @@ def test_without_moments_and_images_nothing_can_be_added(first, more, tmp_path):
     known = known_images(current(run), run)
     known.training[0].unlink()
     (run / MOMENTS_NAME).unlink()
-    with pytest.raises(InputError, match="some of its training images are missing; restore them, or start a new run"):
+    with pytest.raises(
+        InputError,
+        match=r"1 of its 8 training images are missing, and moments\S+ is not that of its current detector; restore them",
+    ):
         add_images(run, more)
     for path in known.held_out:
         path.unlink()
     with pytest.raises(InputError, match=r"its held-out images are not in .*photos; restore them, or start a new run"):
         add_images(run, more)
     assert not (run / "versions").exists()
+
+
+@pytest.mark.parametrize("total", [13, 12])
+def test_few_images_are_measured_again_and_set_thresholds(
+    first, more, tmp_path, fabric_folder, monkeypatch, capsys, total
+):
+    """The run has 8 training images, and 13 after the addition."""
+    monkeypatch.setattr(cross_fitting, "MAX_IMAGES", total)
+    folder = shutil.copytree(first, tmp_path / "photos")
+    run = train(Config(dataset_path=str(folder), run_eval=False, **SETTINGS), runs=tmp_path / "runs").folder
+    add_images(run, more)
+    origin = current(run).provenance.thresholds
+    assert origin.cross_fitted_images == (13 if total == 13 else 0)
+    assert "measured again" not in capsys.readouterr().err
+    at_once = fitted_at_once(run, [first, more], tmp_path, dataset="at-once")
+    assert_equal_to_a_fit_at_once(run, at_once, sorted((fabric_folder / "test").glob("*/*.png")))
+    if total == 13:
+        roll_back(run)
+        known_images(current(run), run).training[0].unlink()
+        with pytest.raises(InputError, match=r"1 of its 8 training images are missing, and all are needed"):
+            add_images(run, more)
+
+
+def test_many_images_of_which_few_are_found(first, more, tmp_path, monkeypatch):
+    folder = shutil.copytree(first, tmp_path / "photos")
+    run = train(Config(dataset_path=str(folder), run_eval=False, **SETTINGS), runs=tmp_path / "runs").folder
+    for path in known_images(current(run), run).training[:7]:
+        path.unlink()
+    monkeypatch.setattr(cross_fitting, "MAX_IMAGES", 12)
+    add_images(run, more)
+    assert current(run).provenance.thresholds.cross_fitted_images == 0
 
 
 def test_missing_images_are_counted(first, more, tmp_path, capsys):

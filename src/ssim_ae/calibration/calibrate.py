@@ -57,18 +57,26 @@ class _MeasuredImages(NamedTuple):
 
 
 def calibrate(
-    detector: Detector, held_out: Sequence[Path], config: Config, training: Sequence[Path] = ()
+    detector: Detector,
+    held_out: Sequence[Path],
+    config: Config,
+    training: Sequence[Path] = (),
+    cross_fitted: Sequence[tuple[Path, Residuals]] = (),
 ) -> Calibration:
     """Estimate thresholds from held-out good images with the estimator of `config`; skip files that cannot be read.
 
-    Some methods use `training` images as well, for the normal statistics and for the spread of the scores. Far outliers
-    are left out unless `config.outliers` keeps them; not by the estimator `percent`, which they hardly affect. No image
-    is read if all thresholds are given and the method does not normalize residuals.
+    `cross_fitted` are training images with their residual maps by detectors that were fitted without them: they count
+    as held out. Some methods use `training` images as well, for the normal statistics and for the spread of the scores.
+    Far outliers are left out unless `config.outliers` keeps them; not by the estimator `percent`, which they hardly
+    affect. No image is read if all thresholds are given and the method does not normalize residuals.
     """
     method, given = method_of(config), given_thresholds(config)
     if given and not (method.normalizes_residuals and held_out):
         return Calibration(given, None, ThresholdOrigin())
     held_out_maps = _measure(detector, held_out)
+    held_out_maps.paths.extend(path for path, _ in cross_fitted)
+    held_out_maps.residuals.extend(maps for _, maps in cross_fitted)
+    training = [] if cross_fitted else training
     training_maps = _MeasuredImages([], [])
     if held_out_maps.residuals:  # training images are measured for suspects, whatever the method uses them for
         training_maps = _measure(detector, _subsample(training, held_out_maps.residuals[0].maps[0].size))
@@ -89,6 +97,7 @@ def calibrate(
     for warning in few_images_warnings(held_out_maps.residuals, config, len(training_maps.residuals)):
         print_note(warning)
     origin = _origin(held_out_maps, training_maps, thresholds, config, left_out_count)
+    origin = origin.model_copy(update={"cross_fitted_images": len(cross_fitted)})
     if origin.expected:  # other estimators reject many images by design
         _note_rejected(held_out_maps, training_maps, thresholds, config)
     return Calibration(thresholds, statistics, origin, suspects)

@@ -34,6 +34,9 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+COPIES = "copies"  # the estimator, if there is only one good image
+
+
 class RateEstimate(_Strict):
     """An expected false-alarm rate in [0, 1] and the ends of its 90 % interval."""
 
@@ -60,6 +63,7 @@ class ThresholdOrigin(_Strict):
     settings: dict[str, FiniteFloat | None] = {}  # of the estimator, and thresholds that were given
     held_out_images: NonNegativeInt = 0
     training_images: NonNegativeInt = 0
+    cross_fitted_images: NonNegativeInt = 0  # of the held-out images: those that were fitted to, but left out in turn
     left_out_images: NonNegativeInt = 0  # far outliers: they may be defective
     without_highest: FiniteFloat | None = None  # factor of the thresholds, without the image of the highest score
     expected: RateEstimate | None = None
@@ -79,7 +83,11 @@ class ThresholdOrigin(_Strict):
             tested = self.cross_validation
             rejected = f" Rejected good images: {tested.rejected} of {tested.images}." if tested else ""
             return f"Thresholds were given.{rejected}"
+        if self.estimator == COPIES:
+            return "The threshold is from changed copies of the only good image; how many false alarms is not known."
         images = counted(self.held_out_images, "held-out image")
+        if self.cross_fitted_images:
+            images = f"{counted(self.held_out_images, 'good image')}, each measured by a detector without it"
         if self.training_images:
             images = f"{self.held_out_images} held-out and {counted(self.training_images, 'training image')}"
         if self.expected:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from ssim_ae.maps.residuals import Thresholds, described
 from ssim_ae.methods import method_of
 from ssim_ae.spelling import counted
 from ssim_ae.storage import lock_folder, remove_leftovers, write_atomic
+from ssim_ae.training.cross_fitting import are_few
 from ssim_ae.training.feature_fitter import MOMENTS_NAME, FeatureFitter
 from ssim_ae.training.good_images import NO_IMAGES, ImageCounts, load_good_images
 from ssim_ae.training.train import Run, is_finished
@@ -63,7 +65,7 @@ def add_images(run: str | os.PathLike[str], folder: str | os.PathLike[str], *, s
         if not found.good:
             finished = Run(run, dataset, file.config, finished=True, trained=False, is_main=True)
             return Added(finished, NO_IMAGES, former, file.thresholds, file.thresholds)
-        known = _found_images(run, dataset, provenance)
+        known = _find_known(run, dataset, provenance)
         new = load_good_images(found, file.config, skip_bad=skip_bad, keep_pixels=False, former=former)
         counts = ImageCounts(len(new.training_paths), len(new.held_out_paths))
         good = replace(
@@ -132,30 +134,51 @@ def _new_images(folder: Path, file: DetectorFile) -> Dataset:
     return replace(dataset, good=tuple(new.values()), test=())
 
 
-def _found_images(run: Path, dataset: Dataset, provenance: Provenance) -> KnownImages:
+def _find_known(run: Path, dataset: Dataset, provenance: Provenance) -> KnownImages:
     """Return the images of a run that are still there. Raises InputError if those that set thresholds are missing."""
-    split = provenance.split(dataset.good)
-    recorded = len({*provenance.training_images, *provenance.held_out_images})
-    missing = recorded - len({content_hash(path) for path in (*split.training, *split.held_out)})
-    if provenance.held_out_images and not split.held_out:
+    hashes = {path: content_hash(path) for path in dataset.good}
+    recorded = (provenance.held_out_images, provenance.training_images)
+    known = KnownImages(*(_with_contents(contents, hashes) for contents in recorded))
+    if provenance.held_out_images and not known.held_out:
         raise InputError(f"{run}: its held-out images are not in {dataset.root}; restore them, or start a new run")
-    if missing:
-        print_note(f"{run}: {missing} of its {recorded} good images are not found; they do not set the thresholds")
-    return KnownImages(split.held_out, split.training)
+    images = sum(map(len, recorded))
+    if missing := images - sum(map(len, known)):
+        print_note(f"{run}: {missing} of its {images} good images are not found; they do not set the thresholds")
+    return known
+
+
+def _with_contents(contents: Sequence[str], hashes: dict[Path, str]) -> list[Path]:
+    """Return a file for each content, and take it out of the hashes of files; contents without a file are left out."""
+    wanted = Counter(contents)
+    found: list[Path] = []
+    for path, content in list(hashes.items()):
+        if wanted[content] > 0:
+            wanted[content] -= 1
+            found.append(path)
+            del hashes[path]
+    return found
 
 
 def _fitter(run: Path, file: DetectorFile, known: Sequence[Path], new: Sequence[Path]) -> FeatureFitter:
-    """Return a fitter of the new training images to the moments of the known ones or, without these, of all images."""
+    """Return a fitter of the new training images to the moments of the known ones.
+
+    Without these moments it is one of all training images. So it is if they are few, which is a matter of seconds: they
+    set thresholds by fits without each of them.
+    """
+    training_images = file.provenance.training_images
+    few = are_few(len(training_images) + len(new))
     fitter = FeatureFitter.of_detector(file, new)
-    if fitter.restore(run, file.provenance.training_images):
+    if not few and fitter.restore(run, training_images):
         return fitter
-    if len(known) < len(file.provenance.training_images):
+    if missing := len(training_images) - len(known):
+        why = "all are needed because they are few" if few else f"{MOMENTS_NAME} is not that of its current detector"
         raise InputError(
-            f"{run / MOMENTS_NAME}: not the moments of its current detector, and some of its training images are "
-            f"missing; restore them, or start a new run with all images"
+            f"{run}: {missing} of its {counted(len(training_images), 'training image')} are missing, and {why}; "
+            "restore them, or start a new run with all images"
         )
-    images = counted(len(known), "training image")
-    print_note(f"{run / MOMENTS_NAME}: not the moments of its current detector; its {images} are measured again")
+    if not few:
+        images = counted(len(known), "training image")
+        print_note(f"{run / MOMENTS_NAME}: not the moments of its current detector; its {images} are measured again")
     return FeatureFitter.of_detector(file, [*known, *new])
 
 

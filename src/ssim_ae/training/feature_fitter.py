@@ -27,6 +27,7 @@ from ssim_ae.pretrained.efficientnet_lite import load_weights, weight_shapes
 from ssim_ae.runtimes.choose import open_runtime
 from ssim_ae.runtimes.runtime import Runtime
 from ssim_ae.storage import file_hash, read_tensors, write_tensors
+from ssim_ae.training.cross_fitting import are_few
 from ssim_ae.training.learner import Addition, Learned
 
 MOMENTS_NAME = "moments.safetensors"  # in the folder of a run: what later additions of images start from
@@ -62,6 +63,7 @@ class FeatureFitter:
         self.alignment = alignment
         self.frame = frame_of(config, self.alignment)
         self.extractor = FeatureExtractor((config.channels, *self.frame.size))
+        self.few: list[np.ndarray] = []  # the features of all training images, if they are few
         places = Size(*self.extractor.output_shape[1:])
         self.moments = Moments(self.extractor.output_shape)
         self.silhouettes = Silhouettes(self.alignment.strip, places) if self.alignment else None
@@ -111,9 +113,12 @@ class FeatureFitter:
         """Fit to all training images."""
         start = perf_counter()
         batch: list[np.ndarray] = []
+        few = are_few(self.moments.count + len(self.paths))
         with progress("fitting", len(self.paths)) as bar:
             for image in self._measure(self.paths):
                 batch.append(image.features)
+                if few:
+                    self.few.append(image.features)
                 if self.silhouettes and image.part and image.pose:
                     self.silhouettes.add(image.part, image.pose)
                 if len(batch) == BATCH:
@@ -124,16 +129,28 @@ class FeatureFitter:
 
     def runtime(self) -> Runtime:
         """Return a runtime with the network fitted so far."""
-        network = network_of(self.config, self.alignment)
-        return open_runtime(network, self.weights(), device_target=self.config.device_target)
+        return self._runtime(self.moments)
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return the weights of the backbone and the Gaussians by name."""
-        inspected = self.silhouettes.inspected() if self.silhouettes else np.ones(self.extractor.output_shape[1:], bool)
-        return dict(self.backbone) | distance_weights(self.moments.gaussians(), inspected)
+        return self._weights(self.moments)
+
+    def without(self, left_out: Sequence[int]) -> Runtime:
+        """Return a runtime with the network fitted without some training images; there are few."""
+        moments = Moments(self.extractor.output_shape)
+        moments.add(np.stack([features for index, features in enumerate(self.few) if index not in left_out]))
+        return self._runtime(moments)
 
     def close(self) -> None:
         """Do nothing: a fit is not distributed."""
+
+    def _runtime(self, moments: Moments) -> Runtime:
+        network = network_of(self.config, self.alignment)
+        return open_runtime(network, self._weights(moments), device_target=self.config.device_target)
+
+    def _weights(self, moments: Moments) -> dict[str, np.ndarray]:
+        inspected = self.silhouettes.inspected() if self.silhouettes else np.ones(self.extractor.output_shape[1:], bool)
+        return dict(self.backbone) | distance_weights(moments.gaussians(), inspected)
 
     def _origin(self, training_images: Sequence[str]) -> dict[str, Any]:
         """Return what moments depend on, as JSON: the images, and how they are measured."""

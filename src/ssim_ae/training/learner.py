@@ -62,6 +62,10 @@ class Learner(Protocol):
         """Return a copy of the weights by name."""
         ...
 
+    def without(self, left_out: Sequence[int]) -> Runtime | None:
+        """Return a runtime with weights learned without some training images; None if that takes a training."""
+        ...
+
     def close(self) -> None:
         """Leave the process group of a distributed training."""
         ...

@@ -63,6 +63,9 @@ class NetworkTrainer:
     def save(self, folder: Path, training_images: Sequence[str]) -> None:
         """Do nothing: an addition of epochs starts from the checkpoint."""
 
+    def without(self, left_out: Sequence[int]) -> None:
+        """Return None: it would take another training."""
+
     def close(self) -> None:
         """Leave the process group of a distributed training."""
         self.engine.close()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from ssim_ae.calibration.calibrate import calibrate, threshold_images
+from ssim_ae.calibration.calibrate import Calibration, calibrate, threshold_images
 from ssim_ae.calibration.recalibrate import THRESHOLD_KEYS
 from ssim_ae.calibration.suspects import Suspect
 from ssim_ae.calibration.suspects_sheet import write_suspects
@@ -15,10 +15,13 @@ from ssim_ae.console import print_note
 from ssim_ae.detectability.measure import measure_detectability
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import DetectorFile, read_detector, write_detector
-from ssim_ae.detector.provenance import Provenance
+from ssim_ae.detector.provenance import COPIES, Provenance, ThresholdOrigin
 from ssim_ae.detector.run_folder import DETECTOR_NAME, set_current
 from ssim_ae.errors import InputError
+from ssim_ae.images.files import read_image
+from ssim_ae.maps.residuals import Residuals
 from ssim_ae.methods import method_of
+from ssim_ae.training.cross_fitting import are_few, cross_fitted, residuals_of_copies
 from ssim_ae.training.good_images import GoodImages
 from ssim_ae.training.learner import Learner
 
@@ -41,8 +44,13 @@ class TrainingResult(NamedTuple):
             alignment=learner.alignment,
         )
         held_out, training = threshold_images(good.held_out_paths, good.training_paths)
-        calibration = calibrate(untested, held_out, config, training)
-        if not good.held_out_paths:
+        if len(good.training_paths) == 1 and not good.held_out_paths and not method.engines:
+            calibration = _calibrate_on_copies(untested, good.training_paths[0])
+        else:
+            few = not method.engines and are_few(len(provenance.training_images))
+            without = _cross_fitted(learner, untested, good) if few else []
+            calibration = calibrate(untested, held_out, config, training, without)
+        if not good.held_out_paths and calibration.origin.estimator != COPIES:
             print_note(
                 "thresholds: estimated from training images (none is held out); expect more false alarms on new images"
             )
@@ -66,6 +74,28 @@ class TrainingResult(NamedTuple):
             write_detector(path, self.file)
         if self.file.provenance.finished:
             write_suspects(run, self.detector, self.suspects, Path(self.file.config.dataset_path))
+
+
+def _cross_fitted(learner: Learner, detector: Detector, good: GoodImages) -> list[tuple[Path, Residuals]]:
+    """Return training images with their residual maps by detectors that do not know them."""
+
+    def refit(left_out: Sequence[int]) -> Detector:
+        runtime = learner.without(left_out)
+        assert runtime  # of a learner that fits
+        return Detector(detector.config, detector.thresholds, runtime, alignment=learner.alignment)
+
+    return list(cross_fitted(good.training_paths, refit))
+
+
+def _calibrate_on_copies(detector: Detector, path: Path) -> Calibration:
+    """Return the threshold of a detector of one good image: the highest score of changed copies."""
+    image = read_image(path, grayscale=detector.config.grayscale)
+    highest = max(float(maps.maps.max()) for maps in residuals_of_copies(image, detector))
+    print_note(
+        "thresholds: from shifted, turned and brightened copies of the only good image; how good images vary is not "
+        "known, so good images may be rejected and defects missed; add good images"
+    )
+    return Calibration(detector.method.thresholds([highest]), None, ThresholdOrigin(estimator=COPIES))
 
 
 def _is_finished_detector(path: Path) -> bool:

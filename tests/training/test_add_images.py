@@ -198,7 +198,7 @@ def test_without_moments_and_images_nothing_can_be_added(first, more, tmp_path):
     (run / MOMENTS_NAME).unlink()
     with pytest.raises(
         InputError,
-        match=r"1 of its 8 training images are missing, and moments\S+ is not that of its current detector; restore them",
+        match=r"1 of its 8 training images are missing, and moments\S+ is not that of its current detector",
     ):
         add_images(run, more)
     for path in known.held_out:

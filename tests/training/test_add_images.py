@@ -146,6 +146,16 @@ def test_images_that_are_put_into_the_run_s_own_folder(first, more, tmp_path, or
     assert add_images(run, folder).new == (0, 0)
 
 
+def test_a_copy_that_was_put_beside_its_training_image_is_not_measured_twice(first, more, tmp_path):
+    folder = shutil.copytree(first, tmp_path / "photos")
+    run = train(Config(dataset_path=str(folder), run_eval=False, **SETTINGS), runs=tmp_path / "runs").folder
+    shutil.copy(known_images(current(run), run).training[0], folder / "copy.png")
+    (run / MOMENTS_NAME).unlink()
+    add_images(run, more)
+    fitter = FeatureFitter.of_detector(current(run), [])
+    assert fitter.restore(run, current(run).provenance.training_images) and fitter.moments.count == 13
+
+
 def test_known_copied_and_excluded_images_are_passed_over(first, more, tmp_path, capsys):
     exclude = tmp_path / "exclude.txt"
     exclude.write_text("000.png\n")
@@ -413,3 +423,15 @@ def test_an_interrupted_command_says_that_nothing_was_added(run, more, capsys, m
     monkeypatch.setattr("ssim_ae.training.training_result.calibrate", interrupt)
     assert main(["train", "--add", str(more), str(run)]) == 130
     assert capsys.readouterr().err.endswith("ssim-ae: interrupted; nothing is added, the run is as it was\n")
+
+
+def test_an_interrupted_report_says_that_the_images_are_added(run, more, capsys, monkeypatch):
+    def interrupt(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ssim_ae.commands.train.report_and_print", interrupt)
+    original = Config.read(run / "config.yaml").replace(run_eval=True)
+    (run / "config.yaml").write_text(original.to_yaml())
+    assert main(["train", "--add", str(more), str(run)]) == 130
+    assert capsys.readouterr().err.endswith("; the images are added, the report is not written: ssim-ae report RUN\n")
+    assert len(current(run).provenance.training_images) == 13

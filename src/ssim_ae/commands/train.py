@@ -95,7 +95,10 @@ def _add_images(options: argparse.Namespace, given: dict[str, Any]) -> int:
         added = add_images(local_path(options.folder), local_path(options.add), skip_bad=options.skip_bad)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("; nothing is added, the run is as it was") from None
-    status = _print_result(added.run, options, f"{added}\n")
+    try:
+        status = _print_result(added.run, options, f"{added}\n")
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("; the images are added, the report is not written: ssim-ae report RUN") from None
     if added.run.trained:
         print_version(added.run.folder, options.folder, report_is_current=added.run.config.run_eval)
         upload_to_origin(added.run.folder, options.folder)

@@ -297,6 +297,13 @@ def test_what_cannot_be_added_to_is_named(run, tiny_run, more, tmp_path, capsys)
     shutil.copy(more / "000.png", tmp_path / "test" / "scratch")
     with pytest.raises(InputError, match="no good images to add; name a folder of images without defects"):
         add_images(run, tmp_path)
+    settings = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text("method: features\n")
+    with pytest.raises(
+        InputError, match=r"config.yaml: names no dataset_path; set it to the folder of the run's images"
+    ):
+        add_images(run, more)
+    (run / "config.yaml").write_text(settings)
     (run / "detector.safetensors").unlink()
     with pytest.raises(InputError, match="a run whose training has not finished; continue it with"):
         add_images(run, more)

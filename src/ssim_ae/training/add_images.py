@@ -25,13 +25,13 @@ from ssim_ae.spelling import counted
 from ssim_ae.storage import lock_folder, remove_leftovers, write_atomic
 from ssim_ae.training.cross_fitting import are_few
 from ssim_ae.training.feature_fitter import MOMENTS_NAME, FeatureFitter
-from ssim_ae.training.good_images import NO_IMAGES, ImageCounts, load_good_images
+from ssim_ae.training.good_images import NO_IMAGES, GoodImages, ImageCounts, load_good_images
 from ssim_ae.training.train import Run, is_finished
 from ssim_ae.training.training_result import TrainingResult
 
 
 class Added(NamedTuple):
-    """A run that images were added to: how many, to how many, and the thresholds of before."""
+    """A run that images were added to: how many, to how many, and the thresholds before and after."""
 
     run: Run
     new: ImageCounts
@@ -75,17 +75,7 @@ def add_images(run: str | os.PathLike[str], folder: str | os.PathLike[str], *, s
         )
         fitter = _fitter(run, file, known.training, new.training_paths)
         learned = fitter.learn(run, "", resume=True, add=None)
-        hashes = {path: content_hash(path) for path in (*good.training_paths, *good.held_out_paths)}
-        provenance = provenance.model_copy(
-            update={
-                "training_images": [*provenance.training_images, *(hashes[path] for path in new.training_paths)],
-                "held_out_images": [*provenance.held_out_images, *(hashes[path] for path in new.held_out_paths)],
-                "fingerprint": fingerprint(hashes),
-                "minutes": round(provenance.minutes + learned.seconds / 60, 2),
-                "device": fitter.describe(),
-                "versions": installed_versions(),
-            }
-        )
+        provenance = _extended(provenance, new, good, learned.seconds, fitter.describe())
         # An interruption before the detector is replaced leaves the run as it was: images that a detector does not know
         # count for nothing. One after it leaves moments of before, which the next addition recognizes.
         config = _with_folder(file.config, folder, new_images=found.good, dataset=dataset)
@@ -106,6 +96,8 @@ def _check_can_be_added_to(run: Path, config: Config, file: DetectorFile) -> Non
             f"{run}: method {file.config.method} is trained, and its images stay what they are; start a new run with "
             f"all images, or train on with: {add_epochs}"
         )
+    if not file.config.dataset_path:
+        raise InputError(f"{config_path(run)}: names no dataset_path; set it to the folder of the run's images")
     if not is_finished(run, config):
         raise InputError(f"{run}: not finished; continue it first with: ssim-ae train --resume {shlex.quote(str(run))}")
 
@@ -180,6 +172,21 @@ def _fitter(run: Path, file: DetectorFile, known: Sequence[Path], new: Sequence[
         images = counted(len(known), "training image")
         print_note(f"{run / MOMENTS_NAME}: not the moments of its current detector; its {images} are measured again")
     return FeatureFitter.of_detector(file, [*known, *new])
+
+
+def _extended(provenance: Provenance, new: GoodImages, good: GoodImages, seconds: float, device: str) -> Provenance:
+    """Return the record of a run with new images; `good` are all that are found, `seconds` the time of the addition."""
+    hashes = {path: content_hash(path) for path in (*good.training_paths, *good.held_out_paths)}
+    return provenance.model_copy(
+        update={
+            "training_images": [*provenance.training_images, *(hashes[path] for path in new.training_paths)],
+            "held_out_images": [*provenance.held_out_images, *(hashes[path] for path in new.held_out_paths)],
+            "fingerprint": fingerprint(hashes),
+            "minutes": round(provenance.minutes + seconds / 60, 2),
+            "device": device,
+            "versions": installed_versions(),
+        }
+    )
 
 
 def _with_folder(config: Config, folder: Path, new_images: Sequence[Path], dataset: Dataset) -> Config:

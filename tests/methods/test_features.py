@@ -234,14 +234,20 @@ def test_gray_images(cloth_folder, tmp_path, capsys, as_files):
     assert min(cut) > np.median(good)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_few_good_images_are_a_note_with_the_false_alarms_to_expect(cloth_folder, tmp_path, capsys, count):
+@pytest.mark.parametrize(
+    ("count", "note"),
+    [
+        (1, "from shifted, turned and brightened copies of the only good image; how good images vary is not known"),
+        (2, "estimated from only 1 good image; up to 95.0 % of new good images may be rejected"),
+        (3, "estimated from only 3 good images; up to 35.9 % of new good images may be rejected"),
+    ],
+)
+def test_few_good_images_are_a_note_about_what_that_is_worth(cloth_folder, tmp_path, capsys, count, note):
     folder = good_images(tmp_path / "few", cloth_folder, count)
     status, _, err = run(capsys, "train", folder, *QUICK, "--runs", tmp_path)
-    assert status == 0
-    assert "thresholds: estimated from only 1 good image; up to 95.0 % of new good images may be rejected" in err
-    assert ("thresholds: estimated from training images (none is held out)" in err) == (count == 1)
-    assert np.isfinite(list(read_detector(tmp_path / "few-1" / "detector.safetensors").thresholds.values())).all()
+    assert status == 0 and f"note: thresholds: {note}" in err
+    assert "none is held out" not in err
+    assert Detector.load(tmp_path / "few-1").inspect(folder / "000.png").verdict == "ok"
 
 
 def test_good_images_without_any_structure(tmp_path, capsys):

@@ -59,7 +59,7 @@ def test_good_parts_are_accepted_in_any_pose_and_defects_found_where_they_are(de
         assert box.x - 12 <= x <= box.x + box.width + 12 and box.y - 12 <= y <= box.y + box.height + 12
     corner = good[0].copy()
     corner[:6, :6] = 60
-    assert detector.inspect(corner).score == pytest.approx(detector.inspect(good[0]).score), "background"
+    assert detector.inspect(corner).score == pytest.approx(detector.inspect(good[0]).score, abs=0.03), "background"
 
 
 def test_missing_and_wrong_parts_are_rejected(detector, draw):

@@ -67,8 +67,10 @@ def kinds(products: Products, folder: Path) -> list[Kind]:
     """Return all kinds of input."""
     file = read_detector(products.detector)
     onnx, openvino = folder / "model.onnx", folder / "model.xml"
-    _export(products, onnx, ExportOptions())
-    _export(products, openvino, ExportOptions("openvino", "network", "fp32"))
+    _export(products.detector, onnx, ExportOptions())
+    _export(products.detector, openvino, ExportOptions("openvino", "network", "fp32"))
+    features, distances = read_detector(products.features), folder / "distances.xml"
+    _export(products.features, distances, ExportOptions("openvino", "network", "fp32"))
     yaml = file.config.to_yaml().encode()
     checkpoint = (products.run / "checkpoint.safetensors").read_bytes()
     history = (products.run / HISTORY_NAME).read_bytes()
@@ -76,13 +78,20 @@ def kinds(products: Products, folder: Path) -> list[Kind]:
     onnx_files = {"model.onnx": onnx.read_bytes()}
     openvino_files = {"model.xml": openvino.read_bytes(), "model.bin": openvino.with_suffix(".bin").read_bytes()}
     return [
-        Kind("images of all formats", 0.45, 22, image_attempt(products.detector)),
+        Kind("images of all formats", 0.41, 22, image_attempt(products.detector)),
         Kind("detector files", 0.07, 14, file_attempt("detector.safetensors", detector_files)),
         Kind("headers of detector files with a valid checksum", 0.1, 60, header_attempt(file, write_safetensors)),
         Kind("ONNX files", 0.05, 10, file_attempt("model.onnx", onnx_files)),
         Kind("headers of ONNX files with a valid checksum", 0.05, 24, header_attempt(file, write_onnx)),
         Kind("OpenVINO files", 0.02, 14, file_attempt("model.xml", openvino_files)),
         Kind("graphs of OpenVINO files with a valid checksum", 0.03, 58, openvino_graph_attempt(openvino)),
+        Kind(
+            "headers of detectors of features with a valid checksum",
+            0.03,
+            62,
+            header_attempt(features, write_safetensors),
+        ),
+        Kind("graphs of their OpenVINO files with a valid checksum", 0.01, 64, openvino_graph_attempt(distances)),
         Kind("configs", 0.14, 7, lambda rng: read_config(mutated(yaml, rng))),
         Kind("checkpoints", 0.03, 11, lambda rng: resume(mutated(checkpoint, rng), file.config)),
         Kind("histories (CSV)", 0.06, 15, lambda rng: read_table(mutated(history, rng))),
@@ -95,7 +104,7 @@ def mindir_kinds(products: Products, folder: Path) -> list[Kind]:
     if find_spec("mindspore") is None:
         return []
     model = folder / "model.mindir"
-    _export(products, model, ExportOptions("mindir", "network", "fp32"))
+    _export(products.detector, model, ExportOptions("mindir", "network", "fp32"))
     data, beside = model.read_bytes(), json_beside(model).read_bytes()
     files = {"model.mindir": data, "model.mindir.json": beside}
 
@@ -114,8 +123,8 @@ def mindir_kinds(products: Products, folder: Path) -> list[Kind]:
     ]
 
 
-def _export(products: Products, path: Path, options: ExportOptions) -> None:
-    run_function(lambda: 0 if export(products.run, path, options) else 1)
+def _export(detector: Path, path: Path, options: ExportOptions) -> None:
+    run_function(lambda: 0 if export(detector, path, options) else 1)
 
 
 def run(kind: Kind, count: int, folder: Path) -> Row:

@@ -1,4 +1,4 @@
-"""A small data set, a run and two detectors that all robustness tests use."""
+"""A small data set, a run and three detectors that all robustness tests use."""
 
 import shutil
 from pathlib import Path
@@ -24,12 +24,16 @@ SETTINGS = {
 
 
 class Products(NamedTuple):
-    """Paths of a data set, of a run on it, of its detector, and of the same detector with other thresholds."""
+    """Paths of a data set, of a run on it, of its detector, and of the same detector with other thresholds.
+
+    `features` is a detector of the method of this name.
+    """
 
     dataset: Path
     run: Path
     detector: Path
     other: Path
+    features: Path
 
 
 def train_arguments(dataset: Path) -> list[object]:
@@ -46,7 +50,9 @@ def make(folder: Path) -> Products:
         shutil.rmtree(dataset / "test" / defect)
     _run(*train_arguments(dataset), "--runs", folder / "runs")
     _run("threshold", run, "--ssim_threshold", 0.5, "--l1_threshold", 0.5, "--force", "--output", other)
-    return Products(dataset, run, detector, other)
+    quick = ("--resolution", 64, "--drawn_defects", 0, "--run_eval", False)
+    _run("train", dataset, "--method", "features", *quick, "--runs", folder / "features")
+    return Products(dataset, run, detector, other, folder / "features" / "twill-1" / "detector.safetensors")
 
 
 def _run(*arguments: object) -> None:

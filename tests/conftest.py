@@ -52,6 +52,20 @@ def tiny_run(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> R
     return train(tiny_config, runs=tmp_path_factory.mktemp("runs"))
 
 
+@pytest.fixture(scope="session")
+def cloth_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A twill data set of 128 px, large enough to find most of its defects."""
+    root = tmp_path_factory.mktemp("cloth")
+    return fabric.make(root, classes=["twill"], train=30, good=8, defective=2, size=128, seed=1)[0]
+
+
+@pytest.fixture(scope="session")
+def features_run(cloth_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of the method `features` on it."""
+    config = Config(method="features", dataset_path=str(cloth_folder), resolution=128, drawn_defects=0)
+    return train(config, runs=tmp_path_factory.mktemp("features"))
+
+
 @pytest.fixture
 def detector(tiny_run: Run) -> Detector:
     """The detector of that run."""

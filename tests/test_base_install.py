@@ -54,12 +54,20 @@ def test_every_file_it_can_open_works(environment, tiny_run, detector, fabric_fo
         assert read_detector(new).config.threshold == "max"
 
 
+def test_the_default_method_is_trained(environment, fabric_folder, tmp_path):
+    done = command(environment, "train", fabric_folder, "--resolution", 64, "--runs", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert read_detector(tmp_path / "twill-1" / "detector.safetensors").config.method == "features"
+    image = next((fabric_folder / "test" / "good").iterdir())
+    assert command(environment, "predict", tmp_path / "twill-1", image).returncode == 0
+
+
 def not_installed(module: str, packages: str) -> str:
     return f"ssim-ae: {module} is not installed; pip install {packages}"
 
 
 def test_a_missing_package_is_named(environment, tiny_run, fabric_folder, tmp_path):
-    done = command(environment, "train", fabric_folder)
+    done = command(environment, "train", fabric_folder, "--method", "repair", "--runs", tmp_path / "runs")
     assert (done.returncode, done.stderr.splitlines()[-1]) == (2, not_installed("torch", "torch matplotlib"))
     image = next((fabric_folder / "test" / "good").iterdir())
     for runtime, packages in (("torch", "torch matplotlib"), ("openvino", "openvino"), ("mindspore", "mindspore")):

@@ -1,6 +1,5 @@
-"""Metrics are compared with SciPy, scikit-learn and slow direct implementations."""
+"""Metrics are compared with scikit-learn."""
 
-from itertools import pairwise
 from math import isnan
 from typing import Any
 
@@ -10,20 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
-from scipy import ndimage
 from sklearn import metrics as reference
 
-from ssim_ae.evaluation.metrics import (
-    PixelHistograms,
-    Verdicts,
-    area_under,
-    au_pro,
-    auroc,
-    bootstrap,
-    pixel_f1,
-    pro_curve,
-    roc,
-)
+from ssim_ae.evaluation.metrics import Verdicts, area_under, auroc, bootstrap_samples, percentile_interval, roc
 
 Maps = NDArray[np.float32]
 Masks = NDArray[np.bool_]
@@ -38,37 +26,6 @@ def scored(draw: st.DrawFn, *, min_dims: int = 1, max_dims: int = 1) -> tuple[Ma
     scores = draw(hnp.arrays(np.float32, shape, elements=st.integers(-3, 9).map(lambda third: third / 3)))
     labels = draw(hnp.arrays(bool, shape).filter(lambda labels: labels.any() and not labels.all()))
     return scores, labels
-
-
-def direct_au_pro(maps: Maps, masks: Masks, limit: float) -> float:
-    """Threshold the maps at each distinct score, and integrate segment by segment up to the limit."""
-    regions = []
-    for index, mask in enumerate(masks):
-        labels, count = ndimage.label(mask, np.ones((3, 3)))
-        regions += [(index, labels == number) for number in range(1, count + 1)]
-    points = [(0.0, 0.0)]
-    for threshold in np.unique(maps)[::-1]:
-        marked = maps >= threshold
-        overlaps = [marked[index][region].mean() for index, region in regions]
-        points.append((marked[~masks].mean(), np.mean(overlaps)))
-    area = 0.0
-    for (left, low), (right, high) in pairwise(points):
-        if right > left and left < limit:
-            end = min(right, limit)
-            height = low + (high - low) * (end - left) / (right - left)
-            area += (end - left) * (low + height) / 2
-    return area / limit
-
-
-def noisy_images(count: int, side: int) -> tuple[Maps, Masks]:
-    """Return smooth noise with higher values in the squares of the masks; every other image has a mask."""
-    rng = np.random.default_rng(0)
-    masks = np.zeros((count, side, side), bool)
-    for mask in masks[1::2]:
-        for row, column in rng.integers(0, side - 8, (3, 2)):
-            mask[row : row + rng.integers(2, 8), column : column + rng.integers(2, 8)] = True
-    noise = ndimage.gaussian_filter(rng.normal(size=masks.shape), (0, 2, 2)) * 7
-    return (noise + 1.5 * masks).astype(np.float32), masks
 
 
 @quick
@@ -97,105 +54,39 @@ def test_roc_is_nan_if_a_class_is_missing(label: bool) -> None:
     assert np.isnan(true_positive).all() != label
 
 
-@quick
-@given(scored(min_dims=3, max_dims=3), st.sampled_from([0.05, 0.3, 0.5, 1.0]))
-def test_au_pro_agrees_with_the_direct_implementation(case: tuple[Maps, Masks], limit: float) -> None:
-    maps, masks = case
-    assert au_pro(maps, masks, limit=limit) == pytest.approx(direct_au_pro(maps, masks, limit), abs=1e-12)
-
-
-@pytest.mark.parametrize("limit", [0.05, 0.3, 1.0])
-def test_au_pro_of_perfect_constant_and_inverted_maps(limit: float) -> None:
-    _, masks = noisy_images(4, 16)
-    perfect = masks.astype(np.float32)
-    assert au_pro(perfect, masks, limit=limit) == pytest.approx(1)
-    assert au_pro(np.zeros_like(perfect), masks, limit=limit) == pytest.approx(limit / 2)
-    assert au_pro(-perfect, masks, limit=limit) == 0
-
-
-def test_au_pro_weights_small_and_large_regions_equally() -> None:
-    mask = np.zeros((10, 10), bool)
-    mask[0, 0] = mask[4:, 4:] = True
-    small_region_only = np.zeros((10, 10))
-    small_region_only[0, 0] = 1
-    rates, overlaps = pro_curve([small_region_only], [mask])
-    np.testing.assert_allclose((rates, overlaps), [(0, 0, 1), (0, 0.5, 1)])
-
-
-def test_au_pro_accepts_images_of_different_sizes() -> None:
-    maps, masks = noisy_images(2, 16)
-    of_whole_images = au_pro(maps, masks)
-    of_parts = au_pro([maps[0][:5], maps[0][5:], maps[1]], [masks[0][:5], masks[0][5:], masks[1]])
-    assert of_parts == pytest.approx(of_whole_images, abs=1e-12)
-
-
-@pytest.mark.parametrize("mask", [np.zeros((3, 3), bool), np.ones((3, 3), bool)])
-def test_au_pro_is_nan_without_regions_or_without_good_pixels(mask: Masks) -> None:
-    assert isnan(au_pro([np.eye(3)], [mask]))
-
-
-@quick
-@given(scored(min_dims=2, max_dims=3))
-def test_pixel_f1_agrees_with_scikit_learn(case: tuple[Maps, Masks]) -> None:
-    scores, truth = case
-    expected = reference.f1_score(truth.ravel(), scores.ravel() > 1)
-    assert pixel_f1(scores > 1, truth) == pytest.approx(expected, abs=1e-12)
-
-
-def test_pixel_f1_is_nan_if_all_masks_are_empty() -> None:
-    assert isnan(pixel_f1(np.zeros((2, 3, 3), bool), np.zeros((2, 3, 3), bool)))
+@pytest.mark.parametrize("limit", [0.05, 0.3, 0.5, 1.0])
+def test_the_area_under_a_curve_is_cut_at_the_limit(limit: float) -> None:
+    steps = np.linspace(0, 1, 8)
+    assert area_under(steps, steps, limit=limit) == pytest.approx(limit / 2)
+    assert area_under(np.array([0.0, 0, 1]), np.array([0.0, 1, 1]), limit=limit) == 1
+    assert area_under(np.array([0.0, 1, 1]), np.array([0.0, 0, 1]), limit=limit) == 0
+    assert isnan(area_under(steps, np.full(8, np.nan), limit=limit))
 
 
 def test_bootstrap_interval_of_a_mean_agrees_with_its_standard_error() -> None:
     values = np.random.default_rng(0).normal(5, 2, 400)
-    low, high = bootstrap(lambda images: float(values[images].mean()), np.zeros(400), resamples=4000)
+    samples = bootstrap_samples(np.zeros(400), resamples=4000)
+    low, high = percentile_interval(values[samples[1:]].mean(axis=1))
     half_width = 1.96 * values.std() / 20
     assert (low, high) == pytest.approx((values.mean() - half_width, values.mean() + half_width), abs=0.02)
 
 
 def test_bootstrap_resamples_with_replacement_within_groups() -> None:
     groups = np.array([True, False, False, True, False, False, False])
-    draws: list[tuple[int, ...]] = []
-
-    def record(images: NDArray[Any]) -> float:
-        assert groups[images].sum() == 2
-        assert len(images) == 7
-        draws.append(tuple(sorted(images)))
-        return 0.0
-
-    assert bootstrap(record, groups, resamples=50) == (0, 0)
+    images, *samples = bootstrap_samples(groups, resamples=50)
+    assert images.tolist() == list(range(7))
+    assert all(groups[sample].sum() == 2 and len(sample) == 7 for sample in samples)
+    draws = [tuple(sorted(sample)) for sample in samples]
     assert len(set(draws)) > 25
     assert any(len(set(draw)) < 7 for draw in draws)
     assert {image for draw in draws for image in draw} == set(range(7))
 
 
-def test_bootstrap_depends_on_the_seed_alone_and_propagates_nan() -> None:
-    values = np.arange(9.0)
-    intervals = [bootstrap(lambda images: values[images].mean(), values > 3, seed=seed) for seed in (0, 0, 1)]
-    assert intervals[0] == intervals[1] != intervals[2]
-    assert np.isnan(bootstrap(lambda _: np.nan, values > 3)).all()
-
-
-@quick
-@given(scored(min_dims=3, max_dims=3), st.data())
-def test_histograms_with_a_level_for_each_pixel_are_exact(case: tuple[Maps, Masks], data: st.DataObject) -> None:
-    maps, masks = case
-    images = np.array(data.draw(st.lists(st.integers(0, len(maps) - 1), min_size=1, max_size=12)))
-    histograms = PixelHistograms.of(maps, masks, levels=maps.size)
-    expected = auroc(maps[images], masks[images]), au_pro(maps[images], masks[images])
-    found = histograms.auroc(images), histograms.au_pro(images)
-    assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
-
-
-def test_histograms_with_the_default_levels_are_accurate() -> None:
-    maps, masks = noisy_images(10, 128)
-    histograms = PixelHistograms.of(maps, masks)
-    images = np.arange(10)
-    assert histograms.auroc(images) == pytest.approx(auroc(maps, masks), abs=1e-3)
-    for limit in (0.05, 0.3):
-        expected = au_pro(maps, masks, limit=limit)
-        assert 0.2 < expected < 0.95
-        assert histograms.au_pro(images, limit=limit) == pytest.approx(expected, abs=1e-3)
+def test_bootstrap_depends_on_the_seed_alone_and_intervals_propagate_nan() -> None:
+    groups = np.arange(9) > 3
+    first, again, other = (bootstrap_samples(groups, seed=seed) for seed in (0, 0, 1))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+    assert np.isnan(percentile_interval([0.0, np.nan])).all()
 
 
 @quick
@@ -208,6 +99,10 @@ def test_verdicts_agree_with_scikit_learn(case: tuple[Maps, Masks]) -> None:
     assert verdicts.avg == pytest.approx(reference.accuracy_score(labels, scores > 1))
     assert verdicts.balanced_accuracy == pytest.approx(np.mean(recalls))
     assert (verdicts.good, verdicts.defective) == ((~labels).sum(), labels.sum())
+
+
+def test_verdicts_are_added() -> None:
+    assert Verdicts(3, 2, 1, 0) + Verdicts(10, 20, 5, 7) == Verdicts(13, 22, 6, 7)
 
 
 def test_a_score_equal_to_the_threshold_is_accepted_and_missing_classes_are_nan() -> None:
@@ -226,21 +121,11 @@ def test_scores_with_other_shapes_or_nan_are_errors(function: Any) -> None:
         function(np.array([0, np.nan]), np.array([False, True]))
 
 
-@pytest.mark.parametrize("function", [pro_curve, au_pro, PixelHistograms.of])
-def test_maps_and_masks_with_other_shapes_are_errors(function: Any) -> None:
-    with pytest.raises(ValueError, match="equal numbers of maps and masks, got 2 and 1"):
-        function(np.zeros((2, 3, 3)), np.zeros((1, 3, 3), bool))
-    with pytest.raises(ValueError, match=r"the same shape, got \(3, 3\) and \(3, 4\)"):
-        function(np.zeros((1, 3, 3)), np.zeros((1, 3, 4), bool))
-    with pytest.raises(ValueError, match=r"\(rows, columns\), got shape \(3,\)"):
-        function(np.zeros((1, 3)), np.zeros((1, 3), bool))
-
-
 def test_invalid_limits_and_groups_are_errors() -> None:
     for limit in (0, 1.5):
         with pytest.raises(ValueError, match=f"up to 1, got {limit}"):
             area_under(np.array([0.0, 1.0]), np.array([0.0, 1.0]), limit=limit)
     with pytest.raises(ValueError, match=r"groups \(images,\), got shape \(0,\)"):
-        bootstrap(lambda _: 0.0, np.array([]))
+        bootstrap_samples(np.array([]))
     with pytest.raises(ValueError, match=r"expected scores, got shape \(0,\)"):
         roc(np.array([]), np.array([], bool))

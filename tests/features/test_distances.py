@@ -10,6 +10,7 @@ from ssim_ae.features.extractor import CHANNELS, FeatureExtractor
 from ssim_ae.features.gaussians import Gaussians, Moments, block_side
 from ssim_ae.network.network import are_weights_of
 from ssim_ae.pretrained.efficientnet_lite import load_weights
+from ssim_ae.runtimes import openvino_runtime
 
 SHAPES = [(3, 64, 64), (3, 80, 144), (1, 112, 64)]
 ROWS, COLUMNS = np.tril_indices(CHANNELS)
@@ -74,3 +75,15 @@ def test_every_opset_has_its_operators(monkeypatch, opset):
     np.testing.assert_allclose(
         opened(network, weights, opset=opset)(images), opened(network, weights)(images), rtol=1e-5
     )
+
+
+@pytest.mark.parametrize(("per_pixel", "allowed"), [(32, True), (23, False)])
+def test_networks_of_large_images_are_allowed_in_openvino(monkeypatch, per_pixel, allowed):
+    monkeypatch.setattr(openvino_runtime, "MAX_OUTPUT_ELEMENTS", 0)  # as if the image were large
+    monkeypatch.setattr(openvino_runtime, "MAX_OUTPUTS_PER_PIXEL", per_pixel)
+    weights = load_weights() | distance_weights(fitted((3, 64, 64)), np.ones((4, 4), bool))
+    if allowed:
+        opened(DistanceNetwork((3, 64, 64)), weights, "openvino")
+    else:
+        with pytest.raises(ValueError, match=r"^operator Convolution returns more than 94208 values for one image$"):
+            opened(DistanceNetwork((3, 64, 64)), weights, "openvino")

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.morphology import remove_small_objects
 
-from ssim_ae.maps.levels import LEVEL_THRESHOLDS, anomaly_levels
+from ssim_ae.maps.levels import LEVEL_THRESHOLDS, anomaly_levels, levels_image, read_levels_image
 from ssim_ae.maps.residuals import Residuals
 from ssim_ae.methods import get_method
 
@@ -31,6 +31,17 @@ def test_levels_are_exact_at_every_threshold(seed):
     levels = anomaly_levels(anomaly)
     for k in range(0, len(LEVEL_THRESHOLDS), 7):
         assert np.array_equal(levels > k, anomaly > LEVEL_THRESHOLDS[k])
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_map_that_is_read_from_the_image_exceeds_the_same_thresholds(seed):
+    levels = np.random.default_rng(seed).integers(0, len(LEVEL_THRESHOLDS) + 1, (SIZE, SIZE), np.uint8)
+    truth = levels % 3 == 0
+    anomaly, read_truth = read_levels_image(levels_image(levels, truth))
+    assert np.array_equal(anomaly_levels(anomaly), levels) and anomaly.dtype == np.float32
+    assert np.array_equal(anomaly == 0, levels == 0)
+    assert np.array_equal(read_truth, truth)
+    assert not read_levels_image(levels_image(levels))[1].any()
 
 
 def test_the_default_threshold_is_level_120():

@@ -366,3 +366,35 @@ def test_folders_and_files_with_special_characters(browser, reported, fabric_fol
     assert page.text_content("h1") == strange.name and "a&b <i>x#?%41" in page.text_content("#defect-type")
     page.close()
     assert failed == []
+
+
+def test_a_detector_without_reconstruction(features_run, tmp_path, open_report):
+    detector = Detector.load(features_run.folder)
+    write_report(features_run.detector_path, detector, features_run.dataset, tmp_path)
+    assert not list(tmp_path.rglob("*_rec.*"))
+    page = open_report(tmp_path)
+    assert "Trained on 24 good images in " in page.text_content("body") and "patches of" not in page.text_content(
+        "body"
+    )
+    button = page.locator(".gallery button").first
+    button.scroll_into_view_if_needed()
+    box = button.bounding_box()
+    views = []
+    for part in range(3):
+        page.mouse.move(box["x"] + box["width"] * (part + 0.5) / 3, box["y"] + 40)
+        views.append(button.locator(".layered-image").get_attribute("data-view"))
+        marks = button.locator(".view-indicator i").evaluate_all("all => all.map((mark) => mark.className)")
+        assert marks == ["current" if index == part else "" for index in range(3)]
+    assert views == ["original", "heatmap", "mask"]
+    button.click()
+    page.locator("#image-dialog .stage .original img").wait_for()
+    options = page.locator("input[value=reconstruction]").evaluate_all("all => all.map((one) => one.checkVisibility())")
+    assert options == [False, False] and page.is_hidden(".stage .reconstruction")
+    for view in views:
+        page.check(f"input[name=viewer-view][value={view}]", force=True)
+    broken = """async () => {
+        const shown = [...document.querySelectorAll("img[src]")].filter((image) => image.checkVisibility());
+        await Promise.allSettled(shown.map((image) => image.decode()));
+        return shown.filter((image) => !image.naturalWidth).map((image) => image.src);
+    }"""
+    assert page.evaluate(broken) == []

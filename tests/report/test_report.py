@@ -13,6 +13,7 @@ from ssim_ae.cli import main
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.images.files import read_image
 from ssim_ae.images.folders import ALL
+from ssim_ae.images.masks import read_mask
 from ssim_ae.maps.levels import levels_image
 from ssim_ae.pages.page import render_page
 from ssim_ae.report.plots import write_plots
@@ -46,9 +47,9 @@ def test_the_image_files_of_the_page_are_written(reported):
     for result in evaluation.results:
         path = folder / "images" / result.image.name
         inspection = detector.inspect(result.image.path)
-        assert np.array_equal(
-            read_image(Path(f"{path}_levels.png")), levels_image(inspection.levels, result.ground_truth)
-        )
+        mask = read_mask(result.image.mask).pixels if result.defective else np.zeros(inspection.pixels.shape[:2], bool)
+        levels = levels_image(inspection.levels, detector.view.crop_mask(mask))
+        assert np.array_equal(read_image(Path(f"{path}_levels.png")), levels)
         assert np.array_equal(read_image(Path(f"{path}_origin.png")), inspection.inspected)
         assert np.array_equal(read_image(Path(f"{path}_rec.png")), inspection.reconstruction)
         with Image.open(f"{path}_small.jpg") as small:

@@ -48,6 +48,17 @@ def test_a_run_is_summarized(evaluated):
     assert summary.expected_false_alarm_rate > 0 and re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", summary.started)
 
 
+def test_a_method_without_epochs_has_none(evaluated, features_run, tmp_path, capsys):
+    fitted = shutil.copytree(features_run.folder, tmp_path / "runs" / "twill-9")
+    write_report(fitted / "detector.safetensors", Detector.load(fitted), features_run.dataset, fitted / "report")
+    summary = summarize(fitted)
+    assert (summary.method, summary.images, summary.epochs) == ("features", 30, None)
+    assert main(["runs", str(tmp_path / "runs")]) == 0
+    assert re.search(r"features +30 +0\.\d ", capsys.readouterr().out)
+    data = page_data(compare(evaluated, fitted))
+    assert dict(data["figures"])["epochs"] == ["2", "–"] and dict(data["settings"])["z_dim"] == ["8", "–"]
+
+
 def test_states_of_runs(evaluated, tiny_run, tmp_path):
     with lock_folder(evaluated):
         assert summarize(evaluated).state == "running"

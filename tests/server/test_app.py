@@ -80,6 +80,17 @@ def test_pictures_equal_those_of_the_inspection(client, detector, large):
         assert np.array_equal(decoded_picture(response, name), getattr(inspection, name))
 
 
+def test_without_a_reconstruction_that_picture_is_left_out(features_run, serve, large):
+    detector = Detector.load(features_run.folder)
+    with Inspector({"cloth": detector}) as inspector, serve(inspector) as client:
+        response = inspect(client, large.read_bytes(), pictures=PICTURES)
+        inspection = detector.inspect(large)
+        assert tuple(response["pictures"]) == tuple(name for name in PICTURES if name != "reconstruction")
+        assert response["score"] == pytest.approx(inspection.score, rel=1e-5)
+        assert np.array_equal(decoded_picture(response, "inspected"), inspection.inspected)
+        assert inspect(client, large.read_bytes(), pictures=["reconstruction"])["pictures"] == {}
+
+
 @pytest.mark.parametrize("sensitivity", [0.5, 2, 8])
 def test_sensitivity_equals_lower_residual_thresholds(client, tiny_run, large, sensitivity):
     response = inspect(client, large.read_bytes(), sensitivity=sensitivity, pictures=["mask", "heatmap"])

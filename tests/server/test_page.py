@@ -9,6 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
+from ssim_ae import Detector
 from ssim_ae.maps.levels import LEVEL_THRESHOLDS
 from ssim_ae.pages.detectability import Detectability
 from ssim_ae.server import inspector as inspector_module
@@ -227,6 +228,27 @@ def test_what_the_detector_can_find(open_page, client, monkeypatch):
     markers = page.locator("#detectability path.marker")
     markers.nth(2).wait_for()  # drawn when the chart is unfolded
     assert markers.count() == 3
+
+
+def test_a_detector_without_reconstruction(open_page, serve, features_run, loaded, cloth_folder):
+    detectors = {"cloth": Detector.load(features_run.folder), "twill": loaded}
+    with Inspector(detectors) as inspector, serve(inspector) as client:
+        page = open_page(client)
+        path = cloth_folder / "test" / "hole" / "000.png"
+        drop(page, path)
+        wait_for_status(page, path.name)
+        shown = page.locator("#result-viewer img[src]")
+        assert shown.evaluate_all(WIDTHS) == [128] * 2
+        reconstruction = page.locator("label:visible input[value=reconstruction]")
+        assert page.text_content("#result-verdict") == "nok" and reconstruction.count() == 0
+        page.select_option("#detector", "twill")
+        drop(page, path)
+        page.locator("#gallery li").nth(1).wait_for()
+        assert reconstruction.count() == 2, "of the result, and of one of the cards"
+        for choice in reconstruction.all():
+            choice.check(force=True)
+        page.locator("#gallery button").nth(1).click()
+        assert reconstruction.count() == 1 and page.is_checked("input[name=viewer-view][value=mask]")
 
 
 def test_a_file_that_is_no_image_shows_an_error(open_page, client, tmp_path):

@@ -164,7 +164,8 @@ def test_a_rectangular_training_from_folder_to_report(wide, tmp_path, capsys, se
 
     detector = Detector.load(run.folder)
     evaluation = write_report(run.detector_path, detector, find_dataset(wide), tmp_path / "report")
-    assert all(result.anomaly.shape == size for result in evaluation.results)
+    counts = [result.pixels.verdicts for result in evaluation.results if result.pixels]
+    assert {count.good + count.defective for count in counts} == {size[0] * size[1]}
     assert f"images resized to {Size(*size)}." in (tmp_path / "report" / "index.html").read_text()
     with Image.open(tmp_path / "report" / "images" / "hole" / "0_levels.png") as levels:
         assert levels.size == size[::-1]
@@ -183,5 +184,7 @@ def test_a_rectangular_training_from_folder_to_report(wide, tmp_path, capsys, se
 
     resumed = train(Config(), resume=run.folder)
     assert not resumed.trained and resumed.config.working_size == size
-    added = train(Config(), resume=run.folder, add=Addition(epochs=1))
-    assert added.trained and added.config.working_size == read_detector(added.detector_path).config.working_size == size
+    if run.config.uses("epochs"):
+        added = train(Config(), resume=run.folder, add=Addition(epochs=1))
+        assert added.trained and added.config.working_size == size
+        assert read_detector(added.detector_path).config.working_size == size

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from ssim_ae.evaluation.results import ImageResult
 from ssim_ae.images.colors import GROUND_TRUTH_OUTLINE_COLOR, MASK_OUTLINE_COLOR, heatmap, outlined
 from ssim_ae.images.files import read_image, write_png
+from ssim_ae.maps.levels import read_levels_image
 from ssim_ae.maps.verdict import THRESHOLD, is_defective
 from ssim_ae.spelling import counted
 
@@ -42,7 +43,7 @@ def write_contact_sheet(folder: Path, results: Sequence[ImageResult], title: str
         empty_rows = [np.full_like(rows[0], BACKGROUND_COLOR[0])] * (half - len(rows[half:]))
         columns.append(np.concatenate([*rows[half:], *empty_rows]))
     body = np.concatenate(columns, axis=1)
-    with_ground_truth = any(result.ground_truth is not None and result.ground_truth.any() for result in results)
+    with_ground_truth = any(result.pixels and result.pixels.verdicts.defective for result in results)
     title = f"{title}: {_summary(results)}"
     header = _header(body.shape[1], title, pictures, len(columns), with_ground_truth=with_ground_truth)
     write_png(folder / "contact_sheet.png", np.concatenate([header, body]))
@@ -77,12 +78,12 @@ def _image_file(folder: Path, result: ImageResult, kind: str) -> Path:
 def _row(folder: Path, result: ImageResult, pictures: Sequence[str]) -> np.ndarray:
     """Draw the pictures of a result, and its mask, below its name and verdict."""
     original = read_image(_image_file(folder, result, "origin"))
-    cells = {"original": original, "heatmap": heatmap(original, result.anomaly)}
+    anomaly, ground_truth = read_levels_image(read_image(_image_file(folder, result, "levels")))
+    cells = {"original": original, "heatmap": heatmap(original, anomaly)}
     if "reconstruction" in pictures:
         cells["reconstruction"] = read_image(_image_file(folder, result, "rec"))
-    outlines = outlined(original, is_defective(result.anomaly), MASK_OUTLINE_COLOR)
-    if result.ground_truth is not None:
-        outlines = outlined(outlines, result.ground_truth, GROUND_TRUTH_OUTLINE_COLOR)
+    outlines = outlined(original, is_defective(anomaly), MASK_OUTLINE_COLOR)
+    outlines = outlined(outlines, ground_truth, GROUND_TRUTH_OUTLINE_COLOR)
     count = len(pictures) + 1
     row = Image.new("RGB", (count * (CELL_SIZE + CELL_SPACING) + MARGIN * 2, ROW_HEIGHT), BACKGROUND_COLOR)
     for index, cell in enumerate([*(cells[name] for name in pictures), outlines]):

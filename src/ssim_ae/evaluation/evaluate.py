@@ -24,6 +24,7 @@ from ssim_ae.errors import InputError
 from ssim_ae.evaluation.contact_sheet import write_contact_sheet
 from ssim_ae.evaluation.image_files import copy_bytes, write_images
 from ssim_ae.evaluation.metrics_file import METRICS_NAME
+from ssim_ae.evaluation.pixel_metrics import PixelCounts
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, summarize
 from ssim_ae.images.folders import GOOD, Dataset, TestImage, content_hash, find_dataset
 from ssim_ae.images.masks import Mask, read_mask
@@ -85,10 +86,7 @@ def evaluate_images(
         folder.mkdir(parents=True, exist_ok=True)
 
     def finish(path: Path, inspection: Inspection) -> _Finished:
-        finished = _finish(by_path[path], detector, inspection)
-        if folder:
-            write_images(folder / "images", finished.result, inspection, copy_bytes(len(by_path)))
-        return finished
+        return _finish(by_path[path], detector, inspection, folder, copy_bytes(len(by_path)))
 
     notes = list(notes)
     results: list[ImageResult] = []
@@ -149,8 +147,10 @@ def unseen_images(dataset: Dataset, detector: Detector) -> tuple[list[TestImage]
     return unseen, [note] if count else []
 
 
-def _finish(image: TestImage, detector: Detector, inspection: Inspection) -> _Finished:
-    """Return the result of an image."""
+def _finish(
+    image: TestImage, detector: Detector, inspection: Inspection, folder: Path | None, max_copy_bytes: int
+) -> _Finished:
+    """Return the result of an image, and write its image files into the folder of the evaluation, if there is one."""
     ground_truth, note, doubt = None, "", ""
     try:
         mask = read_mask(image.mask) if image.mask else None
@@ -159,7 +159,10 @@ def _finish(image: TestImage, detector: Detector, inspection: Inspection) -> _Fi
     except InputError as error:
         note = f"{error}; ground truth ignored"
     height, width = inspection.pixels.shape[:2]
-    result = ImageResult(image, inspection.score, inspection.anomaly, ground_truth, (height, width))
+    pixels = None if ground_truth is None else PixelCounts.of(inspection.anomaly, ground_truth)
+    result = ImageResult(image, inspection.score, pixels, (height, width))
+    if folder:
+        write_images(folder / "images" / result.files, inspection, ground_truth, max_copy_bytes)
     return _Finished(result, note, doubt)
 
 
@@ -190,7 +193,7 @@ def _write_metrics(evaluation: Evaluation, detector: Detector, folder: Path) -> 
         "dataset": evaluation.dataset,
         "thresholds": dict(detector.thresholds),
         "metrics": {name: asdict(row) for name, row in evaluation.metrics.items()},
-        "pixels": asdict(evaluation.pixels),
+        "pixels": {name: getattr(evaluation.pixels, name) for name in ("ok", "nok", "avg")},
         "images": {
             result.image.name: {
                 "score": result.score,

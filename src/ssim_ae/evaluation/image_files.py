@@ -11,7 +11,6 @@ from PIL import Image
 
 from ssim_ae.detector.inspection import Inspection
 from ssim_ae.errors import InputError
-from ssim_ae.evaluation.results import ImageResult
 from ssim_ae.images.colors import heatmap, outlined
 from ssim_ae.images.files import write_png
 from ssim_ae.maps.levels import levels_image
@@ -30,17 +29,16 @@ def copy_bytes(count: int) -> int:
     return min(MAX_COPY_BYTES, MAX_COPIES_BYTES // max(1, count))
 
 
-def write_images(folder: Path, result: ImageResult, inspection: Inspection, max_copy_bytes: int) -> None:
-    """Write the images of a result into `folder`, each at the size of the anomaly map, and a copy of the image.
+def write_images(path: Path, inspection: Inspection, ground_truth: np.ndarray | None, max_copy_bytes: int) -> None:
+    """Write the images of an inspection, each at the size of the anomaly map, and a copy of the image.
 
-    The reference's four are `<name>_origin`, `_rec` (if the method reconstructs), `_residual` (the mask) and `_visual`
-    (the overlay). A report
-    page also uses `_levels`, from which it computes mask and heatmap at any threshold, the thumbnail `_small`, and
-    `_image`, the image itself: at its own size if it takes at most `max_copy_bytes`, else reduced.
+    Their names begin with that of `path`. The reference's four are `_origin`, `_rec` (if the method reconstructs),
+    `_residual` (the mask) and `_visual` (the overlay). A report page also uses `_levels`, from which it computes mask
+    and heatmap at any threshold, the thumbnail `_small`, and `_image`, the image itself: at its own size if it takes at
+    most `max_copy_bytes`, else reduced.
     """
     original = inspection.inspected
     mask = inspection.view_mask
-    path = folder / result.files
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -50,7 +48,7 @@ def write_images(folder: Path, result: ImageResult, inspection: Inspection, max_
         "rec": inspection.reconstruction,
         "residual": mask,
         "visual": outlined(heatmap(original, inspection.anomaly), mask),
-        "levels": levels_image(inspection.levels, result.ground_truth),
+        "levels": levels_image(inspection.levels, ground_truth),
     }
     for kind, image in images.items():
         if image is not None:

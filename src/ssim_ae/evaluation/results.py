@@ -9,15 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ssim_ae.evaluation.metrics import (
-    PixelHistograms,
-    Verdicts,
-    area_under,
-    auroc,
-    bootstrap,
-    pixel_f1,
-    pro_curve,
-)
+from ssim_ae.evaluation.metrics import Verdicts, auroc, bootstrap_samples, percentile_interval
+from ssim_ae.evaluation.pixel_metrics import PIXEL_METRICS, PixelCounts, pixel_metrics
 from ssim_ae.images.folders import ALL, GOOD, TestImage
 from ssim_ae.maps.verdict import is_defective
 from ssim_ae.outputs import short_path
@@ -27,15 +20,14 @@ from ssim_ae.spelling import counted
 
 @dataclass(frozen=True)
 class ImageResult:
-    """The result of one test image: score, anomaly map (H, W), and ground truth (H, W) bool or None.
+    """The result of one test image: its score, and the counts of its pixels, None without ground truth.
 
     `size` is the height and width of the image, px.
     """
 
     image: TestImage
     score: float
-    anomaly: np.ndarray
-    ground_truth: np.ndarray | None
+    pixels: PixelCounts | None
     size: tuple[int, int]
 
     @property
@@ -72,7 +64,7 @@ class Estimate:
 class Metrics:
     """Metrics of the images of one defect type and the good images.
 
-    Pixel metrics are computed at the size of the anomaly maps, S x S px per image.
+    Pixel metrics are computed at the size of the anomaly maps.
     """
 
     good: int
@@ -89,21 +81,15 @@ class Metrics:
 
 
 @dataclass(frozen=True)
-class PixelAccuracy:
-    """The pixel metrics of the reference: shares of good, defective and all pixels that are classified correctly."""
-
-    ok: float
-    nok: float
-    avg: float
-
-
-@dataclass(frozen=True)
 class Evaluation:
-    """Metrics by defect type, with the total (`all`) last, and the results that they are computed from."""
+    """Metrics by defect type, with the total (`all`) last, and the results that they are computed from.
+
+    `pixels` counts the pixels of all images with ground truth, as the reference does.
+    """
 
     dataset: str
     metrics: dict[str, Metrics]
-    pixels: PixelAccuracy
+    pixels: Verdicts
     results: tuple[ImageResult, ...]
     notes: tuple[str, ...]
 
@@ -123,11 +109,12 @@ def summarize(results: Sequence[ImageResult], dataset: str, notes: tuple[str, ..
     for defect_type in defect_types if len(defect_types) > 1 else []:
         metrics[defect_type] = metrics_of(good + [result for result in results if result.image.defect == defect_type])
     metrics[ALL] = metrics_of(results)
-    without_ground_truth = [result.image for result in results if result.ground_truth is None]
+    without_ground_truth = [result.image for result in results if result.pixels is None]
     if without_ground_truth:
         images = counted(len(without_ground_truth), "defective image")
         notes += (f"{images} without ground truth: excluded from pixel metrics{_looked_for(without_ground_truth)}",)
-    return Evaluation(dataset, metrics, _pixel_accuracy(results), tuple(results), notes)
+    pixels = sum((result.pixels.verdicts for result in results if result.pixels), Verdicts(0, 0, 0, 0))
+    return Evaluation(dataset, metrics, pixels, tuple(results), notes)
 
 
 def _looked_for(images: Sequence[TestImage]) -> str:
@@ -147,68 +134,30 @@ def metrics_of(results: Sequence[ImageResult]) -> Metrics:
     defective = np.array([result.defective for result in results])
     verdicts = Verdicts.of(scores, defective)
     correct = verdicts.good_accepted + verdicts.defective_rejected
-
-    def image_auroc(indices: np.ndarray) -> float:
-        return auroc(scores[indices], defective[indices])
-
-    def balanced_accuracy(indices: np.ndarray) -> float:
-        return Verdicts.of(scores[indices], defective[indices]).balanced_accuracy
-
+    samples = bootstrap_samples(defective)
     return Metrics(
         good=verdicts.good,
         defective=verdicts.defective,
         ok=Estimate(verdicts.ok, *wilson(verdicts.good_accepted, verdicts.good)),
         nok=Estimate(verdicts.nok, *wilson(verdicts.defective_rejected, verdicts.defective)),
         avg=Estimate(verdicts.avg, *wilson(correct, len(results))),
-        balanced_accuracy=Estimate(verdicts.balanced_accuracy, *bootstrap(balanced_accuracy, defective)),
-        image_auroc=Estimate(auroc(scores, defective), *bootstrap(image_auroc, defective)),
-        **_pixel_metrics([result for result in results if result.ground_truth is not None]),
+        balanced_accuracy=_estimate(
+            [Verdicts.of(scores[images], defective[images]).balanced_accuracy for images in samples]
+        ),
+        image_auroc=_estimate([auroc(scores[images], defective[images]) for images in samples]),
+        **_pixel_estimates(results),
     )
 
 
-def _pixel_metrics(results: Sequence[ImageResult]) -> dict[str, Estimate]:
-    """Compute the metrics that compare anomaly maps with the ground truth, which all results have."""
-    maps = [result.anomaly for result in results]
-    truths = [result.ground_truth for result in results if result.ground_truth is not None]
-    if not any(truth.any() for truth in truths):
-        return dict.fromkeys(("pixel_auroc", "au_pro_30", "au_pro_05", "pixel_f1"), Estimate(nan))
-    defective = np.array([result.defective for result in results])
-    histograms = PixelHistograms.of(maps, truths)
-    rates, overlaps = pro_curve(maps, truths)
-
-    def au_pro(limit: float) -> Estimate:
-        interval = bootstrap(lambda indices: histograms.au_pro(indices, limit=limit), defective)
-        return Estimate(area_under(rates, overlaps, limit=limit), *interval)
-
-    return {
-        "pixel_auroc": Estimate(auroc(np.stack(maps), np.stack(truths)), *bootstrap(histograms.auroc, defective)),
-        "au_pro_30": au_pro(0.3),
-        "au_pro_05": au_pro(0.05),
-        "pixel_f1": _pixel_f1([is_defective(anomaly) for anomaly in maps], truths, defective),
-    }
+def _pixel_estimates(results: Sequence[ImageResult]) -> dict[str, Estimate]:
+    """Estimate the metrics that compare anomaly maps with the ground truth, on the results that have one."""
+    images = [result.pixels for result in results if result.pixels]
+    if not any(image.verdicts.defective for image in images):
+        return dict.fromkeys(PIXEL_METRICS, Estimate(nan))
+    samples = bootstrap_samples([result.defective for result in results if result.pixels])
+    return {name: _estimate(values) for name, values in pixel_metrics(images, samples).items()}
 
 
-def _pixel_f1(masks: Sequence[np.ndarray], truths: Sequence[np.ndarray], defective: np.ndarray) -> Estimate:
-    """Compute the F1 score of pixels; its interval is computed from the counts of each image."""
-    hits = np.array([np.count_nonzero(mask & truth) for mask, truth in zip(masks, truths, strict=True)])
-    marked = np.array([mask.sum() + truth.sum() for mask, truth in zip(masks, truths, strict=True)])
-
-    def resampled_f1(indices: np.ndarray) -> float:
-        return 2 * hits[indices].sum() / marked[indices].sum() if marked[indices].any() else nan
-
-    return Estimate(pixel_f1(masks, truths), *bootstrap(resampled_f1, defective))
-
-
-def _pixel_accuracy(results: Sequence[ImageResult]) -> PixelAccuracy:
-    pairs = [
-        (is_defective(result.anomaly), result.ground_truth) for result in results if result.ground_truth is not None
-    ]
-    good = sum(int((~truth).sum()) for _, truth in pairs)
-    defective = sum(int(truth.sum()) for _, truth in pairs)
-    good_accepted = sum(int((~mask & ~truth).sum()) for mask, truth in pairs)
-    defective_rejected = sum(int((mask & truth).sum()) for mask, truth in pairs)
-    return PixelAccuracy(
-        ok=good_accepted / good if good else nan,
-        nok=defective_rejected / defective if defective else nan,
-        avg=(good_accepted + defective_rejected) / (good + defective) if good + defective else nan,
-    )
+def _estimate(values: Sequence[float] | np.ndarray) -> Estimate:
+    """Return the first value, that of all images, with the interval of the other ones, of bootstrap samples."""
+    return Estimate(float(values[0]), *percentile_interval(values[1:]))

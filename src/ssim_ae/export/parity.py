@@ -40,7 +40,8 @@ class Difference(NamedTuple):
     Attributes:
         images: number of images.
         reconstruction: difference of the reconstructions; None if the method does not reconstruct.
-        residual: difference of the anomaly maps, in units of residuals: multiplied by the highest residual threshold.
+        residual: difference of the anomaly maps, in units of residuals: multiplied by the highest residual threshold;
+            of distances, whose thresholds are above 1, in units of the threshold.
         score: difference of the scores.
         equal_verdicts: number of images with equal verdicts.
     """
@@ -110,7 +111,7 @@ def measure_difference(detector: Detector, inspect: Inspect, images: Sequence[np
         reconstruction=max(
             (_max_difference(a, b) for a, b in reconstructions if a is not None and b is not None), default=None
         ),
-        residual=max(_max_difference(a.anomaly_map, b.anomaly_map) for a, b in pairs) * _highest_threshold(detector),
+        residual=max(_max_difference(a.anomaly_map, b.anomaly_map) for a, b in pairs) * _unit(detector),
         score=max(abs(a.score - b.score) for a, b in pairs),
         equal_verdicts=sum(a.nok == b.nok for a, b in pairs),
     )
@@ -128,11 +129,11 @@ def inspect_with(detector: Detector) -> Inspect:
     return inspect
 
 
-def _highest_threshold(detector: Detector) -> float:
-    """Return the highest threshold of a residual over both residuals and all locations."""
+def _unit(detector: Detector) -> float:
+    """Return the highest threshold of a residual over all residuals and locations, or 1 if that is smaller."""
     thresholds = list(detector.thresholds.values())
     divisors = 1.0 if detector.residual_scale is None else detector.residual_scale.max(axis=(1, 2))
-    return float(max(np.multiply(thresholds, divisors)))
+    return float(min(1.0, np.max(np.multiply(thresholds, divisors))))
 
 
 def _max_difference(a: np.ndarray, b: np.ndarray) -> float:

@@ -40,3 +40,13 @@ def levels_image(levels: np.ndarray, truth: np.ndarray | None = None) -> np.ndar
     if truth is not None:
         image[:, :, 2] = np.where(eroded(truth, width), 255, 128 * truth)
     return image
+
+
+def read_levels_image(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the anomaly map (H, W) float32 and the ground truth (H, W) bool that `levels_image` encoded.
+
+    A value of the map is just above the highest of LEVEL_THRESHOLDS that the value of the encoded map exceeds, or 0.
+    """
+    above = np.nextafter(LEVEL_THRESHOLDS, np.float32(np.inf))
+    values = np.concatenate([np.zeros(1, np.float32), above])
+    return values[image[:, :, 0]], image[:, :, 2] > 0

@@ -9,6 +9,7 @@ const MAX_RATIO = 3; // of the sides of a thumbnail: longer images are shown com
  */
 function galleryCard(image, state, open) {
   const views = viewsOf(image.layers);
+  const marks = views.map(() => make("i"));
   const shown = layeredImage({ ...image.layers, original: image.small }, state.view);
   const ratio = Math.min(MAX_RATIO, Math.max(1 / MAX_RATIO, image.width / image.height));
   shown.style.aspectRatio = ratio;
@@ -17,9 +18,12 @@ function galleryCard(image, state, open) {
   const button = make("button", { type: "button" },
     make("div", { className: "card-header" }, make("span", { textContent: image.name, title: image.name })),
     make("div", { className: "card-frame" }, shown),
-    make("div", { className: "view-indicator" }, ...views.map(() => make("i"))),
+    make("div", { className: "view-indicator" }, ...marks),
     make("div", { className: "card-footer" }, verdict, make("span", { textContent: image.score.toFixed(2) })));
-  const setView = (view) => (button.dataset.view = shown.dataset.view = views.includes(view) ? view : "original");
+  const setView = (view) => {
+    shown.dataset.view = views.includes(view) ? view : "original";
+    marks.forEach((mark, index) => mark.classList.toggle("current", views[index] === shown.dataset.view));
+  };
   setView(state.view);
   button.addEventListener("click", open);
   button.addEventListener("pointermove", (event) => {
@@ -50,12 +54,14 @@ function showVerdictBadge(element, nok, wrong) {
   element.textContent = (nok ? "nok" : "ok") + (wrong ? (nok ? ", false alarm" : ", missed") : "");
 }
 
-/** Add radio buttons to `parent` that select the view of all cards. */
+/** Add radio buttons to `parent` that select the view of all cards. Returns a function to call for more cards. */
 function addGalleryViewSelector(parent, state, cards) {
   const selector = viewSelector("view", state.view, (view) => {
     state.view = view;
     for (const card of cards) card.setView(view);
   });
-  if (cards.length) hideMissingViews(selector, cards[0].image.layers);
+  const update = () => showViews(selector, cards.flatMap((card) => viewsOf(card.image.layers)));
+  if (cards.length) update();
   parent.append(selector);
+  return update;
 }

@@ -40,9 +40,10 @@ function layeredImage(layers, view) {
   return container;
 }
 
-/** Hide the radio buttons of views that an image with these layers does not have. */
-function hideMissingViews(selector, layers) {
-  for (const label of selector.querySelectorAll("label")) label.hidden = !viewsOf(layers).includes(label.dataset.view);
+/** Show the radio buttons of these views alone; if another one is selected, select the mask. */
+function showViews(selector, views) {
+  for (const label of selector.querySelectorAll("label")) label.hidden = !views.includes(label.dataset.view);
+  if (selector.querySelector("label[hidden] :checked")) selector.querySelector("[value=mask]").click();
 }
 
 /** Return radio buttons that call `onChange(view)`. `name` is the name of the group. */

@@ -102,8 +102,7 @@ function createViewer({ wheelZooms, extraControls = [] }) {
     state.image = image;
     if (image.layers.reconstruction) layers.reconstruction.src = image.layers.reconstruction;
     else layers.reconstruction.removeAttribute("src");
-    hideMissingViews(controls, image.layers);
-    if (!viewsOf(image.layers).includes(stage.dataset.view)) controls.querySelector("[value=mask]").click();
+    showViews(controls, viewsOf(image.layers));
     layers.levels.src = image.layers.levels;
     stage.style.setProperty("--aspect-ratio", image.width / image.height);
     setOriginal(null);

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ssim_ae.config.config import MAX_SIDE
 from ssim_ae.errors import InputError
 from ssim_ae.frameworks import import_openvino
 from ssim_ae.machine import check_not_forked, cores
@@ -54,7 +55,8 @@ ALLOWED_OPERATORS = {  # of the networks that ssim-ae exports
     "Power",
     "Identity",
 }
-MAX_OUTPUT_ELEMENTS = 2**26  # of one operator for one image
+MAX_OUTPUT_ELEMENTS = 2**26  # of one operator for one image; of large images ...
+MAX_OUTPUTS_PER_PIXEL = 32  # ... as many for each pixel: EfficientNet-Lite0 has 24
 FLOAT32_INFERENCE = {"INFERENCE_PRECISION_HINT": "f32"}  # the default is bfloat16 on some CPUs, with other scores
 
 
@@ -128,11 +130,18 @@ def _extract_network(model: openvino.Model, output: str) -> openvino.Model:
 
 def _check_network(network: openvino.Model) -> None:
     """Raise ValueError for operators or sizes that no exported network has. The file may come from anyone."""
+    maximum = max(MAX_OUTPUT_ELEMENTS, MAX_OUTPUTS_PER_PIXEL * min(_image_pixels(network), MAX_SIDE**2))
     for operator in network.get_ordered_ops():
         kind = operator.get_type_name()
         if kind not in ALLOWED_OPERATORS:
             raise ValueError(f"operator {kind} is not allowed in a network")
         for output in operator.outputs():
             lengths = list(output.partial_shape)[1:]
-            if prod(length.get_length() for length in lengths if length.is_static) > MAX_OUTPUT_ELEMENTS:
-                raise ValueError(f"operator {kind} returns more than {MAX_OUTPUT_ELEMENTS} values for one image")
+            if prod(length.get_length() for length in lengths if length.is_static) > maximum:
+                raise ValueError(f"operator {kind} returns more than {maximum} values for one image")
+
+
+def _image_pixels(network: openvino.Model) -> int:
+    """Return the number of pixels of an image, (B, C, H, W); 0 if the file does not state it."""
+    sides = list(network.input(0).partial_shape)[-2:]
+    return prod(side.get_length() for side in sides) if all(side.is_static for side in sides) else 0

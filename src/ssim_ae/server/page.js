@@ -125,6 +125,7 @@ function addToHistory(added) {
   state.cards.unshift(added);
   $("gallery").prepend(added.item);
   for (const old of state.cards.splice(MAX_HISTORY)) old.item.remove();
+  updateViews();
   $("history").hidden = false;
   showCounts();
   $("image-count").textContent = counted(state.cards.length, "image");
@@ -312,7 +313,7 @@ function listenForFiles() {
 const viewer = createViewer({ wheelZooms: false });
 $("result-viewer").append(viewer.element);
 connectThresholdSliders(0, data.level_thresholds.length - 1, applyThreshold, announceVerdict);
-addGalleryViewSelector($("view-choice"), state, state.cards);
+const updateViews = addGalleryViewSelector($("view-choice"), state, state.cards);
 listenForFiles();
 $("start-camera").hidden = !navigator.mediaDevices?.getUserMedia;
 $("start-camera").addEventListener("click", startCamera);

@@ -686,6 +686,22 @@ def test_run_in_a_bucket_is_resumed(bucket, proxy, dataset_url, tmp_path, monkey
     assert proxy.puts() > before
 
 
+def test_images_are_added_to_a_run_in_a_bucket(bucket, dataset_url, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    settings = ["--method=features", "--im_resize=64", "--drawn_defects=0", "--run_eval=False"]
+    url = f"s3://{bucket.name}"
+    assert main(["train", f"{dataset_url}/train/good", *settings, "--runs", f"{url}/runs"]) == 0
+    (config,) = [key for key in bucket.content() if key.endswith("config.yaml")]
+    run = f"{url}/{config.rpartition('/')[0]}"
+    capsys.readouterr()
+    assert main(["train", "--add", f"{dataset_url}/test/good", run]) == 0
+    assert capsys.readouterr().out.startswith("added 4 good images to 10 (3 for training, 1 held out)")
+    stored = bucket.content()
+    assert sum("/versions/" in key for key in stored) == 2 and b"more_paths: []" not in stored[config]
+    assert main(["train", "--add", f"{dataset_url}/test/good", run]) == 0
+    assert capsys.readouterr().out.startswith("added no images: the run keeps its 14 good images")
+
+
 def test_thresholds_of_a_run_in_a_bucket_are_set_there(bucket, dataset_url, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["train", dataset_url, *SMALL, "--runs", f"s3://{bucket.name}/runs", "--device_target=CPU"]) == 0

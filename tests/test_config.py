@@ -79,6 +79,17 @@ def test_the_default_config_file_lists_every_setting_with_its_default():
     assert all(f"{key}: " in text for key in Config.model_fields)
 
 
+@pytest.mark.parametrize(("given", "folders"), [("a b", ["a b"]), ("[a, b c/]", ["a", "b c/"]), ("[]", [])])
+def test_folders_of_more_images_are_a_list(tmp_path, given, folders):
+    assert Config.read(None, {"more_paths": given}).more_paths == folders
+    config = Config(more_paths=folders)
+    assert Config.read(written(tmp_path, config.to_yaml())).more_paths == folders
+    assert "more_paths" not in config.portable_settings()
+    for wrong in ("", "[a, '']", "5", "[1]"):
+        with pytest.raises(InputError, match="more_paths"):
+            Config.read(None, {"more_paths": wrong})
+
+
 def test_sections_list_every_setting_once():
     assert [key for _, fields in sections() for key, _ in fields] == list(Config.model_fields)
 

@@ -81,8 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_message(f"ssim-ae: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}")
     except MemoryError:
         print_message("ssim-ae: not enough memory")
-    except KeyboardInterrupt:
-        print_message(f"\nssim-ae: interrupted{AFTER_INTERRUPTION.get(arguments[0], '')}")
+    except KeyboardInterrupt as interruption:
+        outcome = interruption.args[0] if interruption.args else AFTER_INTERRUPTION.get(arguments[0], "")
+        print_message(f"\nssim-ae: interrupted{outcome}")
         return INTERRUPTED
     return INPUT_ERROR
 

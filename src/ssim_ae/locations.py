@@ -11,6 +11,7 @@ from ssim_ae.buckets import cache_folder, fetch, is_url, put
 from ssim_ae.config import Config
 from ssim_ae.console import print_note
 from ssim_ae.errors import InputError
+from ssim_ae.images.folders import Dataset, find_dataset
 
 
 def local_path(location: str) -> str:
@@ -30,8 +31,20 @@ def local_config(config: Config) -> Config:
         "checkpoint_path": config.checkpoint_url or config.checkpoint_path,
         "load_ckpt_path": config.load_ckpt_path,
     }
-    paths = {key: local_path(location) for key, location in locations.items()}
+    paths: dict[str, str | list[str]] = {key: local_path(location) for key, location in locations.items()}
+    paths["more_paths"] = [local_path(location) for location in config.more_paths]
     return config.replace(**{key: path for key, path in paths.items() if path != getattr(config, key)})
+
+
+def dataset_of(config: Config, root: str | Path = "") -> Dataset:
+    """Return the data set in `root`, by default that of the settings, with the images of `more_paths` if it is that."""
+    own = not root or Path(root).resolve() == Path(config.dataset_path).resolve()
+    return find_dataset(
+        root or config.dataset_path,
+        more=config.more_paths if own else (),
+        img_suffix=config.img_suffix,
+        mask_suffix=config.mask_suffix,
+    )
 
 
 def shown_path(path: Path) -> str:

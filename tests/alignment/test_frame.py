@@ -42,7 +42,7 @@ def test_values_return_to_where_they_came_from(draw, size):
     assert np.quantile(np.abs(back - expected)[inside], 0.9) < 0.05
     longer = 2 * max(height, width)
     assert np.isclose(inside.sum(), 0.7 * longer * 0.24 * longer, rtol=0.08), "nearly all of the strip is in the image"
-    assert (back != 0).mean() < 1.1 * inside.mean(), "values fall to 0 within a pixel of the strip"
+    assert (back != 0).mean() < 1.6 * inside.mean(), "values fall to 0 near the strip"
 
 
 def test_a_squeezed_view_has_the_values_at_the_same_places(draw):

@@ -34,6 +34,17 @@ def test_a_missing_list_or_one_that_is_no_text_is_an_error(tmp_path: Path) -> No
         read_exclusions(tmp_path / "binary", IMAGES, ROOT)
 
 
+def test_an_image_in_the_folder_itself_is_meant_alone_whatever_others_are_named(tmp_path: Path) -> None:
+    images = [tmp_path / "photos" / "a.png", tmp_path / "more" / "a.png", tmp_path / "more" / "b.png"]
+    (tmp_path / "list.txt").write_text("a.png\n../more/b.png\n")
+    assert read_exclusions(tmp_path / "list.txt", images, tmp_path / "photos") == {images[0], images[2]}
+    for path in images:
+        text = exclusion_list([path], tmp_path / "photos", [])
+        assert str(tmp_path) not in text
+        (tmp_path / "list.txt").write_text(text)
+        assert read_exclusions(tmp_path / "list.txt", images, tmp_path / "photos") == {path}
+
+
 def test_a_written_list_is_read_back(tmp_path: Path) -> None:
     odd = [*IMAGES, ROOT / "#x.png", ROOT / "line\nbreak.png", ROOT / " space.png"]
     text = exclusion_list(odd, ROOT, ["first", "second"])

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 
 from ssim_ae import InputError
 from ssim_ae.images.files import write_png
-from ssim_ae.images.folders import content_hash, find_dataset, fingerprint
+from ssim_ae.images.folders import GOOD, as_test_images, content_hash, find_dataset, fingerprint
 from ssim_ae.images.search import expand_paths, find_images
 
 
@@ -343,3 +344,38 @@ def test_a_file_is_no_data_set(tmp_path):
     (path,) = images(tmp_path, 1)
     with pytest.raises(InputError, match=r"000.png: not a folder"):
         find_dataset(path)
+
+
+def test_more_folders_have_good_images_and_copies_do_not_count(tmp_path):
+    for name, content in (
+        ("photos/a.png", b"1"),
+        ("photos/b.png", b"2"),
+        ("more/a.png", b"3"),
+        ("more/b.png", b"2"),
+        ("more/c.png", b"3"),
+        ("split/train/good/a.png", b"44"),
+        ("split/test/hole/a.png", b"55"),
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    found = find_dataset(tmp_path / "photos", more=[tmp_path / "more", str(tmp_path / "split")])
+    names = ["photos/a.png", "photos/b.png", "more/a.png", "split/train/good/a.png"]
+    assert [path.relative_to(tmp_path).as_posix() for path in found.good] == names
+    assert found.test == () and found.name == "photos"
+    assert found.notes == (
+        "more: 1 more good image; passed over: 2 duplicates",
+        "split: 1 more good image; passed over: 1 test image",
+    )
+    assert find_dataset(tmp_path / "photos", more=[tmp_path / "photos"]).good == found.good[:2]
+    with pytest.raises(InputError, match=r"none: no such folder; restore it, or take it out of the setting more_paths"):
+        find_dataset(tmp_path / "photos", more=[tmp_path / "none"])
+
+
+def test_test_images_of_one_name_are_told_apart():
+    good = [Path("photos/a.png"), Path("more/a.png"), Path("x/more/a.png"), Path("y/good/a.png"), Path("y/good/b.png")]
+    others = [replace(as_test_images([Path("test/hole/b.png")])[0], defect="hole")]
+    images = as_test_images(good, others)
+    assert [image.name for image in images] == ["good/a", "more/a", "more-2/a", "good-2/a", "good/b"]
+    assert [image.path for image in images] == good and {image.defect for image in images} == {GOOD}
+    assert as_test_images([Path("hole/b.png"), Path("x/hole/b.png")], others)[1].name == "hole-2/b"

@@ -52,7 +52,8 @@ def test_without_options_and_training_framework_the_defects_are_found(cloth_fold
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[0].startswith("note: method features, the default (docs/accuracy.md): ")
     folder = tmp_path / "twill-1"
-    assert {path.name for path in folder.iterdir()} == {"detector.safetensors", "config.yaml", "report"}
+    files = {"detector.safetensors", "moments.safetensors", "config.yaml", "report"}
+    assert {path.name for path in folder.iterdir()} == files
     total = json.loads((folder / "report" / "metrics.json").read_text())["metrics"][ALL]
     assert total["image_auroc"]["value"] > 0.85 and total["pixel_auroc"]["value"] > 0.85
     assert total["ok"]["value"] > 0.6 and total["nok"]["value"] > 0.5
@@ -99,7 +100,7 @@ def test_every_command_takes_the_run(features_run, cloth_folder, image, tmp_path
     status, out, _ = run(capsys, "runs", tmp_path)
     assert status == 0 and "features" in out
     status, out, err = run(capsys, "train", "--resume", folder)
-    assert status == 0 and "finished; start a new run\n" in err
+    assert status == 0 and "finished; add images to it with --add FOLDER RUN, or start a new run\n" in err
 
 
 @pytest.mark.parametrize(
@@ -122,8 +123,8 @@ def test_exported_files_are_detectors_with_the_same_scores(features_run, image, 
 
 
 REFUSED = [
-    ("train --resume RUN --epochs +5", "method features has no epochs to add; start a new run"),
-    ("train --resume RUN --minutes +1", "method features has no epochs to add; start a new run"),
+    ("train --resume RUN --epochs +5", "method features has no epochs to add; add images with --add FOLDER RUN"),
+    ("train --resume RUN --minutes +1", "method features has no epochs to add; add images with --add FOLDER RUN"),
     ("train DATA --method features --epochs 5", "epochs has no effect with method features; leave it out"),
     ("train DATA --method features --engine torch", "engine torch does not support method features"),
     ("train DATA --im_resize 100", "im_resize 100: with method features each side should be 64 or more and a multiple"),

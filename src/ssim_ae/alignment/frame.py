@@ -14,6 +14,7 @@ from ssim_ae.images.size import Size
 from ssim_ae.images.view import View
 
 MAX_RATIO = 16  # of the sides of a strip
+FADE = 8  # px of the strip, over which values fall to 0 outside of it: a step would make rounding errors visible
 
 
 class Frame(NamedTuple):
@@ -55,9 +56,9 @@ def strip_size(strip: Strip, view: Size, multiple: int) -> Size:
 
 
 def strip_to_view(maps: np.ndarray, pose: Pose, strip: Strip, image: Size, view: Size) -> np.ndarray:
-    """Map values (R, h, w) of a strip to the pixels of a view, (R, H, W), by bilinear interpolation; 0 outside.
+    """Map values (R, h, w) of a strip to the pixels of a view, (R, H, W), by bilinear interpolation.
 
-    The view is the whole image, resized.
+    Outside of the strip they fall to 0. The view is the whole image, resized.
     """
     count, rows, columns = maps.shape
     extent = extent_in(strip, max(image))
@@ -67,16 +68,26 @@ def strip_to_view(maps: np.ndarray, pose: Pose, strip: Strip, image: Size, view:
     )
     along = (y * pose.dy)[:, None] + (x * pose.dx - np.float32(extent.start))
     across = (y * pose.dx)[:, None] - (x * pose.dy + np.float32(extent.left))
-    column = along * np.float32(columns / extent.length) + np.float32(0.5)  # in the padded maps
-    row = across * np.float32(rows / extent.breadth) + np.float32(0.5)
-    row, column = (np.clip(position, 0, n + 1) for position, n in ((row, rows), (column, columns)))
+    column = along * np.float32(columns / extent.length) + np.float32(FADE - 0.5)  # in the padded maps
+    row = across * np.float32(rows / extent.breadth) + np.float32(FADE - 0.5)
+    row, column = (np.clip(position, 0, n - 1 + 2 * FADE) for position, n in ((row, rows), (column, columns)))
     top, left = np.floor(row).astype(np.int32), np.floor(column).astype(np.int32)
     weight_y, weight_x = row - top, column - left
-    padded = np.pad(maps, ((0, 0), (1, 2), (1, 2))).reshape(count, -1)
-    corner = top * (columns + 3) + left
-    below = corner + (columns + 3)
+    padded = (np.pad(maps, ((0, 0), *[(FADE, FADE + 1)] * 2), mode="edge") * fading(maps.shape[1:])).reshape(count, -1)
+    corner = top * (columns + 2 * FADE + 1) + left
+    below = corner + (columns + 2 * FADE + 1)
     upper, lower = (_between(padded[:, line], padded[:, line + 1], weight_x) for line in (corner, below))
     return _between(upper, lower, weight_y)
+
+
+def fading(shape: tuple[int, ...]) -> np.ndarray:
+    """Return the weights of maps (h, w) padded by FADE before and FADE + 1 after: 1 inside, falling to 0 outside."""
+    weights = []
+    for n in shape:
+        place = np.arange(-FADE, n + FADE + 1)
+        outside = np.maximum(0, np.maximum(-place, place - (n - 1)))
+        weights.append(np.maximum(0, 1 - outside / FADE).astype(np.float32))
+    return weights[0][:, None] * weights[1]
 
 
 def _between(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Where aligned parts lie in the strip: what is inspected. Specks on the background around a part are no defects."""
 
+from typing import Self
+
 import numpy as np
 
 from ssim_ae.alignment.pose import Part, Pose
@@ -30,3 +32,19 @@ class Silhouettes:
         height, width = self.counts.shape
         beside = [part[y : y + height, x : x + width] for y in range(3) for x in range(3)]
         return np.logical_or.reduce(beside)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the counts as arrays, for a file."""
+        return {"images": np.array(self.images), "counts": self.counts}
+
+    @classmethod
+    def from_arrays(cls, strip: Strip, size: Size, arrays: dict[str, np.ndarray]) -> Self:
+        """Return the silhouettes that `arrays` has returned, of `size` places. Raises ValueError for others."""
+        silhouettes = cls(strip, size)
+        expected = {name: (array.shape, array.dtype) for name, array in silhouettes.arrays().items()}
+        if {name: (array.shape, array.dtype) for name, array in arrays.items()} != expected or not (
+            0 <= arrays["counts"].min() <= arrays["counts"].max() <= arrays["images"]
+        ):
+            raise ValueError(f"not the silhouettes of {size} places")
+        silhouettes.images, silhouettes.counts = int(arrays["images"]), arrays["counts"].copy()
+        return silhouettes

@@ -18,6 +18,7 @@ from ssim_ae.detector.provenance import GIVEN, CrossValidation, ThresholdOrigin
 from ssim_ae.detector.run_folder import detector_path, run_of, set_current
 from ssim_ae.errors import InputError
 from ssim_ae.images.folders import find_dataset
+from ssim_ae.locations import dataset_of
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.maps.verdict import is_defective
 from ssim_ae.spelling import counted
@@ -120,8 +121,7 @@ def known_images(file: DetectorFile, source: Path) -> KnownImages:
     """
     if not file.config.dataset_path or not (file.provenance.held_out_images or file.provenance.training_images):
         raise InputError(f"{source}: its held-out images are not recorded; name a folder of good images")
-    good = find_dataset(file.config.dataset_path, img_suffix=file.config.img_suffix).good
-    split = file.provenance.split(good)
+    split = file.provenance.split(dataset_of(file.config).good)
     if file.provenance.held_out_images:
         known = KnownImages(split.held_out, split.training)
     else:

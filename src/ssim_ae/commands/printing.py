@@ -63,10 +63,11 @@ def print_thresholds(path: Path, file: DetectorFile) -> None:
     print(f"detector: {path}")
 
 
-def print_version(run: Path, location: str) -> None:
+def print_version(run: Path, location: str, *, report_is_current: bool = False) -> None:
     """Print the version that a run has just got, how to go back, and which files are of a former one.
 
-    `location` is the path or URL that the command line names the run by.
+    `location` is the path or URL that the command line names the run by; `report_is_current` if its report is of the
+    new version.
     """
     from ssim_ae.console import print_note
     from ssim_ae.detector.run_folder import DETECTOR_NAME, version_paths
@@ -76,5 +77,5 @@ def print_version(run: Path, location: str) -> None:
     for path in sorted(run.glob(f"{Path(DETECTOR_NAME).stem}.*")):
         if path.suffix in EXPORTED_SUFFIXES:
             print_note(f"{path}: exported from a former version; export again")
-    if (report := run / "report").exists():
+    if (report := run / "report").exists() and not report_is_current:
         print_note(f"{report}: shows a former version; ssim-ae report {shlex.quote(location)} writes it again")

@@ -28,8 +28,7 @@ def run(options: argparse.Namespace) -> int:
     from ssim_ae.buckets import is_url
     from ssim_ae.detector.detector import Detector
     from ssim_ae.detector.run_folder import detector_path
-    from ssim_ae.images.folders import find_dataset
-    from ssim_ae.locations import local_output, local_path
+    from ssim_ae.locations import dataset_of, local_output, local_path
     from ssim_ae.report.report import FIGURES, report_folder
 
     if options.format not in (None, "png", "svg"):
@@ -42,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     root = local_path(options.folder) if options.folder else config.dataset_path
     if not root:
         raise InputError(f"{path}: its data set is not recorded; name a data set")
-    dataset = find_dataset(root, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
+    dataset = dataset_of(config, root)
     with local_output(options.output) as output:
         folder = output or report_folder(path, config, dataset)
         report_and_print(folder, path, detector, dataset, config, options.format or "")

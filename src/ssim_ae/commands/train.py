@@ -14,11 +14,12 @@ from ssim_ae.errors import InputError
 
 if TYPE_CHECKING:
     from ssim_ae.training.learner import Addition
+    from ssim_ae.training.train import Run
 
 
 def arguments(parser: Parser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("folder", nargs="?", help="good images, or a data set in MVTec AD's layout")
+    parser.add_argument("folder", nargs="?", help="good images, or a data set in MVTec AD's layout; --add: a run")
     parser.add_argument(
         "--config_path",
         metavar="YAML",
@@ -30,6 +31,9 @@ def arguments(parser: Parser) -> None:
         metavar="RUN",
         help="continue an interrupted run; with --epochs +5 or --minutes +10, train on where a finished one ended",
     )
+    parser.add_argument(
+        "--add", metavar="FOLDER", help="add the good images of a folder to a finished run of the method features"
+    )
     parser.add_argument("--skip-bad", action="store_true", help="skip images that cannot be read")
     add_require_option(parser)
     parser.add_config_keys()
@@ -39,13 +43,13 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     from ssim_ae.config import Config
     from ssim_ae.config.effects import check_have_effect
-    from ssim_ae.detector.detector import Detector
-    from ssim_ae.detector.detector_file import read_detector
     from ssim_ae.locations import local_config, local_path, results_folder, upload_results, upload_to_origin
     from ssim_ae.training.train import train
 
     check_requirement(options)
     given = given_settings(options)
+    if options.add is not None:
+        return _add_images(options, given)
     if options.folder:
         check_given_once(options, "folder", "dataset_path")
         given["dataset_path"] = options.folder
@@ -64,16 +68,9 @@ def run(options: argparse.Namespace) -> int:
         trained = train(local_config(config), runs=results_folder(results), skip_bad=options.skip_bad)
     if not trained.is_main:
         return 0
-    file = read_detector(trained.detector_path)
-    print_problem(file)
-    status = print_detectability(file, options) if trained.finished else 0
-    report = trained.folder / "report"
-    if trained.finished and trained.config.run_eval and (trained.trained or not report.exists()):
-        detector = Detector.load(trained.detector_path, device_target=trained.config.device_target)
-        report_and_print(report, trained.detector_path, detector, trained.dataset, trained.config)
-    print_thresholds(trained.detector_path, file)
+    status = _print_result(trained, options)
     if add:
-        print_version(trained.folder, options.resume)
+        print_version(trained.folder, options.resume, report_is_current=trained.config.run_eval)
     if options.resume:
         upload_to_origin(trained.folder, options.resume)
     else:
@@ -82,6 +79,46 @@ def run(options: argparse.Namespace) -> int:
         skip = " --skip-bad" if options.skip_bad else ""
         print(f"stopped early; continue with: ssim-ae train --resume {trained.folder}{skip}")
         return INTERRUPTED
+    return status
+
+
+def _add_images(options: argparse.Namespace, given: dict[str, Any]) -> int:
+    """Add images to a run and return the exit status."""
+    from ssim_ae.locations import local_path, upload_to_origin
+    from ssim_ae.training.add_images import add_images
+
+    if not options.folder or not options.add:
+        raise InputError("--add: name the folder of the images and the run: ssim-ae train --add FOLDER RUN")
+    if options.resume or options.config_path or given:
+        raise InputError("--add: a run keeps its own settings; give no other settings, and no --resume")
+    try:
+        added = add_images(local_path(options.folder), local_path(options.add), skip_bad=options.skip_bad)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("; nothing is added, the run is as it was") from None
+    try:
+        status = _print_result(added.run, options, f"{added}\n")
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("; the images are added, the report is not written: ssim-ae report RUN") from None
+    if added.run.trained:
+        print_version(added.run.folder, options.folder, report_is_current=added.run.config.run_eval)
+        upload_to_origin(added.run.folder, options.folder)
+    return status
+
+
+def _print_result(trained: Run, options: argparse.Namespace, first: str = "") -> int:
+    """Print what the detector of a run finds, write its report, and return the exit status."""
+    from ssim_ae.detector.detector import Detector
+    from ssim_ae.detector.detector_file import read_detector
+
+    file = read_detector(trained.detector_path)
+    print_problem(file)
+    print(first, end="", flush=True)
+    status = print_detectability(file, options) if trained.finished else 0
+    report = trained.folder / "report"
+    if trained.finished and trained.config.run_eval and (trained.trained or not report.exists()):
+        detector = Detector.load(trained.detector_path, device_target=trained.config.device_target)
+        report_and_print(report, trained.detector_path, detector, trained.dataset, trained.config)
+    print_thresholds(trained.detector_path, file)
     return status
 
 

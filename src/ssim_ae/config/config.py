@@ -39,10 +39,11 @@ MAX_LAYER_VALUES = 2**26  # values of a layer with `flc` channels as large as th
 MAX_TILE_PIXELS = 2**26  # px of all tiles of an image
 PLACE_SETTINGS = frozenset(  # paths and locations: they stay in the run's config.yaml, and leave in no other file
     {
-        *("dataset_path", "exclude", "aug_dir", "load_ckpt_path", "checkpoint_path", "save_dir"),
+        *("dataset_path", "more_paths", "exclude", "aug_dir", "load_ckpt_path", "checkpoint_path", "save_dir"),
         *("data_url", "train_url", "checkpoint_url", "cache_ckpt_file"),
     }
 )
+LISTS = (list[int], list[str])  # types of settings that a command line gives as in YAML: [a, b]
 SIZE_CHOICE = frozenset({"resolution", "smallest_defect"})  # without effect once im_resize is chosen
 
 
@@ -66,6 +67,7 @@ class Config(BaseModel):
     # data
     dataset: str = Field("none", description="name of the data set; names the run's folder")
     dataset_path: str = Field("", description="folder in MVTec AD's layout, or a folder of good images")
+    more_paths: list[str] = Field([], description="folders of more good images; train --add lists its own here")
     img_suffix: str = Field("", description="use only images whose names end with this; empty: every image")
     mask_suffix: str = Field("_mask.png", description="what a ground-truth file's name adds to the stem of its image")
     exclude: str = Field("", description="file that lists good images not to learn from, one per line; empty: none")
@@ -231,6 +233,14 @@ class Config(BaseModel):
         size = Size(*sides)
         return size.height if size.height == size.width else tuple(size)
 
+    @field_validator("more_paths", mode="before")
+    @classmethod
+    def _parse_folders(cls, value: Any) -> Any:
+        folders = [value] if isinstance(value, str) else value
+        if isinstance(folders, list) and not all(folders):
+            raise ValueError("should be folders")
+        return folders
+
     @field_validator("crop_size")
     @classmethod
     def _check_crop_size(cls, value: int) -> int:
@@ -363,7 +373,7 @@ class Config(BaseModel):
         """
         given = yaml_files.from_yaml_values(dict(overrides or {}), COMMAND_LINE)
         for key, value in given.items():
-            if isinstance(value, str) and key in cls.model_fields and cls.model_fields[key].annotation == list[int]:
+            if isinstance(value, str) and key in cls.model_fields and cls.model_fields[key].annotation in LISTS:
                 given[key] = yaml_files.parse_list(value)
         if not path:
             return cls._validated(given, COMMAND_LINE, overridden=given)

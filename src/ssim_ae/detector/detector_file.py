@@ -125,20 +125,22 @@ def write_json_beside(model: Path, detector: DetectorFile, batch_size: int | Non
 def read_detector(path: Path) -> DetectorFile:
     """Read and validate a trained or exported detector. Raises InputError, one line, for anything else.
 
-    The file names no place on a machine. In the folder of a run, `dataset_path` is that of the run's config.yaml.
+    The file names no place on a machine. In the folder of a run, `dataset_path` and `more_paths` are those of the run's
+    config.yaml.
     """
     file = _read(path)
-    place = "" if file.config.dataset_path else _dataset_path(path.parent / CONFIG_NAME)  # older files have one
-    return file._replace(config=file.config.replace(dataset_path=place)) if place else file
+    places = {} if file.config.dataset_path else _places_of_data_set(path.parent / CONFIG_NAME)  # older files have one
+    return file._replace(config=file.config.replace(**places)) if places else file
 
 
-def _dataset_path(config: Path) -> str:
-    """Return the folder of the data set in the settings of a run; empty if there is no such file."""
+def _places_of_data_set(config: Path) -> dict[str, Any]:
+    """Return the folders of the data set in the settings of a run; nothing if there is no such file."""
     try:
-        place = read_yaml(config).get("dataset_path", "") if config.is_file() else ""
+        settings = read_yaml(config) if config.is_file() else {}
+        places = Config(**{key: settings[key] for key in ("dataset_path", "more_paths") if key in settings})
     except InputError:
-        return ""
-    return place if isinstance(place, str) else ""
+        return {}
+    return {key: getattr(places, key) for key in places.model_fields_set} if places.dataset_path else {}
 
 
 def _read(path: Path) -> DetectorFile:

@@ -26,7 +26,7 @@ from ssim_ae.evaluation.image_files import copy_bytes, write_images
 from ssim_ae.evaluation.metrics_file import METRICS_NAME
 from ssim_ae.evaluation.pixel_metrics import PixelCounts
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, summarize
-from ssim_ae.images.folders import GOOD, Dataset, TestImage, content_hash, find_dataset
+from ssim_ae.images.folders import GOOD, Dataset, TestImage, as_test_images, content_hash, find_dataset
 from ssim_ae.images.masks import Mask, read_mask
 from ssim_ae.spelling import counted
 from ssim_ae.storage import replacement_folder, write_atomic
@@ -136,7 +136,7 @@ def unseen_images(dataset: Dataset, detector: Detector) -> tuple[list[TestImage]
     Raises:
         InputError: All images are training or held-out images.
     """
-    good = [TestImage(path, GOOD) for path in dataset.good] if dataset.labelled else []
+    good = as_test_images(dataset.good, dataset.test) if dataset.labelled else []
     candidates = [*dataset.test, *good]
     unseen_paths = set(detector.provenance.split([image.path for image in candidates]).unseen)
     unseen = [image for image in candidates if image.path in unseen_paths]

@@ -12,7 +12,7 @@ import numpy as np
 
 from ssim_ae.machine import parallel_map
 
-MAX_BLOCKS = 1100  # covariances: 23 kB each in a file, 185 kB while they are fitted
+MAX_BLOCKS = 1100  # covariances: 23 kB each in a detector file, 46 kB in one of moments, 185 kB while they are fitted
 PRIOR_IMAGES = 12  # the weight of the covariance of all places
 RIDGE = 0.1  # added to the variance of every channel, of which the variance over images and places is 1
 MIN_DEVIATION = 1e-6  # of a channel
@@ -85,22 +85,26 @@ class Moments:
         return Gaussians(scale.astype(np.float32), (mean * scale).astype(np.float32), factor)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the moments as arrays, for a file."""
-        return {"count": np.array(self.count), "mean": self.mean, "scatter": self.scatter}
+        """Return the moments as arrays, for a file: of the scatter, the lower triangles in float32."""
+        rows, columns = np.tril_indices(self.mean.shape[1])
+        scatter = self.scatter[:, rows, columns].astype(np.float32)
+        return {"count": np.array(self.count), "mean": self.mean, "scatter": scatter}
 
     @classmethod
     def from_arrays(cls, shape: tuple[int, int, int], arrays: dict[str, np.ndarray]) -> Self:
         """Return the moments that `arrays` has returned, of features of `shape`. Raises ValueError for others."""
         moments = cls(shape)
+        rows, columns = np.tril_indices(shape[0])
         expected = {name: (array.shape, array.dtype) for name, array in moments.arrays().items()}
         if {name: (array.shape, array.dtype) for name, array in arrays.items()} != expected or not (
             arrays["count"] >= 0
             and all(np.isfinite(array).all() for array in arrays.values())
-            and (np.diagonal(arrays["scatter"], axis1=1, axis2=2) >= 0).all()
+            and (arrays["scatter"][:, rows == columns] >= 0).all()
         ):
             raise ValueError(f"not the moments of features of shape {shape}")
         moments.count = int(arrays["count"])
-        moments.mean, moments.scatter = arrays["mean"].copy(), arrays["scatter"].copy()
+        moments.mean = arrays["mean"].copy()
+        moments.scatter[:, rows, columns] = moments.scatter[:, columns, rows] = arrays["scatter"]
         return moments
 
     @property

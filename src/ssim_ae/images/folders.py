@@ -2,9 +2,10 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from ssim_ae.images.formats import SUFFIXES
 from ssim_ae.images.masks import MaskFiles, masks_beside
 from ssim_ae.images.own_folders import kind_of_own_folder, refuse_own_folder
 from ssim_ae.images.search import MAX_WALKED_FOLDERS, PassedOver, Reason, list_folder, walk
+from ssim_ae.spelling import counted
 
 GOOD = "good"  # folder of good images, and the `defect` of a good test image
 ALL = "all"  # reserved: key of the results of all defect types together
@@ -29,13 +31,14 @@ MAX_SUGGESTED = 3  # folders that the message about a folder without images name
 class TestImage:
     """A test image. `defect` is its defect type or "good", `mask` the path of its ground truth, if any.
 
-    `expected_mask` is where the ground truth was looked for.
+    `expected_mask` is where the ground truth was looked for. `folder` stands in its name in place of the defect type.
     """
 
     path: Path
     defect: str
     mask: Path | None = None
     expected_mask: Path | None = None
+    folder: str = ""
 
     @property
     def name(self) -> str:
@@ -46,7 +49,8 @@ class TestImage:
         folder = self.path.parent.name
         means_good = self.defect == GOOD and is_good_name(folder) and folder.lower() != GOOD
         omit_suffix = self.path.suffix == ".png" and not self.path.stem.lower().endswith(SUFFIXES)
-        return f"{folder if means_good else self.defect}/{self.path.stem if omit_suffix else self.path.name}"
+        shown = self.folder or (folder if means_good else self.defect)
+        return f"{shown}/{self.path.stem if omit_suffix else self.path.name}"
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,13 @@ class Dataset:
         return self.root.resolve().name
 
 
-def find_dataset(root: str | os.PathLike[str], *, img_suffix: str = "", mask_suffix: str = "_mask.png") -> Dataset:
+def find_dataset(
+    root: str | os.PathLike[str],
+    *,
+    more: Sequence[str | os.PathLike[str]] = (),
+    img_suffix: str = "",
+    mask_suffix: str = "_mask.png",
+) -> Dataset:
     """Find the images of a data set in one of three layouts.
 
     - MVTec AD: `train/good`, `test/<defect type>` and, optionally, `ground_truth/<defect type>`.
@@ -82,6 +92,7 @@ def find_dataset(root: str | os.PathLike[str], *, img_suffix: str = "", mask_suf
 
     Args:
         root: The folder of the data set.
+        more: Folders of more good images, in the same layouts; copies of images that are there already do not count.
         img_suffix: If given, only files whose names, or the names without .png or the like, end with it are images.
         mask_suffix: The ground truth of `<stem>.png` is `<stem><mask_suffix>`, that in another image format, or a file
             with the name of its image.
@@ -92,6 +103,9 @@ def find_dataset(root: str | os.PathLike[str], *, img_suffix: str = "", mask_suf
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"{root}: {'not a folder' if root.exists() else 'no such folder'}")
+    for folder in map(Path, more):
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder; restore it, or take it out of the setting more_paths")
     folders = _find_folders(root)
     good = _images_in(folders.good, img_suffix, mask_suffix)
     test = _test_images(folders, img_suffix, mask_suffix)
@@ -100,10 +114,42 @@ def find_dataset(root: str | os.PathLike[str], *, img_suffix: str = "", mask_suf
         test = [*(TestImage(path, GOOD) for path in good if path in tested), *test]
         good = [path for path in good if path not in tested]
     notes = _notes(root, folders, img_suffix, mask_suffix)
+    for folder in map(Path, more):
+        added = find_dataset(folder, img_suffix=img_suffix, mask_suffix=mask_suffix)
+        new = without_copies(added.good, good)
+        good += new
+        notes += tuple(f"{added.name}: {note}" for note in added.notes)
+        notes += (f"{added.name}: {_counts_of_more(added, new)}",)
     if not good and not test:
         where = "no images; looked in train/good, in good and in the folder itself"
         raise InputError("; ".join((f"{root}: {where}", *notes, *_suggestions(root, img_suffix))))
     return Dataset(root, tuple(good), tuple(test), folders.labelled, notes)
+
+
+def without_copies(images: Sequence[Path], others: Sequence[Path]) -> list[Path]:
+    """Return the images whose content is neither that of one of the others nor that of an earlier image."""
+    sizes = Counter(path.stat().st_size for path in (*others, *images))
+    alike = [path for path in others if sizes[path.stat().st_size] > 1]
+    known, new = set(map(content_hash, alike)), []
+    for path in images:
+        content = content_hash(path) if sizes[path.stat().st_size] > 1 else ""
+        if content not in known:
+            new.append(path)
+        known |= {content} - {""}
+    return new
+
+
+def as_test_images(good: Sequence[Path], others: Sequence[TestImage] = ()) -> list[TestImage]:
+    """Return good images as test images beside others; a name that repeats gets the folder's name, and a number."""
+    images: list[TestImage] = []
+    taken = {image.name for image in others}
+    for path in good:
+        folder = path.parent.name
+        names = chain(["", folder], (f"{folder}-{number}" for number in count(2)))
+        named = (TestImage(path, GOOD, folder=name) for name in names)
+        images.append(next(image for image in named if image.name not in taken))
+        taken.add(images[-1].name)
+    return images
 
 
 def is_good_name(name: str) -> bool:
@@ -152,6 +198,13 @@ def _find_folders(root: Path) -> _Folders:
     if bad := _named(top, BAD_NAMES):
         return _Folders([root], defects + bad, ground_truth, labelled=not defects)
     return _Folders([root], defects, ground_truth if defects else [])
+
+
+def _counts_of_more(added: Dataset, new: Sequence[Path]) -> str:
+    """Say how many images of another folder count as good, and how many of it do not."""
+    others = {"duplicate": len(added.good) - len(new), "test image": len(added.test)}
+    passed_over = ", ".join(counted(number, kind) for kind, number in others.items() if number)
+    return f"{counted(len(new), 'more good image')}{'; passed over: ' * bool(passed_over)}{passed_over}"
 
 
 def _images_in(folders: Iterable[Path], img_suffix: str, mask_suffix: str) -> list[Path]:

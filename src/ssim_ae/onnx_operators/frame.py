@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ssim_ae.alignment.frame import FADE, fading
 from ssim_ae.alignment.strip import Strip
 from ssim_ae.images.size import Size
 from ssim_ae.onnx_operators.exact import to_float, to_int
@@ -30,19 +31,31 @@ def strip_to_view(
     along = add("Add", add("Mul", y, dy), add("Sub", add("Mul", x, dx), start))
     across = add("Sub", add("Mul", y, dx), add("Add", add("Mul", x, dy), left))
     row, column = (
-        add("Clip", add("Add", add("Div", add("Mul", place, float(n)), to_float(add, length)), 0.5), 0.0, float(n + 1))
+        add(
+            "Clip",
+            add("Add", add("Div", add("Mul", place, float(n)), to_float(add, length)), FADE - 0.5),
+            0.0,
+            n - 1.0 + 2 * FADE,
+        )
         for place, n, length in ((across, rows, extent.breadth), (along, columns, extent.length))
     )
     top, first = add("Floor", row), add("Floor", column)
     weight_y, weight_x = add("Sub", row, top), add("Sub", column, first)
-    padded = add("Reshape", add("Pad", values, [1, 1, 2, 2]), [-1])
-    corner = to_int(add, add("Add", add("Mul", top, float(columns + 3)), first))
+    edges = add("Pad", values, [FADE, FADE, FADE + 1, FADE + 1], mode="edge")
+    padded = add("Reshape", add("Mul", edges, fading(size)), [-1])
+    line_length = columns + 2 * FADE + 1
+    corner = to_int(add, add("Add", add("Mul", top, float(line_length)), first))
 
     def gathered(offset: int) -> str:
         return add("Gather", padded, add("Add", corner, offset))
 
-    upper, lower = (mixed(add, gathered(line), gathered(line + 1), weight_x) for line in (0, columns + 3))
+    upper, lower = (mixed(add, gathered(line), gathered(line + 1), weight_x) for line in (0, line_length))
     return mixed(add, upper, lower, weight_y)
+
+
+def _padded_position(add: GraphBuilder, position: str, length: int) -> str:
+    """Add the position in the padded map, given that from the edge of a side of `length` px."""
+    return add("Clip", add("Add", position, FADE - 0.5), 0.0, length - 1.0 + 2 * FADE)
 
 
 def _ratio(add: GraphBuilder, length: str, side: int) -> str:

@@ -15,7 +15,7 @@ from ssim_ae.detector.run_folder import DETECTOR_NAME, run_of
 from ssim_ae.evaluation.evaluate import evaluate_images, notes_of, unseen_images
 from ssim_ae.evaluation.metrics import roc
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, Metrics
-from ssim_ae.images.folders import ALL, GOOD, Dataset, TestImage
+from ssim_ae.images.folders import ALL, Dataset, as_test_images
 from ssim_ae.locations import shown_path
 from ssim_ae.maps.residuals import described
 from ssim_ae.pages.detectability import detectability_data
@@ -57,7 +57,7 @@ def write_report(path: Path, detector: Detector, dataset: Dataset, folder: Path,
         kind = "test image"
     else:
         good, kind = _images_in_report(detector, dataset)
-        images = [TestImage(image, GOOD) for image in good]
+        images = as_test_images(good)
     with replacement_folder(folder) as new:
         evaluation = evaluate_images(detector, images, dataset.name, new, [*notes_of(dataset), *notes])
         data = _page_data(path, detector, evaluation, kind, tested=bool(dataset.test))

@@ -24,6 +24,11 @@ COPIES = 8  # of an only good image
 MAX_SHIFT, MAX_TURN, MAX_BRIGHTNESS = 0.03, 3.0, 0.05  # of copies: share of the shorter side, degrees, share
 
 
+def are_few(images: int) -> bool:
+    """Return whether so many training images set thresholds, too: at most MAX_IMAGES."""
+    return images <= MAX_IMAGES
+
+
 def cross_fitted(
     paths: Sequence[Path], without: Callable[[Sequence[int]], Detector]
 ) -> Iterator[tuple[Path, Residuals]]:
@@ -32,7 +37,7 @@ def cross_fitted(
     `without(indices)` returns the detector that is fitted to all images but those. Yields nothing if there are more
     than MAX_IMAGES, or one alone.
     """
-    if not 2 <= len(paths) <= MAX_IMAGES:
+    if len(paths) < 2 or not are_few(len(paths)):
         return
     for fold in np.array_split(np.arange(len(paths)), min(FOLDS, len(paths))):
         own = [paths[index] for index in fold]

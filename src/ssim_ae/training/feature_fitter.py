@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from ssim_ae.alignment.pose import Part, Pose, find_part, pose_of
 from ssim_ae.alignment.silhouette import Silhouettes
 from ssim_ae.config import Config
 from ssim_ae.console import print_note, progress
-from ssim_ae.detector.detector_file import frame_of, network_of
+from ssim_ae.detector.detector_file import DetectorFile, frame_of, network_of
 from ssim_ae.errors import InputError
 from ssim_ae.features.distances import distance_weights
 from ssim_ae.features.extractor import FeatureExtractor
@@ -23,13 +23,16 @@ from ssim_ae.images.files import read_image
 from ssim_ae.images.size import Size
 from ssim_ae.machine import parallel_map
 from ssim_ae.methods import methods
-from ssim_ae.pretrained.efficientnet_lite import load_weights
+from ssim_ae.pretrained.efficientnet_lite import load_weights, weight_shapes
 from ssim_ae.runtimes.choose import open_runtime
 from ssim_ae.runtimes.runtime import Runtime
-from ssim_ae.training.cross_fitting import MAX_IMAGES
-from ssim_ae.training.good_images import GoodImages
+from ssim_ae.storage import file_hash, read_tensors, write_tensors
+from ssim_ae.training.cross_fitting import are_few
 from ssim_ae.training.learner import Addition, Learned
 
+MOMENTS_NAME = "moments.safetensors"  # in the folder of a run: what later additions of images start from
+KIND = "moments"
+OF_SILHOUETTES = "silhouettes."  # what their arrays' names begin with
 BATCH = 16  # images whose features are added at once
 MAX_ALIGNMENT_IMAGES = 100  # that decide whether parts are aligned
 
@@ -43,21 +46,64 @@ class _Measured(NamedTuple):
 
 
 class FeatureFitter:
-    """Fits the Gaussians of features."""
+    """Fits the Gaussians of features to images, or adds images to those of earlier ones."""
 
     rank = 0
 
-    def __init__(self, config: Config, good: GoodImages) -> None:
+    def __init__(
+        self,
+        config: Config,
+        paths: Sequence[Path],
+        backbone: Mapping[str, np.ndarray],
+        alignment: Alignment | None,
+    ) -> None:
         self.config = config
-        self.paths = good.training_paths
-        self.backbone = _backbone(config)
-        self.alignment = self._choose_alignment() if config.align else None
+        self.paths = paths
+        self.backbone = backbone
+        self.alignment = alignment
         self.frame = frame_of(config, self.alignment)
         self.extractor = FeatureExtractor((config.channels, *self.frame.size))
         self.few: list[np.ndarray] = []  # the features of all training images, if they are few
         places = Size(*self.extractor.output_shape[1:])
         self.moments = Moments(self.extractor.output_shape)
         self.silhouettes = Silhouettes(self.alignment.strip, places) if self.alignment else None
+
+    @classmethod
+    def start(cls, config: Config, paths: Sequence[Path]) -> Self:
+        """Return a fitter for the images of a new run, which decide whether parts are aligned."""
+        backbone = _backbone(config)
+        return cls(config, paths, backbone, _choose_alignment(paths, config) if config.align else None)
+
+    @classmethod
+    def of_detector(cls, file: DetectorFile, paths: Sequence[Path]) -> Self:
+        """Return a fitter of further images for the backbone and the alignment of a detector."""
+        backbone = {name: file.weights[name] for name in weight_shapes(file.config.channels)}
+        return cls(file.config, paths, backbone, file.alignment)
+
+    def restore(self, folder: Path, training_images: Sequence[str]) -> bool:
+        """Start from the moments in the folder of a run; return whether they are those of its training images.
+
+        `training_images` are the hashes of their contents, in any order.
+        """
+        try:
+            arrays, metadata = read_tensors(folder / MOMENTS_NAME, KIND)
+            if metadata.get("origin") != self._origin(training_images):
+                return False
+            of_silhouettes = {name for name in arrays if name.startswith(OF_SILHOUETTES)}
+            silhouettes = {name.removeprefix(OF_SILHOUETTES): arrays.pop(name) for name in of_silhouettes}
+            self.moments = Moments.from_arrays(self.extractor.output_shape, arrays)
+            if self.silhouettes:
+                strip, places = self.silhouettes.strip, Size(*self.silhouettes.counts.shape)
+                self.silhouettes = Silhouettes.from_arrays(strip, places, silhouettes)
+        except (InputError, ValueError):  # missing, or corrupt
+            return False
+        return True
+
+    def save(self, folder: Path, training_images: Sequence[str]) -> None:
+        """Write the moments into the folder of a run, for `restore`."""
+        silhouettes = self.silhouettes.arrays() if self.silhouettes else {}
+        arrays = self.moments.arrays() | {OF_SILHOUETTES + name: array for name, array in silhouettes.items()}
+        write_tensors(folder / MOMENTS_NAME, arrays, {"kind": KIND, "origin": self._origin(training_images)})
 
     def describe(self) -> str:
         """Return device and precision as text."""
@@ -67,10 +113,11 @@ class FeatureFitter:
         """Fit to all training images."""
         start = perf_counter()
         batch: list[np.ndarray] = []
+        few = are_few(self.moments.count + len(self.paths))
         with progress("fitting", len(self.paths)) as bar:
             for image in self._measure(self.paths):
                 batch.append(image.features)
-                if len(self.paths) <= MAX_IMAGES:
+                if few:
                     self.few.append(image.features)
                 if self.silhouettes and image.part and image.pose:
                     self.silhouettes.add(image.part, image.pose)
@@ -89,7 +136,7 @@ class FeatureFitter:
         return self._weights(self.moments)
 
     def without(self, left_out: Sequence[int]) -> Runtime:
-        """Return a runtime with the network fitted without some training images; there are at most MAX_IMAGES."""
+        """Return a runtime with the network fitted without some training images; there are few."""
         moments = Moments(self.extractor.output_shape)
         moments.add(np.stack([features for index, features in enumerate(self.few) if index not in left_out]))
         return self._runtime(moments)
@@ -103,26 +150,22 @@ class FeatureFitter:
 
     def _weights(self, moments: Moments) -> dict[str, np.ndarray]:
         inspected = self.silhouettes.inspected() if self.silhouettes else np.ones(self.extractor.output_shape[1:], bool)
-        return self.backbone | distance_weights(moments.gaussians(), inspected)
+        return dict(self.backbone) | distance_weights(moments.gaussians(), inspected)
 
-    def _choose_alignment(self) -> Alignment | None:
-        """Decide from training images at equal intervals whether parts are aligned, and say so."""
-        count = min(MAX_ALIGNMENT_IMAGES, len(self.paths))
-        paths = [self.paths[index] for index in np.linspace(0, len(self.paths) - 1, count).astype(int)]
-        alignment, statistics = choose_alignment(map(self._read, paths), self.config.bit_depth)
-        if alignment:
-            print_note(
-                "parts lie at any angle and are turned before they are inspected: that lowers the spread of the good "
-                f"images from {statistics.spread:.2f} to {statistics.aligned_spread:.2f}; --align False leaves them"
-            )
-        return alignment
+    def _origin(self, training_images: Sequence[str]) -> dict[str, Any]:
+        """Return what moments depend on, as JSON: the images, and how they are measured."""
+        return {
+            "training_images": file_hash("\n".join(sorted(training_images)).encode()),
+            "input": list(self.extractor.input_shape),
+            "alignment": self.alignment.in_file() if self.alignment else None,
+        }
 
     def _measure(self, paths: Sequence[Path]) -> Iterator[_Measured]:
         """Yield the features of images, and the part and its pose if parts are aligned."""
         runtime = open_runtime(self.extractor, self.backbone, device_target=self.config.device_target)
 
         def measure(path: Path) -> _Measured:
-            image = self._read(path)
+            image = read_image(path, grayscale=self.config.grayscale)
             part = find_part(image, self.config.bit_depth) if self.alignment else None
             pose = pose_of(part, max(image.shape[:2])) if part else None
             return _Measured(runtime.run(self.frame.input(image, pose)[None])[0], part, pose)
@@ -136,8 +179,19 @@ class FeatureFitter:
             self.moments.add(np.stack(batch))
         batch.clear()
 
-    def _read(self, path: Path) -> np.ndarray:
-        return read_image(path, grayscale=self.config.grayscale)
+
+def _choose_alignment(images: Sequence[Path], config: Config) -> Alignment | None:
+    """Decide from images at equal intervals whether parts are aligned, and say so."""
+    count = min(MAX_ALIGNMENT_IMAGES, len(images))
+    paths = [images[index] for index in np.linspace(0, len(images) - 1, count).astype(int)]
+    read = (read_image(path, grayscale=config.grayscale) for path in paths)
+    alignment, statistics = choose_alignment(read, config.bit_depth)
+    if alignment:
+        print_note(
+            "parts lie at any angle and are turned before they are inspected: that lowers the spread of the good "
+            f"images from {statistics.spread:.2f} to {statistics.aligned_spread:.2f}; --align False leaves them"
+        )
+    return alignment
 
 
 def _backbone(config: Config) -> dict[str, np.ndarray]:

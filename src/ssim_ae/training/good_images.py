@@ -40,6 +40,16 @@ class GoodImages:
     held_out_images: np.ndarray
 
 
+class ImageCounts(NamedTuple):
+    """How many training images and held-out images there are."""
+
+    training: int
+    held_out: int
+
+
+NO_IMAGES = ImageCounts(0, 0)
+
+
 class _Image(NamedTuple):
     """A resized image, (C, H, W) uint8 or float32 in [0, 1], with properties of its file."""
 
@@ -50,11 +60,16 @@ class _Image(NamedTuple):
 
 
 def load_good_images(
-    dataset: Dataset, config: Config, *, skip_bad: bool = False, keep_pixels: bool = True
+    dataset: Dataset,
+    config: Config,
+    *,
+    skip_bad: bool = False,
+    keep_pixels: bool = True,
+    former: ImageCounts = NO_IMAGES,
 ) -> GoodImages:
     """Read all good images of a data set and split them into training images and held-out images.
 
-    Without `keep_pixels` they are only checked.
+    Without `keep_pixels` they are only checked. They are added to `former` images of a run.
 
     Test images are read to check them, and are not used. InputError lists the files that cannot be read; with
     `skip_bad` notes do, and these files are left out.
@@ -69,7 +84,7 @@ def load_good_images(
     images = [result for result in results if isinstance(result, _Image)]
     if not images:
         raise InputError(f"{dataset.root}: no good image is left to train on; add images that can be read")
-    held_out_set = set(held_out_indices(len(images), config))
+    held_out_set = set(held_out_indices(len(images), config, former))
     for note in (_summary(dataset, images, len(held_out_set), config), *_remarks(images, config)):
         print_note(note)
     training = [image for index, image in enumerate(images) if index not in held_out_set]
@@ -78,7 +93,7 @@ def load_good_images(
         training_paths=tuple(image.path for image in training),
         held_out_paths=tuple(image.path for image in held_out),
         training_images=_stack(training),
-        held_out_images=_stack(held_out) if held_out else np.zeros((0, 1, 1, 1), np.uint8),
+        held_out_images=_stack(held_out),
     )
 
 
@@ -88,14 +103,16 @@ def good_image_sizes(dataset: Dataset) -> list[Size]:
     return [size for size in sizes if isinstance(size, Size)]
 
 
-def held_out_indices(count: int, config: Config) -> list[int]:
+def held_out_indices(count: int, config: Config, former: ImageCounts = NO_IMAGES) -> list[int]:
     """Return the indices of the held-out images among `count` images sorted by name.
 
-    They are a seeded random share `holdout` of the images: at least one of two or more, and never all.
+    With the `former` images of a run, they are a seeded random share `holdout` of all images: at least one of two or
+    more, and never all.
     """
     if config.holdout == 0:
         return []
-    held_out_count = max(min(max(1, round(config.holdout * count)), count - 1), 0)
+    wanted = max(1, round(config.holdout * (count + sum(former)))) - former.held_out
+    held_out_count = max(min(wanted, count if former.training else count - 1), 0)
     permutation = random_stream(config.seed, Stream.HELD_OUT_IMAGES).permutation(count)
     return sorted(permutation[:held_out_count].tolist())
 
@@ -195,6 +212,8 @@ def _remarks(images: Sequence[_Image], config: Config) -> Iterator[str]:
 
 
 def _stack(images: Sequence[_Image]) -> np.ndarray:
+    if not images:
+        return np.zeros((0, 1, 1, 1), np.uint8)
     pixels = [image.pixels for image in images]
     if len({array.dtype for array in pixels}) > 1:
         pixels = [array if array.dtype == np.float32 else array.astype(np.float32) / 255 for array in pixels]

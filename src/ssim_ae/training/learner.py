@@ -46,6 +46,10 @@ class Learner(Protocol):
         """Learn, from the start or from the checkpoint in the folder of the run; `images` is their fingerprint."""
         ...
 
+    def save(self, folder: Path, training_images: Sequence[str]) -> None:
+        """Write what later additions start from; `training_images` are the hashes of the training images' contents."""
+        ...
+
     def describe(self) -> str:
         """Return the device and how it is used, as text."""
         ...

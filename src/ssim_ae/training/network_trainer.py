@@ -60,6 +60,9 @@ class NetworkTrainer:
         """Return a copy of the weights by name."""
         return self.engine.weights()
 
+    def save(self, folder: Path, training_images: Sequence[str]) -> None:
+        """Do nothing: an addition of epochs starts from the checkpoint."""
+
     def without(self, left_out: Sequence[int]) -> None:
         """Return None: it would take another training."""
 

@@ -13,31 +13,22 @@ from pathlib import Path
 import numpy as np
 
 from ssim_ae.augmentation.orientation import has_any_orientation
-from ssim_ae.calibration.calibrate import Calibration, calibrate, threshold_images
-from ssim_ae.calibration.recalibrate import THRESHOLD_KEYS
-from ssim_ae.calibration.suspects_sheet import write_suspects
 from ssim_ae.config import Config
 from ssim_ae.console import print_note
-from ssim_ae.detectability.measure import measure_detectability
-from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import (
     CONFIG_NAME,
-    DetectorFile,
     read_detector,
-    write_detector,
 )
-from ssim_ae.detector.provenance import COPIES, EpochSummary, Provenance, ThresholdOrigin, installed_versions
+from ssim_ae.detector.provenance import EpochSummary, Provenance, installed_versions
 from ssim_ae.detector.run_folder import (
     DETECTOR_NAME,
     config_path,
-    set_current,
     version_paths,
 )
 from ssim_ae.errors import InputError
 from ssim_ae.images.exclusions import read_exclusions
-from ssim_ae.images.files import read_image
-from ssim_ae.images.folders import GOOD, Dataset, content_hash, find_dataset, fingerprint
-from ssim_ae.maps.residuals import Residuals
+from ssim_ae.images.folders import GOOD, Dataset, content_hash, fingerprint
+from ssim_ae.locations import dataset_of
 from ssim_ae.methods import default_method, method_of, unused_settings
 from ssim_ae.spelling import counted, listed
 from ssim_ae.storage import check_folder_name, lock_folder, new_folder, remove_leftovers, write_atomic
@@ -45,12 +36,12 @@ from ssim_ae.training.checkpoints import (
     CHECKPOINT_NAME,
     read_state,
 )
-from ssim_ae.training.cross_fitting import cross_fitted, residuals_of_copies
 from ssim_ae.training.feature_fitter import FeatureFitter
 from ssim_ae.training.good_images import GoodImages, good_image_sizes, load_good_images
 from ssim_ae.training.learner import Addition, Learner
 from ssim_ae.training.network_trainer import NetworkTrainer
 from ssim_ae.training.patch_sampling import ANY_ROTATION, SMALL_ROTATION
+from ssim_ae.training.training_result import TrainingResult
 from ssim_ae.training.working_size import with_working_size
 
 
@@ -93,7 +84,7 @@ def train(
     config = _with_absolute_path(config, fresh=resumed is None)
     if add:
         _check_can_add(add, resumed, config)
-    dataset = find_dataset(config.dataset_path, img_suffix=config.img_suffix, mask_suffix=config.mask_suffix)
+    dataset = dataset_of(config)
     if not dataset.good:
         raise InputError(f"{dataset.root}: no good images; put images without defects into a folder named {GOOD}")
     if not resumed:
@@ -102,14 +93,15 @@ def train(
     if resumed and not add and is_finished(resumed, config):
         with lock_folder(resumed):
             remove_leftovers(resumed)
-        add_hint = "add to its training with --epochs +5 or --minutes +10, or " if config.uses("epochs") else ""
-        print_note(f"{resumed}: finished; {add_hint}start a new run")
+        epochs, images = "to its training with --epochs +5 or --minutes +10", "images to it with --add FOLDER RUN"
+        print_note(f"{resumed}: finished; add {epochs if config.uses('epochs') else images}, or start a new run")
         return Run(resumed, dataset, config, finished=True, trained=False, is_main=os.environ.get("RANK", "0") == "0")
     if config.im_resize is None:
         config = with_working_size(config, good_image_sizes(dataset))
-    good = load_good_images(dataset, config, skip_bad=skip_bad, keep_pixels=bool(method_of(config).engines))
+    is_trained = bool(method_of(config).engines)
+    good = load_good_images(dataset, config, skip_bad=skip_bad, keep_pixels=is_trained)
     config = _with_rotation(config, good.training_images)
-    learner: Learner = NetworkTrainer(config, good) if method_of(config).engines else FeatureFitter(config, good)
+    learner: Learner = NetworkTrainer(config, good) if is_trained else FeatureFitter.start(config, good.training_paths)
     try:
         return _run(learner, config, dataset, good, excluded, Path(runs), resumed, add)
     finally:
@@ -144,7 +136,7 @@ def _check_can_add(add: Addition, run: Path | None, config: Config) -> None:
     if not isfinite(add.minutes) or min(add) < 0 or sum(map(bool, add)) != 1:
         raise InputError("train: add epochs or minutes, a number above 0: --epochs +5 or --minutes +10")
     if not config.uses("epochs"):
-        raise InputError(f"{run}: method {config.method} has no epochs to add; start a new run")
+        raise InputError(f"{run}: method {config.method} has no epochs to add; add images with --add FOLDER RUN")
     if add.minutes and config.distribute:
         raise InputError("train: the clocks of workers differ; add epochs, not minutes")
     if not is_finished(run, config):
@@ -159,7 +151,11 @@ def _with_absolute_path(config: Config, *, fresh: bool) -> Config:
         raise InputError("dataset_path: no folder given; pass a folder of good images")
     if fresh and config.aug_dir and Path(config.aug_dir).exists() and any(Path(config.aug_dir).iterdir()):
         raise InputError(f"{config.aug_dir}: aug_dir is not empty; name another folder")
-    paths = {key: str(Path(value).resolve()) for key in ("dataset_path", "exclude") if (value := getattr(config, key))}
+    paths: dict[str, str | list[str]] = {
+        key: str(Path(value).resolve()) for key in ("dataset_path", "exclude") if (value := getattr(config, key))
+    }
+    if config.more_paths:
+        paths["more_paths"] = [str(Path(folder).resolve()) for folder in config.more_paths]
     return config.replace(**paths)
 
 
@@ -222,80 +218,6 @@ def _run(
                 last_epoch=EpochSummary(**learned.history[-1]._asdict()) if learned.history else None,
                 versions=installed_versions(),
             )
-            _write_calibrated(folder, learner, config, good, provenance)
+            TrainingResult.of(learner, config, good, provenance).write(folder)
+            learner.save(folder, provenance.training_images)
     return Run(folder, dataset, config, learned.finished, trained=True, is_main=is_main)
-
-
-def _write_calibrated(folder: Path, learner: Learner, config: Config, good: GoodImages, provenance: Provenance) -> None:
-    """Write the detector file, with thresholds estimated from held-out images."""
-    method = method_of(config)
-    detector = Detector(
-        config, method.thresholds([1.0] * len(method.residual_names)), learner.runtime(), alignment=learner.alignment
-    )
-    held_out, training = threshold_images(good.held_out_paths, good.training_paths)
-    if len(good.training_paths) == 1 and not good.held_out_paths and not method.engines:
-        calibration = _calibrate_on_copies(detector, good.training_paths[0])
-    else:
-        calibration = calibrate(detector, held_out, config, training, _cross_fitted(learner, detector, good))
-    provenance = provenance.model_copy(update={"thresholds": calibration.origin})
-    thresholds, statistics = calibration.thresholds, calibration.normal_statistics
-    file = DetectorFile(config, thresholds, learner.weights(), provenance, statistics, learner.alignment)
-    calibrated = Detector(
-        config, thresholds, detector.runtime, normal_statistics=statistics, alignment=learner.alignment
-    )
-    if provenance.finished:  # who has interrupted a training waits for its end
-        write_suspects(folder, calibrated, calibration.suspects, Path(config.dataset_path))
-        file = file._replace(detectability=measure_detectability(calibrated, calibration.accepted(held_out)))
-    if _is_finished_detector(folder / DETECTOR_NAME):
-        _note_other_thresholds(folder / DETECTOR_NAME, config)
-        set_current(folder, file)
-    else:
-        write_detector(folder / DETECTOR_NAME, file)
-    if not good.held_out_paths and calibration.origin.estimator != COPIES:
-        print_note(
-            "thresholds: estimated from training images (none is held out); expect more false alarms on new images"
-        )
-
-
-def _cross_fitted(learner: Learner, detector: Detector, good: GoodImages) -> list[tuple[Path, Residuals]]:
-    """Return few training images with their residual maps by detectors that do not know them; none of many."""
-    if method_of(detector.config).engines:
-        return []
-
-    def refit(left_out: Sequence[int]) -> Detector:
-        runtime = learner.without(left_out)
-        assert runtime  # of a learner that fits
-        return Detector(detector.config, detector.thresholds, runtime, alignment=learner.alignment)
-
-    return list(cross_fitted(good.training_paths, refit))
-
-
-def _calibrate_on_copies(detector: Detector, path: Path) -> Calibration:
-    """Return the threshold of a detector of one good image: the highest score of changed copies."""
-    image = read_image(path, grayscale=detector.config.grayscale)
-    highest = max(float(maps.maps.max()) for maps in residuals_of_copies(image, detector))
-    print_note(
-        "thresholds: from shifted, turned and brightened copies of the only good image; how good images vary is not "
-        "known, so good images may be rejected and defects missed; add good images"
-    )
-    return Calibration(detector.method.thresholds([highest]), None, ThresholdOrigin(estimator=COPIES))
-
-
-def _is_finished_detector(path: Path) -> bool:
-    """Whether a file is a detector to keep: not missing, and not of a training that was interrupted."""
-    try:
-        return path.exists() and read_detector(path).provenance.finished
-    except InputError:
-        return True
-
-
-def _note_other_thresholds(former: Path, config: Config) -> None:
-    """Print a note if the former detector got its thresholds in another way than the settings of the run say."""
-    try:
-        set_by = read_detector(former).config
-    except InputError:
-        return
-    if any(getattr(set_by, key) != getattr(config, key) for key in THRESHOLD_KEYS):
-        print_note(
-            "thresholds: estimated by the settings of the run; those that were set later are in the former version"
-        )

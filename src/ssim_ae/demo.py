@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from ssim_ae.config import Config
 from ssim_ae.detector.detector import Detector
@@ -12,15 +11,6 @@ from ssim_ae.synthetic import fabric
 from ssim_ae.training.train import Run, train
 
 DEMO_CLASSES = ("twill", "canvas")
-# A small network on small patches: a class takes a minute and a half on two cores.
-SETTINGS: dict[str, Any] = {
-    "crop_size": 64,
-    "augment_num": 8192,
-    "epochs": 3,
-    "batch_size": 32,
-    "holdout": 0.25,
-    "p_rotate": 0.0,
-}
 IMAGE_COUNTS = {"train": 120, "good": 20, "defective": 5}  # training, good test images; defective ones per defect type
 
 
@@ -33,7 +23,7 @@ def demo(folder: Path) -> Iterator[tuple[Run, Evaluation]]:
         data = folder / "fabric" / name
         if not data.exists():
             fabric.make(folder / "fabric", classes=[name], **IMAGE_COUNTS)
-        run = train(Config(dataset_path=str(data), **SETTINGS), runs=folder / "runs")
+        run = train(Config.read(None, {"dataset_path": str(data)}), runs=folder / "runs")
         if not run.finished:
             raise KeyboardInterrupt
         yield run, write_report(run.detector_path, Detector.load(run.detector_path), run.dataset, run.folder / "report")

@@ -37,7 +37,6 @@ def test_bolts_in_any_pose_are_aligned(images, n):
     good = images(n)
     alignment, statistics = choose_alignment(good)
     assert alignment is not None, statistics
-    assert all(alignment.fits(find_pose(image)) for image in good)
     strips = np.stack([aligned(image, find_pose(image), alignment.strip, 32, 96) for image in good])
     border = np.concatenate([strips[..., 0], strips[..., -1], strips[:, :, 0], strips[:, :, -1]], axis=-1)
     assert border[:, 0].min() > 0.6  # nothing is cut off
@@ -78,21 +77,6 @@ def test_images_of_one_color_or_of_noise_are_not_aligned(shape):
         assert np.all(np.isfinite(statistics))
 
 
-def test_a_wrong_pose_does_not_fit(draw, images):
-    alignment, _ = choose_alignment(images(10))
-    assert alignment.fits(find_pose(draw((64, 64, 100, 76), height=128, width=128)))
-    size = {"height": 128, "width": 128}
-    wrong = {
-        "no part": draw(**size),
-        "cut off": draw((64, 5, 0, 76), **size),
-        "two parts that touch": draw((60, 64, 0, 76), (72, 64, 0, 76), **size),
-        "another part": draw((64, 64, 0, 76), shape="disk", **size),
-        "symmetric": draw((64, 64, 0, 76), shape="rod", **size),
-        "half": draw((64, 64, 100, 38), **size),
-    }
-    assert [name for name, image in wrong.items() if alignment.fits(find_pose(image))] == []
-
-
 def test_no_images_are_an_error():
     with pytest.raises(ValueError, match="at least one image"):
         choose_alignment([])
@@ -102,6 +86,9 @@ def test_an_alignment_returns_from_a_file(images):
     alignment, _ = choose_alignment(images(3))
     values = json.loads(json.dumps(alignment.in_file()))
     assert Alignment.from_file(values) == alignment
-    for wrong in ({"lowest": [0.1]}, {"strip": [0.5, -0.5, -0.1, 0.1]}, {"highest": [0.1, 0.2, float("nan")]}):
-        with pytest.raises(ValueError, match="alignment"):
-            Alignment.from_file(values | wrong)
+    for wrong in ([0.5, -0.5, -0.1, 0.1], [-0.5, 0.5, 0, float("nan")], [-2, 2, -0.1, 0.1]):
+        with pytest.raises(ValueError, match="strip"):
+            Alignment.from_file({"strip": wrong})
+    for wrong in ({}, {"strip": [0.1]}, {"strip": None}):
+        with pytest.raises((KeyError, TypeError)):
+            Alignment.from_file(wrong)

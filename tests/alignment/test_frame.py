@@ -13,7 +13,7 @@ from ssim_ae.images.size import Size
 from ssim_ae.images.view import View
 
 STRIP = Strip(-0.35, 0.35, -0.12, 0.12)
-ALIGNMENT = Alignment(STRIP, lowest=(0, 0, 0), highest=(1, 1, 1))
+ALIGNMENT = Alignment(STRIP)
 
 
 def view(height, width):

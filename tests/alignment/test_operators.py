@@ -5,7 +5,6 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, checker, helper
 
-from ssim_ae.alignment.choose import Alignment
 from ssim_ae.alignment.frame import strip_to_view
 from ssim_ae.alignment.pose import find_pose
 from ssim_ae.alignment.strip import Strip, aligned
@@ -19,8 +18,7 @@ from ssim_ae.onnx_operators.graph import GraphBuilder
 STRIP = Strip(-0.32, 0.41, -0.12, 0.13)
 SIZE = Size(48, 144)
 VIEW = Size(80, 112)
-ALIGNMENT = Alignment(STRIP, lowest=(0.03, 0.5, 0.07), highest=(0.06, 0.8, 0.13))
-OUTPUTS = {"pose": [8], "fits": [], "strip": ["channels", *SIZE], "back": list(VIEW)}
+OUTPUTS = {"pose": [8], "strip": ["channels", *SIZE], "back": list(VIEW)}
 
 
 def model_of(dtype, bit_depth=16):
@@ -33,7 +31,6 @@ def model_of(dtype, bit_depth=16):
     image_size = pose_operators.height_and_width(add, planes)
     back = frame_operators.strip_to_view(add, brightest, pose, STRIP, SIZE, image_size, VIEW)
     add("Identity", back, output="back")
-    add("Cast", pose_operators.fits(add, pose, ALIGNMENT), to=TensorProto.FLOAT, output="fits")
     element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     image = helper.make_tensor_value_info("image", element, ["height", "width", "channels"])
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in OUTPUTS.items()]
@@ -73,7 +70,6 @@ def check(outputs, image, bit_depth=16):
     np.testing.assert_allclose(outputs["pose"][4:], pose[4:], atol=1e-5)
     np.testing.assert_allclose(outputs["strip"], strip, atol=1e-6)
     np.testing.assert_allclose(outputs["back"], back, atol=1e-4)
-    assert outputs["fits"] == ALIGNMENT.fits(pose)
     return pose
 
 
@@ -94,16 +90,6 @@ def random_image(draw, seed):
 def test_drawn_parts(run, draw, seed):
     image = random_image(draw, seed)
     check(run(image), image)
-
-
-def test_parts_that_fit_and_parts_that_do_not(run, draw):
-    for degrees in range(0, 360, 40):
-        image = draw((128, 128, degrees, 154))
-        check(run(image), image)
-        assert run(image)["fits"]
-        image = draw((128, 128, degrees, 100))
-        check(run(image), image)
-        assert not run(image)["fits"]
 
 
 def test_equal_parts(run):

@@ -13,47 +13,30 @@ MIN_SKEWNESS = 0.05  # the direction along the axis is certain
 MIN_INSIDE = 0.75  # of the good images; the other parts touch the border, most of them with their shadows alone
 MAX_SPREAD_RATIO = 0.75  # of aligned to unaligned images: the pose varies, and the parts have one shape
 UNCERTAIN = 0.05  # the share of good images that may be worse than these limits
-CERTAIN_SKEWNESS = 0.02  # of a single part, which may have a defect
 MARGIN = 0.05  # around the strip, as a share of its length
-TOLERANCE = 0.25  # of the sizes of a part, beyond those of good images
 MAX_LENGTH = 2.0  # of a side of a strip, in longer sides of the image
 FRAME = Strip(-0.5, 0.5, -0.5, 0.5)  # a square as large as the image
 FRAME_SIZE = 64  # px, in which images are compared
 
 
 class Alignment(NamedTuple):
-    """How the images of a part are aligned.
-
-    Attributes:
-        strip: the rectangle that is cut out along the part.
-        lowest, highest: limits of `area`, `length` and `width` of a pose.
-    """
+    """How the images of a part are aligned: by the strip that is cut out along the part."""
 
     strip: Strip
-    lowest: tuple[float, ...]
-    highest: tuple[float, ...]
 
     def in_file(self) -> dict[str, list[float]]:
         """Return the alignment as JSON."""
-        return {name: [float(number) for number in numbers] for name, numbers in self._asdict().items()}
+        return {"strip": [float(end) for end in self.strip]}
 
     @classmethod
     def from_file(cls, values: Mapping[str, Sequence[float]]) -> Self:
         """Return the alignment that `in_file` has returned. Raises ValueError, KeyError or TypeError for others."""
-        strip, lowest, highest = (tuple(map(float, values[name])) for name in cls._fields)
-        if not np.isfinite([*strip, *lowest, *highest]).all() or not len(lowest) == len(highest) == 3:
-            raise ValueError("alignment should be a strip and limits of 3 finite numbers each")
-        if not (0 < strip[1] - strip[0] <= MAX_LENGTH and 0 < strip[3] - strip[2] <= MAX_LENGTH):
+        strip = Strip(*map(float, values["strip"]))
+        if not np.isfinite(strip).all():
+            raise ValueError("the ends of a strip should be finite numbers")
+        if not (0 < strip.stop - strip.start <= MAX_LENGTH and 0 < strip.right - strip.left <= MAX_LENGTH):
             raise ValueError("the strip of an alignment is empty, or longer than the image")
-        return cls(Strip(*strip), lowest, highest)
-
-    def fits(self, pose: Pose) -> bool:
-        """Return whether a pose is that of a whole part of the kind that the alignment was chosen for.
-
-        It is not if the part is missing, cut off, touches another part, or has no certain direction.
-        """
-        lowest, sizes, highest = (np.array(s, np.float32) for s in (self.lowest, _sizes(pose), self.highest))
-        return bool(np.all((lowest <= sizes) & (sizes <= highest)) and pose.skewness >= CERTAIN_SKEWNESS)
+        return cls(strip)
 
 
 class PoseStatistics(NamedTuple):
@@ -117,7 +100,7 @@ def choose_alignment(images: Iterable[np.ndarray], bit_depth: int = 16) -> tuple
     if not statistics.favor_alignment:
         return None, statistics
     whole = np.array(are_inside)
-    return _alignment(np.array(extents)[whole], np.array([_sizes(pose) for pose in poses])[whole]), statistics
+    return _alignment(np.array(extents)[whole]), statistics
 
 
 class _Spread:
@@ -140,10 +123,6 @@ class _Spread:
         return float(np.sqrt(np.maximum(variance, 0)).mean())
 
 
-def _sizes(pose: Pose) -> tuple[float, float, float]:
-    return float(pose.area), float(pose.length), float(pose.width)
-
-
 def _extent_of(part: Part, pose: Pose, longer_side: int) -> tuple[float, float, float, float]:
     """Return start, stop, left and right of a part, from its center, as shares of the longer side of the image."""
     rows, columns = np.nonzero(part.mask)
@@ -160,11 +139,9 @@ def _touches_border(part: Part) -> bool:
     return bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
 
 
-def _alignment(extents: np.ndarray, sizes: np.ndarray) -> Alignment:
-    """Return the alignment for parts with extents (n, 4) and sizes (n, 3): nearly all of them are in the strip."""
+def _alignment(extents: np.ndarray) -> Alignment:
+    """Return the alignment for parts with extents (n, 4): nearly all of them are in the strip."""
     start, left = np.quantile(extents[:, [0, 2]], UNCERTAIN / 2, axis=0)
     stop, right = np.quantile(extents[:, [1, 3]], 1 - UNCERTAIN / 2, axis=0)
     margin = MARGIN * (stop - start)
-    strip = Strip(*(float(end) for end in (start - margin, stop + margin, left - margin, right + margin)))
-    lowest, highest = sizes.min(axis=0) * (1 - TOLERANCE), sizes.max(axis=0) * (1 + TOLERANCE)
-    return Alignment(strip, tuple(lowest.tolist()), tuple(highest.tolist()))
+    return Alignment(Strip(*(float(end) for end in (start - margin, stop + margin, left - margin, right + margin))))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ssim_ae.alignment.choose import CERTAIN_SKEWNESS, Alignment
 from ssim_ae.alignment.pose import (
     BAR_LENGTH,
     BORDER_WIDTH,
@@ -41,16 +40,6 @@ def find_pose(add: GraphBuilder, planes: str, white: int) -> str:
     reduced = to_float(add, add("Div", to_int(add, sums), add("Mul", block, block)))
     mask = _part(add, _difference_from_border(add, reduced))
     return _pose_of(add, mask, to_float(add, block), to_float(add, longer_side))
-
-
-def fits(add: GraphBuilder, pose: str, alignment: Alignment) -> str:
-    """Add `Alignment.fits` of a pose (8,): whether it is that of a whole part, () bool."""
-    lowest = np.array([*alignment.lowest, CERTAIN_SKEWNESS], np.float32)
-    highest = np.array([*alignment.highest, np.inf], np.float32)
-    sizes = add("Slice", pose, [4], [8])  # and the skewness
-    above, below = add("GreaterOrEqual", sizes, lowest), add("LessOrEqual", sizes, highest)
-    fitting = to_float(add, add("And", above, below))
-    return add("Greater", add("ReduceMin", fitting, keepdims=0), 0.0)
 
 
 def _part(add: GraphBuilder, difference: str) -> str:

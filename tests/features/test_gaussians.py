@@ -180,3 +180,18 @@ def test_other_arrays_are_no_moments(rng, name, value):
         Moments.from_arrays((CHANNELS, 4, 4), {key: array for key, array in arrays.items() if array is not None})
     with pytest.raises(ValueError, match="not the moments"):
         Moments.from_arrays((CHANNELS, 4, 5), fitted(correlated(rng, 3, 4, 4)).arrays())
+
+
+def test_removed_images_leave_the_moments_of_the_others(rng):
+    features = rng.normal(3, 2, (12, CHANNELS, 4, 5)).astype(np.float32)
+    moments, others = gaussians.Moments((CHANNELS, 4, 5)), gaussians.Moments((CHANNELS, 4, 5))
+    moments.add(features)
+    others.add(features[3:])
+    left = moments.copy()
+    left.remove(features[:3])
+    assert moments.count == 12, "the copy is another one"
+    for name, array in others.arrays().items():
+        np.testing.assert_allclose(left.arrays()[name], array, rtol=1e-6, atol=1e-6)
+    left.remove(features[4:])
+    assert left.count == 1 and np.abs(left.scatter).max() < 1e-9
+    np.testing.assert_allclose(left.gaussians().mean / left.gaussians().scale, features[3], rtol=1e-4)

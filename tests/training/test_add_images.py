@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -17,20 +16,11 @@ from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.detector.run_folder import roll_back, version_paths
 from ssim_ae.images.folders import content_hash
 from ssim_ae.synthetic import fabric
-from ssim_ae.training import cross_fitting
 from ssim_ae.training.add_images import add_images
 from ssim_ae.training.feature_fitter import MOMENTS_NAME, FeatureFitter
 from ssim_ae.training.good_images import ImageCounts, held_out_indices
 
 SETTINGS = {"method": "features", "im_resize": 64, "drawn_defects": 0}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _ten_images_are_many() -> Iterator[None]:
-    """Few images are all measured again."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cross_fitting, "MAX_IMAGES", 5)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +97,7 @@ def test_images_stay_what_they_were_and_the_former_detector_is_kept(run, more):
     assert sorted(new) == sorted(map(content_hash, more.iterdir()))
     assert after.provenance.fingerprint != before.provenance.fingerprint and after.provenance.finished
     origin = after.provenance.thresholds
-    assert after.thresholds != before.thresholds and origin.held_out_images + origin.left_out_images == 3
+    assert after.thresholds != before.thresholds and origin.held_out_images + origin.left_out_images == 16
     assert version_paths(run)[0].read_bytes() == content
     assert added.run.config.more_paths == after.config.more_paths == [str(more)]
     assert (run / "config.yaml").stat().st_mtime_ns == times.st_mtime_ns, "it says when the run was started"
@@ -218,35 +208,13 @@ def test_without_moments_and_images_nothing_can_be_added(first, more, tmp_path):
     assert not (run / "versions").exists()
 
 
-@pytest.mark.parametrize("total", [13, 12])
-def test_few_images_are_measured_again_and_set_thresholds(
-    first, more, tmp_path, fabric_folder, monkeypatch, capsys, total
-):
-    """The run has 8 training images, and 13 after the addition."""
-    monkeypatch.setattr(cross_fitting, "MAX_IMAGES", total)
+def test_found_training_images_set_thresholds_by_fits_without_them(first, more, tmp_path):
     folder = shutil.copytree(first, tmp_path / "photos")
     run = train(Config(dataset_path=str(folder), run_eval=False, **SETTINGS), runs=tmp_path / "runs").folder
-    add_images(run, more)
-    origin = current(run).provenance.thresholds
-    assert origin.cross_fitted_images == (13 if total == 13 else 0)
-    assert "measured again" not in capsys.readouterr().err
-    at_once = fitted_at_once(run, [first, more], tmp_path, dataset="at-once")
-    assert_equal_to_a_fit_at_once(run, at_once, sorted((fabric_folder / "test").glob("*/*.png")))
-    if total == 13:
-        roll_back(run)
-        known_images(current(run), run).training[0].unlink()
-        with pytest.raises(InputError, match=r"1 of its 8 training images are missing, and all are needed"):
-            add_images(run, more)
-
-
-def test_many_images_of_which_few_are_found(first, more, tmp_path, monkeypatch):
-    folder = shutil.copytree(first, tmp_path / "photos")
-    run = train(Config(dataset_path=str(folder), run_eval=False, **SETTINGS), runs=tmp_path / "runs").folder
-    for path in known_images(current(run), run).training[:7]:
+    for path in known_images(current(run), run).training[:3]:
         path.unlink()
-    monkeypatch.setattr(cross_fitting, "MAX_IMAGES", 12)
     add_images(run, more)
-    assert current(run).provenance.thresholds.cross_fitted_images == 0
+    assert current(run).provenance.thresholds.cross_fitted_images == 5 + 5, "those that are found, and the new ones"
 
 
 def test_missing_images_are_counted(first, more, tmp_path, capsys):
@@ -309,11 +277,11 @@ def test_what_cannot_be_added_to_is_named(run, tiny_run, more, tmp_path, capsys)
         add_images(run, more)
 
 
-@pytest.mark.parametrize("writes", range(8))
+@pytest.mark.parametrize("writes", range(6))
 def test_an_addition_that_is_killed_leaves_the_run_as_it_was_or_as_it_becomes(
     run, first, more, fabric_folder, tmp_path, monkeypatch, writes
 ):
-    """Files are replaced in turn: settings, kept version, new version, detector, suspects (2), moments."""
+    """Files are replaced in turn: settings, kept version, new version, detector, moments."""
     before = (run / "detector.safetensors").read_bytes()
     left = iter(range(writes))
 
@@ -324,7 +292,7 @@ def test_an_addition_that_is_killed_leaves_the_run_as_it_was_or_as_it_becomes(
 
     with monkeypatch.context() as patched:
         patched.setattr("pathlib.Path.replace", killed_replace)
-        with pytest.raises(KeyboardInterrupt) if writes < 7 else nullcontext():
+        with pytest.raises(KeyboardInterrupt) if writes < 5 else nullcontext():
             add_images(run, more)
     known = known_images(current(run), run)
     if writes < 4:

@@ -76,7 +76,8 @@ def calibrate(
     held_out_maps = _measure(detector, held_out)
     held_out_maps.paths.extend(path for path, _ in cross_fitted)
     held_out_maps.residuals.extend(maps for _, maps in cross_fitted)
-    training = [] if cross_fitted else training
+    measured_before = {path for path, _ in cross_fitted}
+    training = [path for path in training if path not in measured_before]
     training_maps = _MeasuredImages([], [])
     if held_out_maps.residuals:  # training images are measured for suspects, whatever the method uses them for
         training_maps = _measure(detector, _subsample(training, held_out_maps.residuals[0].maps[0].size))

@@ -72,11 +72,30 @@ class Moments:
         self.mean += difference * (count / total)
         self.count = total
 
+    def remove(self, features: np.ndarray) -> None:
+        """Remove the features (N, d, h, w) float32 of images that were added; at least one other image remains."""
+        count, left = len(features), self.count - len(features)
+        values = self._in_blocks(features.astype(np.float64))
+        mean = values.mean(axis=-1)
+        centered = (values - mean[..., None]).reshape(*values.shape[:2], -1)
+        others = self.mean + (self.mean - mean) * (count / left)
+        difference = mean - others
+        self.scatter -= centered @ centered.transpose(0, 2, 1)
+        self.scatter -= (difference * (left * count / self.count)) @ difference.transpose(0, 2, 1)
+        self.mean, self.count = others, left
+
+    def copy(self) -> Moments:
+        """Return moments that can be changed by themselves."""
+        copied = Moments((self.mean.shape[1], self.height, self.width))
+        copied.count, copied.mean, copied.scatter = self.count, self.mean.copy(), self.scatter.copy()
+        return copied
+
     def gaussians(self) -> Gaussians:
         """Return the Gaussians of the features so far; at least those of one image."""
         mean = self._in_places(self.mean)
         common = self.scatter.sum(axis=0) / (self.height * self.width * self._degrees)
-        scale = 1 / np.maximum(np.sqrt(common.diagonal() + mean.var(axis=(1, 2))), MIN_DEVIATION)
+        variance = np.maximum(common.diagonal() + mean.var(axis=(1, 2)), MIN_DEVIATION**2)
+        scale = 1 / np.sqrt(variance)
         common *= np.outer(scale, scale)
         starts = range(0, len(self.scatter), CHUNK)
         factors = parallel_map(lambda start: self._factors(slice(start, start + CHUNK), scale, common), starts)

@@ -23,7 +23,6 @@ from ssim_ae.maps.residuals import Thresholds, described
 from ssim_ae.methods import method_of
 from ssim_ae.spelling import counted
 from ssim_ae.storage import lock_folder, remove_leftovers, write_atomic
-from ssim_ae.training.cross_fitting import are_few
 from ssim_ae.training.feature_fitter import MOMENTS_NAME, FeatureFitter
 from ssim_ae.training.good_images import NO_IMAGES, GoodImages, ImageCounts, load_good_images
 from ssim_ae.training.train import Run, is_finished
@@ -154,23 +153,19 @@ def _with_contents(contents: Sequence[str], hashes: dict[Path, str]) -> list[Pat
 def _fitter(run: Path, file: DetectorFile, known: Sequence[Path], new: Sequence[Path]) -> FeatureFitter:
     """Return a fitter of the new training images to the moments of the known ones.
 
-    Without these moments it is one of all training images. So it is if they are few, which is a matter of seconds: they
-    set thresholds by fits without each of them.
+    Without these moments it is one of all training images.
     """
     training_images = file.provenance.training_images
-    few = are_few(len(training_images) + len(new))
     fitter = FeatureFitter.of_detector(file, new)
-    if not few and fitter.restore(run, training_images):
+    if fitter.restore(run, training_images):
         return fitter
     if missing := len(training_images) - len(known):
-        why = "all are needed because they are few" if few else f"{MOMENTS_NAME} is not that of its current detector"
         raise InputError(
-            f"{run}: {missing} of its {counted(len(training_images), 'training image')} are missing, and {why}; "
-            "restore them, or start a new run with all images"
+            f"{run}: {missing} of its {counted(len(training_images), 'training image')} are missing, and "
+            f"{MOMENTS_NAME} is not that of its current detector; restore them, or start a new run with all images"
         )
-    if not few:
-        images = counted(len(known), "training image")
-        print_note(f"{run / MOMENTS_NAME}: not the moments of its current detector; its {images} are measured again")
+    images = counted(len(known), "training image")
+    print_note(f"{run / MOMENTS_NAME}: not the moments of its current detector; its {images} are measured again")
     return FeatureFitter.of_detector(file, [*known, *new])
 
 

@@ -1,7 +1,8 @@
 """Residual maps of good images that a detector was fitted to, by detectors that were fitted without them.
 
-With few good images the held-out ones are too few to set thresholds. A fit takes a second, so every image is left out
-in turn, or in one of FOLDS parts, and its residual maps are those of an image that the detector does not know.
+A fit takes a second. So a sample of the training images is left out in FOLDS parts, one after the other, and the
+residual maps are those of images that the detector does not know. They set the thresholds together with the held-out
+images.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ssim_ae.console import progress
 from ssim_ae.detectability.changed_images import brightened, shifted, turned
 from ssim_ae.detector.detector import Detector
 from ssim_ae.errors import InputError
@@ -18,32 +20,29 @@ from ssim_ae.images.colors import white_of
 from ssim_ae.maps.residuals import Residuals
 from ssim_ae.random_streams import Stream, random_stream
 
-MAX_IMAGES = 60  # training images; with more, the held-out images are enough
-FOLDS = 10
+MAX_IMAGES = 100  # in the sample, at equal intervals
+FOLDS = 8
 COPIES = 8  # of an only good image
 MAX_SHIFT, MAX_TURN, MAX_BRIGHTNESS = 0.03, 3.0, 0.05  # of copies: share of the shorter side, degrees, share
 
 
-def are_few(images: int) -> bool:
-    """Return whether so many training images set thresholds, too: at most MAX_IMAGES."""
-    return images <= MAX_IMAGES
-
-
 def cross_fitted(
-    paths: Sequence[Path], without: Callable[[Sequence[int]], Detector]
+    paths: Sequence[Path], without: Callable[[Sequence[Path]], Detector]
 ) -> Iterator[tuple[Path, Residuals]]:
-    """Yield each training image and its residual maps by a detector that does not know it.
+    """Yield a sample of training images and their residual maps by detectors that do not know them.
 
-    `without(indices)` returns the detector that is fitted to all images but those. Yields nothing if there are more
-    than MAX_IMAGES, or one alone.
+    `without(paths)` returns the detector that is fitted to all training images but those. Yields nothing for one image.
     """
-    if len(paths) < 2 or not are_few(len(paths)):
+    if len(paths) < 2:
         return
-    for fold in np.array_split(np.arange(len(paths)), min(FOLDS, len(paths))):
-        own = [paths[index] for index in fold]
-        for path, maps in zip(own, without(fold.tolist()).residuals_all(own), strict=True):
-            if not isinstance(maps, InputError):
-                yield path, maps
+    sample = [paths[index] for index in np.linspace(0, len(paths) - 1, min(MAX_IMAGES, len(paths))).astype(int)]
+    folds = [list(fold) for fold in np.array_split(np.array(sample, object), min(FOLDS, len(sample)))]
+    with progress("measuring images by fits without them", len(sample)) as bar:
+        for fold in folds:
+            for path, maps in zip(fold, without(fold).residuals_all(fold), strict=True):
+                bar.advance()
+                if not isinstance(maps, InputError):
+                    yield path, maps
 
 
 def residuals_of_copies(image: np.ndarray, detector: Detector) -> Iterator[Residuals]:

@@ -27,7 +27,6 @@ from ssim_ae.pretrained.efficientnet_lite import load_weights, weight_shapes
 from ssim_ae.runtimes.choose import open_runtime
 from ssim_ae.runtimes.runtime import Runtime
 from ssim_ae.storage import file_hash, read_tensors, write_tensors
-from ssim_ae.training.cross_fitting import are_few
 from ssim_ae.training.learner import Addition, Learned
 
 MOMENTS_NAME = "moments.safetensors"  # in the folder of a run: what later additions of images start from
@@ -63,7 +62,6 @@ class FeatureFitter:
         self.alignment = alignment
         self.frame = frame_of(config, self.alignment)
         self.extractor = FeatureExtractor((config.channels, *self.frame.size))
-        self.few: list[np.ndarray] = []  # the features of all training images, if they are few
         places = Size(*self.extractor.output_shape[1:])
         self.moments = Moments(self.extractor.output_shape)
         self.silhouettes = Silhouettes(self.alignment.strip, places) if self.alignment else None
@@ -113,12 +111,9 @@ class FeatureFitter:
         """Fit to all training images."""
         start = perf_counter()
         batch: list[np.ndarray] = []
-        few = are_few(self.moments.count + len(self.paths))
         with progress("fitting", len(self.paths)) as bar:
             for image in self._measure(self.paths):
                 batch.append(image.features)
-                if few:
-                    self.few.append(image.features)
                 if self.silhouettes and image.part and image.pose:
                     self.silhouettes.add(image.part, image.pose)
                 if len(batch) == BATCH:
@@ -135,10 +130,10 @@ class FeatureFitter:
         """Return the weights of the backbone and the Gaussians by name."""
         return self._weights(self.moments)
 
-    def without(self, left_out: Sequence[int]) -> Runtime:
-        """Return a runtime with the network fitted without some training images; there are few."""
-        moments = Moments(self.extractor.output_shape)
-        moments.add(np.stack([features for index, features in enumerate(self.few) if index not in left_out]))
+    def without(self, paths: Sequence[Path]) -> Runtime:
+        """Return a runtime with the network fitted without some training images, which are measured again."""
+        moments = self.moments.copy()
+        moments.remove(np.stack([image.features for image in self._measure(paths)]))
         return self._runtime(moments)
 
     def close(self) -> None:

@@ -62,7 +62,7 @@ class Learner(Protocol):
         """Return a copy of the weights by name."""
         ...
 
-    def without(self, left_out: Sequence[int]) -> Runtime | None:
+    def without(self, paths: Sequence[Path]) -> Runtime | None:
         """Return a runtime with weights learned without some training images; None if that takes a training."""
         ...
 

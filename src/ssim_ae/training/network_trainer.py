@@ -63,7 +63,7 @@ class NetworkTrainer:
     def save(self, folder: Path, training_images: Sequence[str]) -> None:
         """Do nothing: an addition of epochs starts from the checkpoint."""
 
-    def without(self, left_out: Sequence[int]) -> None:
+    def without(self, paths: Sequence[Path]) -> None:
         """Return None: it would take another training."""
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from ssim_ae.errors import InputError
 from ssim_ae.images.files import read_image
 from ssim_ae.maps.residuals import Residuals
 from ssim_ae.methods import method_of
-from ssim_ae.training.cross_fitting import are_few, cross_fitted, residuals_of_copies
+from ssim_ae.training.cross_fitting import cross_fitted, residuals_of_copies
 from ssim_ae.training.good_images import GoodImages
 from ssim_ae.training.learner import Learner
 
@@ -47,9 +47,8 @@ class TrainingResult(NamedTuple):
         if len(good.training_paths) == 1 and not good.held_out_paths and not method.engines:
             calibration = _calibrate_on_copies(untested, good.training_paths[0])
         else:
-            few = not method.engines and are_few(len(provenance.training_images))
-            without = _cross_fitted(learner, untested, good) if few else []
-            calibration = calibrate(untested, held_out, config, training, without)
+            unknown = [] if method.engines else _cross_fitted(learner, untested, good)
+            calibration = calibrate(untested, held_out, config, training, unknown)
         if not good.held_out_paths and calibration.origin.estimator != COPIES:
             print_note(
                 "thresholds: estimated from training images (none is held out); expect more false alarms on new images"
@@ -79,12 +78,12 @@ class TrainingResult(NamedTuple):
 def _cross_fitted(learner: Learner, detector: Detector, good: GoodImages) -> list[tuple[Path, Residuals]]:
     """Return training images with their residual maps by detectors that do not know them."""
 
-    def refit(left_out: Sequence[int]) -> Detector:
-        runtime = learner.without(left_out)
+    def without(paths: Sequence[Path]) -> Detector:
+        runtime = learner.without(paths)
         assert runtime  # of a learner that fits
         return Detector(detector.config, detector.thresholds, runtime, alignment=learner.alignment)
 
-    return list(cross_fitted(good.training_paths, refit))
+    return list(cross_fitted(good.training_paths, without))
 
 
 def _calibrate_on_copies(detector: Detector, path: Path) -> Calibration:

@@ -258,7 +258,6 @@ class Config(BaseModel):
             raise ValueError(f"stride {self.stride} is larger than crop_size {self.crop_size}: pixels would be skipped")
         if self.engine not in ("auto", *method.engines):
             raise ValueError(f"engine {self.engine} does not support method {self.method}")
-        method.check(self)
         if self.minutes and self.distribute:
             raise ValueError("minutes cannot be combined with distribute: the clocks of workers differ; give epochs")
         if self.uses("batch_size") and self.batch_size > self.augment_num:

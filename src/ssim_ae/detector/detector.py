@@ -265,12 +265,12 @@ class Detector:
         return max(1, min(TILE_BATCH, BATCH_PIXELS // prod(self.config.tile_size)))
 
     def _residuals(self, image: _Measured) -> Residuals:
+        bg_mask = self.config.bg_mask
+        if image.pose is None:
+            return self.method.residuals(image.planes, image.output, bg_mask)
         maps = self.method.residual_maps(image.planes, image.output)
         maps = self.frame.to_view(maps, image.pose, Size(*image.pixels.shape[:2]))
-        if not self.config.bg_mask:
-            return Residuals(maps, np.ones(maps.shape[1:], bool))
-        view = image.planes if image.pose is None else self.view.crop(image.pixels)
-        return Residuals(maps, foreground_mask(view, self.config.bg_mask))
+        return Residuals(maps, foreground_mask(self.view.crop(image.pixels) if bg_mask else maps, bg_mask))
 
     def _inspection(self, image: _Measured) -> Inspection:
         start = perf_counter()

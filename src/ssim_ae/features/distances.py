@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ssim_ae.features.extractor import CHANNELS, STRIDE, FeatureExtractor, add_features, neighborhood_mean
-from ssim_ae.features.gaussians import Gaussians, block_side
+from ssim_ae.features.gaussians import Gaussians, block_grid
 from ssim_ae.network.network import PATCHES, Operators, Weight
 
 if TYPE_CHECKING:
@@ -33,12 +33,11 @@ class DistanceNetwork(NamedTuple):
     def weights(self) -> dict[str, Weight]:
         """Return the shape and dtype of every weight, by name."""
         _, height, width = self.output_shape
-        side = block_side(height, width)
-        blocks = -(-height // side) * -(-width // side)
+        _, rows, columns = block_grid(height, width)
         return FeatureExtractor(self.input_shape).weights() | {
             SCALE: Weight((CHANNELS, 1, 1)),
             MEAN: Weight((CHANNELS, height, width)),
-            FACTOR: Weight((blocks, CHANNELS * (CHANNELS + 1) // 2), "float16"),
+            FACTOR: Weight((rows * columns, CHANNELS * (CHANNELS + 1) // 2), "float16"),
             INSPECTED: Weight((height, width)),
         }
 
@@ -67,8 +66,7 @@ def distance_weights(gaussians: Gaussians, inspected: np.ndarray) -> dict[str, n
 def _distances(add: GraphBuilder, differences: str, shape: tuple[int, int, int]) -> str:
     """Add the lengths of the products of differences (B, d, h, w) and their blocks' factors, (B, 1, h, w)."""
     _, height, width = shape
-    side = block_side(height, width)
-    rows, columns = -(-height // side), -(-width // side)
+    side, rows, columns = block_grid(height, width)
     missing = (rows * side - height, columns * side - width)
     if any(missing):
         differences = add("Pad", differences, [0] * 6 + list(missing))

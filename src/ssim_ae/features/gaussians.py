@@ -35,6 +35,20 @@ class Gaussians(NamedTuple):
     factor: np.ndarray
 
 
+class BlockGrid(NamedTuple):
+    """The blocks of features of a height and width in places: the places along a side of one, and their numbers."""
+
+    side: int
+    rows: int
+    columns: int
+
+
+def block_grid(height: int, width: int) -> BlockGrid:
+    """Return the smallest blocks of which there are at most MAX_BLOCKS; those at the end of a side may not be full."""
+    side = block_side(height, width)
+    return BlockGrid(side, -(-height // side), -(-width // side))
+
+
 def block_side(height: int, width: int) -> int:
     """Return the places along each side of a block, for features of `height` x `width` places."""
     side = 1
@@ -51,8 +65,7 @@ class Moments:
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
         channels, self.height, self.width = shape
-        self.side = block_side(self.height, self.width)
-        self.rows, self.columns = -(-self.height // self.side), -(-self.width // self.side)
+        self.side, self.rows, self.columns = block_grid(self.height, self.width)
         places = self._in_blocks(np.ones((1, 1, self.height, self.width), np.float32)).sum(axis=(1, 2, 3))
         self.places = places[:, None, None]  # of each block; fewer at the end of a side
         self.count = 0
@@ -61,13 +74,10 @@ class Moments:
 
     def add(self, features: np.ndarray) -> None:
         """Add the features (N, d, h, w) float32 of images."""
-        count = len(features)
-        values = self._in_blocks(features.astype(np.float64))
-        mean = values.mean(axis=-1)
-        centered = (values - mean[..., None]).reshape(*values.shape[:2], -1)
-        self.scatter += centered @ centered.transpose(0, 2, 1)
+        count, total = len(features), self.count + len(features)
+        mean, scatter = self._mean_and_scatter(features)
         difference = mean - self.mean
-        total = self.count + count
+        self.scatter += scatter
         self.scatter += (difference * (self.count * count / total)) @ difference.transpose(0, 2, 1)
         self.mean += difference * (count / total)
         self.count = total
@@ -75,12 +85,10 @@ class Moments:
     def remove(self, features: np.ndarray) -> None:
         """Remove the features (N, d, h, w) float32 of images that were added; at least one other image remains."""
         count, left = len(features), self.count - len(features)
-        values = self._in_blocks(features.astype(np.float64))
-        mean = values.mean(axis=-1)
-        centered = (values - mean[..., None]).reshape(*values.shape[:2], -1)
+        mean, scatter = self._mean_and_scatter(features)
         others = self.mean + (self.mean - mean) * (count / left)
         difference = mean - others
-        self.scatter -= centered @ centered.transpose(0, 2, 1)
+        self.scatter -= scatter
         self.scatter -= (difference * (left * count / self.count)) @ difference.transpose(0, 2, 1)
         self.mean, self.count = others, left
 
@@ -130,6 +138,13 @@ class Moments:
     def _degrees(self) -> int:
         """Degrees of freedom of a covariance, for each of its places."""
         return max(1, self.count - 1)
+
+    def _mean_and_scatter(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and scatter of features (N, d, h, w) by themselves, in the shapes of `mean` and `scatter`."""
+        values = self._in_blocks(features.astype(np.float64))
+        mean = values.mean(axis=-1)
+        centered = (values - mean[..., None]).reshape(*values.shape[:2], -1)
+        return mean, centered @ centered.transpose(0, 2, 1)
 
     def _factors(self, part: slice, scale: np.ndarray, common: np.ndarray) -> np.ndarray:
         share = PRIOR_IMAGES / (max(self.count - 1, 0) + PRIOR_IMAGES)

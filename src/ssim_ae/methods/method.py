@@ -85,9 +85,6 @@ class Method(ABC):
         """Remove regions that are no defects from a combined map (H, W) >= 0; by default none."""
         return anomaly
 
-    def check(self, config: Config) -> None:  # noqa: B027 (most methods support all settings)
-        """Raise ValueError if the method does not support the settings."""
-
     @abstractmethod
     def smallest_side(self, config: Config) -> int:
         """Return the least height and width that images can be resized to, px."""

@@ -1,7 +1,7 @@
 """Parts drawn from shapes and text, as a camera sees them from above. `connector` and `plate` are made with it.
 
-A part is drawn once, in its own units with the origin at its center. Each image places it anew, and adds texture and
-light.
+A part is drawn once, in its own units with the origin at its center. Each image places it in a new pose, and adds
+texture and light.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Adding good images to a run of a method that is fitted: its statistics are continued, not fitted anew."""
+"""Adding good images to a run of a method that is fitted: its statistics are continued, not fitted from scratch."""
 
 from __future__ import annotations
 

@@ -27,11 +27,13 @@ all_scores = st.just(0.0) | st.floats(0, width=32, allow_nan=False) | st.floats(
 @st.composite
 def scored(draw: st.DrawFn, elements: st.SearchStrategy[float]) -> tuple[Maps, Masks, NDArray[np.intp]]:
     """Draw maps and masks (images, rows, columns), and a sample of their images with good and defective pixels."""
-    shape = draw(hnp.array_shapes(min_dims=3, max_dims=3, max_side=8).filter(lambda shape: np.prod(shape) > 1))
+    shape = draw(hnp.array_shapes(min_dims=3, max_dims=3, min_side=2, max_side=8))
     maps = draw(hnp.arrays(np.float32, shape, elements=elements))
-    masks = draw(hnp.arrays(bool, shape).filter(lambda masks: masks.any() and not masks.all()))
-    samples = st.lists(st.integers(0, len(maps) - 1), min_size=1, max_size=12).map(np.array)
-    images = draw(samples.filter(lambda images: masks[images].any() and not masks[images].all()))
+    masks = draw(hnp.arrays(bool, shape))
+    numbers = st.integers(0, len(maps) - 1)
+    good, defective = draw(numbers), draw(numbers)
+    masks[good, 0, 0], masks[defective, -1, -1] = False, True
+    images = np.array([good, defective, *draw(st.lists(numbers, max_size=10))])
     return maps, masks, images
 
 

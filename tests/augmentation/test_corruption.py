@@ -96,13 +96,6 @@ def filled(corruption, fill, rng):
     return patches.numpy(), apply_corruption(patches, 1 - patches, with_fill_everywhere(corruption, fill)).numpy()
 
 
-def test_a_piece_is_shifted_and_rotated(corruption, rng):
-    corruption.piece_position[:], corruption.piece_quarter_turns[:] = (0.25, 0.5), 1
-    patches, pieces = filled(corruption, Fill.PIECE, rng)
-    expected = np.roll(np.rot90(1 - patches, axes=(2, 3)), (SIZE // 4, SIZE // 2), (2, 3))
-    assert np.abs(pieces - expected).max() < 1e-6
-
-
 def test_a_shifted_fill_is_the_shifted_patch(corruption, rng):
     corruption.shift[:] = (-0.125, 0.25)
     patches, shifted = filled(corruption, Fill.SHIFTED, rng)
@@ -133,3 +126,11 @@ def test_a_blur_keeps_the_mean_and_reduces_the_variation(corruption, rng):
     patches, blurred = filled(corruption, Fill.BLUR, rng)
     assert np.abs(blurred.mean(axis=(2, 3)) - patches.mean(axis=(2, 3))).max() < 0.01
     assert blurred.std(axis=(2, 3)).max() < 0.25 * patches.std(axis=(2, 3)).min()
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_pieces_are_rotated_before_they_are_shifted(corruption, rng, turns):
+    corruption.piece_position[:], corruption.piece_quarter_turns[:] = (0.25, 0.5), turns
+    patches, pieces = filled(corruption, Fill.PIECE, rng)
+    expected = np.roll(np.rot90(1 - patches, turns, axes=(2, 3)), (SIZE // 4, SIZE // 2), (2, 3))
+    assert np.abs(pieces - expected).max() < 1e-6

@@ -20,4 +20,5 @@ def test_patches_match_those_of_torch_cut(rng, dtype, size, crop_size, illuminat
     actual = numpy_cut.cut_patches(images, batch, crop_size)
     assert actual.dtype == np.float32 and actual.shape == (60, 3, crop_size, crop_size)
     assert np.abs(actual - expected).max() < 1e-4
-    assert np.array_equal(actual[batch.angle == 0], expected[batch.angle == 0])
+    upright = batch.angle == 0
+    assert np.abs(actual[upright] - expected[upright]).max() <= (1e-6 if illumination_std else 0)

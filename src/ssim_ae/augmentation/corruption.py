@@ -3,7 +3,7 @@
 A patch is covered by up to MAX_SHAPES random shapes that share one fill, and gets Gaussian noise, after Zavrtanik et
 al. 2021 (DRAEM) and Bauer et al. 2024. This module draws the parameters with NumPy; `torch_corruption` applies them.
 
-To add a fill, add a member to `Fill` and draw its parameters here, and add its case to `torch_corruption._fill`.
+To add a fill, add a member to `Fill` and draw its parameters here, and add its function to `torch_fills`.
 """
 
 from dataclasses import dataclass, fields

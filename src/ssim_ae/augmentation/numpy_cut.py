@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ssim_ae.augmentation.patches import PatchBatch, illumination_gain
+from ssim_ae.augmentation.patches import PatchBatch, illumination_weights
 
 
 def cut_patches(images: np.ndarray, batch: PatchBatch, crop_size: int) -> np.ndarray:
@@ -23,7 +23,9 @@ def cut_patches(images: np.ndarray, batch: PatchBatch, crop_size: int) -> np.nda
         patches /= np.float32(255)
     if batch.illumination is None:
         return patches
-    return np.clip(patches * illumination_gain(batch.illumination, crop_size), 0, 1)
+    weights = illumination_weights(crop_size)
+    gain = 1 + weights @ batch.illumination[:, None] @ weights.T
+    return np.clip(patches * gain, 0, 1)
 
 
 def _rotated_patch(image: np.ndarray, affine: np.ndarray, crop_size: int) -> np.ndarray:

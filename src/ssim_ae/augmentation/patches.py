@@ -56,13 +56,15 @@ class PatchBatch:
         return np.moveaxis(np.array(rows, np.float32), 2, 0).copy()
 
 
-def illumination_gain(illumination: np.ndarray, crop_size: int) -> np.ndarray:
-    """Return the factors (B, 1, crop_size, crop_size) float32 >= 0 of the illumination of a `PatchBatch`."""
+def illumination_weights(crop_size: int) -> np.ndarray:
+    """Return the weights of the points of the grid along a side of the patch, (crop_size, ILLUMINATION_GRID) float32.
+
+    With these weights W, an illumination I of a `PatchBatch` multiplies the patch by 1 + W I W^T.
+    """
     points = np.arange(ILLUMINATION_GRID, dtype=np.float32)
     distance = np.linspace(0, ILLUMINATION_GRID - 1, crop_size, dtype=np.float32)[:, None] - points
-    weights = (1 + np.cos(np.float32(np.pi) * np.minimum(1, np.abs(distance)))) / 2
-    gain: np.ndarray = np.maximum(1 + weights @ illumination[:, None] @ weights.T, 0)
-    return gain
+    weights: np.ndarray = (1 + np.cos(np.float32(np.pi) * np.minimum(1, np.abs(distance)))) / 2
+    return weights
 
 
 def corruption_pieces(corruption: Corruption, size: Sequence[int], crop_size: int) -> PatchBatch:

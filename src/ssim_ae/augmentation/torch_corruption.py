@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ssim_ae.augmentation.corruption import POLYGON_SIDES, STROKE_VERTICES, Corruption, Fill, ShapeKind
+from ssim_ae.augmentation.corruption import POLYGON_SIDES, STROKE_VERTICES, Corruption, ShapeKind
+from ssim_ae.augmentation.torch_fills import fill_patches
+from ssim_ae.augmentation.torch_noise import gaussian_noise
 
 ABSENT_DISTANCE = 9.0  # sides of the patch; signed distance from a shape that is absent
 MIN_COVERAGE = 0.02  # share of a pixel that a shape covers; less counts as none
@@ -18,10 +20,11 @@ def apply_corruption(patches: Tensor, pieces: Tensor, corruption: Corruption) ->
 
     `pieces` (B, C, S, S) are the pieces of other images for the fill PIECE.
     """
-    noise = [_gaussian_noise(patches[index], corruption, index) for index in range(len(corruption))]
     opacity = opacity_mask(corruption, patches.shape[-1], patches.device)
-    fills = torch.stack([_fill(patches[index], pieces[index], corruption, index) for index in range(len(corruption))])
-    return torch.lerp(patches, fills, opacity).add_(torch.stack(noise)).clamp_(0, 1)
+    fills = fill_patches(patches, pieces, corruption)
+    noise = gaussian_noise(corruption.seed, patches.shape[1:], patches.device)
+    std = _to_device(corruption.noise_std, patches.device)[:, None, None, None]
+    return torch.lerp(patches, fills, opacity).add_(noise.mul_(std)).clamp_(0, 1)
 
 
 def opacity_mask(corruption: Corruption, size: int, device: torch.device) -> Tensor:
@@ -111,61 +114,6 @@ SIGNED_DISTANCES = {
     ShapeKind.POLYGON: _distance_from_polygon,
     ShapeKind.STROKE: _distance_from_stroke,
 }
-
-
-def _fill(patch: Tensor, piece: Tensor, corruption: Corruption, index: int) -> Tensor:
-    """Return the fill of the patch at `index`, (C, S, S), for the whole area of the patch."""
-    match Fill(corruption.fill[index]):
-        case Fill.PIECE:
-            quarter_turns = int(corruption.piece_quarter_turns[index])
-            return _roll(torch.rot90(piece, quarter_turns, (1, 2)), corruption.piece_position[index])
-        case Fill.SHIFTED:
-            return _roll(patch, corruption.shift[index])
-        case Fill.COLOR:
-            return _per_channel(corruption.color[index], patch).expand_as(patch)
-        case Fill.SMOOTH_NOISE:
-            return _smooth_noise(patch, float(corruption.grain[index]), int(corruption.seed[index]))
-        case Fill.TINT:
-            return _tint(patch, float(corruption.contrast[index]), _per_channel(corruption.tint[index], patch))
-        case Fill.BLUR:
-            return _blur(patch, float(corruption.grain[index]))
-
-
-def _smooth_noise(patch: Tensor, grain: float, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    grains = round(1 / grain)
-    noise = torch.rand((1, len(patch), grains, grains), generator=generator).to(patch.device)
-    return _enlarge(noise, patch)
-
-
-def _tint(patch: Tensor, contrast: float, tint: Tensor) -> Tensor:
-    mean = patch.mean(dim=(1, 2), keepdim=True)
-    return ((patch - mean) * contrast + mean + tint).clamp_(0, 1)
-
-
-def _blur(patch: Tensor, grain: float) -> Tensor:
-    kernel_size = max(1, round(patch.shape[-1] * grain))
-    return _enlarge(functional.avg_pool2d(patch[None], kernel_size), patch)
-
-
-def _enlarge(coarse: Tensor, patch: Tensor) -> Tensor:
-    """Return an image (1, C, s, s) at the size of the patch, (C, S, S), in [0, 1]."""
-    return functional.interpolate(coarse, size=patch.shape[1:], mode="bicubic", align_corners=False)[0].clamp_(0, 1)
-
-
-def _per_channel(values: np.ndarray, patch: Tensor) -> Tensor:
-    """Return values (3,) for the channels of the patch, (C, 1, 1)."""
-    return _to_device(values[: len(patch)], patch.device)[:, None, None]
-
-
-def _roll(patch: Tensor, shift: np.ndarray) -> Tensor:
-    """Return the patch shifted by (y, x), in sides of the patch, with wrap-around."""
-    return torch.roll(patch, np.rint(shift * patch.shape[-1]).astype(int).tolist(), (1, 2))
-
-
-def _gaussian_noise(patch: Tensor, corruption: Corruption, index: int) -> Tensor:
-    generator = torch.Generator(patch.device).manual_seed(int(corruption.seed[index]))
-    return torch.randn(patch.shape, generator=generator, device=patch.device) * float(corruption.noise_std[index])
 
 
 def _to_device(array: np.ndarray, device: torch.device) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ssim_ae.augmentation.patches import PatchBatch, illumination_gain
+from ssim_ae.augmentation.patches import PatchBatch, illumination_weights
 
 
 def cut_patches(images: Tensor, batch: PatchBatch, crop_size: int) -> Tensor:
@@ -23,7 +23,9 @@ def cut_patches(images: Tensor, batch: PatchBatch, crop_size: int) -> Tensor:
     if images.dtype == torch.uint8:
         patches.div_(255)
     if batch.illumination is not None:
-        patches.mul_(_to_device(illumination_gain(batch.illumination, crop_size), patches.device)).clamp_(0, 1)
+        weights = _to_device(illumination_weights(crop_size), patches.device)
+        gain = weights @ _to_device(batch.illumination, patches.device)[:, None] @ weights.T
+        patches.mul_(gain.add_(1)).clamp_(0, 1)
     return patches
 
 

@@ -110,12 +110,12 @@ def _ssim_terms(x: Tensor, y: Tensor, gaussian: Tensor) -> _SSIMTerms:
     maps = x.new_empty(size, 4, planes, size)
     x, y = maps[:, 0].copy_(x), maps[:, 1].copy_(y)
     # Every constant is the first argument of an addcmul, where adding it takes no time
-    torch.addcmul(x.new_tensor((C1 + C2) / 2), x, y, out=maps[:, 2])
-    torch.addcmul(x.new_tensor(C1 + C2), x, x, out=maps[:, 3]).addcmul_(y, y)
+    torch.addcmul(x.new_full((), (C1 + C2) / 2), x, y, out=maps[:, 2])
+    torch.addcmul(x.new_full((), C1 + C2), x, x, out=maps[:, 3]).addcmul_(y, y)
     mu_x, mu_y, p, q = _filter(maps, gaussian).unbind(1)
 
-    a1 = torch.addcmul(x.new_tensor(C1 / 2), mu_x, mu_y)
-    b1 = torch.addcmul(x.new_tensor(C1), mu_x, mu_x).addcmul_(mu_y, mu_y)
+    a1 = torch.addcmul(x.new_full((), C1 / 2), mu_x, mu_y)
+    b1 = torch.addcmul(x.new_full((), C1), mu_x, mu_x).addcmul_(mu_y, mu_y)
     return _SSIMTerms(x, y, mu_x, mu_y, a1, a2=p.sub_(a1), b1=b1, b2=q.sub_(b1))
 
 

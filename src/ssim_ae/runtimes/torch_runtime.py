@@ -108,6 +108,7 @@ def pick_device(target: str) -> torch.device:
         if index >= count:
             raise InputError(f"device_target GPU: device {index} does not exist, the last one is {count - 1}")
         torch.cuda.set_device(index)
+        torch.backends.cudnn.allow_tf32 = False  # float32 is float32: results equal those of other runtimes
         return torch.device("cuda", index)
     if target == "GPU":
         raise InputError("device_target GPU: no CUDA device found; use --device_target=CPU")

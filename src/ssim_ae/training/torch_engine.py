@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from ssim_ae.network.architecture import Layer, check_weights
 from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.network.torch_ssim import SSIMLoss
 from ssim_ae.runtimes.torch_runtime import TorchRuntime, pick_device
+from ssim_ae.training.captured_step import CapturedStep, UpdateFunction
 from ssim_ae.training.torch_muon import Muon
 
 EVALUATION_BATCH = 32  # patches at once, without gradients
@@ -33,8 +35,9 @@ class TorchEngine:
         self.device = pick_device(config.device_target)
         self.rank, self.workers = _join_group(config, self.device)
         self.crop_size = config.crop_size
-        self.images = torch.from_numpy(images).to(self.device)
-        self.held_out = torch.from_numpy(held_out).to(self.device)
+        with _memory_errors(f"{len(images) + len(held_out)} good images"):
+            self.images = torch.from_numpy(images).to(self.device)
+            self.held_out = torch.from_numpy(held_out).to(self.device)
         torch.manual_seed(config.seed)
         self.table = table
         self.network = Autoencoder(table).to_device(self.device)
@@ -43,10 +46,14 @@ class TorchEngine:
             self.trained = nn.parallel.DistributedDataParallel(self.network)
         self.ssim_loss = SSIMLoss(config.crop_size).to(self.device)
         self.names = {parameter: name for name, parameter in self.network.named_parameters()}
-        self.optimizers = _optimizers(config, self.network, self.device)
+        self.lr = torch.tensor(config.lr, device=self.device)
+        self.optimizers = _optimizers(config, self.network, self.lr)
         self.dtype = torch.bfloat16 if _use_bf16(config.precision, self.device) else torch.float32
+        self.update = self._update_function()
         if self.device.type == "cpu":
             keep_freed_memory()
+        if self.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # the shapes of all batches are equal
 
     def describe(self) -> str:
         """Return device, precision and number of workers as text."""
@@ -57,16 +64,9 @@ class TorchEngine:
         """Take one optimizer step on a batch; return its mean loss, a scalar still on the device."""
         share = len(batch) // self.workers
         own = batch.take(slice(self.rank * share, (self.rank + 1) * share))
-        loss = self._loss(self.trained, self.images, own)
-        self.network.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if self.method.max_gradient_norm is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.method.max_gradient_norm)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-            optimizer.step()
-        loss = loss.detach()
+        self.lr.fill_(lr)
+        with _memory_errors(f"a batch of {len(own)} patches"):
+            loss = self.update(*self._pair(self.images, own))
         if self.workers > 1:
             distributed.all_reduce(loss, distributed.ReduceOp.SUM)
             loss /= self.workers
@@ -78,7 +78,7 @@ class TorchEngine:
         total = 0.0
         for start in range(0, len(patches), EVALUATION_BATCH):
             part = patches.take(slice(start, start + EVALUATION_BATCH))
-            total += float(self._loss(self.network, self.held_out, part)) * len(part)
+            total += float(self._loss(self.network, *self._pair(self.held_out, part))) * len(part)
         return total / len(patches)
 
     def any_worker(self, flag: bool) -> bool:
@@ -91,8 +91,8 @@ class TorchEngine:
 
     def patches(self, batch: PatchBatch) -> np.ndarray:
         """Return the network's inputs in training, (B, C, S, S) float32 in [0, 1]."""
-        patches = cut_patches(self.images, batch, self.crop_size)
-        return self._inputs(self.images, patches, batch).cpu().numpy()
+        inputs, _ = self._pair(self.images, batch)
+        return inputs.cpu().numpy()
 
     def runtime(self) -> TorchRuntime:
         """Return a runtime with the current weights."""
@@ -125,6 +125,7 @@ class TorchEngine:
                 value = torch.tensor(arrays[key], device=self.device)
                 # The layout of the parameter, for the fused kernel and for equal sums
                 state[key.removeprefix(f"{name}/")] = torch.empty_like(parameter).copy_(value) if value.ndim else value
+        self.update = self._update_function()
 
     def close(self) -> None:
         """Leave the process group."""
@@ -137,9 +138,24 @@ class TorchEngine:
             for parameter in optimizer.param_groups[0]["params"]:
                 yield self.names[parameter], parameter, optimizer.state[parameter]
 
-    def _loss(self, network: nn.Module, images: Tensor, batch: PatchBatch) -> Tensor:
-        patches = cut_patches(images, batch, self.crop_size)
-        reconstructions = network(self._inputs(images, patches, batch).to(self.dtype))
+    def _update_function(self) -> UpdateFunction:
+        """Return `_update`, captured as a CUDA graph where that is possible."""
+        is_captured = self.device.type == "cuda" and self.workers == 1
+        return CapturedStep(self._update) if is_captured else self._update
+
+    def _update(self, inputs: Tensor, patches: Tensor) -> Tensor:
+        """Take one optimizer step on a batch of inputs and the patches to reconstruct; return its mean loss."""
+        self.network.zero_grad(set_to_none=True)
+        loss = self._loss(self.trained, inputs, patches)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.method.max_gradient_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.method.max_gradient_norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return loss.detach()
+
+    def _loss(self, network: nn.Module, inputs: Tensor, patches: Tensor) -> Tensor:
+        reconstructions = network(inputs.to(self.dtype))
         weights = self.method.loss
         loss = patches.new_zeros(())
         if weights.ssim:
@@ -148,22 +164,36 @@ class TorchEngine:
             loss = loss + weights.squared_error * functional.mse_loss(reconstructions.float(), patches)
         return loss
 
-    def _inputs(self, images: Tensor, patches: Tensor, batch: PatchBatch) -> Tensor:
-        """Return the inputs of the network: the patches, corrupted if the batch has a corruption."""
+    def _pair(self, images: Tensor, batch: PatchBatch) -> tuple[Tensor, Tensor]:
+        """Return the inputs of the network and the patches, which are equal unless the batch has a corruption."""
+        patches = cut_patches(images, batch, self.crop_size)
         if batch.corruption is None:
-            return patches
+            return patches, patches
         chosen = corruption_pieces(batch.corruption, images.shape[-2:], self.crop_size)
         pieces = cut_patches(images, chosen, self.crop_size)
-        return apply_corruption(patches, pieces, batch.corruption)
+        return apply_corruption(patches, pieces, batch.corruption), patches
 
 
-def _optimizers(config: Config, network: Autoencoder, device: torch.device) -> list[torch.optim.Optimizer]:
+@contextmanager
+def _memory_errors(cause: str) -> Iterator[None]:
+    """Raise InputError, one line, if the memory of the device is too small for `cause`."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        advice = "lower --batch_size, --resolution or --flc"
+        raise InputError(f"training: the memory of the device is too small for {cause}; {advice}") from error
+
+
+def _optimizers(config: Config, network: Autoencoder, lr: Tensor) -> list[torch.optim.Optimizer]:
     """Return AdamW for all parameters or, with muon, Muon for the weights of inner layers and AdamW for the others."""
     others = dict(network.named_parameters())
     inner = [others.pop(f"{layer.name}.weight") for layer in network.table[1:-1]] if config.optimizer == "muon" else []
-    fused = device.type in ("cpu", "cuda")
-    adamw = torch.optim.AdamW(others.values(), lr=config.lr, weight_decay=config.weight_decay, fused=fused)
-    return [adamw, Muon(inner, lr=config.lr, weight_decay=config.weight_decay)] if inner else [adamw]
+    kind = lr.device.type
+    decay = config.weight_decay
+    adamw = torch.optim.AdamW(
+        others.values(), lr=lr, weight_decay=decay, fused=kind in ("cpu", "cuda"), capturable=kind == "cuda"
+    )
+    return [adamw, Muon(inner, lr=lr, weight_decay=decay)] if inner else [adamw]
 
 
 def _use_bf16(precision: str, device: torch.device) -> bool:

@@ -19,7 +19,7 @@ class Muon(Optimizer):
     large as AdamW's, for any shape (after Liu et al. 2025, "Muon is Scalable for LLM Training", section 2.2).
     """
 
-    def __init__(self, weights: list[torch.nn.Parameter], *, lr: float, weight_decay: float) -> None:
+    def __init__(self, weights: list[torch.nn.Parameter], *, lr: float | Tensor, weight_decay: float) -> None:
         super().__init__(weights, {"lr": lr, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -35,8 +35,8 @@ class Muon(Optimizer):
                 direction = torch.lerp(weight.grad, momentum, MOMENTUM).movedim(1, -1)
                 matrix = direction.flatten(1)
                 scale = UPDATE_RMS * max(matrix.shape) ** 0.5
-                weight.mul_(1 - lr * group["weight_decay"])
-                weight.sub_(orthogonalize(matrix).view(direction.shape).movedim(-1, 1), alpha=lr * scale)
+                update = orthogonalize(matrix).view(direction.shape).movedim(-1, 1)
+                weight.mul_(1 - lr * group["weight_decay"]).sub_(update * (lr * scale))
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:

@@ -50,12 +50,12 @@ def engine_of(config: Config) -> TorchEngine:
     return TorchEngine(config, reconstruction_method_of(config).layers(config), images, images[:1])
 
 
-def step_of(engine: TorchEngine, config: Config) -> Callable[[], float]:
-    """Return a function that runs a training step on the next of an epoch's batches and returns the loss."""
+def step_of(engine: TorchEngine, config: Config) -> Callable[[], torch.Tensor]:
+    """Return a function that trains on the next of an epoch's batches and returns the loss, on its device."""
     patches = epoch_patches(config, len(engine.images), 0)
     starts = range(0, len(patches), config.batch_size)
     batches = itertools.cycle([patches.take(slice(start, start + config.batch_size)) for start in starts])
-    return lambda: float(engine.step(next(batches), config.lr))
+    return lambda: engine.step(next(batches), config.lr)
 
 
 def untrained_detector(config: Config, path: Path) -> Path:

@@ -152,3 +152,40 @@ def test_a_reason_has_no_path_of_the_machine(monkeypatch):
 
     text = "ERROR: /home/someone/peers/x.txt: nothing at https://registry.example/simple/x for x==1"
     assert without_paths(text) == "ERROR: x.txt: nothing at x for x==1"
+
+
+@pytest.fixture
+def gpu_parts(monkeypatch):
+    """The parts of gpu.py by name, and the plan of tiny sizes on the CPU."""
+    monkeypatch.syspath_prepend(BENCH)
+    import gpu
+    from gpu_result import Plan
+
+    return gpu.PARTS, Plan.toy()
+
+
+@pytest.mark.parametrize("name", ["machine", "losses", "inspection", "waiting", "steps", "inspection rate"])
+def test_a_part_of_gpu_runs_on_a_cpu_and_its_checks_succeed(gpu_parts, name):
+    parts, plan = gpu_parts
+    results = list(parts[name].run(plan))
+    assert results and all(result.met for result in results if result.is_check)
+
+
+def test_gpu_writes_results_as_they_come_and_its_status_tells_a_failed_check(gpu_parts, tmp_path, monkeypatch):
+    import gpu
+    from gpu_result import Plan
+
+    assert "| machine | bf16 matrix product |" in output_of_toy("gpu.py", tmp_path / "gpu.md", "--parts", "machine")
+    plan = Plan.toy()._replace(device_target="nonsense")
+    ((part, skipped),) = gpu.measure(plan._replace(least_seconds=1e9), ["losses"], 1, None)
+    assert (part, skipped.name, skipped.met) == ("losses", "not run", None)
+    (result,) = gpu.run_part("losses", plan, limit=60)
+    assert result.name == "not completed" and result.met is False and "nonsense" in result.value
+    (result,) = gpu.run_part("losses", plan, limit=0.1)
+    assert result.value == "stopped after 0 s"
+
+
+@pytest.mark.long
+def test_all_parts_of_gpu_run_on_a_cpu(tmp_path):
+    markdown = output_of_toy("gpu.py", tmp_path / "gpu.md")
+    assert "not completed" not in markdown and "not run" not in markdown

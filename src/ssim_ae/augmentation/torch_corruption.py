@@ -63,7 +63,7 @@ def _signed_distances(corruption: Corruption, side: int, device: torch.device) -
         chosen = np.flatnonzero(corruption.kind.ravel() == kind)
         if len(chosen):
             shapes = _chosen_shapes(corruption, chosen, device)
-            distances[torch.from_numpy(chosen).to(device)] = signed_distance(shapes, coordinates)
+            distances[torch.from_numpy(chosen).to(device, non_blocking=True)] = signed_distance(shapes, coordinates)
     return distances
 
 

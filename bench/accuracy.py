@@ -21,11 +21,11 @@ import numpy as np
 import machine
 from report import table
 from ssim_ae import Config, Detector, evaluate, train
-from ssim_ae.calibration.recalibrate import recalibrate
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.images.files import read_image, write_png
 from ssim_ae.images.folders import ALL, find_dataset
 from ssim_ae.methods import METHOD_ORDER
+from ssim_ae.training.recalibrate import recalibrate
 
 CONFIGS = Path(__file__).parents[1] / "config"
 REFERENCE = "reference"

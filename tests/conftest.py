@@ -114,3 +114,10 @@ def hollow_png() -> Callable[[int], bytes]:
         return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
 
     return png
+
+
+@pytest.fixture
+def good_folder(tmp_path):
+    """A folder of 40 good images."""
+    fabric.make(tmp_path, classes=["twill"], train=40, good=1, defective=1, size=64, seed=5)
+    return tmp_path / "twill" / "train" / "good"

@@ -9,11 +9,11 @@ from PIL import Image
 from tests.conftest import TINY
 
 from ssim_ae import Config, find_dataset
-from ssim_ae.calibration.recalibrate import known_images
 from ssim_ae.cli import main
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.detector.run_folder import DETECTOR_NAME
 from ssim_ae.training.good_images import held_out_indices, load_good_images
+from ssim_ae.training.recalibrate import known_images
 
 KEYS = [f"--{key}={value}" for key, value in TINY.items()]
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from ssim_ae.maps.residuals import Residuals
-from ssim_ae.synthetic import fabric
 
 
 def scaled(residuals: Residuals, *, ssim: float = 1, l1: float = 1) -> Residuals:
@@ -23,10 +22,3 @@ def held_out(rng):
         return Residuals(np.stack([ssim, l1]), np.ones((64, 64), bool))
 
     return [residuals() for _ in range(12)]
-
-
-@pytest.fixture
-def good_folder(tmp_path):
-    """A folder of 40 good images."""
-    fabric.make(tmp_path, classes=["twill"], train=40, good=1, defective=1, size=64, seed=5)
-    return tmp_path / "twill" / "train" / "good"

@@ -9,10 +9,10 @@ from tests.calibration.conftest import scaled
 
 from ssim_ae import Config, train
 from ssim_ae.calibration.calibrate import MAX_NAMED_IMAGES, cross_validate
-from ssim_ae.calibration.recalibrate import recalibrate
 from ssim_ae.detector.provenance import CrossValidation
 from ssim_ae.maps.residuals import Residuals
 from ssim_ae.training.good_images import held_out_indices
+from ssim_ae.training.recalibrate import recalibrate
 
 REJECTED_NOTE = r"note: (\d+) of (\d+) good images are rejected; check that they have no defect: (.*)\n"
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ssim_ae import Config, Detector
-from ssim_ae.detectability.measure import _reduction_factor, measure_detectability
+from ssim_ae.detectability.measure import _pixel_of_part, _reduction_factor, measure_detectability
 from ssim_ae.detector.detectability_chart import DetectabilityChart
 from ssim_ae.images.size import Size
 
@@ -119,3 +119,10 @@ def test_a_real_detector_is_measured_alike_twice(detector: Detector, fabric_fold
     first = measure_detectability(detector, paths)
     assert first
     assert first == measure_detectability(detector, paths)
+
+
+def test_a_pixel_of_the_part_is_that_of_nonzero(rng: np.random.Generator) -> None:
+    part = rng.random((13, 17)) < 0.3
+    part[4] = False
+    expected = list(zip(*(indices.tolist() for indices in np.nonzero(part)), strict=True))
+    assert [_pixel_of_part(part, index) for index in range(len(expected))] == expected

@@ -58,6 +58,11 @@ def test_the_summary_of_a_detector_that_finds_nothing() -> None:
     )
 
 
+def test_a_size_below_half_a_pixel_is_given_as_one_pixel() -> None:
+    tiny = chart(sizes=[0.2, 0.3, 0.4, 0.45], found={name: [40] * 4 for name in ("low", "medium", "high")})
+    assert "drawn defects of 1 px and larger at medium contrast" in tiny.summary()
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -8,12 +8,12 @@ import onnxruntime
 import pytest
 
 from ssim_ae import Config, Detector, InputError, evaluate, find_dataset, train
-from ssim_ae.calibration.recalibrate import recalibrate
 from ssim_ae.export.export import export
 from ssim_ae.images.files import read_image
 from ssim_ae.methods import METHOD_ORDER, default_method, get_method, methods, register
 from ssim_ae.methods import _registry as registry
 from ssim_ae.report.report import write_report
+from ssim_ae.training.recalibrate import recalibrate
 
 PACKAGE = Path(__file__).parents[2] / "src" / "ssim_ae"
 EDGES = ("methods/", "config/yaml_files.py", "model_zoo/", "commands/import_reference.py")

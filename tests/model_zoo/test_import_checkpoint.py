@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from ssim_ae import Config, Detector, InputError
-from ssim_ae.calibration.recalibrate import recalibrate
 from ssim_ae.calibration.thresholds import estimate
 from ssim_ae.cli import main
 from ssim_ae.detector.detector_file import read_detector
@@ -19,6 +18,7 @@ from ssim_ae.methods.reference import METHOD
 from ssim_ae.model_zoo.checkpoint import read_mindspore_checkpoint
 from ssim_ae.model_zoo.import_checkpoint import import_reference, reference_weights
 from ssim_ae.synthetic import fabric
+from ssim_ae.training.recalibrate import recalibrate
 
 SAVED = Path(__file__).parents[1] / "saved" / "reference"
 CHECKPOINT = SAVED / "reference.ckpt"

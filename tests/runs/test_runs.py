@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from ssim_ae import Detector, InputError, find_dataset
-from ssim_ae.calibration.recalibrate import recalibrate
 from ssim_ae.cli import main
 from ssim_ae.report.report import write_report
 from ssim_ae.runs.comparison import compare
 from ssim_ae.runs.summary import summaries, summarize
 from ssim_ae.storage import lock_folder
+from ssim_ae.training.recalibrate import recalibrate
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ssim_ae import Config, Detector, InputError, train
-from ssim_ae.calibration.recalibrate import known_images
 from ssim_ae.cli import main
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.detector.run_folder import roll_back, version_paths
@@ -19,6 +18,7 @@ from ssim_ae.synthetic import fabric
 from ssim_ae.training.add_images import add_images
 from ssim_ae.training.feature_fitter import MOMENTS_NAME, FeatureFitter
 from ssim_ae.training.good_images import ImageCounts, held_out_indices
+from ssim_ae.training.recalibrate import known_images
 
 SETTINGS = {"method": "features", "im_resize": 64, "drawn_defects": 0}
 

@@ -17,7 +17,7 @@ from ssim_ae.maps.residuals import Residuals
 from ssim_ae.synthetic import fabric
 from ssim_ae.training.cross_fitting import FOLDS, MAX_IMAGES, cross_fitted, residuals_of_copies
 
-PATHS = [Path(f"{number}.png") for number in range(25)]
+PATHS = [Path(f"{number:02}.png") for number in range(25)]
 
 
 def maps(value):

@@ -13,7 +13,6 @@ from PIL import Image
 
 from ssim_ae import Config, Detector, InputError, train
 from ssim_ae.calibration import calibrate, suspects
-from ssim_ae.calibration.recalibrate import recalibrate
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.detector.run_folder import version_paths
 from ssim_ae.export.export import export
@@ -27,6 +26,7 @@ from ssim_ae.training.checkpoints import CHECKPOINT_NAME
 from ssim_ae.training.good_images import held_out_indices, load_good_images
 from ssim_ae.training.history import read_history
 from ssim_ae.training.learner import Addition
+from ssim_ae.training.recalibrate import recalibrate
 
 SMALL = [
     "method=reference",

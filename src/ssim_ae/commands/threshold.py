@@ -39,10 +39,10 @@ def arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     from ssim_ae.buckets import is_url
-    from ssim_ae.calibration.recalibrate import recalibrate
     from ssim_ae.detector.detector_file import read_detector
     from ssim_ae.detector.run_folder import run_of
     from ssim_ae.locations import local_output, local_path, upload_to_origin
+    from ssim_ae.training.recalibrate import recalibrate
 
     check_requirement(options)
     if options.rollback and (options.folder or options.output or options.force or given_settings(options)):

@@ -144,12 +144,18 @@ def _with_defect(detector: Detector, size: float, contrast: float) -> _Change:
 
     def change(image: _GoodImage, number: int) -> np.ndarray:
         rng = random_stream(detector.config.seed, Stream.DRAWN_DEFECTS, number)
-        rows, columns = np.nonzero(image.part)
-        index = rng.integers(len(rows))
-        center = int(rows[index]), int(columns[index])
+        center = _pixel_of_part(image.part, int(rng.integers(np.count_nonzero(image.part))))
         return draw_defect(image.pixels, kinds[number % len(kinds)], size / image.reduction, contrast, center, rng)
 
     return change
+
+
+def _pixel_of_part(part: np.ndarray, index: int) -> tuple[int, int]:
+    """Return row and column of the True pixel of a mask (H, W) with this index, counted row by row."""
+    ends = np.cumsum(np.count_nonzero(part, axis=1))  # all indices of pixels are many
+    row = int(np.searchsorted(ends, index, side="right"))
+    in_row = np.flatnonzero(part[row])
+    return row, int(in_row[index - ends[row]])
 
 
 def _tolerances(detector: Detector, images: Sequence[_GoodImage], side: float) -> Iterator[Tolerance]:

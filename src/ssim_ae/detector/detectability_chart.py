@@ -139,7 +139,7 @@ class DetectabilityChart(_Strict):
             return
         sizes = {contrast: self.smallest_found(contrast) for contrast in ("medium", "high", "low")}
         reached = [
-            f"{size:.0f} px and larger at {contrast} contrast" for contrast, size in sizes.items() if size is not None
+            f"{_px(size)} and larger at {contrast} contrast" for contrast, size in sizes.items() if size is not None
         ]
         largest = self.sizes[-1]
         if reached:
@@ -150,11 +150,11 @@ class DetectabilityChart(_Strict):
             if size is None
         ]
         if not any(map(sum, self.found.values())):
-            yield f"Finds none of the drawn defects of up to {largest:.0f} px, {where}."
+            yield f"Finds none of the drawn defects of up to {_px(largest)}, {where}."
         elif unreached:
-            yield f"Of defects of {largest:.0f} px{'' if reached else ' ' + where} it finds {_joined(unreached)}."
+            yield f"Of defects of {_px(largest)}{'' if reached else ' ' + where} it finds {_joined(unreached)}."
         if (missed := self.largest_missed("medium")) and missed < largest:
-            yield f"Up to {missed:.0f} px at medium contrast it finds nothing."
+            yield f"Up to {_px(missed)} at medium contrast it finds nothing."
         if self.tolerances:
             yield f"Good parts are accepted up to {_joined(list(map(str, self.tolerances)))}."
 
@@ -162,6 +162,11 @@ class DetectabilityChart(_Strict):
 def _non_decreasing(counts: Sequence[int]) -> list[int]:
     """Return for each size the smallest count of it and all larger sizes."""
     return [min(counts[position:]) for position in range(len(counts))]
+
+
+def _px(size: float) -> str:
+    """Return a size as text, at least 1 px."""
+    return f"{max(1, round(size))} px"
 
 
 def _joined(parts: Sequence[str]) -> str:

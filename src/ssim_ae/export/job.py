@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ssim_ae.calibration.recalibrate import KnownImages, known_images
 from ssim_ae.console import print_note
 from ssim_ae.detector.detector_file import DetectorFile
 from ssim_ae.errors import InputError
 from ssim_ae.export.options import ExportOptions
 from ssim_ae.images.files import read_image
 from ssim_ae.synthetic import fabric
+from ssim_ae.training.recalibrate import KnownImages, known_images
 
 MAX_COMPARISON_IMAGES = 10  # good images on which a file is compared with the detector
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from ssim_ae.calibration.recalibrate import KnownImages
 from ssim_ae.config import Config
 from ssim_ae.console import print_note
 from ssim_ae.detector.detector_file import DetectorFile, read_detector
@@ -25,6 +24,7 @@ from ssim_ae.spelling import counted
 from ssim_ae.storage import lock_folder, remove_leftovers, write_atomic
 from ssim_ae.training.feature_fitter import MOMENTS_NAME, FeatureFitter
 from ssim_ae.training.good_images import NO_IMAGES, GoodImages, ImageCounts, load_good_images
+from ssim_ae.training.recalibrate import KnownImages
 from ssim_ae.training.train import Run, is_finished
 from ssim_ae.training.training_result import TrainingResult
 

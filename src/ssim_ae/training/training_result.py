@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from ssim_ae.calibration.calibrate import Calibration, calibrate, threshold_images
-from ssim_ae.calibration.recalibrate import THRESHOLD_KEYS
+from ssim_ae.calibration.calibrate import calibrate, threshold_images
 from ssim_ae.calibration.suspects import Suspect
 from ssim_ae.calibration.suspects_sheet import write_suspects
 from ssim_ae.config import Config
@@ -15,15 +14,14 @@ from ssim_ae.console import print_note
 from ssim_ae.detectability.measure import measure_detectability
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import DetectorFile, read_detector, write_detector
-from ssim_ae.detector.provenance import COPIES, Provenance, ThresholdOrigin
+from ssim_ae.detector.provenance import COPIES, Provenance
 from ssim_ae.detector.run_folder import DETECTOR_NAME, set_current
 from ssim_ae.errors import InputError
-from ssim_ae.images.files import read_image
-from ssim_ae.maps.residuals import Residuals
 from ssim_ae.methods import method_of
-from ssim_ae.training.cross_fitting import cross_fitted, residuals_of_copies
+from ssim_ae.training.cross_fitting import calibrate_fitted
 from ssim_ae.training.good_images import GoodImages
 from ssim_ae.training.learner import Learner
+from ssim_ae.training.recalibrate import THRESHOLD_KEYS
 
 
 class TrainingResult(NamedTuple):
@@ -44,11 +42,10 @@ class TrainingResult(NamedTuple):
             alignment=learner.alignment,
         )
         held_out, training = threshold_images(good.held_out_paths, good.training_paths)
-        if len(good.training_paths) == 1 and not good.held_out_paths and not method.engines:
-            calibration = _calibrate_on_copies(untested, good.training_paths[0])
+        if method.engines:
+            calibration = calibrate(untested, held_out, config, training)
         else:
-            unknown = [] if method.engines else _cross_fitted(learner, untested, good)
-            calibration = calibrate(untested, held_out, config, training, unknown)
+            calibration = calibrate_fitted(learner, untested, good.held_out_paths, good.training_paths, config)
         if not good.held_out_paths and calibration.origin.estimator != COPIES:
             print_note(
                 "thresholds: estimated from training images (none is held out); expect more false alarms on new images"
@@ -73,28 +70,6 @@ class TrainingResult(NamedTuple):
             write_detector(path, self.file)
         if self.file.provenance.finished:
             write_suspects(run, self.detector, self.suspects, Path(self.file.config.dataset_path))
-
-
-def _cross_fitted(learner: Learner, detector: Detector, good: GoodImages) -> list[tuple[Path, Residuals]]:
-    """Return training images with their residual maps by detectors that do not know them."""
-
-    def without(paths: Sequence[Path]) -> Detector:
-        runtime = learner.without(paths)
-        assert runtime  # of a learner that fits
-        return Detector(detector.config, detector.thresholds, runtime, alignment=learner.alignment)
-
-    return list(cross_fitted(good.training_paths, without))
-
-
-def _calibrate_on_copies(detector: Detector, path: Path) -> Calibration:
-    """Return the threshold of a detector of one good image: the highest score of changed copies."""
-    image = read_image(path, grayscale=detector.config.grayscale)
-    highest = max(float(maps.maps.max()) for maps in residuals_of_copies(image, detector))
-    print_note(
-        "thresholds: from shifted, turned and brightened copies of the only good image; how good images vary is not "
-        "known, so good images may be rejected and defects missed; add good images"
-    )
-    return Calibration(detector.method.thresholds([highest]), None, ThresholdOrigin(estimator=COPIES))
 
 
 def _is_finished_detector(path: Path) -> bool:

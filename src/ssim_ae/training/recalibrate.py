@@ -21,8 +21,11 @@ from ssim_ae.images.folders import find_dataset
 from ssim_ae.locations import dataset_of
 from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.maps.verdict import is_defective
+from ssim_ae.methods import method_of
 from ssim_ae.spelling import counted
 from ssim_ae.storage import lock_folder, unused_path
+from ssim_ae.training.cross_fitting import calibrate_fitted
+from ssim_ae.training.feature_fitter import FeatureFitter
 
 THRESHOLD_KEYS = ("threshold", "outliers", *ESTIMATOR_OF, *THRESHOLD_SETTINGS)  # the settings that set thresholds
 MAX_CHANGE = 3.0  # new threshold / former one, or its inverse; above it a note is printed
@@ -41,10 +44,10 @@ def recalibrate(
 ) -> tuple[Path, Calibration]:
     """Estimate new thresholds for a detector; return the path of the detector file with them and the calibration.
 
-    The good images are those in `folder` that the detector was not trained on, or those held out of its training. The
-    new detector becomes the current one of its run, which keeps the former one. For another detector file, or with
-    `output`, it is written to a file of its own. Raises InputError if that file exists, if there are no such images,
-    and, unless `force`, if the new thresholds reject most of them.
+    The good images are those in `folder` that the detector was not trained on, or those that set its thresholds in its
+    training. The new detector becomes the current one of its run, which keeps the former one. For another detector
+    file, or with `output`, it is written to a file of its own. Raises InputError if that file exists, if there are no
+    such images, and, unless `force`, if the new thresholds reject most of them.
     """
     source = detector_path(detector)
     file = read_detector(source)
@@ -55,8 +58,12 @@ def recalibrate(
         raise InputError(f"{output}: exists already; name another file with --output")
     given = given_thresholds(config) is not None
     images = _images_if_found(file, source, folder) if given else _images_to_calibrate_on(file, source, folder)
-    estimated_from = KnownImages([], []) if given else images
-    calibration = calibrate(Detector.from_file(file), estimated_from.held_out, config, estimated_from.training)
+    if given:
+        calibration = calibrate(Detector.from_file(file), [], config)
+    elif method_of(config).engines or folder:
+        calibration = calibrate(Detector.from_file(file), images.held_out, config, images.training)
+    else:
+        calibration = _calibrate_as_in_training(file, run_of(detector), source, config)
     statistics = calibration.normal_statistics or file.normal_statistics
     new = file._replace(
         config=config, thresholds=calibration.thresholds, normal_statistics=statistics, detectability=None
@@ -71,6 +78,25 @@ def recalibrate(
     new = new._replace(provenance=provenance, detectability=chart)
     _note_jump(file.thresholds, new.thresholds)
     return _write(new, detector, source, output), calibration
+
+
+def _calibrate_as_in_training(file: DetectorFile, run: Path | None, source: Path, config: Config) -> Calibration:
+    """Estimate the thresholds of a fitted detector from its held-out and training images, as far as they are found."""
+    found = _found_images(file, source)
+    detector, hashes = Detector.from_file(file), file.provenance.training_images
+    if missing := len(hashes) - len(found.training):
+        print_note(
+            f"thresholds: from held-out images alone: {missing} of {counted(len(hashes), 'training image')} missing"
+        )
+        held_out, training = threshold_images(*found)
+        return calibrate(detector, held_out, config, training)
+    fitter = FeatureFitter.of_detector(file, found.training)
+    if not (run and fitter.restore(run, hashes)):
+        print_note(
+            f"{source}: the moments of its fit are missing; its {counted(len(hashes), 'training image')} are measured"
+        )
+        fitter.learn(source.parent, "", resume=True, add=None)
+    return calibrate_fitted(fitter, detector, found.held_out, found.training, config)
 
 
 def _write(new: DetectorFile, detector: Path, source: Path, output: Path | None) -> Path:
@@ -115,18 +141,20 @@ def _note_jump(former: Thresholds, new: Thresholds) -> None:
 
 
 def known_images(file: DetectorFile, source: Path) -> KnownImages:
-    """Return the held-out and training images of a detector, found in its data set.
+    """Return the images that set a detector's thresholds and its other training images, found in its data set.
 
     Raises InputError if the images that set its thresholds are missing.
     """
+    return KnownImages(*map(list, threshold_images(*_found_images(file, source))))
+
+
+def _found_images(file: DetectorFile, source: Path) -> KnownImages:
+    """Return the held-out and the training images of a detector, found in its data set."""
     if not file.config.dataset_path or not (file.provenance.held_out_images or file.provenance.training_images):
         raise InputError(f"{source}: its held-out images are not recorded; name a folder of good images")
     split = file.provenance.split(dataset_of(file.config).good)
-    if file.provenance.held_out_images:
-        known = KnownImages(split.held_out, split.training)
-    else:
-        known = KnownImages(*map(list, threshold_images([], split.training)))
-    if not known.held_out:
+    known = KnownImages(split.held_out, split.training)
+    if not (known.held_out or (known.training and not file.provenance.held_out_images)):
         raise InputError(f"{source}: its held-out images are missing; name a folder of good images")
     return known
 

@@ -1,12 +1,15 @@
 import shutil
+from pathlib import Path
 
 import pytest
 
-from ssim_ae import InputError
-from ssim_ae.calibration.recalibrate import THRESHOLD_KEYS, known_images, recalibrate
+from ssim_ae import Config, InputError, train
 from ssim_ae.commands import threshold
 from ssim_ae.detector.detector_file import read_detector, write_detector
 from ssim_ae.detector.run_folder import version_paths
+from ssim_ae.synthetic import fabric
+from ssim_ae.training.add_images import add_images
+from ssim_ae.training.recalibrate import THRESHOLD_KEYS, known_images, recalibrate
 
 
 def test_the_held_out_images_of_the_training_set_the_thresholds(tiny_run, tmp_path):
@@ -164,3 +167,56 @@ def test_an_existing_file_is_not_overwritten(tiny_run):
 
 def test_the_command_has_all_settings_of_thresholds():
     assert set(THRESHOLD_KEYS) == set(threshold.THRESHOLD_KEYS) - {"drawn_defects"}
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of `features`, whose data set is beside it."""
+    root = tmp_path_factory.mktemp("fitted")
+    data = fabric.make(root, classes=["twill"], train=20, good=1, defective=1, size=64)[0] / "train" / "good"
+    config = Config(method="features", dataset_path=str(data), im_resize=64, drawn_defects=0, run_eval=False)
+    return train(config, runs=root / "runs").folder
+
+
+def copy_of(fitted: Path, root: Path) -> Path:
+    """Return a copy of a run and of its data set."""
+    data = shutil.copytree(fitted.parents[1] / "twill", root / "twill") / "train" / "good"
+    run = shutil.copytree(fitted, root / "good-1")
+    path = run / "config.yaml"
+    path.write_text(path.read_text().replace(str(fitted.parents[1]), str(root)))
+    file = read_detector(run / "detector.safetensors")
+    (run / "detector.safetensors").unlink()
+    write_detector(run / "detector.safetensors", file._replace(config=file.config.replace(dataset_path=str(data))))
+    return run
+
+
+def test_a_fitted_detector_gets_the_threshold_of_its_training_again(fitted, tmp_path, capsys):
+    run = copy_of(fitted, tmp_path)
+    before = read_detector(run / "detector.safetensors")
+    _, calibration = recalibrate(run, None, {})
+    assert calibration.thresholds == pytest.approx(before.thresholds, rel=1e-6)
+    assert calibration.origin.cross_fitted_images == before.provenance.thresholds.cross_fitted_images == 16
+    capsys.readouterr()
+    (run / "moments.safetensors").unlink()
+    _, again = recalibrate(run, None, {"false_alarm_rate": 0.05})
+    assert "the moments of its fit are missing; its 16 training images are measured" in capsys.readouterr().err
+    assert again.thresholds["distance"] < before.thresholds["distance"]
+    back = recalibrate(run, None, {"false_alarm_rate": 0.01})[1].thresholds
+    assert back == pytest.approx(before.thresholds, rel=1e-6)
+
+
+def test_without_all_training_images_the_held_out_ones_set_the_threshold(fitted, tmp_path, capsys):
+    run = copy_of(fitted, tmp_path)
+    provenance = read_detector(run / "detector.safetensors").provenance
+    split = provenance.split((tmp_path / "twill" / "train" / "good").iterdir())
+    split.training[0].unlink()
+    _, calibration = recalibrate(run, None, {})
+    assert "thresholds: from held-out images alone: 1 of 16 training images missing" in capsys.readouterr().err
+    assert (calibration.origin.cross_fitted_images, calibration.origin.held_out_images) == (0, 4)
+
+
+def test_images_that_are_added_do_not_change_how_the_threshold_is_estimated(fitted, tmp_path):
+    run = copy_of(fitted, tmp_path)
+    more = fabric.make(tmp_path / "later", classes=["twill"], train=5, good=1, defective=1, size=64, seed=3)[0]
+    added = add_images(run, more / "train" / "good")
+    assert recalibrate(run, None, {})[1].thresholds == pytest.approx(added.thresholds, rel=1e-6)

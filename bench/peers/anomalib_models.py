@@ -1,8 +1,9 @@
-"""Fit and test PaDiM and PatchCore of anomalib on one class. Usage: anomalib_models CLASS SIDE
+"""Fit and test PaDiM and PatchCore of anomalib on one class. Usage: anomalib_models CLASS SIDE [MODEL ...]
 
 Their features are those of EfficientNet-Lite0 at strides 8 and 16, with the weights that ssim-ae uses, too: the weights
 of their own backbones cannot be downloaded. PaDiM keeps all 152 dimensions; PatchCore's coreset is 1 % of the patches.
-Images are squeezed to SIDE x SIDE px, as anomalib does by default. A line of JSON for each model.
+Images are squeezed to SIDE x SIDE px, as anomalib does by default. A line of JSON for each model (PaDiM,
+PatchCore).
 """
 
 import json
@@ -118,5 +119,5 @@ def measure(name: str, folder: Path, side: int) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    for name in ("PaDiM", "PatchCore"):
+    for name in sys.argv[3:] or ("PaDiM", "PatchCore"):
         print(json.dumps(measure(name, Path(sys.argv[1]), int(sys.argv[2]))), flush=True)

@@ -5,8 +5,9 @@ import pytest
 
 from ssim_ae import Config, InputError, train
 from ssim_ae.detector.detector_file import read_detector
+from ssim_ae.training import collapse_monitor
 from ssim_ae.training.checkpoints import TrainingState, read_checkpoint
-from ssim_ae.training.collapse_monitor import LEARNING_STEPS, CollapseMonitor
+from ssim_ae.training.collapse_monitor import LEARNING_STEPS, MIN_PATIENCE, CollapseMonitor
 from ssim_ae.training.history import read_history
 
 CONFIG = Config(method="reference", im_resize=32, crop_size=32, grayscale=True)
@@ -95,6 +96,15 @@ def test_reconstructions_that_stay_equal_restart_at_a_lower_lr_every_quarter_of_
         assert monitor.collapses == eighths // 2
 
 
+def test_short_trainings_are_as_patient(held_out):
+    config = CONFIG.replace(epochs=1)
+    monitor = CollapseMonitor(FakeEngine(0.98, 0.98, contrast=0.0), config, held_out)
+    monitor.evaluate(MIN_PATIENCE - 1)
+    assert not monitor.collapses
+    monitor.evaluate(MIN_PATIENCE)
+    assert monitor.collapses == 1
+
+
 def test_a_training_whose_reconstructions_never_differ_is_an_error(held_out):
     monitor = CollapseMonitor(FakeEngine(0.98, contrast=0.0), CONFIG, held_out)
     monitor.evaluate(1)
@@ -144,7 +154,8 @@ def test_is_restored_from_a_checkpoint(held_out):
     assert restored.best_loss == 0.5 and restored.learned and restored.lr_scale == 1 / 16
 
 
-def test_a_training_with_a_much_too_high_lr_recovers(tiny_config, tmp_path, capsys):
+def test_a_training_with_a_much_too_high_lr_recovers(tiny_config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(collapse_monitor, "MIN_PATIENCE", 500)
     config = tiny_config.replace(lr=0.2, schedule="constant", augment_num=8192, epochs=4)
     run = train(config, runs=tmp_path)
     assert "training: collapsed" in capsys.readouterr().err

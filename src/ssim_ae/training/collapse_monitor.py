@@ -22,7 +22,7 @@ VARIANCE_PATCH_COUNT = 32  # monitor patches whose reconstructions are checked f
 MAX_LOSS_RATIO = 2.0  # held-out loss / lowest held-out loss; above it the training has collapsed
 MIN_VARIANCE_RATIO = 0.01  # variance of the reconstructions / of the patches; below it reconstructions count as equal
 LEARNING_STEPS = 500  # steps; a shorter training may end before its reconstructions differ
-LEARNING_SHARE = 4  # of a training, one part in as many: reconstructions should differ from then on
+MIN_PATIENCE = 2000  # steps in which reconstructions may be equal before they differ, or a quarter of a long training
 ROLLBACK_LR_FACTOR = 0.25  # factor of the learning rate for each rollback
 MAX_ROLLBACKS = 3  # in one training
 BEST_PREFIX = "best/"  # prefix of the names of the best weights in a checkpoint
@@ -52,7 +52,7 @@ class CollapseMonitor:
         self.best_loss: float | None = None
         self.best_weights: Arrays = {}
         self.learned = False
-        self.patience = max(LEARNING_STEPS, config.steps // LEARNING_SHARE)  # steps
+        self.patience = max(MIN_PATIENCE, config.steps // 4)
         self.collapses = 0
 
     @property

@@ -15,7 +15,7 @@ import numpy as np
 from ssim_ae.images.resize import resize
 
 MIN_IMAGES = 20  # fewer say too little about a range
-MAX_IMAGES = 300  # images that are compared; more do not change the result noticeably
+MAX_IMAGES = 100  # images that are compared; more do not change the result noticeably
 SIDE = 128  # px; their middle squares are resized to this side
 RINGS = 2  # rings of the polar grid, of equal area
 STEPS = 32  # turns that are compared, over a full turn; sectors of the polar grid

@@ -181,4 +181,5 @@ def test_the_seeds_of_data_sets_are_kept() -> None:
         "fabric": (["twill", "canvas", "badge"], ("cut", "hole", "stain", "thread", "displaced", "color")),
         "connector": (["connector"], ("crack", "chip", "missing_lead")),
         "plate": (["plate"], ("pit", "speck", "scratch")),
+        "fibers": (["fibers"], ("bead", "gap", "clump", "flattened")),
     }

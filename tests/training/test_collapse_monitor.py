@@ -5,8 +5,9 @@ import pytest
 
 from ssim_ae import Config, InputError, train
 from ssim_ae.detector.detector_file import read_detector
+from ssim_ae.training import collapse_monitor
 from ssim_ae.training.checkpoints import TrainingState, read_checkpoint
-from ssim_ae.training.collapse_monitor import FIRST_VARIANCE_CHECK_STEP, CollapseMonitor
+from ssim_ae.training.collapse_monitor import LEARNING_STEPS, MIN_PATIENCE, CollapseMonitor
 from ssim_ae.training.history import read_history
 
 CONFIG = Config(method="reference", im_resize=32, crop_size=32, grayscale=True)
@@ -51,7 +52,7 @@ def held_out(rng):
 
 def test_keeps_the_best_weights(held_out):
     monitor = CollapseMonitor(FakeEngine(0.5, 0.3, 0.4), CONFIG, held_out)
-    assert [monitor.evaluate(FIRST_VARIANCE_CHECK_STEP) for _ in range(3)] == [0.5, 0.3, 0.4]
+    assert [monitor.evaluate(1) for _ in range(3)] == [0.5, 0.3, 0.4]
     assert monitor.best_loss == 0.3 and monitor.best_weights["code"] == 2 and monitor.lr_scale == 1
 
 
@@ -65,18 +66,56 @@ def test_rolls_back_to_the_best_weights_at_a_lower_lr_if_the_loss_explodes(held_
     assert "collapsed (the held-out loss " in capsys.readouterr().err
 
 
-def test_rolls_back_if_all_reconstructions_are_equal_late_in_the_training(held_out, capsys):
-    engine = FakeEngine(0.5, 0.4, contrast=0.09)
+def test_rolls_back_if_reconstructions_that_differed_are_all_equal(held_out, capsys):
+    engine = FakeEngine(0.5, 0.4)
     monitor = CollapseMonitor(engine, CONFIG, held_out)
-    monitor.evaluate(FIRST_VARIANCE_CHECK_STEP - 1)
+    monitor.evaluate(1)
     assert engine.loaded is None
-    monitor.evaluate(FIRST_VARIANCE_CHECK_STEP)
+    engine.contrast = 0.09
+    monitor.evaluate(1)
     assert engine.loaded["code"] == 1 and "all reconstructions are equal" in capsys.readouterr().err
+
+
+def test_equal_reconstructions_at_the_start_are_not_a_collapse(held_out):
+    engine = FakeEngine(0.98, 0.97, 0.96, 0.5, contrast=0.0)
+    monitor = CollapseMonitor(engine, CONFIG, held_out)
+    for step in (1, LEARNING_STEPS, CONFIG.steps // 4 - 1):
+        monitor.evaluate(step)
+    assert engine.loaded is None and not monitor.learned and monitor.best_weights["code"] == 3
+    engine.contrast = 1.0
+    monitor.evaluate(1)
+    assert monitor.learned and monitor.lr_scale == 1
+    monitor.check_end(LEARNING_STEPS)
+
+
+def test_reconstructions_that_stay_equal_restart_at_a_lower_lr_every_quarter_of_the_training(held_out):
+    engine = FakeEngine(*[0.98] * 7, contrast=0.0)
+    monitor = CollapseMonitor(engine, CONFIG, held_out)
+    for eighths in range(1, 8):
+        monitor.evaluate(CONFIG.steps * eighths // 8)
+        assert monitor.collapses == eighths // 2
+
+
+def test_short_trainings_are_as_patient(held_out):
+    config = CONFIG.replace(epochs=1)
+    monitor = CollapseMonitor(FakeEngine(0.98, 0.98, contrast=0.0), config, held_out)
+    monitor.evaluate(MIN_PATIENCE - 1)
+    assert not monitor.collapses
+    monitor.evaluate(MIN_PATIENCE)
+    assert monitor.collapses == 1
+
+
+def test_a_training_whose_reconstructions_never_differ_is_an_error(held_out):
+    monitor = CollapseMonitor(FakeEngine(0.98, contrast=0.0), CONFIG, held_out)
+    monitor.evaluate(1)
+    monitor.check_end(LEARNING_STEPS - 1)
+    with pytest.raises(InputError, match=r"^training: all reconstructions are equal after 500 steps; train longer, "):
+        monitor.check_end(LEARNING_STEPS)
 
 
 def test_reconstructions_of_equal_images_may_be_equal():
     engine = FakeEngine(0.1)
-    CollapseMonitor(engine, CONFIG, np.full((4, 1, 32, 32), 77, np.uint8)).evaluate(FIRST_VARIANCE_CHECK_STEP)
+    CollapseMonitor(engine, CONFIG, np.full((4, 1, 32, 32), 77, np.uint8)).evaluate(1)
     assert engine.loaded is None
 
 
@@ -90,7 +129,7 @@ def test_raises_after_three_rollbacks(held_out):
 
 def test_without_held_out_images_there_is_no_held_out_loss():
     monitor = CollapseMonitor(FakeEngine(), CONFIG, np.zeros((0, 1, 1, 1), np.uint8))
-    assert monitor.evaluate(FIRST_VARIANCE_CHECK_STEP) is None and monitor.best_loss is None
+    assert monitor.evaluate(1) is None and monitor.best_loss is None
 
 
 def test_without_held_out_images_a_rollback_restores_the_last_epoch(capsys):
@@ -100,7 +139,7 @@ def test_without_held_out_images_a_rollback_restores_the_last_epoch(capsys):
         engine.evaluations = weights
         monitor.evaluate(1)
     monitor.rollback("the loss is nan")
-    monitor.check_end()
+    monitor.check_end(LEARNING_STEPS)
     assert engine.loaded["code"] == 6, "weights that are not finite are not kept"
     assert monitor.checkpoint_arrays()["best/code"] == 6 and "collapsed (the loss is nan)" in capsys.readouterr().err
 
@@ -110,12 +149,13 @@ def test_is_restored_from_a_checkpoint(held_out):
     monitor.evaluate(1)
     restored = CollapseMonitor(FakeEngine(), CONFIG, held_out)
     arrays = monitor.checkpoint_arrays() | {"code": np.array(9)}
-    restored.restore(arrays, TrainingState(best_loss=monitor.best_loss, collapses=2))
+    restored.restore(arrays, TrainingState(best_loss=monitor.best_loss, learned=monitor.learned, collapses=2))
     assert restored.best_weights == monitor.best_weights
-    assert restored.best_loss == 0.5 and restored.lr_scale == 1 / 16
+    assert restored.best_loss == 0.5 and restored.learned and restored.lr_scale == 1 / 16
 
 
-def test_a_training_with_a_much_too_high_lr_recovers(tiny_config, tmp_path, capsys):
+def test_a_training_with_a_much_too_high_lr_recovers(tiny_config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(collapse_monitor, "MIN_PATIENCE", 500)
     config = tiny_config.replace(lr=0.2, schedule="constant", augment_num=8192, epochs=4)
     run = train(config, runs=tmp_path)
     assert "training: collapsed" in capsys.readouterr().err

@@ -1,11 +1,11 @@
-"""Detect from good images alone whether parts can have any orientation.
+"""How far parts, or textures, are turned in good images: found from the images alone.
 
-If parts have any orientation, an image rotated about its center could have been taken as well: the nearest neighbor of
-an image among the rotated images is as close as the nearest one among the unrotated images. If all parts have the same
-orientation, the nearest rotated image is farther away.
+Each image is turned until its edges fit those of the others best. These turns are certain if they fit much better than
+others do; then the range that they cover is the range in which the next image can lie. Only directions and strengths of
+edges are compared, not brightness, because the light of a camera does not turn with the part.
 
-Images are compared by polar descriptors: mean colors and edge strengths in the cells of a polar grid. A rotation by an
-eighth of a circle shifts the cells by one sector, so no image has to be rotated.
+Edges are compared in the cells of a polar grid. A turn by one step shifts the cells by one sector and the directions of
+edges by one plane, so no image has to be turned.
 """
 
 from functools import cache
@@ -14,53 +14,49 @@ import numpy as np
 
 from ssim_ae.images.resize import resize
 
-MIN_IMAGES = 40  # fewer are too few for the test
-MAX_IMAGES = 300  # images that are compared; more do not change the result noticeably
+MIN_IMAGES = 20  # fewer say too little about a range
+MAX_IMAGES = 100  # images that are compared; more do not change the result noticeably
 SIDE = 128  # px; their middle squares are resized to this side
 RINGS = 2  # rings of the polar grid, of equal area
-SECTORS = 8  # sectors of the polar grid, directions of edges and rotations that are tested
-MIN_ROTATED_SHARE = 0.25  # share of images whose nearest neighbor is a rotated one, for every rotation
-MIN_MEAN_ROTATED_SHARE = 0.4  # the same on average over the rotations; 0.5 is expected if parts have any orientation
-MIN_SPREAD = 1e-9  # lower bound of a divisor
+STEPS = 32  # turns that are compared, over a full turn; sectors of the polar grid
+STEP = 360 / STEPS  # degrees
+DIRECTIONS = STEPS // 2  # of edges, over half a turn: which side is brighter depends on the light
+ROUNDS = 3  # of turning all images to the mean of the turned images
+MAX_DISTANCE_RATIO = 0.5  # of the best turn to all turns, squared distance; above it turns are not certain
+MAX_GAP = 45.0  # degrees between two turns that are part of one range
 
 
-def has_any_orientation(images: np.ndarray) -> bool:
-    """Return whether images (N, C, H, W), uint8 or float32 in [0, 1], show parts in any orientation.
+def range_of_turns(images: np.ndarray) -> float:
+    """Return how far images (N, C, H, W), uint8 or float32 in [0, 1], are turned in either direction: 0 to 180 degrees.
 
-    For each rotation by eighths of a circle, the test counts the images whose nearest neighbor among the rotated images
-    is closer than the one among the unrotated images. Fewer than MIN_IMAGES images give False.
+    Images that lie in a few separate orientations only, such as quarter turns, count as not turned. The result is 0 for
+    fewer than MIN_IMAGES images, and if turns are not certain or differ by a step or two alone.
     """
     if len(images) < MIN_IMAGES:
-        return False
-    colors, edges = _polar_descriptors(images)
-    unrotated = _concatenate(colors, edges)
-    nearest = _nearest_squared_distances(unrotated, unrotated)
-    shares = []
-    for eighths in range(1, SECTORS):
-        rotated = _concatenate(*_rotate(colors, edges, eighths))
-        shares.append(np.mean(_nearest_squared_distances(unrotated, rotated) < nearest))
-    return bool(min(shares) >= MIN_ROTATED_SHARE and np.mean(shares) >= MIN_MEAN_ROTATED_SHARE)
-
-
-def _polar_descriptors(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the standardized color and edge descriptors of at most MAX_IMAGES images, evenly spaced."""
+        return 0.0
     chosen = np.linspace(0, len(images) - 1, min(MAX_IMAGES, len(images))).astype(int)
-    colors, edges = zip(*(_polar_descriptor(images[index]) for index in chosen), strict=True)
-    return _standardize(np.stack(colors)), _standardize(np.stack(edges))
+    edges = np.stack([_edges(images[index]) for index in chosen])
+    mean = edges[0]
+    for _ in range(ROUNDS):
+        turns = _squared_distances(edges, mean).argmin(axis=1)
+        mean = np.mean([_turned(one, turn) for one, turn in zip(edges, turns, strict=True)], axis=0)
+    distances = _squared_distances(edges, mean)
+    if np.median(distances.min(axis=1)) > MAX_DISTANCE_RATIO * np.median(distances.mean(axis=1)):
+        return 0.0
+    covered = _covered_degrees(distances.argmin(axis=1) * STEP)
+    return covered / 2 if covered > 2 * STEP else 0.0
 
 
-def _polar_descriptor(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return colors (C, RINGS, SECTORS) and edges (SECTORS, RINGS, SECTORS) of an image (C, H, W).
-
-    Colors are the means of the cells. Edges are the roots of the mean gradient magnitudes, one plane per direction.
-    """
-    planes = resize(_middle_square(image), SIDE, SIDE)
-    down, right = np.gradient(planes.mean(axis=0))
-    return _cell_means(planes), np.sqrt(_cell_means(np.hypot(down, right) * _direction_weights(down, right)))
+def _edges(image: np.ndarray) -> np.ndarray:
+    """Return the strength of edges (DIRECTIONS, RINGS, STEPS) of an image (C, H, W), by direction and cell."""
+    down, right = np.gradient(resize(_middle_square(image), SIDE, SIDE).mean(axis=0))
+    planes = np.hypot(down, right) * _direction_weights(down, right)
+    means: np.ndarray = planes.reshape(DIRECTIONS, -1) @ _cell_weights()
+    return np.sqrt(means).reshape(DIRECTIONS, RINGS, STEPS)
 
 
 def _middle_square(image: np.ndarray) -> np.ndarray:
-    """Return the square in the middle of an image (C, H, W): a squeezed part would change when it is rotated."""
+    """Return the square in the middle of an image (C, H, W): a squeezed part would change when it is turned."""
     _, height, width = image.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -68,59 +64,40 @@ def _middle_square(image: np.ndarray) -> np.ndarray:
 
 
 def _direction_weights(down: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the weights (SECTORS, H, W) of each direction for gradients (H, W), linear between two directions."""
-    direction = np.arctan2(-down, right) * np.float32(SECTORS / (2 * np.pi))  # counter-clockwise, in sectors
-    distance = np.abs(direction % SECTORS - np.arange(SECTORS, dtype=np.float32)[:, None, None])
-    weights: np.ndarray = np.maximum(0, 1 - np.minimum(distance, SECTORS - distance))
+    """Return the weights (DIRECTIONS, H, W) of each direction for gradients (H, W), linear between two directions."""
+    direction = np.arctan2(-down, right) * np.float32(DIRECTIONS / np.pi)  # counter-clockwise
+    distance = np.abs(direction % DIRECTIONS - np.arange(DIRECTIONS, dtype=np.float32)[:, None, None])
+    weights: np.ndarray = np.maximum(0, 1 - np.minimum(distance, DIRECTIONS - distance))
     return weights
-
-
-def _cell_means(planes: np.ndarray) -> np.ndarray:
-    """Return the means (K, RINGS, SECTORS) of planes (K, SIDE, SIDE) in the cells of the polar grid."""
-    means: np.ndarray = planes.reshape(len(planes), -1) @ _cell_weights()
-    return means.reshape(-1, RINGS, SECTORS)
 
 
 @cache
 def _cell_weights() -> np.ndarray:
-    """Return the weight of each pixel in the mean of each cell, (SIDE * SIDE, RINGS * SECTORS).
+    """Return the weight of each pixel in the mean of each cell, (SIDE * SIDE, RINGS * STEPS).
 
     Pixels outside the inscribed circle have no weight.
     """
     coordinates = (2 * np.arange(SIDE) + 1) / SIDE - 1
     y, x = -coordinates[:, None], coordinates
     ring = (RINGS * (y**2 + x**2)).astype(int)
-    sector = (np.arctan2(y, x) * (SECTORS / (2 * np.pi)) % SECTORS).astype(int)
-    inside = (ring * SECTORS + sector)[:, :, None] == np.arange(RINGS * SECTORS)
-    weights = inside.reshape(-1, RINGS * SECTORS).astype(np.float32)
+    sector = (np.arctan2(y, x) * (STEPS / (2 * np.pi)) % STEPS).astype(int)
+    inside = (ring * STEPS + sector)[:, :, None] == np.arange(RINGS * STEPS)
+    weights = inside.reshape(-1, RINGS * STEPS).astype(np.float32)
     return weights / weights.sum(axis=0)
 
 
-def _rotate(colors: np.ndarray, edges: np.ndarray, eighths: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return descriptors (N, K, RINGS, SECTORS) of the images rotated counter-clockwise by eighths of a circle.
-
-    A rotation also changes the direction of edges, the second axis of `edges`.
-    """
-    return np.roll(colors, eighths, axis=3), np.roll(edges, eighths, axis=(1, 3))
+def _turned(edges: np.ndarray, steps: int) -> np.ndarray:
+    """Return edges (..., DIRECTIONS, RINGS, STEPS) of images turned counter-clockwise by steps."""
+    return np.roll(edges, steps, axis=(-3, -1))
 
 
-def _standardize(descriptors: np.ndarray) -> np.ndarray:
-    """Scale descriptors (N, K, RINGS, SECTORS) to a root mean square distance of 1 from their mean descriptor.
-
-    Colors and edges then have equal weight. A number is subtracted that changes no distance, but keeps squares small.
-    """
-    spread = np.sqrt(((descriptors - descriptors.mean(axis=0)) ** 2).sum(axis=(1, 2, 3)).mean())
-    return (descriptors - descriptors.mean()) / max(float(spread), MIN_SPREAD)
+def _squared_distances(edges: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return the squared distance (N, STEPS) of each image, turned by each number of steps, to the mean."""
+    return np.stack([((_turned(edges, turn) - mean) ** 2).sum(axis=(1, 2, 3)) for turn in range(STEPS)], axis=1)
 
 
-def _concatenate(colors: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return both descriptors of each image as one vector, (N, D)."""
-    return np.concatenate([colors, edges], axis=1).reshape(len(colors), -1)
-
-
-def _nearest_squared_distances(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the squared distance (N,) of each image (N, D) to the nearest of the others (N, D), except its own."""
-    squared = (images**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2 * images @ others.T
-    np.fill_diagonal(squared, np.inf)
-    nearest: np.ndarray = squared.min(axis=1)
-    return nearest
+def _covered_degrees(turns: np.ndarray) -> float:
+    """Return how many degrees turns (N,), in degrees, cover: the circle without the gaps above MAX_GAP."""
+    ordered = np.sort(turns)
+    gaps = np.diff(ordered, append=ordered[0] + 360)
+    return float(360 - gaps[gaps > MAX_GAP].sum())

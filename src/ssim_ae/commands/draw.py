@@ -15,14 +15,17 @@ def arguments(parser: Parser) -> None:
     parser.add_argument(
         "data_set",
         metavar="DATA_SET",
-        help="fabric: textures, 256 px; connector: wide parts, fine cracks; plate: large images, small defects",
+        help="fabric: textures, 256 px; connector: wide parts, fine cracks; plate: large images, small defects; "
+        "fibers: a random texture, few images",
     )
     parser.add_argument("folder", metavar="FOLDER", help="folder in which one folder for each class is created")
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="classes of fabric: twill, canvas, badge (all)")
-    parser.add_argument("--train", type=int, default=100, help="training images per class (100)")
+    parser.add_argument("--train", type=int, help="training images per class (fibers: 5, others: 100)")
     parser.add_argument("--good", type=int, default=20, help="good test images per class (20)")
     parser.add_argument("--defective", type=int, default=5, help="test images per defect type (5)")
-    parser.add_argument("--size", type=int, help="width in px (fabric: 256, connector: 1280, plate: 2400)")
+    parser.add_argument(
+        "--size", type=int, help="width in px (fabric: 256, fibers: 1024, connector: 1280, plate: 2400)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed; equal seeds draw equal images (0)")
 
 
@@ -39,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
             raise InputError(f"--classes: unknown class {name!r}{did_you_mean(name, data_set.classes)}")
     if options.size is None:
         options.size = data_set.size
+    if options.train is None:
+        options.train = data_set.train
     _check_minimum(options, 1, "train", "good", "defective")
     _check_minimum(options, data_set.min_size, "size")
     if options.size > data_set.max_size:

@@ -107,7 +107,7 @@ class Config(BaseModel):
         45.0,
         ge=0,
         le=180,
-        description="maximum rotation in either direction, degrees; -1: 180 for parts in any orientation, else 5",
+        description="maximum rotation in either direction, degrees; -1: as far as good images are turned, 5 or more",
     )
     p_rotate: float = Field(0.3, ge=0, le=1, description="share of patches that are rotated; alias p_ratate")
     p_horizontal_flip: float = Field(0.3, ge=0, le=1, description="share of patches that are flipped left to right")

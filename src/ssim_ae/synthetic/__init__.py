@@ -1,1 +1,1 @@
-"""The built-in data sets: synthetic images of fabrics, of a wide connector, and of a large plate."""
+"""The built-in data sets: synthetic images of fabrics, of a wide connector, of a large plate, and of random fibers."""

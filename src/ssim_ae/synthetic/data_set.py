@@ -43,13 +43,14 @@ class DataSet:
     size: int  # px; default width of the images
     min_size: int  # px
     max_size: int  # px; limits the memory
+    train: int = 100  # default number of training images
 
     def make(
         self,
         folder: Path,
         *,
         classes: Sequence[str] | None = None,
-        train: int = 100,
+        train: int | None = None,
         good: int = 20,
         defective: int = 5,
         size: int | None = None,
@@ -60,7 +61,7 @@ class DataSet:
         Args:
             folder: Parent of the class folders; it is created if needed.
             classes: A selection of the classes; None for all.
-            train: Number of training images per class.
+            train: Number of training images per class; None for that of the data set.
             good: Number of good test images per class.
             defective: Number of test images per class and defect, from the largest defect to the faintest.
             size: Width of the images, px; None for that of the data set.
@@ -71,6 +72,7 @@ class DataSet:
             ValueError: A class is unknown. Nothing is written.
         """
         names = list(classes or self.classes)
+        train = self.train if train is None else train
         targets = [Path(folder) / name for name in names]
         for name, target in zip(names, targets, strict=True):
             check_name("class", name, self.classes)

@@ -26,6 +26,7 @@ class TrainingState(NamedTuple):
     seconds: float = 0.0  # duration of the training, over all its interruptions
     history: tuple[EpochRecord, ...] = ()
     best_loss: float | None = None  # lowest loss of the monitor patches
+    learned: bool = False  # whether reconstructions of the monitor patches have differed
     collapses: int = 0
     cycle: Cycle | None = None  # that is being trained; None: the first one
 

@@ -20,8 +20,9 @@ Arrays = dict[str, np.ndarray]
 MONITOR_PATCH_COUNT = 128  # held-out patches whose loss is computed
 VARIANCE_PATCH_COUNT = 32  # monitor patches whose reconstructions are checked for variance
 MAX_LOSS_RATIO = 2.0  # held-out loss / lowest held-out loss; above it the training has collapsed
-MIN_VARIANCE_RATIO = 0.01  # variance of the reconstructions / of the patches; below it the training has collapsed
-FIRST_VARIANCE_CHECK_STEP = 500  # steps; before it, reconstructions may still be equal in a sound training
+MIN_VARIANCE_RATIO = 0.01  # variance of the reconstructions / of the patches; below it reconstructions count as equal
+LEARNING_STEPS = 500  # steps; a shorter training may end before its reconstructions differ
+MIN_PATIENCE = 2000  # steps in which reconstructions may be equal before they differ, or a quarter of a long training
 ROLLBACK_LR_FACTOR = 0.25  # factor of the learning rate for each rollback
 MAX_ROLLBACKS = 3  # in one training
 BEST_PREFIX = "best/"  # prefix of the names of the best weights in a checkpoint
@@ -33,6 +34,9 @@ class CollapseMonitor:
     `best_loss` is the lowest held-out loss so far and `best_weights` are the weights with that loss. Without held-out
     images there is no held-out loss: only the loss on the training images can start a rollback, and `best_weights` are
     those at the end of the last epoch.
+
+    An untrained network reconstructs all patches alike, and on some textures it does so for the first epochs. `learned`
+    says whether reconstructions have differed. Until then, equal ones are a collapse only after a part of the training.
     """
 
     def __init__(self, engine: Engine, config: Config, held_out: np.ndarray) -> None:
@@ -47,6 +51,8 @@ class CollapseMonitor:
         self.initial_state = engine.state()
         self.best_loss: float | None = None
         self.best_weights: Arrays = {}
+        self.learned = False
+        self.patience = max(MIN_PATIENCE, config.steps // 4)
         self.collapses = 0
 
     @property
@@ -68,9 +74,13 @@ class CollapseMonitor:
             return None
         if self.best_loss is not None and loss > MAX_LOSS_RATIO * self.best_loss:
             self.rollback(f"the held-out loss rose from {self.best_loss:.3f} to {loss:.3f}")
-        elif step >= FIRST_VARIANCE_CHECK_STEP and self._reconstructions_are_equal():
+            return loss
+        equal = self._reconstructions_are_equal()
+        if equal and (self.learned or step >= self.patience * (1 + self.collapses)):
             self.rollback("all reconstructions are equal")
-        elif self.best_loss is None or loss < self.best_loss:
+            return loss
+        self.learned = not equal
+        if self.best_loss is None or loss < self.best_loss:
             self.best_loss = loss
             self.best_weights = self.engine.weights()
         return loss
@@ -91,10 +101,12 @@ class CollapseMonitor:
         self.engine.load_state(self.initial_state | self.best_weights, "the best weights")
         print_note(f"training: collapsed ({reason}); continues from the best weights at {self.lr_scale:g} times the lr")
 
-    def check_end(self) -> None:
-        """Raise InputError if the training collapsed and there are no best weights to return to."""
+    def check_end(self, step: int) -> None:
+        """Raise InputError if the training, of `step` steps, came to nothing."""
         if self.collapses and not self.best_weights:
             raise InputError("training: collapsed and never recovered; set a lower lr")
+        if self.batch and not self.learned and step >= LEARNING_STEPS:
+            raise InputError(f"training: all reconstructions are equal after {step} steps; train longer, or change lr")
 
     def checkpoint_arrays(self) -> Arrays:
         """Return the arrays that a checkpoint needs for `restore`."""
@@ -106,6 +118,7 @@ class CollapseMonitor:
             name.removeprefix(BEST_PREFIX): array for name, array in arrays.items() if name.startswith(BEST_PREFIX)
         }
         self.best_loss = state.best_loss
+        self.learned = state.learned
         self.collapses = state.collapses
 
     def _reconstructions_are_equal(self) -> bool:

@@ -129,6 +129,7 @@ class TrainingLoop:
             seconds=self._seconds(),
             history=tuple(self.history),
             best_loss=self.monitor.best_loss,
+            learned=self.monitor.learned,
             collapses=self.monitor.collapses,
             cycle=self.cycle,
         )

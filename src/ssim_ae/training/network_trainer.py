@@ -94,14 +94,16 @@ class NetworkTrainer:
                 write_history(folder, state.history)
 
         end = TrainingLoop(engine, config, image_count, monitor, state, save).run()
-        monitor.check_end()
+        finished = end.completed(config) >= 1
+        if finished:
+            monitor.check_end(end.step)
         if monitor.best_weights:
             engine.load_weights(monitor.best_weights, "the best weights")
         if add and former_loss is not None and monitor.best_loss == former_loss:
             print_note("training: the held-out loss did not fall any lower; the weights are those of before")
         if is_main and end.history:
             draw_history(folder / "loss.png", end.history)
-        return Learned(end.completed(config) >= 1, end.seconds, end.step, end.history)
+        return Learned(finished, end.seconds, end.step, end.history)
 
 
 def _engine_class(config: Config) -> Callable[..., Engine]:

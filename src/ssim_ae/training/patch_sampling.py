@@ -13,7 +13,6 @@ from ssim_ae.random_streams import Stream, random_stream
 
 COMMON_ILLUMINATION = 0.6  # standard deviation of the part that all points share, relative to that of each point
 SMALL_ROTATION = 5.0  # degrees: maximum rotation for parts in one orientation
-ANY_ROTATION = 180.0  # degrees: maximum rotation for parts in any orientation
 
 
 def epoch_patches(config: Config, images: int, epoch: int) -> PatchBatch:

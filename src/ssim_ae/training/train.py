@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssim_ae.augmentation.orientation import has_any_orientation
+from ssim_ae.augmentation.orientation import range_of_turns
 from ssim_ae.config import Config
 from ssim_ae.console import print_note
 from ssim_ae.detector.detector_file import (
@@ -40,7 +40,7 @@ from ssim_ae.training.feature_fitter import FeatureFitter
 from ssim_ae.training.good_images import GoodImages, good_image_sizes, load_good_images
 from ssim_ae.training.learner import Addition, Learner
 from ssim_ae.training.network_trainer import NetworkTrainer
-from ssim_ae.training.patch_sampling import ANY_ROTATION, SMALL_ROTATION
+from ssim_ae.training.patch_sampling import SMALL_ROTATION
 from ssim_ae.training.training_result import TrainingResult
 from ssim_ae.training.working_size import with_working_size
 
@@ -163,10 +163,10 @@ def _with_rotation(config: Config, images: np.ndarray) -> Config:
     """Choose the maximum rotation of patches from the images, if the settings leave it open."""
     if not method_of(config).engines or config.rotate_angle is not None or not (config.do_aug and config.p_rotate):
         return config
-    if not has_any_orientation(images):
-        return config.replace(rotate_angle=SMALL_ROTATION)
-    print_note("good parts have any orientation: patches are rotated by any angle")
-    return config.replace(rotate_angle=ANY_ROTATION)
+    angle = max(SMALL_ROTATION, round(range_of_turns(images)))
+    if angle > SMALL_ROTATION:
+        print_note(f"good images are turned by up to {angle:g} degrees: patches are rotated as far")
+    return config.replace(rotate_angle=angle)
 
 
 def _without_excluded(dataset: Dataset, config: Config) -> tuple[Dataset, list[Path]]:

@@ -189,3 +189,10 @@ def test_gpu_writes_results_as_they_come_and_its_status_tells_a_failed_check(gpu
 def test_all_parts_of_gpu_run_on_a_cpu(tmp_path):
     markdown = output_of_toy("gpu.py", tmp_path / "gpu.md")
     assert "not completed" not in markdown and "not run" not in markdown
+
+
+def test_image_counts_prints_a_row_for_each_count_and_computes_nothing_twice(fabric_folder, tmp_path):
+    options = [fabric_folder.parent, "--work", tmp_path, "--counts", 1, 3, "--classes", fabric_folder.name]
+    printed = printed_by("image_counts.py", *options)
+    assert [row[:2] for row in table_rows(printed)] == [[fabric_folder.name, "1"], [fabric_folder.name, "3"]]
+    assert printed_by("image_counts.py", *options) == printed

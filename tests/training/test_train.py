@@ -149,13 +149,18 @@ def test_thresholds_of_the_method_repair_are_estimated_from_all_good_images(tiny
     assert np.allclose(NormalStatistics.fit(residuals).grids, trained.normal_statistics.grids, rtol=1e-2)
 
 
-@pytest.mark.parametrize(("turned", "angles"), [(True, (150, 180)), (False, (5, 5))])
-def test_an_automatic_angle_is_chosen_from_the_images(tiny_config, tmp_path, rng, turned, angles):
+@pytest.mark.parametrize(
+    ("turned", "is_part", "angles"), [(True, True, (150, 180)), (False, True, (5, 5)), (True, False, (5, 5))]
+)
+def test_an_automatic_angle_is_chosen_from_the_images(tiny_config, tmp_path, rng, turned, is_part, angles):
     stripes = np.arange(64)[:, None] // 4 % 2 * np.full((64, 64), 150)
+    disk = np.hypot(*(np.mgrid[:64, :64] - 31.5)) < 28
     (tmp_path / "data").mkdir()
     for number in range(60):
-        image = Image.fromarray((np.roll(stripes, number, axis=0) + rng.integers(0, 100, (64, 64))).astype(np.uint8))
-        image.rotate(rng.uniform(0, 360) * turned).save(tmp_path / "data" / f"{number}.png")
+        pixels = np.roll(stripes, number, axis=0) + rng.integers(30, 100, (64, 64))
+        image = Image.fromarray(pixels.astype(np.uint8)).rotate(rng.uniform(0, 360) * turned)
+        shown = np.array(image) * (disk | (not is_part))
+        Image.fromarray(shown.astype(np.uint8)).save(tmp_path / "data" / f"{number}.png")
     config = tiny_config.replace(dataset_path=str(tmp_path / "data"), method="repair", rotate_angle=None, epochs=1)
     run = train(config, runs=tmp_path)
     angle = read_detector(run.detector_path).config.rotate_angle

@@ -103,6 +103,11 @@ def choose_alignment(images: Iterable[np.ndarray], bit_depth: int = 16) -> tuple
     return _alignment(np.array(extents)[whole]), statistics
 
 
+def parts_lie_inside(images: Iterable[np.ndarray]) -> bool:
+    """Return whether most images (H, W, C) uint8 show a part on an even background that does not touch the border."""
+    return bool(np.mean([not _touches_border(find_part(image)) for image in images]) >= MIN_INSIDE)
+
+
 class _Spread:
     """The standard deviation of pixels over images, from running sums."""
 

@@ -16,6 +16,7 @@ from ssim_ae.detectability.measure import measure_detectability
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import DetectorFile, read_detector, write_detector
 from ssim_ae.detector.provenance import COPIES, Provenance, ThresholdOrigin
+from ssim_ae.detector.regions import Regions
 from ssim_ae.detector.run_folder import DETECTOR_NAME, set_current
 from ssim_ae.errors import InputError
 from ssim_ae.images.files import read_image
@@ -34,7 +35,14 @@ class TrainingResult(NamedTuple):
     suspects: Sequence[Suspect]
 
     @classmethod
-    def of(cls, learner: Learner, config: Config, good: GoodImages, provenance: Provenance) -> Self:
+    def of(
+        cls,
+        learner: Learner,
+        config: Config,
+        good: GoodImages,
+        provenance: Provenance,
+        regions: Regions | None = None,
+    ) -> Self:
         """Estimate the thresholds of what was learned from held-out images and, if it is finished, what it finds."""
         method = method_of(config)
         untested = Detector(
@@ -42,6 +50,7 @@ class TrainingResult(NamedTuple):
             method.thresholds([1.0] * len(method.residual_names)),
             learner.runtime(),
             alignment=learner.alignment,
+            regions=regions,
         )
         held_out, training = threshold_images(good.held_out_paths, good.training_paths)
         if len(good.training_paths) == 1 and not good.held_out_paths and not method.engines:
@@ -55,9 +64,16 @@ class TrainingResult(NamedTuple):
             )
         provenance = provenance.model_copy(update={"thresholds": calibration.origin})
         thresholds, statistics = calibration.thresholds, calibration.normal_statistics
-        file = DetectorFile(config, thresholds, learner.weights(), provenance, statistics, learner.alignment)
+        file = DetectorFile(
+            config, thresholds, learner.weights(), provenance, statistics, learner.alignment, regions=regions
+        )
         detector = Detector(
-            config, thresholds, untested.runtime, normal_statistics=statistics, alignment=learner.alignment
+            config,
+            thresholds,
+            untested.runtime,
+            normal_statistics=statistics,
+            alignment=learner.alignment,
+            regions=regions,
         )
         if provenance.finished:  # who has interrupted a training waits for its end
             file = file._replace(detectability=measure_detectability(detector, calibration.accepted(held_out)))
@@ -81,7 +97,9 @@ def _cross_fitted(learner: Learner, detector: Detector, good: GoodImages) -> lis
     def without(paths: Sequence[Path]) -> Detector:
         runtime = learner.without(paths)
         assert runtime  # of a learner that fits
-        return Detector(detector.config, detector.thresholds, runtime, alignment=learner.alignment)
+        return Detector(
+            detector.config, detector.thresholds, runtime, alignment=learner.alignment, regions=detector.regions
+        )
 
     return list(cross_fitted(good.training_paths, without))
 
@@ -89,7 +107,7 @@ def _cross_fitted(learner: Learner, detector: Detector, good: GoodImages) -> lis
 def _calibrate_on_copies(detector: Detector, path: Path) -> Calibration:
     """Return the threshold of a detector of one good image: the highest score of changed copies."""
     image = read_image(path, grayscale=detector.config.grayscale)
-    highest = max(float(maps.maps.max()) for maps in residuals_of_copies(image, detector))
+    highest = max(float((maps.maps * maps.weights).max()) for maps in residuals_of_copies(image, detector))
     print_note(
         "thresholds: from shifted, turned and brightened copies of the only good image; how good images vary is not "
         "known, so good images may be rejected and defects missed; add good images"

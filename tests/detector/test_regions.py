@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ssim_ae import Detector, InputError
+from ssim_ae import Config, Detector, InputError, train
 from ssim_ae.alignment.frame import Frame
+from ssim_ae.calibration.suspects import measure_distances
+from ssim_ae.calibration.thresholds import percentiles
 from ssim_ae.cli import main
 from ssim_ae.detectability import measure
 from ssim_ae.detector.detector_file import header, read_detector, write_detector
@@ -19,10 +21,13 @@ from ssim_ae.detector.regions_file import read_regions
 from ssim_ae.evaluation.evaluate import evaluate
 from ssim_ae.export.export import export
 from ssim_ae.export.options import ExportOptions
-from ssim_ae.images.files import image_size
+from ssim_ae.images.files import encode_png, image_size
 from ssim_ae.images.size import Size
 from ssim_ae.images.view import View
+from ssim_ae.maps.residuals import Residuals
 from ssim_ae.storage import read_tensors, write_tensors
+from ssim_ae.training.add_images import add_images
+from ssim_ae.training.learner import Addition
 
 LEFT = [[0, 0], [50, 0], [50, 80], [0, 80]]  # of an image of 100 x 80 px
 FRAME = Frame(View(Size(40, 50), Size(40, 50), 16), None, Size(40, 50))
@@ -260,3 +265,63 @@ def test_defects_are_drawn_only_where_the_detector_looks(features_run, monkeypat
     chart = measure.measure_detectability(detector, list(features_run.dataset.good[:3]))
     assert chart is not None and centers
     assert min(column for _, column in centers) >= 63
+
+
+def test_a_run_is_trained_with_regions_keeps_them_and_shows_them(tiny_config, tmp_path, capsys):
+    (tmp_path / "regions.json").write_text(
+        json.dumps({"width": 64, "height": 64, "regions": [{"sensitivity": 0, "polygon": LEFT[:3]}]})
+    )
+    settings = tiny_config.replace(epochs=1)
+    with pytest.raises(InputError, match="a point outside"):
+        train(settings.replace(regions=str(tmp_path / "regions.json")), runs=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    polygon = [[0, 0], [32, 0], [32, 64], [0, 64]]
+    (tmp_path / "regions.json").write_text(
+        json.dumps({"width": 64, "height": 64, "regions": [{"sensitivity": 0, "polygon": polygon}]})
+    )
+    run = train(settings.replace(regions=str(tmp_path / "regions.json")), runs=tmp_path / "runs").folder
+    regions = read_detector(run / "detector.safetensors").regions
+    assert regions is not None and str(regions) == "unnamed (ignored)"
+    (tmp_path / "regions.json").unlink()
+    train(Config(), resume=run, add=Addition(epochs=1))
+    assert read_detector(run / "detector.safetensors").regions == regions
+    assert main(["report", str(run)]) == 0
+    picture = next((run / "report").rglob("*_regions.png"))
+    assert np.asarray(Image.open(picture))[0, [0, -1], 3].tolist() == [170, 0]
+    assert '"has_regions": true' in (run / "report" / "report.html").read_text()
+
+
+def test_added_images_are_calibrated_with_the_regions_of_the_detector(cloth_folder, features_run, tmp_path):
+    good = sorted((cloth_folder / "train" / "good").iterdir())
+    for folder, paths in (("first", good[:8]), ("more", good[8:12])):
+        (tmp_path / folder).mkdir()
+        for path in paths:
+            (tmp_path / folder / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "mask.png").write_bytes(encode_png(np.tile(np.arange(128) >= 64, (128, 1))))
+    config = features_run.config.replace(dataset_path=str(tmp_path / "first"), regions=str(tmp_path / "mask.png"))
+    run = train(config.replace(run_eval=False), runs=tmp_path / "runs").folder
+    before = read_detector(run / "detector.safetensors")
+    add_images(run, tmp_path / "more")
+    after = read_detector(run / "detector.safetensors")
+    assert before.regions is not None and after.regions == before.regions
+    assert not Detector.from_file(after).inspect(good[0]).anomaly[:, :64].any()
+
+
+def test_percentiles_are_those_of_inspected_pixels():
+    maps = np.arange(8, dtype=np.float32).reshape(1, 2, 4)
+    weights = np.array([[0, 0, 1, 2], [0, 0, 1, 1]], np.float32)
+    assert percentiles([Residuals(maps, weights)], 100) == [7]
+    assert percentiles([Residuals(maps, weights)], 0) == [2]
+    assert percentiles([Residuals(maps, weights > 0)], 0) == [0]  # a background counts, as in the reference
+
+
+def test_an_image_that_is_odd_in_an_ignored_region_is_not_far_from_the_others(features_run):
+    file = read_detector(features_run.detector_path)
+    images = [np.asarray(Image.open(path).convert("RGB")) for path in features_run.dataset.good[:8]]
+    odd = images[0].copy()
+    odd[50:70, 20:40] = 255 - odd[50:70, 20:40]
+    for regions, expected in ((None, True), (half("left", 0), False)):
+        detector = Detector.from_file(file._replace(regions=regions))
+        residuals = [detector.residuals(image) for image in [*images, odd]]
+        distances = measure_distances(residuals, [], file.config).distances
+        assert (distances[-1] > 2 * distances[:-1].max()) == expected

@@ -165,7 +165,11 @@ class Detector:
 
     def residuals(self, image: ImageInput) -> Residuals:
         """Return the residual maps of an image, from which thresholds are estimated."""
-        return _or_raise(self._process_group([image], lambda _, item: self._residuals(item))[0])
+        return _or_raise(
+            self._process_group(
+                [image], lambda _, item: self._residuals(item, self._sensitivity_in_view(item.pose, item.pixels))
+            )[0]
+        )
 
     def inspect_all(self, paths: Sequence[Path]) -> Iterator[Inspection | InputError]:
         """Inspect files in their order, several at once; yield the error of a file that cannot be read."""
@@ -179,7 +183,9 @@ class Detector:
 
     def residuals_all(self, paths: Sequence[Path]) -> Iterator[Residuals | InputError]:
         """Yield the residual maps of files in their order, or the error of a file that cannot be read."""
-        return self._process_all(paths, lambda _, item: self._residuals(item))
+        return self._process_all(
+            paths, lambda _, item: self._residuals(item, self._sensitivity_in_view(item.pose, item.pixels))
+        )
 
     def reconstruct(self, view: np.ndarray) -> np.ndarray:
         """Return the reconstruction of a view (C, h, w) float32 in [0, 1], averaged where tiles overlap.
@@ -282,7 +288,7 @@ class Detector:
         in_view: np.ndarray = self.frame.to_view(self.sensitivity[None], pose, Size(*image.shape[:2]))[0]
         return in_view
 
-    def _residuals(self, image: _Measured) -> Residuals:
+    def _residuals(self, image: _Measured, sensitivity: np.ndarray | None) -> Residuals:
         bg_mask = self.config.bg_mask
         if image.pose is None:
             residuals = self.method.residuals(image.planes, image.output, bg_mask)
@@ -290,19 +296,18 @@ class Detector:
             maps = self.method.residual_maps(image.planes, image.output)
             maps = self.frame.to_view(maps, image.pose, Size(*image.pixels.shape[:2]))
             residuals = Residuals(maps, foreground_mask(self.view.crop(image.pixels) if bg_mask else maps, bg_mask))
-        sensitivity = self._sensitivity_in_view(image.pose, image.pixels)
         return residuals if sensitivity is None else residuals._replace(weights=residuals.weights * sensitivity)
 
     def _inspection(self, image: _Measured) -> Inspection:
         start = perf_counter()
-        residuals = self._residuals(image)
+        sensitivity = self._sensitivity_in_view(image.pose, image.pixels)
+        residuals = self._residuals(image, sensitivity)
         if self.residual_scale is not None:
             residuals = normalize(residuals, self.residual_scale)
         min_area = self.config.min_defect_area
         anomaly = self.method.anomaly_map(residuals, self.thresholds, min_area=min_area)
         milliseconds = 1000 * (image.seconds + perf_counter() - start)
         planes = image.output if self.method.reconstructs else None
-        sensitivity = self._sensitivity_in_view(image.pose, image.pixels)
         return Inspection(
             image.pixels, anomaly, planes, self.view, min_area, milliseconds=milliseconds, sensitivity=sensitivity
         )

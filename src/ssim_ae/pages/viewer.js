@@ -106,8 +106,10 @@ function createViewer({ wheelZooms, extraControls = [] }) {
     showViews(controls, viewsOf(image.layers));
     layers.levels.src = image.layers.levels;
     regionsChoice.hidden = !image.layers.regions;
-    if (image.layers.regions) layers.regions.src = image.layers.regions;
-    else layers.regions.removeAttribute("src");
+    if (image.layers.regions) {
+      layers.regions.src = image.layers.regions;
+      stage.append(regionsLayer);
+    } else regionsLayer.remove();
     stage.style.setProperty("--aspect-ratio", image.width / image.height);
     setOriginal(null);
     setTimeout(async () => {
@@ -133,6 +135,7 @@ function createViewer({ wheelZooms, extraControls = [] }) {
   };
   const regionsShown = make("input", { type: "checkbox" });
   regionsShown.addEventListener("change", () => stage.classList.toggle("with-regions", regionsShown.checked));
+  const regionsLayer = layers.regions.parentElement;
   const regionsChoice = make("label", { hidden: true, title: "gray: ignored; yellow: another sensitivity" }, regionsShown, " regions");
   const controls = make("div", { className: "controls" },
     viewSelector("viewer-view", "mask", (view) => {

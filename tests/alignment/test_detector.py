@@ -1,14 +1,19 @@
 """A detector of parts that lie at any angle, from the folder to the exported files."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from ssim_ae import Config, Detector, train
+from ssim_ae import Config, Detector, InputError, train
+from ssim_ae.detector.detector_file import read_detector, write_detector
+from ssim_ae.detector.regions_file import read_regions
 from ssim_ae.export.export import export
 from ssim_ae.export.options import ExportOptions
 from ssim_ae.images.files import write_png
+from ssim_ae.images.size import Size
 
 SETTINGS = {"resolution": 128, "drawn_defects": 0, "run_eval": False, "device_target": "CPU"}
 
@@ -46,6 +51,48 @@ def test_the_parts_are_aligned(detector):
     assert detector.frame.alignment is not None
     height, width = detector.frame.size
     assert width > 2 * height and detector.view.size == (128, 128)
+
+
+def test_regions_turn_with_the_part_in_the_exported_graph_too(run, detector, draw, tmp_path):
+    good = bolt(draw, 200)
+    write_png(tmp_path / "good.png", good)
+    rows, columns = np.nonzero(good[..., 0] < 110)
+    box = [int(bound) for bound in (columns.min() - 9, rows.min() - 9, columns.max() + 9, rows.max() + 9)]
+    left, top, right, bottom = (min(max(bound, 0), 160) for bound in box)
+    polygon = [[left, top], [right, top], [right, bottom], [left, bottom]]
+    content = {"width": 160, "height": 160, "regions": [{"sensitivity": 0, "polygon": polygon}]}
+    path = tmp_path / "regions.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="name the image"):
+        read_regions(path, detector.frame, None)
+    for image, fault in (("none.png", "no such file"), ("good.png", "")):
+        path.write_text(json.dumps(content | {"image": image}))
+        if fault:
+            with pytest.raises(InputError, match=fault):
+                read_regions(path, detector.frame, None)
+    half = [[left, top], [(left + right) / 2, top], [(left + right) / 2, bottom], [left, bottom]]
+    path.write_text(json.dumps(content | {"image": "good.png", "regions": [{"sensitivity": 0, "polygon": half}]}))
+    regions = read_regions(path, detector.frame, Size(160, 160))
+    write_detector(
+        tmp_path / "ignoring.safetensors", read_detector(run / "detector.safetensors")._replace(regions=regions)
+    )
+    ignoring = Detector.load(tmp_path / "ignoring.safetensors")
+    pose = detector.frame.pose(good)
+    for seed in range(300, 304):  # each with a spot on the ignored half, at the same place of the part
+        image = bolt(draw, seed)
+        other = detector.frame.pose(image)
+        away = -25 if (pose.dx > 0) else 25
+        y, x = (int(center + away * direction) for center, direction in ((other.y, other.dy), (other.x, other.dx)))
+        image[y - 3 : y + 4, x - 3 : x + 4] = 230
+        assert detector.inspect(image).verdict == "nok"
+        sensitivity = ignoring.sensitivity_in(image)
+        assert sensitivity is not None and not sensitivity[int(y * 0.8), int(x * 0.8)]
+        assert not ignoring.inspect(image).anomaly[int(y * 0.8), int(x * 0.8)]
+    result = export(tmp_path / "ignoring.safetensors", tmp_path / "ignoring.onnx", ExportOptions())
+    assert result.parity is not None and result.parity.within_tolerance
+    Image.fromarray(np.zeros((160, 160), np.uint8)).save(tmp_path / "mask.png")
+    with pytest.raises(InputError, match="does not turn with them"):
+        read_regions(tmp_path / "mask.png", detector.frame, None)
 
 
 def test_good_parts_are_accepted_in_any_pose_and_defects_found_where_they_are(detector, draw):

@@ -82,7 +82,7 @@ def test_few_images_are_compared_without_error(tmp_path: Path) -> None:
 
 
 def test_images_without_foreground_are_compared_without_error() -> None:
-    empty = [maps._replace(foreground=np.zeros((64, 64), bool)) for maps in images(5, 1)]
+    empty = [maps._replace(weights=np.zeros((64, 64), bool)) for maps in images(5, 1)]
     distances, far, _ = measure_distances(empty, [], Config(method="repair"))
     assert np.isfinite(distances).all()
     assert not far.any()

@@ -142,7 +142,7 @@ def test_a_given_threshold_does_not_influence_the_other(adjacent, given):
 
 
 def test_images_without_foreground_are_an_error(held_out):
-    background = [residuals._replace(foreground=~FOREGROUND) for residuals in held_out]
+    background = [residuals._replace(weights=~FOREGROUND) for residuals in held_out]
     with pytest.raises(InputError, match="bg_mask W: every good image is all background; leave it empty"):
         estimate(background, reference(bg_mask="W"))
 

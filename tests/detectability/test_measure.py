@@ -28,6 +28,7 @@ def detector_by(score: Any, **settings: Any) -> Any:
         config=Config(**{"im_resize": 128, "grayscale": True, "drawn_defects": 20} | settings),
         runtime=SimpleNamespace(concurrent=lambda: nullcontext(lambda: None)),
         threads=2,
+        sensitivity_in=lambda image: None,
         inspect=lambda image: SimpleNamespace(score=score(image)),
     )
 

@@ -34,7 +34,7 @@ def test_normalized_residuals_are_divided_by_the_location_plus_the_overall_mean(
     ssim, l1 = normalized.maps
     assert ssim[:, :16].mean() == pytest.approx(0.4 / 0.65, rel=0.05)
     assert np.allclose(ssim, l1, rtol=1e-3)
-    assert normalized.foreground is good[0].foreground
+    assert normalized.weights is good[0].weights
 
 
 def test_scale_of_zero_residuals_is_positive():

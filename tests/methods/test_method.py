@@ -29,21 +29,21 @@ def random_residuals(seed: int, count: int = 2) -> Residuals:
 
 def reference_mask(residuals: Residuals, ratios: np.ndarray) -> np.ndarray:
     """Return the mask of the reference's pipeline: either residual above its threshold, foreground, opening."""
-    mask = np.zeros(residuals.foreground.shape, bool)
+    mask = np.zeros(residuals.weights.shape, bool)
     mask[ratios[0] > 1] = True
     mask[ratios[1] > 1] = True
-    mask[~residuals.foreground] = False
+    mask[~residuals.weights] = False
     return binary_dilation(binary_erosion(mask, disk(4), border_value=1), disk(4))
 
 
 def repair_mask(residuals: Residuals, ratios: np.ndarray) -> np.ndarray:
     """Return the pixels of the foreground where both residuals, as shares of their thresholds, sum to more than 1."""
-    return (ratios[0] + ratios[1] > 1) & residuals.foreground
+    return (ratios[0] + ratios[1] > 1) & residuals.weights
 
 
 def features_mask(residuals: Residuals, ratios: np.ndarray) -> np.ndarray:
     """Return the pixels of the foreground whose distance is above the threshold."""
-    return (ratios[0] > 1) & residuals.foreground
+    return (ratios[0] > 1) & residuals.weights
 
 
 def near_threshold(method: str, ratios: np.ndarray) -> bool:
@@ -105,5 +105,5 @@ def test_residuals_are_the_methods_maps_with_the_foreground(method, rng):
     assert np.array_equal(residuals.maps, get_method(method).residual_maps(image, output))
     assert residuals.maps.shape == (len(get_method(method).residual_names), 64, 64)
     assert residuals.maps.dtype == np.float32 and residuals.size == (64, 64)
-    assert np.array_equal(residuals.foreground, foreground_mask(image, "W")) and not residuals.foreground[:, :20].any()
-    assert get_method(method).residuals(image, output).foreground.all()
+    assert np.array_equal(residuals.weights, foreground_mask(image, "W")) and not residuals.weights[:, :20].any()
+    assert get_method(method).residuals(image, output).weights.all()

@@ -54,7 +54,7 @@ def test_residuals_agree_with_scikit_image(rng):
     ssim, l1 = residuals.maps
     assert np.abs(ssim - expected).max() < 1e-5
     assert np.allclose(l1, np.abs(image - other).mean(axis=0))
-    assert residuals.foreground.all()
+    assert residuals.weights.all()
 
 
 def test_border_damping_reduces_the_border_alone(rng):

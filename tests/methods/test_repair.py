@@ -40,7 +40,7 @@ def test_residuals_agree_with_scikit_image(pair):
     residuals = METHOD.residuals(*pair)
     for actual, expected in zip(residuals.maps, expected_residuals(*pair), strict=True):
         assert actual.shape == pair[0].shape[1:] and np.abs(actual - expected).max() < 2e-5
-    assert residuals.foreground.all()
+    assert residuals.weights.all()
 
 
 def test_the_border_is_not_compared(pair):
@@ -56,7 +56,7 @@ def test_residuals_are_added(rng):
     ssim, l1 = rng.random((2, 64, 64), np.float32)
     residuals = Residuals(np.stack([ssim, l1]), np.arange(64 * 64).reshape(64, 64) > 100)
     anomaly = METHOD.anomaly_map(residuals, METHOD.thresholds([2, 4]))
-    assert np.allclose(anomaly, (ssim / 2 + l1 / 4) * residuals.foreground)
+    assert np.allclose(anomaly, (ssim / 2 + l1 / 4) * residuals.weights)
 
 
 @pytest.mark.parametrize("crop_size", CROP_SIZES)

@@ -1,6 +1,7 @@
 """Tests of the inspection page in a real browser with a real server."""
 
 import csv
+import json
 import shutil
 from base64 import b64encode
 
@@ -10,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
 from ssim_ae import Detector
+from ssim_ae.cli import main
 from ssim_ae.maps.levels import LEVEL_THRESHOLDS
 from ssim_ae.pages.detectability import Detectability
 from ssim_ae.server import inspector as inspector_module
@@ -314,3 +316,67 @@ def test_the_page_is_accessible(open_page, client, images, scheme, width):
     found = Axe().run(page)
     assert [violation["id"] for violation in found.response["violations"]] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_regions_are_drawn_downloaded_and_respected(open_page, serve, features_run, tmp_path):
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    shutil.copy(features_run.dataset.good[0], good)
+    pixels = np.asarray(Image.open(good).convert("RGB")).copy()
+    pixels[50:70, 20:40] = 255 - pixels[50:70, 20:40]
+    Image.fromarray(pixels).save(bad)
+    detector = tmp_path / "detector.safetensors"
+    shutil.copy(features_run.detector_path, detector)
+    with Inspector({"cloth": Detector.load(detector)}) as inspector, serve(inspector) as plain:
+        page = open_page(plain)
+        drop(page, bad)
+        wait_for_status(page, "bad.png: nok")
+        assert not page.locator(".viewer label", has_text="regions").is_visible()
+        page.click("#regions summary")
+        page.click("#regions-start")
+        stage = page.locator("#regions-stage")
+        stage.wait_for()
+        box = stage.bounding_box()
+        for x, y in ((0.05, 0.25), (0.45, 0.25), (0.45, 0.7)):
+            side = min(box["width"], box["height"])
+            left, top = (box["width"] - side) / 2, (box["height"] - side) / 2
+            stage.click(position={"x": left + x * side, "y": top + y * side})
+        page.click("#regions-close")
+        page.fill("#regions-list input[type=text]", "clip")
+        stage.focus()
+        page.keyboard.press("Enter")  # a second region by keyboard: a triangle in the middle
+        page.keyboard.press("Shift+ArrowRight")
+        page.keyboard.press("Enter")
+        page.click("#regions-close")
+        assert "at least 3 points" in page.text_content("#regions-status")
+        stage.focus()
+        page.keyboard.press("Backspace")
+        for key in ("Enter", "Shift+ArrowDown", "Enter"):
+            page.keyboard.press(key)
+        page.click("#regions-close")
+        page.locator("#regions-list input[type=number]").nth(1).fill("2")
+        page.locator("#regions-list input[type=number]").nth(1).blur()
+        assert [violation["id"] for violation in Axe().run(page).response["violations"]] == []
+        with page.expect_download() as download:
+            page.click("#regions-download")
+        download.value.save_as(tmp_path / "regions.json")
+        page.close()
+    regions = json.loads((tmp_path / "regions.json").read_text())["regions"]
+    assert [(region["name"], region["sensitivity"], len(region["polygon"])) for region in regions] == [
+        ("clip", 0, 3),
+        ("region 2", 2, 3),
+    ]
+    regions[0]["polygon"] = [[0, 0], [64, 0], [64, 128], [0, 128]]
+    (tmp_path / "half.json").write_text(json.dumps({"width": 128, "height": 128, "regions": regions[:1]}))
+    for name in ("regions", "half"):
+        arguments = ["threshold", detector, features_run.dataset.root, "--output", tmp_path / f"{name}.safetensors"]
+        assert main([*map(str, arguments), "--regions", str(tmp_path / f"{name}.json"), "--force"]) == 0
+    with Inspector({"cloth": Detector.load(tmp_path / "half.safetensors")}) as inspector, serve(inspector) as ignoring:
+        page = open_page(ignoring)
+        drop(page, bad)
+        wait_for_status(page, "bad.png: ok")
+        layer = page.locator(".stage .layer.regions")
+        assert not layer.is_visible()
+        page.locator(".viewer label", has_text="regions").click()
+        assert layer.evaluate("layer => getComputedStyle(layer).display") == "block"
+        assert page.evaluate(WIDTHS, [page.query_selector(".layer.regions img")]) == [128]
+        page.close()

@@ -166,7 +166,7 @@ def test_an_existing_file_is_not_overwritten(tiny_run):
 
 
 def test_the_command_has_all_settings_of_thresholds():
-    assert set(THRESHOLD_KEYS) == set(threshold.THRESHOLD_KEYS) - {"drawn_defects"}
+    assert set(THRESHOLD_KEYS) == set(threshold.THRESHOLD_KEYS) - {"drawn_defects", "regions"}
 
 
 @pytest.fixture(scope="module")

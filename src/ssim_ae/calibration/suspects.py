@@ -113,6 +113,6 @@ def measure_distances(held_out: Sequence[Residuals], training: Sequence[Residual
 
 
 def _maxima(residuals: Residuals, scale: np.ndarray | None) -> np.ndarray:
-    """Return the maximum of each residual in the foreground, (R,) float64."""
+    """Return the maximum of each residual, multiplied by the weights, (R,) float64."""
     normalized = residuals if scale is None else normalize(residuals, scale)
-    return normalized.maps.max(axis=(1, 2), initial=0, where=normalized.foreground).astype(float)
+    return (normalized.maps * normalized.weights).max(axis=(1, 2), initial=0).astype(float)

@@ -49,8 +49,9 @@ def estimate(held_out: Sequence[Residuals], config: Config, training: Sequence[R
     if not held_out:
         options = " and ".join(f"--{name}_threshold" for name in method_of(config).residual_names)
         raise InputError(f"thresholds: no good images to estimate them from; give {options}")
-    if not any(maps.foreground.any() for maps in held_out):
-        raise InputError(f"bg_mask {config.bg_mask}: every good image is all background; leave it empty")
+    if not any(maps.weights.any() for maps in held_out):
+        where = "background or ignored" if config.regions else "background"
+        raise InputError(f"bg_mask {config.bg_mask}: every good image is all {where}; leave it empty")
     if config.threshold == "percent":
         estimated = method_of(config).thresholds(percentiles(held_out, config.percent))
     else:
@@ -59,9 +60,21 @@ def estimate(held_out: Sequence[Residuals], config: Config, training: Sequence[R
 
 
 def percentiles(held_out: Sequence[Residuals], percent: float) -> list[float]:
-    """Return the `percent`-th percentile of all pixels of each residual, as the reference does."""
-    maps = np.stack([residuals.maps for residuals in held_out], axis=1)
+    """Return the `percent`-th percentile of all pixels of each residual, as the reference does.
+
+    With regions, it is that of the pixels with a weight, multiplied by it.
+    """
+    maps = np.concatenate([_counted(residuals) for residuals in held_out], axis=1)
     return [float(np.percentile(pixels, percent)) for pixels in maps]
+
+
+def _counted(residuals: Residuals) -> np.ndarray:
+    """Return the pixels of each residual that count for percentiles, (R, pixels)."""
+    maps, weights = residuals
+    if weights.dtype == bool:  # the reference counts the background, too
+        return maps.reshape(len(maps), -1)
+    counted_pixels: np.ndarray = (maps * weights)[:, weights > 0]
+    return counted_pixels
 
 
 def mean_and_deviations(scores: np.ndarray, k_sigma: float) -> float:

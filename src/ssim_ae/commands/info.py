@@ -57,6 +57,8 @@ def _lines(path: Path, file: DetectorFile) -> Iterator[str]:
     else:
         yield "What it finds was not measured; ssim-ae threshold measures it."
     yield f"thresholds: {described(file.thresholds)}. {provenance.thresholds}"
+    if file.regions:
+        yield f"regions: {file.regions}"
     yield f"fingerprint: {file.fingerprint}"
     channels = "gray" if config.grayscale else "color"
     patches = f"; patches of {config.crop_size} px" if config.uses("crop_size") else ""

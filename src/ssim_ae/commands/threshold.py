@@ -22,6 +22,7 @@ THRESHOLD_KEYS = (
     "l1_threshold",
     "distance_threshold",
     "drawn_defects",
+    "regions",
 )
 
 

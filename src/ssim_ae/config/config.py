@@ -39,7 +39,16 @@ MAX_LAYER_VALUES = 2**26  # values of a layer with `flc` channels as large as th
 MAX_TILE_PIXELS = 2**26  # px of all tiles of an image
 PLACE_SETTINGS = frozenset(  # paths and locations: they stay in the run's config.yaml, and leave in no other file
     {
-        *("dataset_path", "more_paths", "exclude", "aug_dir", "load_ckpt_path", "checkpoint_path", "save_dir"),
+        *(
+            "dataset_path",
+            "more_paths",
+            "exclude",
+            "regions",
+            "aug_dir",
+            "load_ckpt_path",
+            "checkpoint_path",
+            "save_dir",
+        ),
         *("data_url", "train_url", "checkpoint_url", "cache_ckpt_file"),
     }
 )
@@ -71,6 +80,9 @@ class Config(BaseModel):
     img_suffix: str = Field("", description="use only images whose names end with this; empty: every image")
     mask_suffix: str = Field("_mask.png", description="what a ground-truth file's name adds to the stem of its image")
     exclude: str = Field("", description="file that lists good images not to learn from, one per line; empty: none")
+    regions: str = Field(
+        "", description="file that says where to look: JSON with polygons, or a mask; empty: everywhere"
+    )
     grayscale: bool = Field(False, description="convert images to gray")
     bit_depth: int = Field(16, ge=8, le=16, description="significant bits of 16-bit images (12 for a 12-bit camera)")
     im_resize: int | tuple[int, int] | None = Field(

@@ -123,7 +123,12 @@ def _read_images(detector: Detector, paths: Sequence[Path]) -> Iterator[_GoodIma
         values += pixels.size
         if values > max(MAX_VALUES, pixels.size):  # one image is read, however large
             return
-        yield _GoodImage(pixels, part_mask(pixels), height, width, white)
+        part = part_mask(pixels)
+        sensitivity = detector.sensitivity_in(image)
+        if sensitivity is not None:
+            part &= detector.view.to_image_size(sensitivity > 0, *part.shape)
+        if part.any():
+            yield _GoodImage(pixels, part, height, width, white)
 
 
 def _reduction_factor(image: Size, working_size: Size) -> float:

@@ -19,6 +19,7 @@ from ssim_ae.detector.detectability_chart import DetectabilityChart
 from ssim_ae.detector.detector_file import DetectorFile, frame_of, network_of, read_detector
 from ssim_ae.detector.inspection import Inspection
 from ssim_ae.detector.provenance import Provenance
+from ssim_ae.detector.regions import Regions
 from ssim_ae.detector.run_folder import detector_path
 from ssim_ae.errors import InputError
 from ssim_ae.images.inputs import ImageInput, pixels_of
@@ -52,6 +53,7 @@ class Detector:
         *,
         normal_statistics: NormalStatistics | None = None,
         alignment: Alignment | None = None,
+        regions: Regions | None = None,
         fingerprint: str = "",
         detectability: DetectabilityChart | None = None,
         threads: int | None = None,
@@ -66,6 +68,8 @@ class Detector:
         self.threads = threads or cores()
         self.view = View.from_config(config)
         self.frame = frame_of(config, alignment)
+        self.regions = regions
+        self.sensitivity = regions.sensitivity(self.frame) if regions else None  # of the network's input, (h, w)
         self.residual_scale = normal_statistics.scale(self.view.size) if normal_statistics else None
         self._process = os.getpid()
         self._origin: _Origin | None = None
@@ -145,6 +149,7 @@ class Detector:
             file.provenance,
             normal_statistics=file.normal_statistics,
             alignment=file.alignment,
+            regions=file.regions,
             fingerprint=file.fingerprint,
             detectability=file.detectability,
             threads=threads,
@@ -160,7 +165,11 @@ class Detector:
 
     def residuals(self, image: ImageInput) -> Residuals:
         """Return the residual maps of an image, from which thresholds are estimated."""
-        return _or_raise(self._process_group([image], lambda _, item: self._residuals(item))[0])
+        return _or_raise(
+            self._process_group(
+                [image], lambda _, item: self._residuals(item, self._sensitivity_in_view(item.pose, item.pixels))
+            )[0]
+        )
 
     def inspect_all(self, paths: Sequence[Path]) -> Iterator[Inspection | InputError]:
         """Inspect files in their order, several at once; yield the error of a file that cannot be read."""
@@ -174,7 +183,9 @@ class Detector:
 
     def residuals_all(self, paths: Sequence[Path]) -> Iterator[Residuals | InputError]:
         """Yield the residual maps of files in their order, or the error of a file that cannot be read."""
-        return self._process_all(paths, lambda _, item: self._residuals(item))
+        return self._process_all(
+            paths, lambda _, item: self._residuals(item, self._sensitivity_in_view(item.pose, item.pixels))
+        )
 
     def reconstruct(self, view: np.ndarray) -> np.ndarray:
         """Return the reconstruction of a view (C, h, w) float32 in [0, 1], averaged where tiles overlap.
@@ -264,24 +275,42 @@ class Detector:
     def _tile_batch(self) -> int:
         return max(1, min(TILE_BATCH, BATCH_PIXELS // prod(self.config.tile_size)))
 
-    def _residuals(self, image: _Measured) -> Residuals:
+    def sensitivity_in(self, image: np.ndarray) -> np.ndarray | None:
+        """Return the sensitivity of the view of an image (H, W, C) uint8 or uint16, (h, w) float32.
+
+        None if the detector has no regions.
+        """
+        return self._sensitivity_in_view(self.frame.pose(image), image)
+
+    def _sensitivity_in_view(self, pose: Pose | None, image: np.ndarray) -> np.ndarray | None:
+        if self.sensitivity is None:
+            return None
+        in_view: np.ndarray = self.frame.to_view(self.sensitivity[None], pose, Size(*image.shape[:2]))[0]
+        return in_view
+
+    def _residuals(self, image: _Measured, sensitivity: np.ndarray | None) -> Residuals:
         bg_mask = self.config.bg_mask
         if image.pose is None:
-            return self.method.residuals(image.planes, image.output, bg_mask)
-        maps = self.method.residual_maps(image.planes, image.output)
-        maps = self.frame.to_view(maps, image.pose, Size(*image.pixels.shape[:2]))
-        return Residuals(maps, foreground_mask(self.view.crop(image.pixels) if bg_mask else maps, bg_mask))
+            residuals = self.method.residuals(image.planes, image.output, bg_mask)
+        else:
+            maps = self.method.residual_maps(image.planes, image.output)
+            maps = self.frame.to_view(maps, image.pose, Size(*image.pixels.shape[:2]))
+            residuals = Residuals(maps, foreground_mask(self.view.crop(image.pixels) if bg_mask else maps, bg_mask))
+        return residuals if sensitivity is None else residuals._replace(weights=residuals.weights * sensitivity)
 
     def _inspection(self, image: _Measured) -> Inspection:
         start = perf_counter()
-        residuals = self._residuals(image)
+        sensitivity = self._sensitivity_in_view(image.pose, image.pixels)
+        residuals = self._residuals(image, sensitivity)
         if self.residual_scale is not None:
             residuals = normalize(residuals, self.residual_scale)
         min_area = self.config.min_defect_area
         anomaly = self.method.anomaly_map(residuals, self.thresholds, min_area=min_area)
         milliseconds = 1000 * (image.seconds + perf_counter() - start)
         planes = image.output if self.method.reconstructs else None
-        return Inspection(image.pixels, anomaly, planes, self.view, min_area, milliseconds=milliseconds)
+        return Inspection(
+            image.pixels, anomaly, planes, self.view, min_area, milliseconds=milliseconds, sensitivity=sensitivity
+        )
 
     def _summary(self) -> dict[str, str]:
         channels = "gray" if self.config.grayscale else "color"

@@ -17,6 +17,7 @@ from ssim_ae.config import Config
 from ssim_ae.config.yaml_files import read_yaml
 from ssim_ae.detector.detectability_chart import DetectabilityChart
 from ssim_ae.detector.provenance import Provenance
+from ssim_ae.detector.regions import Regions
 from ssim_ae.errors import InputError
 from ssim_ae.images.view import View
 from ssim_ae.maps.normalization import GRID_SIZE, NormalStatistics
@@ -51,8 +52,9 @@ class DetectorFile(NamedTuple):
     """The content of a detector file.
 
     `normal_statistics` are present if the method normalizes residuals, `alignment` if parts are turned before they are
-    inspected, `detectability` if it was measured. If a `model` holds the weights in the format of its runtime,
-    `weights` is empty. `fingerprint` is the checksum in the file that it was read from.
+    inspected, `detectability` if it was measured, `regions` if some are ignored or of another sensitivity. If a `model`
+    holds the weights in the format of its runtime, `weights` is empty. `fingerprint` is the checksum in the file that
+    it was read from.
     """
 
     config: Config
@@ -62,6 +64,7 @@ class DetectorFile(NamedTuple):
     normal_statistics: NormalStatistics | None = None
     alignment: Alignment | None = None
     detectability: DetectabilityChart | None = None
+    regions: Regions | None = None
     model: Model | None = None
     fingerprint: str = ""
 
@@ -104,6 +107,8 @@ def header(detector: DetectorFile) -> dict[str, Any]:
         metadata["alignment"] = detector.alignment.in_file()
     if detector.detectability:
         metadata["detectability"] = detector.detectability.model_dump(mode="json")
+    if detector.regions:
+        metadata["regions"] = detector.regions.model_dump(mode="json")
     return metadata
 
 
@@ -230,13 +235,34 @@ def _parse(path: Path, metadata: dict[str, Any]) -> DetectorFile:
         alignment = None if alignment is None else Alignment.from_file(alignment)
         chart = metadata.get("detectability")
         detectability = None if chart is None else DetectabilityChart.model_validate(chart)
+        regions = _parse_regions(metadata.get("regions"), config, alignment)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: the header is corrupt, or from a newer version") from error
     if not all(_is_threshold(value) for value in thresholds.values()):
         raise InputError(f"{path}: the thresholds are not numbers >= 0: {str(thresholds)[:100]}")
     return DetectorFile(
-        config, thresholds, {}, provenance, statistics, alignment, detectability, fingerprint=metadata[CHECKSUM_KEY]
+        config,
+        thresholds,
+        {},
+        provenance,
+        statistics,
+        alignment,
+        detectability,
+        regions,
+        fingerprint=metadata[CHECKSUM_KEY],
     )
+
+
+def _parse_regions(values: Any, config: Config, alignment: Alignment | None) -> Regions | None:
+    """Return the regions in a header, if any. Raises ValueError if they are invalid."""
+    if values is None:
+        return None
+    regions = Regions.model_validate(values)
+    try:
+        regions.sensitivity(frame_of(config, alignment))
+    except InputError as error:
+        raise ValueError(str(error)) from error
+    return regions
 
 
 def _parse_thresholds(values: Any, names: tuple[str, ...]) -> Thresholds:

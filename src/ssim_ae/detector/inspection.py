@@ -12,6 +12,7 @@ from PIL import Image
 from ssim_ae.detector.box import Box
 from ssim_ae.detector.defects import boxes
 from ssim_ae.detector.overlay import draw_overlay, overlay_png
+from ssim_ae.detector.regions import colored
 from ssim_ae.images.colors import eight_bit, heatmap, pixels
 from ssim_ae.images.view import View
 from ssim_ae.maps.levels import anomaly_levels
@@ -28,7 +29,8 @@ class Inspection:
     `pixels` is the image (H, W, C) uint8 or uint16, `anomaly` the anomaly map of the view (h, w) float32, and `planes`
     the reconstruction (C, h, w) float32; None if the method does not reconstruct. A pixel of the anomaly map above
     `threshold` is defective. Regions of fewer than `min_area` px of the view are no defects. `milliseconds` is the time
-    for decoding and inspection; images that are inspected together share it equally.
+    for decoding and inspection; images that are inspected together share it equally. `sensitivity` is that of the view
+    (h, w) float32, 0 where it is ignored; None without regions.
     """
 
     pixels: np.ndarray
@@ -38,6 +40,7 @@ class Inspection:
     min_area: int = 1
     threshold: float = THRESHOLD
     milliseconds: float = 0.0
+    sensitivity: np.ndarray | None = None
 
     def __repr__(self) -> str:
         height, width = self.pixels.shape[:2]
@@ -105,6 +108,11 @@ class Inspection:
     def defects(self) -> list[Box]:
         """The connected defective regions, in descending order of their scores."""
         return boxes(self.view_mask, self.anomaly, self.view, *self.pixels.shape[:2])
+
+    @property
+    def regions(self) -> np.ndarray | None:
+        """Ignored pixels and those of other sensitivities, in colors, (h, w, 4) uint8; None without regions."""
+        return None if self.sensitivity is None else colored(self.sensitivity)
 
     @property
     def defect_share(self) -> float:

@@ -28,18 +28,23 @@ from ssim_ae.evaluation.pixel_metrics import PixelCounts
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, summarize
 from ssim_ae.images.folders import GOOD, Dataset, TestImage, as_test_images, content_hash, find_dataset
 from ssim_ae.images.masks import Mask, read_mask
-from ssim_ae.spelling import counted
+from ssim_ae.spelling import counted, listed
 from ssim_ae.storage import replacement_folder, write_atomic
 
+MAX_NAMED = 5  # images in a note
 ASPECT_RATIO_TOLERANCE = 0.02  # relative difference between the aspect ratios of a mask and its image
 
 
 class _Finished(NamedTuple):
-    """The result of an image; why its ground truth cannot be used, and what is doubtful about its mask, if anything."""
+    """The result of an image; why its ground truth cannot be used, and what is doubtful about its mask, if anything.
+
+    `is_ignored` is whether its ground truth lies in ignored regions alone.
+    """
 
     result: ImageResult
     note: str
     doubt: str
+    is_ignored: bool
 
 
 def evaluate(
@@ -91,6 +96,7 @@ def evaluate_images(
     notes = list(notes)
     results: list[ImageResult] = []
     doubts: list[str] = []
+    ignored: list[str] = []
     with progress("inspecting images", len(by_path)) as bar:
         for finished in detector.map_inspections(list(by_path), finish):
             bar.advance()
@@ -100,11 +106,15 @@ def evaluate_images(
             results.append(finished.result)
             notes += [finished.note] if finished.note else []
             doubts += [finished.doubt] if finished.doubt else []
+            ignored += [finished.result.image.name] if finished.is_ignored else []
     if not results:
         raise InputError("; ".join([f"{dataset}: none of the images can be evaluated", *notes[-1:]]))
     if doubts:
         others = f" ({counted(len(doubts) - 1, 'other mask')} alike)" if len(doubts) > 1 else ""
         notes.append(f"{doubts[0]}{others}")
+    if ignored:
+        images_with = f"{counted(len(ignored), 'defective image')} with defects in ignored regions alone"
+        notes.append(f"{images_with}: missed unless rejected, without pixels that count: {listed(ignored, MAX_NAMED)}")
     evaluation = summarize(results, dataset, tuple(_with_relative_paths(notes, images)))
     if folder:
         _write_metrics(evaluation, detector, folder)
@@ -159,11 +169,15 @@ def _finish(
     except InputError as error:
         note = f"{error}; ground truth ignored"
     height, width = inspection.pixels.shape[:2]
-    pixels = None if ground_truth is None else PixelCounts.of(inspection.anomaly, ground_truth)
+    inspected = (
+        np.ones(inspection.anomaly.shape, bool) if inspection.sensitivity is None else inspection.sensitivity > 0
+    )
+    pixels = None if ground_truth is None else PixelCounts.of(inspection.anomaly, ground_truth, inspected)
+    is_ignored = ground_truth is not None and ground_truth.any() and not (ground_truth & inspected).any()
     result = ImageResult(image, inspection.score, pixels, (height, width))
     if folder:
         write_images(folder / "images" / result.files, inspection, ground_truth, max_copy_bytes)
-    return _Finished(result, note, doubt)
+    return _Finished(result, note, doubt, bool(is_ignored))
 
 
 def _ground_truth(image: TestImage, mask: Mask | None, detector: Detector, inspection: Inspection) -> np.ndarray | None:

@@ -34,8 +34,8 @@ def write_images(path: Path, inspection: Inspection, ground_truth: np.ndarray | 
 
     Their names begin with that of `path`. The reference's four are `_origin`, `_rec` (if the method reconstructs),
     `_residual` (the mask) and `_visual` (the overlay). A report page also uses `_levels`, from which it computes mask
-    and heatmap at any threshold, the thumbnail `_small`, and `_image`, the image itself: at its own size if it takes at
-    most `max_copy_bytes`, else reduced.
+    and heatmap at any threshold, `_regions` (if the detector has some), the thumbnail `_small`, and `_image`, the image
+    itself: at its own size if it takes at most `max_copy_bytes`, else reduced.
     """
     original = inspection.inspected
     mask = inspection.view_mask
@@ -49,6 +49,7 @@ def write_images(path: Path, inspection: Inspection, ground_truth: np.ndarray | 
         "residual": mask,
         "visual": outlined(heatmap(original, inspection.anomaly), mask),
         "levels": levels_image(inspection.levels, ground_truth),
+        "regions": inspection.regions,
     }
     for kind, image in images.items():
         if image is not None:

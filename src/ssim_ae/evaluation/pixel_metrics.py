@@ -66,18 +66,22 @@ class PixelCounts:
     regions: Histogram  # defective pixels, each with the weight 1 / the area of its 8-connected region in px
 
     @classmethod
-    def of(cls, anomaly: ArrayLike, ground_truth: ArrayLike) -> Self:
-        """Count the pixels of an anomaly map (H, W) by its ground truth (H, W) bool.
+    def of(cls, anomaly: ArrayLike, ground_truth: ArrayLike, inspected: ArrayLike = True) -> Self:
+        """Count the `inspected` pixels of an anomaly map (H, W) by its ground truth (H, W) bool.
 
         Raises ValueError for values of the map that are negative or NaN.
         """
         anomaly, mask = np.asarray(anomaly, np.float32), np.asarray(ground_truth, bool)
-        verdicts = Verdicts.of(anomaly, mask)
+        if anomaly.shape != mask.shape:
+            raise ValueError(f"expected scores and labels of the same shape, got {anomaly.shape} and {mask.shape}")
+        inspected = np.broadcast_to(inspected, mask.shape)
+        mask = mask & inspected
+        verdicts = Verdicts.of(anomaly[inspected], mask[inspected])
         if anomaly.min() < 0:
             raise ValueError(f"expected scores of 0 or more, got {anomaly.min()}")
         defective = anomaly[mask]
         regions = Histogram.of(defective, _region_weights(mask))
-        return cls(verdicts, Histogram.of(anomaly[~mask]), Histogram.of(defective), regions)
+        return cls(verdicts, Histogram.of(anomaly[~mask & inspected]), Histogram.of(defective), regions)
 
 
 def pixel_metrics(images: Sequence[PixelCounts], samples: Indices) -> dict[str, Floats]:

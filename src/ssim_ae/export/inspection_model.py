@@ -161,19 +161,31 @@ def _tiled_side(length: int, tile: int, stride: int) -> tuple[np.ndarray, np.nda
     return positions, covered / covered.sum(axis=1, keepdims=True)
 
 
-def _residual_maps(add: GraphBuilder, image: _Image, frame: Frame, file: DetectorFile) -> list[str]:
-    """Add `Frame.input`, the network, `Method.residual_maps` and `Frame.to_view`: the residual maps of the view."""
+class _Residuals(NamedTuple):
+    """The residual maps of the view and, with regions, its sensitivity, each (h, w)."""
+
+    maps: list[str]
+    sensitivity: str | np.ndarray | None
+
+
+def _residual_maps(add: GraphBuilder, image: _Image, frame: Frame, file: DetectorFile) -> _Residuals:
+    """Add `Frame.input`, the network, `Method.residual_maps` and `Frame.to_view`."""
     operators = method_of(file.config).onnx_operators
+    sensitivity = file.regions.sensitivity(frame) if file.regions else None
     if not frame.alignment:
         planes = _crop(add, image, frame.view)
         output = _network_output(add, planes, frame, file)
-        return list(operators.residual_maps(add, planes, output, frame.size))
+        return _Residuals(list(operators.residual_maps(add, planes, output, frame.size)), sensitivity)
     strip, sides = frame.alignment.strip, (image.height, image.width)
     pose = find_pose(add, image.planes, image.white)
     planes = aligned(add, image.planes, pose, strip, *frame.size, image.white)
     output = _network_output(add, planes, frame, file)
     maps = operators.residual_maps(add, planes, output, frame.size)
-    return [strip_to_view(add, values, pose, strip, frame.size, sides, frame.view.size) for values in maps]
+
+    def in_view(values: str) -> str:
+        return strip_to_view(add, values, pose, strip, frame.size, sides, frame.view.size)
+
+    return _Residuals(list(map(in_view, maps)), None if sensitivity is None else in_view(add("Identity", sensitivity)))
 
 
 def _anomaly_map(add: GraphBuilder, image: _Image, frame: Frame, file: DetectorFile) -> str:
@@ -183,13 +195,15 @@ def _anomaly_map(add: GraphBuilder, image: _Image, frame: Frame, file: DetectorF
     operators = method.onnx_operators
     residuals = _residual_maps(add, image, frame, file)
     thresholds = add("Max", THRESHOLDS, MIN_THRESHOLD)
-    ratios = [add("Div", residual, add("Gather", thresholds, index)) for index, residual in enumerate(residuals)]
+    ratios = [add("Div", residual, add("Gather", thresholds, index)) for index, residual in enumerate(residuals.maps)]
     if file.normal_statistics:
         scale = file.normal_statistics.scale(size)
         ratios = [add("Div", ratio, plane) for ratio, plane in zip(ratios, scale, strict=True)]
     combined = add("Max", operators.combine(add, ratios), 0.0)
     if config.bg_mask:
         combined = add("Mul", combined, _foreground(add, _crop(add, image, frame.view), config))
+    if residuals.sensitivity is not None:
+        combined = add("Mul", combined, residuals.sensitivity)
     anomaly = operators.postprocess(add, combined, size)
     if config.min_defect_area == 1:
         return anomaly

@@ -60,5 +60,6 @@ def open_network(path: Path, file: DetectorFile) -> Inspect:
             OnnxRuntime(path.read_bytes(), "CPU"),
             normal_statistics=file.normal_statistics,
             alignment=file.alignment,
+            regions=file.regions,
         )
     )

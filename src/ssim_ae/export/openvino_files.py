@@ -89,10 +89,11 @@ def quantize(
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(held_out),
         )
-    detector = Detector(config, file.thresholds, OpenVinoRuntime(network, network_of(config).output))
+    runtime = OpenVinoRuntime(network, network_of(config).output)
+    detector = Detector(config, file.thresholds, runtime, regions=file.regions)
     calibration = calibrate(detector, held_out, config, training)
     thresholds, statistics = calibration.thresholds, calibration.normal_statistics
-    calibrated = Detector(config, thresholds, detector.runtime, normal_statistics=statistics)
+    calibrated = Detector(config, thresholds, runtime, normal_statistics=statistics, regions=file.regions)
     return network, file._replace(
         thresholds=thresholds,
         normal_statistics=statistics,
@@ -128,6 +129,7 @@ def write_network(path: Path, file: DetectorFile, network: openvino.Model) -> In
             OpenVinoRuntime(path, network_of(file.config).output),
             normal_statistics=file.normal_statistics,
             alignment=file.alignment,
+            regions=file.regions,
         )
     )
 

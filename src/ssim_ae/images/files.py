@@ -139,7 +139,7 @@ def write_png(path: Path, image: np.ndarray) -> None:
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """Encode (H, W), (H, W, 1) or (H, W, 3) uint8 as PNG. A bool array becomes black and white."""
+    """Encode (H, W) or (H, W, C) uint8 with C = 1, 3 or 4 (RGBA) as PNG. A bool array becomes black and white."""
     pixels = image.astype(np.uint8) * 255 if image.dtype == bool else image
     buffer = BytesIO()
     Image.fromarray(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels).save(buffer, "PNG", compress_level=1)

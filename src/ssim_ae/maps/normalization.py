@@ -52,7 +52,7 @@ class NormalStatistics(NamedTuple):
 
 def normalize(residuals: Residuals, scale: np.ndarray) -> Residuals:
     """Divide residual maps by a `scale` (R, H, W) from `NormalStatistics.scale`."""
-    return Residuals(residuals.maps / scale, residuals.foreground)
+    return Residuals(residuals.maps / scale, residuals.weights)
 
 
 def cross_normalize(good: Sequence[Residuals]) -> list[Residuals]:

@@ -17,10 +17,14 @@ Thresholds = Mapping[str, float]  # by the name of a residual, in the method's o
 
 
 class Residuals(NamedTuple):
-    """The residual maps of one image in the method's order, (R, H, W) float32, and its foreground, (H, W) bool."""
+    """The residual maps of one image in the method's order, (R, H, W) float32, and the weights of its pixels.
+
+    Weights, (H, W) bool or float32, multiply the anomaly map: 0 in the background and in ignored regions, else the
+    sensitivity, which is 1 without regions.
+    """
 
     maps: np.ndarray
-    foreground: np.ndarray
+    weights: np.ndarray
 
     @property
     def size(self) -> Size:

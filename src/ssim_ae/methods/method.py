@@ -103,7 +103,7 @@ class Method(ABC):
         return dict(zip(self.residual_names, values, strict=True))
 
     def residuals(self, image: np.ndarray, output: np.ndarray, bg_mask: str = "") -> Residuals:
-        """Return the residual maps and the foreground of an image (C, H, W) in [0, 1] and the network's output."""
+        """Return the residual maps of an image (C, H, W) in [0, 1] and the network's output, weighted by foreground."""
         return Residuals(self.residual_maps(image, output), foreground_mask(image, bg_mask))
 
     def anomaly_map(self, residuals: Residuals, thresholds: Thresholds, *, min_area: int = 1) -> np.ndarray:
@@ -112,5 +112,5 @@ class Method(ABC):
         Regions of fewer than `min_area` pixels do not exceed 1.
         """
         divisors = np.maximum([thresholds[name] for name in self.residual_names], MIN_THRESHOLD).astype(np.float32)
-        combined = np.maximum(self.combine(residuals.maps / divisors[:, None, None]), 0) * residuals.foreground
+        combined = np.maximum(self.combine(residuals.maps / divisors[:, None, None]), 0) * residuals.weights
         return limit_to_area(self.postprocess(combined), min_area)

@@ -10,7 +10,7 @@ const MAX_RATIO = 3; // of the sides of a thumbnail: longer images are shown com
 function galleryCard(image, state, open) {
   const views = viewsOf(image.layers);
   const marks = views.map(() => make("i"));
-  const shown = layeredImage({ ...image.layers, original: image.small }, state.view);
+  const shown = layeredImage({ ...image.layers, original: image.small, regions: null }, state.view);
   const ratio = Math.min(MAX_RATIO, Math.max(1 / MAX_RATIO, image.width / image.height));
   shown.style.aspectRatio = ratio;
   shown.style.width = `${100 * Math.min(1, ratio)}%`;

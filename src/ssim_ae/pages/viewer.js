@@ -24,7 +24,7 @@ function inspectedBox({ width, height, view }) {
  * With `wheelZooms` the wheel zooms; without, only together with Ctrl, as a pinch on a touchpad does.
  */
 function createViewer({ wheelZooms, extraControls = [] }) {
-  const layers = Object.fromEntries(["original", "reconstruction", "levels"].map((name) => [name, make("img", { alt: "" })]));
+  const layers = Object.fromEntries(["original", "reconstruction", "levels", "regions"].map((name) => [name, make("img", { alt: "" })]));
   const stage = make("div", { className: "stage", tabIndex: 0 },
     ...Object.entries(layers).map(([name, img]) => make("div", { className: `layer ${name}` }, img)));
   stage.setAttribute("role", "group");
@@ -43,7 +43,7 @@ function createViewer({ wheelZooms, extraControls = [] }) {
       transform: `translate(${state.x + x * state.scale}px, ${state.y + y * state.scale}px) scale(${state.scale})`,
     });
     const pixel = (width * state.scale) / (img.naturalWidth || width); // CSS px
-    img.classList.toggle("pixels", pixel >= (img === layers.levels ? 1 : PIXELS_VISIBLE));
+    img.classList.toggle("pixels", pixel >= (img === layers.levels || img === layers.regions ? 1 : PIXELS_VISIBLE));
   }
 
   function draw() {
@@ -56,6 +56,7 @@ function createViewer({ wheelZooms, extraControls = [] }) {
     place(layers.original, state.url ? { x: 0, y: 0, width, height } : box);
     place(layers.reconstruction, box);
     place(layers.levels, box);
+    place(layers.regions, box);
     stage.classList.toggle("zoomed", !state.isFitted);
     const percentage = 100 * state.scale;
     zoomText.textContent = `${percentage.toFixed(percentage < 10 ? 1 : 0)} %`;
@@ -104,6 +105,11 @@ function createViewer({ wheelZooms, extraControls = [] }) {
     else layers.reconstruction.removeAttribute("src");
     showViews(controls, viewsOf(image.layers));
     layers.levels.src = image.layers.levels;
+    regionsChoice.hidden = !image.layers.regions;
+    if (image.layers.regions) {
+      layers.regions.src = image.layers.regions;
+      stage.append(regionsLayer);
+    } else regionsLayer.remove();
     stage.style.setProperty("--aspect-ratio", image.width / image.height);
     setOriginal(null);
     setTimeout(async () => {
@@ -127,6 +133,10 @@ function createViewer({ wheelZooms, extraControls = [] }) {
     created.addEventListener("click", onClick);
     return created;
   };
+  const regionsShown = make("input", { type: "checkbox" });
+  regionsShown.addEventListener("change", () => stage.classList.toggle("with-regions", regionsShown.checked));
+  const regionsLayer = layers.regions.parentElement;
+  const regionsChoice = make("label", { hidden: true, title: "gray: ignored; yellow: another sensitivity" }, regionsShown, " regions");
   const controls = make("div", { className: "controls" },
     viewSelector("viewer-view", "mask", (view) => {
       stage.dataset.view = view;
@@ -137,7 +147,7 @@ function createViewer({ wheelZooms, extraControls = [] }) {
       button("+", "zoom in", () => zoomTo(state.scale * ZOOM_STEP)),
       button("1:1", "actual pixels", () => zoomTo(1)),
       button("Fit", "whole image", () => zoomTo(0))),
-    ...extraControls);
+    regionsChoice, ...extraControls);
   return { element: make("div", { className: "viewer" }, controls, stage, note), show, focus: () => stage.focus() };
 }
 

@@ -5,7 +5,7 @@ const cards = images.map((image, index) => {
   image.index = index;
   image.view = data.view;
   image.small = url("small.jpg");
-  image.layers = { original: url("origin.png"), reconstruction: data.reconstructs ? url("rec.png") : null, levels: url("levels.png") };
+  image.layers = { original: url("origin.png"), reconstruction: data.reconstructs ? url("rec.png") : null, levels: url("levels.png"), regions: data.has_regions ? url("regions.png") : null };
   image.loadOriginal = async () => url("image.jpg");
   return galleryCard(image, state, () => openDialog(image));
 });

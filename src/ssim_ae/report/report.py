@@ -94,6 +94,7 @@ def _page_data(path: Path, detector: Detector, evaluation: Evaluation, kind: str
         "has_defective": total.defective > 0,
         "detectability": found.model_dump() if (found := detectability_data(detector)) else None,
         "residual_thresholds": dict(detector.thresholds),
+        "has_regions": detector.regions is not None,
         "reconstructs": detector.method.reconstructs,
         "view": {"size": detector.view.size, "resized": detector.view.working_size},
         "threshold_origin": _threshold_origin(detector),
@@ -157,6 +158,8 @@ def _about(detector: Detector) -> list[str]:
         f"Method {config.method}: {detector.method.describe(config)}. "
         f"{channels}{patches} resized to {config.working_size}.",
     ]
+    if detector.regions:
+        paragraphs.append(f"Regions: {detector.regions}.")
     if trained := len(provenance.training_images):
         how = f" in {duration(provenance.minutes)} on {provenance.device}" if provenance.device else ""
         paragraphs.append(f"Trained on {counted(trained, 'good image')}{how}.")

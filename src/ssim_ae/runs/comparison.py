@@ -122,7 +122,10 @@ def _percent(value: float | None, low: float | None = None, high: float | None =
 
 def _differing_settings(runs: tuple[_ComparedRun, _ComparedRun]) -> list[tuple[str, list[str]]]:
     """Return the settings in which the runs differ, each with both values."""
-    used = [run.config.portable_settings() | {"exclude": Path(run.config.exclude).name} for run in runs]
+    used = [
+        run.config.portable_settings() | {key: Path(getattr(run.config, key)).name for key in ("exclude", "regions")}
+        for run in runs
+    ]
     values = {key: [str(settings.get(key, "–")) for settings in used] for key in Config.model_fields}
     return [(key, both) for key, both in values.items() if both[0] != both[1]]
 

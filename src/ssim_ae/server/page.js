@@ -6,7 +6,7 @@ const MAX_ERRORS = 20; // lines about images that could not be inspected
 const RETRY_MS = 1000; // while the server is busy
 const POLL_MS = 1000; // between two requests for images of the watched folder
 const REVOKE_MS = 10_000; // until the downloaded CSV is released
-const PICTURES = ["inspected", "reconstruction", "levels"];
+const PICTURES = ["inspected", "reconstruction", "levels", "regions"];
 const UNKNOWN_VIEW = { size: [1, 1], resized: [1, 1] }; // of a detector that the server no longer has: the whole image
 
 const state = {
@@ -105,7 +105,7 @@ function addError(text) {
 /** Add a response to the history, and show it unless the user has selected an older image. */
 function addResult(response, name, loadOriginal) {
   const url = (picture) => response.pictures[picture] ? `data:image/png;base64,${response.pictures[picture]}` : null;
-  const layers = { original: url("inspected"), reconstruction: url("reconstruction"), levels: url("levels") };
+  const layers = { original: url("inspected"), reconstruction: url("reconstruction"), levels: url("levels"), regions: url("regions") };
   const info = state.detectors.get(response.detector);
   const view = info ? { size: info.size, resized: info.working_size } : UNKNOWN_VIEW;
   const image = { ...response, name: name || "image", view, layers, small: layers.original, loadOriginal, time: new Date() };

@@ -18,7 +18,7 @@ from ssim_ae.server.uploads import BATCH_BODY, IMAGE_BODY, Upload, many_images, 
 
 RETRY_SECONDS = 1  # header Retry-After of status 429
 MAX_SENSITIVITY = 2.0**THRESHOLD_DOUBLINGS  # up to its inverse: the thresholds that the picture `levels` covers
-WATCHED_PICTURES: tuple[PictureName, ...] = ("inspected", "reconstruction", "levels")  # that the page needs
+WATCHED_PICTURES: tuple[PictureName, ...] = ("inspected", "reconstruction", "levels", "regions")  # that the page needs
 PROBLEMS = {  # description and example of each error status
     400: ("The image is corrupt, or the body is not an image.", "017.png: corrupt (image file is truncated)"),
     401: (

@@ -8,7 +8,7 @@ from ssim_ae.detector.box import Box
 from ssim_ae.pages.detectability import Detectability
 
 MAX_BATCH = 64  # images in one request
-PictureName = Literal["image", "mask", "heatmap", "inspected", "reconstruction", "levels"]
+PictureName = Literal["image", "mask", "heatmap", "inspected", "reconstruction", "levels", "regions"]
 Verdict = Literal["ok", "nok"]
 Sides = tuple[int, int]  # height and width
 

@@ -78,7 +78,7 @@ def add_images(run: str | os.PathLike[str], folder: str | os.PathLike[str], *, s
         # An interruption before the detector is replaced leaves the run as it was: images that a detector does not know
         # count for nothing. One after it leaves moments of before, which the next addition recognizes.
         config = _with_folder(file.config, folder, new_images=found.good, dataset=dataset)
-        result = TrainingResult.of(fitter, config, good, provenance)
+        result = TrainingResult.of(fitter, config, good, provenance, file.regions)
         if config.more_paths != file.config.more_paths:
             _write_more_paths(run, config.more_paths)
         result.write(run)

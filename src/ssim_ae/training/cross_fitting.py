@@ -39,7 +39,9 @@ def calibrate_fitted(
     def without(paths: Sequence[Path]) -> Detector:
         runtime = learner.without(paths)
         assert runtime  # of a learner that fits
-        return Detector(detector.config, detector.thresholds, runtime, alignment=learner.alignment)
+        return Detector(
+            detector.config, detector.thresholds, runtime, alignment=learner.alignment, regions=detector.regions
+        )
 
     if len(training) == 1 and not held_out:
         return _calibrate_on_copies(detector, training[0])
@@ -71,7 +73,7 @@ def cross_fitted(
 def _calibrate_on_copies(detector: Detector, path: Path) -> Calibration:
     """Return the threshold of a detector of one good image: the highest score of changed copies."""
     image = read_image(path, grayscale=detector.config.grayscale)
-    highest = max(float(maps.maps.max()) for maps in residuals_of_copies(image, detector))
+    highest = max(float((maps.maps * maps.weights).max()) for maps in residuals_of_copies(image, detector))
     print_note(
         "thresholds: from shifted, turned and brightened copies of the only good image; how good images vary is not "
         "known, so good images may be rejected and defects missed; add good images"

@@ -13,10 +13,14 @@ from ssim_ae.config.effects import ESTIMATOR_OF
 from ssim_ae.console import print_note
 from ssim_ae.detectability.measure import measure_detectability
 from ssim_ae.detector.detector import Detector
-from ssim_ae.detector.detector_file import DetectorFile, read_detector, weights_in, write_detector
+from ssim_ae.detector.detector_file import DetectorFile, frame_of, read_detector, weights_in, write_detector
 from ssim_ae.detector.provenance import GIVEN, CrossValidation, ThresholdOrigin
+from ssim_ae.detector.regions import Regions
+from ssim_ae.detector.regions_file import NONE as NO_REGIONS
+from ssim_ae.detector.regions_file import read_regions
 from ssim_ae.detector.run_folder import detector_path, run_of, set_current
 from ssim_ae.errors import InputError
+from ssim_ae.images.files import image_size
 from ssim_ae.images.folders import find_dataset
 from ssim_ae.locations import dataset_of
 from ssim_ae.maps.residuals import Thresholds
@@ -58,6 +62,7 @@ def recalibrate(
         raise InputError(f"{output}: exists already; name another file with --output")
     given = given_thresholds(config) is not None
     images = _images_if_found(file, source, folder) if given else _images_to_calibrate_on(file, source, folder)
+    file = file._replace(regions=_regions(file, changes.get("regions"), images))
     if given:
         calibration = calibrate(Detector.from_file(file), [], config)
     elif method_of(config).engines or folder:
@@ -97,6 +102,16 @@ def _calibrate_as_in_training(file: DetectorFile, run: Path | None, source: Path
         )
         fitter.learn(source.parent, "", resume=True, add=None)
     return calibrate_fitted(fitter, detector, found.held_out, found.training, config)
+
+
+def _regions(file: DetectorFile, changed: str | None, images: KnownImages) -> Regions | None:
+    """Return the regions of a detector: those of a file, if one is given, none, or those that it has."""
+    if not changed:
+        return file.regions
+    if changed == NO_REGIONS:
+        return None
+    good = [*images.held_out, *images.training]
+    return read_regions(Path(changed), frame_of(file.config, file.alignment), image_size(good[0]) if good else None)
 
 
 def _write(new: DetectorFile, detector: Path, source: Path, output: Path | None) -> Path:

@@ -18,9 +18,12 @@ from ssim_ae.config import Config
 from ssim_ae.console import print_note
 from ssim_ae.detector.detector_file import (
     CONFIG_NAME,
+    frame_of,
     read_detector,
 )
 from ssim_ae.detector.provenance import EpochSummary, Provenance, installed_versions
+from ssim_ae.detector.regions import Regions
+from ssim_ae.detector.regions_file import read_regions
 from ssim_ae.detector.run_folder import (
     DETECTOR_NAME,
     config_path,
@@ -28,6 +31,7 @@ from ssim_ae.detector.run_folder import (
 )
 from ssim_ae.errors import InputError
 from ssim_ae.images.exclusions import read_exclusions
+from ssim_ae.images.files import image_size
 from ssim_ae.images.folders import GOOD, Dataset, content_hash, fingerprint
 from ssim_ae.locations import dataset_of
 from ssim_ae.methods import default_method, method_of, unused_settings
@@ -104,9 +108,19 @@ def train(
     config = _with_rotation(config, good.training_images)
     learner: Learner = NetworkTrainer(config, good) if is_trained else FeatureFitter.start(config, good.training_paths)
     try:
-        return _run(learner, config, dataset, good, excluded, Path(runs), resumed, add)
+        regions = _regions(config, learner, dataset, resumed)
+        return _run(learner, config, dataset, good, excluded, regions, Path(runs), resumed, add)
     finally:
         learner.close()
+
+
+def _regions(config: Config, learner: Learner, dataset: Dataset, resumed: Path | None) -> Regions | None:
+    """Return where to look: as the detector of a run that is continued, else as the settings say."""
+    if resumed and (resumed / DETECTOR_NAME).exists():
+        return read_detector(resumed / DETECTOR_NAME).regions
+    if not config.regions:
+        return None
+    return read_regions(Path(config.regions), frame_of(config, learner.alignment), image_size(dataset.good[0]))
 
 
 def _note_method(config: Config) -> None:
@@ -153,7 +167,9 @@ def _with_absolute_path(config: Config, *, fresh: bool) -> Config:
     if fresh and config.aug_dir and Path(config.aug_dir).exists() and any(Path(config.aug_dir).iterdir()):
         raise InputError(f"{config.aug_dir}: aug_dir is not empty; name another folder")
     paths: dict[str, str | list[str]] = {
-        key: str(Path(value).resolve()) for key in ("dataset_path", "exclude") if (value := getattr(config, key))
+        key: str(Path(value).resolve())
+        for key in ("dataset_path", "exclude", "regions")
+        if (value := getattr(config, key))
     }
     if config.more_paths:
         paths["more_paths"] = [str(Path(folder).resolve()) for folder in config.more_paths]
@@ -189,6 +205,7 @@ def _run(
     dataset: Dataset,
     good: GoodImages,
     excluded: Sequence[Path],
+    regions: Regions | None,
     runs: Path,
     resumed: Path | None,
     add: Addition | None,
@@ -221,6 +238,6 @@ def _run(
                 last_epoch=EpochSummary(**learned.history[-1]._asdict()) if learned.history else None,
                 versions=installed_versions(),
             )
-            TrainingResult.of(learner, config, good, provenance).write(folder)
+            TrainingResult.of(learner, config, good, provenance, regions).write(folder)
             learner.save(folder, provenance.training_images)
     return Run(folder, dataset, config, learned.finished, trained=True, is_main=is_main)

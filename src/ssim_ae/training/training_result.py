@@ -15,6 +15,7 @@ from ssim_ae.detectability.measure import measure_detectability
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import DetectorFile, read_detector, write_detector
 from ssim_ae.detector.provenance import COPIES, Provenance
+from ssim_ae.detector.regions import Regions
 from ssim_ae.detector.run_folder import DETECTOR_NAME, set_current
 from ssim_ae.errors import InputError
 from ssim_ae.methods import method_of
@@ -32,7 +33,14 @@ class TrainingResult(NamedTuple):
     suspects: Sequence[Suspect]
 
     @classmethod
-    def of(cls, learner: Learner, config: Config, good: GoodImages, provenance: Provenance) -> Self:
+    def of(
+        cls,
+        learner: Learner,
+        config: Config,
+        good: GoodImages,
+        provenance: Provenance,
+        regions: Regions | None = None,
+    ) -> Self:
         """Estimate the thresholds of what was learned from held-out images and, if it is finished, what it finds."""
         method = method_of(config)
         untested = Detector(
@@ -40,6 +48,7 @@ class TrainingResult(NamedTuple):
             method.thresholds([1.0] * len(method.residual_names)),
             learner.runtime(),
             alignment=learner.alignment,
+            regions=regions,
         )
         held_out, training = threshold_images(good.held_out_paths, good.training_paths)
         if method.engines:
@@ -52,9 +61,16 @@ class TrainingResult(NamedTuple):
             )
         provenance = provenance.model_copy(update={"thresholds": calibration.origin})
         thresholds, statistics = calibration.thresholds, calibration.normal_statistics
-        file = DetectorFile(config, thresholds, learner.weights(), provenance, statistics, learner.alignment)
+        file = DetectorFile(
+            config, thresholds, learner.weights(), provenance, statistics, learner.alignment, regions=regions
+        )
         detector = Detector(
-            config, thresholds, untested.runtime, normal_statistics=statistics, alignment=learner.alignment
+            config,
+            thresholds,
+            untested.runtime,
+            normal_statistics=statistics,
+            alignment=learner.alignment,
+            regions=regions,
         )
         if provenance.finished:  # who has interrupted a training waits for its end
             file = file._replace(detectability=measure_detectability(detector, calibration.accepted(held_out)))

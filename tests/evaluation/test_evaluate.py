@@ -10,13 +10,15 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from ssim_ae import Detector, InputError, evaluate, find_dataset
 from ssim_ae.evaluation.contact_sheet import select_results, write_contact_sheet
-from ssim_ae.evaluation.pixel_metrics import PixelCounts
-from ssim_ae.evaluation.results import ImageResult, summarize
+from ssim_ae.evaluation.pixel_metrics import PixelCounts, PixelGroups
+from ssim_ae.evaluation.results import Evaluation, ImageResult, summarize
 from ssim_ae.evaluation.table import print_metrics
 from ssim_ae.images.files import read_image, write_png
 from ssim_ae.images.folders import ALL
 from ssim_ae.images.folders import TestImage as Image
 from ssim_ae.images.masks import read_mask
+
+NO_DEFECT = np.zeros((16, 16), bool)
 
 
 @pytest.fixture(scope="session")
@@ -26,13 +28,20 @@ def evaluated(tiny_run, fabric_folder, tmp_path_factory):
     return detector, evaluate(detector, find_dataset(fabric_folder), folder), folder
 
 
-def make_result(defect: str, score: float, ground_truth: np.ndarray | None = None, size: int = 16) -> ImageResult:
-    anomaly = np.zeros((size, size), np.float32)
-    anomaly[:4, :4] = score
-    if defect == "good":
-        ground_truth = np.zeros((size, size), bool)
-    pixels = None if ground_truth is None else PixelCounts.of(anomaly, ground_truth)
-    return ImageResult(Image(f"{defect}-{score}.png", defect), score, pixels, anomaly.shape)
+def make_result(defect: str, score: float, *, has_ground_truth: bool = True) -> ImageResult:
+    return ImageResult(Image(f"{defect}-{score}.png", defect), score, has_ground_truth, (16, 16))
+
+
+def summary_of(*images: tuple[str, float, np.ndarray | None]) -> Evaluation:
+    """Summarize results of (type, score, ground truth) with the score in a corner of a map of 16 px."""
+    pixels = PixelGroups([defect for defect, _, _ in images])
+    for defect, score, mask in images:
+        if mask is not None:
+            anomaly = np.zeros((16, 16), np.float32)
+            anomaly[:4, :4] = score
+            pixels.add(defect, PixelCounts.of(anomaly, mask))
+    results = [make_result(defect, score, has_ground_truth=mask is not None) for defect, score, mask in images]
+    return summarize(results, pixels, "x")
 
 
 def maps_and_truth(evaluated) -> tuple[np.ndarray, np.ndarray]:
@@ -110,9 +119,8 @@ def test_the_table_is_printed(evaluated, capsys):
 
 
 def test_the_contact_sheet_starts_with_the_largest_errors():
-    mask = np.eye(16, dtype=bool)
     scored = [("good", 1.1), ("good", 0.9), ("hole", 0.2), ("hole", 5), ("good", 0.1)]
-    results = [make_result(defect, score, mask) for defect, score in scored]
+    results = [make_result(defect, score) for defect, score in scored]
     assert [(result.image.defect, result.score) for result in select_results(results)] == [
         ("hole", 0.2),
         ("good", 1.1),
@@ -124,7 +132,8 @@ def test_the_contact_sheet_starts_with_the_largest_errors():
 
 @pytest.mark.parametrize("defect", ["good", "hole"])
 def test_metrics_are_nan_if_a_class_is_missing(defect):
-    evaluation = summarize([make_result(defect, 0.5, np.eye(16, dtype=bool)) for _ in range(3)], "x")
+    mask = np.eye(16, dtype=bool) if defect == "hole" else NO_DEFECT
+    evaluation = summary_of(*[(defect, 0.5, mask)] * 3)
     total = evaluation.metrics[ALL]
     assert isnan(total.image_auroc.value) and isnan(total.balanced_accuracy.value)
     assert isnan(total.nok.value if defect == "good" else total.ok.value)
@@ -132,9 +141,7 @@ def test_metrics_are_nan_if_a_class_is_missing(defect):
 
 
 def test_images_without_ground_truth_are_excluded_from_pixel_metrics():
-    evaluation = summarize(
-        [make_result("good", 0.5), make_result("hole", 2), make_result("cut", 3, np.eye(16, dtype=bool))], "x"
-    )
+    evaluation = summary_of(("good", 0.5, NO_DEFECT), ("hole", 2, None), ("cut", 3, np.eye(16, dtype=bool)))
     assert "1 defective image without ground truth" in evaluation.notes[0]
     assert isnan(evaluation.metrics["hole"].pixel_auroc.value)
     assert not isnan(evaluation.metrics["cut"].pixel_auroc.value)
@@ -142,7 +149,7 @@ def test_images_without_ground_truth_are_excluded_from_pixel_metrics():
 
 
 def test_pixel_metrics_are_nan_if_all_masks_are_empty():
-    evaluation = summarize([make_result("good", 0.5), make_result("hole", 2, np.zeros((16, 16), bool))], "x")
+    evaluation = summary_of(("good", 0.5, NO_DEFECT), ("hole", 2, NO_DEFECT))
     assert isnan(evaluation.metrics[ALL].pixel_auroc.value)
 
 
@@ -205,7 +212,7 @@ def drawn_texts(monkeypatch, folder, results) -> list[str]:
 
     with monkeypatch.context() as patch:
         patch.setattr(ImageDraw.ImageDraw, "text", recorded)
-        write_contact_sheet(folder, results, "title")
+        write_contact_sheet(folder, results, results, "title")
     return texts
 
 

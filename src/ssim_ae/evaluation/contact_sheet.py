@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,9 @@ CORRECT_COLOR = (20, 120, 70)
 ERROR_COLOR = (200, 30, 45)
 
 
-def write_contact_sheet(folder: Path, results: Sequence[ImageResult], title: str) -> None:
-    """Draw contact_sheet.png into `folder`, from the files that `write_images` wrote into `folder`/images."""
-    selected = select_results(results)
+def write_contact_sheet(folder: Path, results: Sequence[ImageResult], shown: Sequence[ImageResult], title: str) -> None:
+    """Draw contact_sheet.png into `folder`: results that are `shown`, of which it has the files of `write_images`."""
+    selected = select_results(shown)
     has_reconstruction = all(_image_file(folder, result, "rec").exists() for result in selected)
     pictures = ("original", "reconstruction", "heatmap") if has_reconstruction else ("original", "heatmap")
     rows = [_row(folder, result, pictures) for result in selected]
@@ -43,7 +44,7 @@ def write_contact_sheet(folder: Path, results: Sequence[ImageResult], title: str
         empty_rows = [np.full_like(rows[0], BACKGROUND_COLOR[0])] * (half - len(rows[half:]))
         columns.append(np.concatenate([*rows[half:], *empty_rows]))
     body = np.concatenate(columns, axis=1)
-    with_ground_truth = any(result.pixels and result.pixels.verdicts.defective for result in results)
+    with_ground_truth = any(result.has_ground_truth and result.defective for result in results)
     title = f"{title}: {_summary(results)}"
     header = _header(body.shape[1], title, pictures, len(columns), with_ground_truth=with_ground_truth)
     write_png(folder / "contact_sheet.png", np.concatenate([header, body]))
@@ -54,21 +55,25 @@ def select_results(results: Sequence[ImageResult], count: int = MAX_SHEET_RESULT
 
     The correct ones alternate between the defect types.
     """
+    return (errors_by_distance(results) + correct_by_distance(results))[:count]
 
-    def distance(result: ImageResult) -> float:
-        return abs(float(np.log(max(result.score, MIN_LOG_SCORE))))
 
-    errors = sorted((result for result in results if not result.correct), key=distance, reverse=True)
+def errors_by_distance(results: Sequence[ImageResult]) -> list[ImageResult]:
+    """Return the results with a wrong verdict, those farthest from the threshold first."""
+    return sorted((result for result in results if not result.correct), key=_distance, reverse=True)
+
+
+def correct_by_distance(results: Sequence[ImageResult]) -> list[ImageResult]:
+    """Return the results with a correct verdict, those closest to the threshold first, alternating between types."""
     correct: dict[str, list[ImageResult]] = {}
-    for result in sorted((result for result in results if result.correct), key=distance):
+    for result in sorted((result for result in results if result.correct), key=_distance):
         correct.setdefault(result.image.defect, []).append(result)
-    alternating = [
-        of_type[rank]
-        for rank in range(max(map(len, correct.values()), default=0))
-        for of_type in correct.values()
-        if rank < len(of_type)
-    ]
-    return (errors + alternating)[:count]
+    ranks = zip_longest(*correct.values())
+    return [result for of_rank in ranks for result in of_rank if result is not None]
+
+
+def _distance(result: ImageResult) -> float:
+    return abs(float(np.log(max(result.score, MIN_LOG_SCORE))))
 
 
 def _image_file(folder: Path, result: ImageResult, kind: str) -> Path:

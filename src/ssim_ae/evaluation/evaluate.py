@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,24 +24,28 @@ from ssim_ae.errors import InputError
 from ssim_ae.evaluation.contact_sheet import write_contact_sheet
 from ssim_ae.evaluation.image_files import copy_bytes, write_images
 from ssim_ae.evaluation.metrics_file import METRICS_NAME
-from ssim_ae.evaluation.pixel_metrics import PixelCounts
+from ssim_ae.evaluation.pixel_metrics import PixelCounts, PixelGroups
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, summarize
+from ssim_ae.evaluation.shown_images import MAX_SHOWN, choose_shown
 from ssim_ae.images.folders import GOOD, Dataset, TestImage, as_test_images, content_hash, find_dataset
 from ssim_ae.images.masks import Mask, read_mask
 from ssim_ae.spelling import counted, listed
-from ssim_ae.storage import replacement_folder, write_atomic
+from ssim_ae.storage import atomic_file, replacement_folder, write_atomic
 
 MAX_NAMED = 5  # images in a note
+MAX_NOTES = 100  # of images that are skipped, and of ground truth that is ignored; others are counted
 ASPECT_RATIO_TOLERANCE = 0.02  # relative difference between the aspect ratios of a mask and its image
 
 
 class _Finished(NamedTuple):
-    """The result of an image; why its ground truth cannot be used, and what is doubtful about its mask, if anything.
+    """The result of an image, and the counts of its pixels, None without ground truth.
 
+    `note` is why its ground truth cannot be used, and `doubt` what is doubtful about its mask, if anything.
     `is_ignored` is whether its ground truth lies in ignored regions alone.
     """
 
     result: ImageResult
+    pixels: PixelCounts | None
     note: str
     doubt: str
     is_ignored: bool
@@ -85,52 +89,91 @@ def evaluate_images(
 
     `dataset` is the name of the data set; `notes` are put before the notes of this evaluation.
     """
-    by_path = {image.path: image for image in images}
     _check_names_differ(images, dataset)
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
+    notes = list(notes)
+    results: list[ImageResult] = []
+    pixels = PixelGroups([image.defect for image in images])
+    doubts = _Alike()
+    unusable = _Alike()
+    skipped = _Alike()
+    ignored: list[str] = []
+    writes_all = len(images) <= MAX_SHOWN
+    for finished in _finish_all(detector, images, folder if writes_all else None, "inspecting images"):
+        if isinstance(finished, InputError):
+            skipped.add(f"{finished}; image skipped")
+            continue
+        results.append(finished.result)
+        if finished.pixels:
+            pixels.add(finished.result.image.defect, finished.pixels)
+        unusable.add(finished.note)
+        doubts.add(finished.doubt)
+        ignored += [finished.result.image.name] if finished.is_ignored else []
+    notes += [*skipped.notes(MAX_NOTES, "image"), *unusable.notes(MAX_NOTES, "ground truth")]
+    if not results:
+        raise InputError("; ".join([f"{dataset}: none of the images can be evaluated", *notes[-1:]]))
+    notes += doubts.notes(1, "mask")
+    if ignored:
+        images_with = f"{counted(len(ignored), 'defective image')} with defects in ignored regions alone"
+        notes.append(f"{images_with}: missed unless rejected, without pixels that count: {listed(ignored, MAX_NAMED)}")
+    evaluation = summarize(results, pixels, dataset, tuple(_with_relative_paths(notes, images)))
+    if folder:
+        shown, how_shown = choose_shown(results)
+        if not writes_all:
+            chosen = [result.image for result in shown]
+            written = _finish_all(detector, chosen, folder, "writing images")
+            shown = [each.result for each in written if not isinstance(each, InputError)]  # others are removed by now
+        notes = [*evaluation.notes, *([how_shown] if how_shown else [])]
+        evaluation = replace(evaluation, notes=tuple(notes), shown=tuple(shown), how_shown=how_shown)
+        _write_metrics(evaluation, detector, folder)
+        write_contact_sheet(folder, evaluation.results, shown, evaluation.dataset)
+    return evaluation
+
+
+class _Alike:
+    """Notes of the same kind, of which the first are kept, and the others counted."""
+
+    def __init__(self) -> None:
+        self._first: list[str] = []
+        self._count = 0
+
+    def add(self, note: str) -> None:
+        """Add a note, unless it is empty."""
+        self._count += bool(note)
+        self._first += [note] if note and len(self._first) < MAX_NOTES else []
+
+    def notes(self, limit: int, kind: str) -> list[str]:
+        """Return up to `limit` notes, the last with the number of others; each is of one `kind` of thing."""
+        notes = self._first[:limit]
+        if others := self._count - len(notes):
+            notes[-1] += f" ({counted(others, f'other {kind}')} alike)"
+        return notes
+
+
+def _finish_all(
+    detector: Detector, images: Sequence[TestImage], folder: Path | None, title: str
+) -> Iterator[_Finished | InputError]:
+    """Inspect images, and write their image files into a folder, if one is given."""
+    by_path = {image.path: image for image in images}
 
     def finish(path: Path, inspection: Inspection) -> _Finished:
         return _finish(by_path[path], detector, inspection, folder, copy_bytes(len(by_path)))
 
-    notes = list(notes)
-    results: list[ImageResult] = []
-    doubts: list[str] = []
-    ignored: list[str] = []
-    with progress("inspecting images", len(by_path)) as bar:
+    with progress(title, len(by_path)) as bar:
         for finished in detector.map_inspections(list(by_path), finish):
             bar.advance()
-            if isinstance(finished, InputError):
-                notes.append(f"{finished}; image skipped")
-                continue
-            results.append(finished.result)
-            notes += [finished.note] if finished.note else []
-            doubts += [finished.doubt] if finished.doubt else []
-            ignored += [finished.result.image.name] if finished.is_ignored else []
-    if not results:
-        raise InputError("; ".join([f"{dataset}: none of the images can be evaluated", *notes[-1:]]))
-    if doubts:
-        others = f" ({counted(len(doubts) - 1, 'other mask')} alike)" if len(doubts) > 1 else ""
-        notes.append(f"{doubts[0]}{others}")
-    if ignored:
-        images_with = f"{counted(len(ignored), 'defective image')} with defects in ignored regions alone"
-        notes.append(f"{images_with}: missed unless rejected, without pixels that count: {listed(ignored, MAX_NAMED)}")
-    evaluation = summarize(results, dataset, tuple(_with_relative_paths(notes, images)))
-    if folder:
-        _write_metrics(evaluation, detector, folder)
-        write_contact_sheet(folder, evaluation.results, evaluation.dataset)
-    return evaluation
+            yield finished
 
 
 def _with_relative_paths(notes: Sequence[str], images: Sequence[TestImage]) -> Iterator[str]:
     """Yield notes in which the paths of images and masks start at their common folder: reports are passed on."""
-    paths = [path.absolute() for image in images for path in (image.path, image.mask) if path]
-    root = Path(os.path.commonpath([path.parent for path in paths]))
+    folders = {path.parent for image in images for path in (image.path, image.mask) if path}
+    root = Path(os.path.commonpath([folder.absolute() for folder in folders]))
+    relative = {folder: folder.absolute().relative_to(root) for folder in folders if folder.name}
     for note in notes:
-        for image in images:
-            for path in (image.path, image.mask):
-                if path and str(path) in note:
-                    note = note.replace(str(path), path.absolute().relative_to(root).as_posix())
+        for folder in sorted(relative, key=lambda folder: -len(folder.parts)):
+            note = note.replace(f"{folder}{os.sep}", f"{relative[folder].as_posix()}/".removeprefix("./"))
         yield note
 
 
@@ -174,10 +217,10 @@ def _finish(
     )
     pixels = None if ground_truth is None else PixelCounts.of(inspection.anomaly, ground_truth, inspected)
     is_ignored = ground_truth is not None and ground_truth.any() and not (ground_truth & inspected).any()
-    result = ImageResult(image, inspection.score, pixels, (height, width))
+    result = ImageResult(image, inspection.score, pixels is not None, (height, width))
     if folder:
         write_images(folder / "images" / result.files, inspection, ground_truth, max_copy_bytes)
-    return _Finished(result, note, doubt, bool(is_ignored))
+    return _Finished(result, pixels, note, doubt, bool(is_ignored))
 
 
 def _ground_truth(image: TestImage, mask: Mask | None, detector: Detector, inspection: Inspection) -> np.ndarray | None:
@@ -208,17 +251,14 @@ def _write_metrics(evaluation: Evaluation, detector: Detector, folder: Path) -> 
         "thresholds": dict(detector.thresholds),
         "metrics": {name: asdict(row) for name, row in evaluation.metrics.items()},
         "pixels": {name: getattr(evaluation.pixels, name) for name in ("ok", "nok", "avg")},
-        "images": {
-            result.image.name: {
-                "score": result.score,
-                "correct": result.correct,
-                "sha256": _hash_if_readable(result.image.path),
-            }
-            for result in evaluation.results
-        },
         "notes": evaluation.notes,
     }
-    write_atomic(folder / METRICS_NAME, json.dumps(_without_nan(document), indent=1) + "\n")
+    with atomic_file(folder / METRICS_NAME) as file:  # image by image: there may be many
+        file.write(json.dumps(_without_nan(document), indent=1).removesuffix("\n}") + ',\n "images": {')
+        for index, result in enumerate(evaluation.results):
+            row = {"score": result.score, "correct": result.correct, "sha256": _hash_if_readable(result.image.path)}
+            file.write(f"{',' * (index > 0)}\n  {json.dumps(result.image.name)}: {json.dumps(_without_nan(row))}")
+        file.write("\n }\n}\n")
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerows(_csv_rows(evaluation))

@@ -1,6 +1,6 @@
 """Metrics of anomaly scores and defect masks, with confidence intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf, nan
 from typing import Any, Self
@@ -62,8 +62,8 @@ def area_under(rates: Floats, heights: Floats, *, limit: float = 1.0) -> float:
     return float(np.diff(cut_rates) @ (cut_heights[1:] + cut_heights[:-1]) / 2 / limit)
 
 
-def bootstrap_samples(groups: ArrayLike, *, resamples: int = 1000, seed: int = 0) -> Indices:
-    """Return the indices of all images, and of `resamples` random samples of them, (1 + resamples, images).
+def draw_samples(groups: ArrayLike, *, resamples: int = 1000, seed: int = 0) -> Iterator[Indices]:
+    """Yield the indices of all images, then of `resamples` random samples of them, each (images,).
 
     The images are drawn with replacement within each group. `groups` (images,) holds the group of each image.
     """
@@ -72,11 +72,14 @@ def bootstrap_samples(groups: ArrayLike, *, resamples: int = 1000, seed: int = 0
         raise ValueError(f"expected groups (images,), got shape {groups.shape}")
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    samples = np.empty((1 + resamples, len(groups)), np.int32)
-    samples[0] = np.arange(len(groups))
-    for sample in samples[1:]:
-        sample[:] = np.concatenate([rng.choice(group, len(group)) for group in members])
-    return samples
+    yield np.arange(len(groups), dtype=np.int32)
+    for _ in range(resamples):
+        yield np.concatenate([rng.choice(group, len(group)) for group in members]).astype(np.int32)
+
+
+def bootstrap_samples(groups: ArrayLike, *, resamples: int = 1000, seed: int = 0) -> Indices:
+    """Return what `draw_samples` yields, (1 + resamples, images)."""
+    return np.stack(list(draw_samples(groups, resamples=resamples, seed=seed)))
 
 
 def percentile_interval(values: Sequence[float] | Floats) -> tuple[float, float]:

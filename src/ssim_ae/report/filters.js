@@ -40,7 +40,7 @@ function filterCards(cards) {
     if (card.item.hidden === visible) card.item.hidden = !visible;
     if (visible) state.visible.push(card.image);
   }
-  const count = `${state.visible.length} of ${images.length} images`;
+  const count = `${state.visible.length} of ${images.length} images${data.how_shown && " shown"}`;
   if ($("count").textContent !== count) $("count").textContent = count; // screen readers announce each assignment
   $("empty").hidden = state.visible.length > 0;
   const conditions = [

@@ -1,6 +1,14 @@
 // The verdicts at a threshold in figures: rates, confusion matrix, metrics by defect type, and the command to keep it.
 
-const images = data.images;
+const images = data.images; // those that are shown
+const scored = [...images, ...data.others.flatMap(expanded)]; // all
+
+/** Return an image for each image of a type that is not shown: the same object for equal verdicts at all levels. */
+function expanded({ defect_type, defective, counts }) {
+  const { level_thresholds } = data;
+  const score = (exceeded) => level_thresholds[exceeded] ?? 2 * level_thresholds.at(-1);
+  return counts.flatMap((count, exceeded) => Array(count).fill({ defect_type, defective, score: score(exceeded) }));
+}
 
 /** Return the 95 % score interval of a proportion (Wilson 1927), or null for a total of 0. */
 function wilson(successes, total) {
@@ -18,7 +26,7 @@ function share(count, total) {
 /** Return the confusion matrix at a level, and the shares of correct verdicts. */
 function ratesAt(level) {
   const count = (defective, rejected) =>
-    images.filter((image) => image.defective === defective && isRejected(image, level) === rejected).length;
+    scored.filter((image) => image.defective === defective && isRejected(image, level) === rejected).length;
   const accepted = count(false, false);
   const falseAlarms = count(false, true);
   const missed = count(true, false);
@@ -27,7 +35,7 @@ function ratesAt(level) {
     ...{ accepted, falseAlarms, missed, detected },
     ok: share(accepted, accepted + falseAlarms),
     nok: share(detected, detected + missed),
-    avg: share(accepted + detected, images.length),
+    avg: share(accepted + detected, scored.length),
   };
 }
 
@@ -69,7 +77,7 @@ function showMetrics(level) {
   const headings = { image_auroc: "image AUROC", pixel_auroc: "pixel AUROC", au_pro_30: "AU-PRO .3", au_pro_05: "AU-PRO .05" };
   const cell = ([value, low, high]) => `<td>${value === null ? "–" : `${percent(value)} <small>${intervalText([low, high])}</small>`}</td>`;
   const row = ([type, metrics]) => {
-    const ofType = images.filter((image) => image.defective && (type === "all" || image.defect_type === type));
+    const ofType = scored.filter((image) => image.defective && (type === "all" || image.defect_type === type));
     const rejected = share(ofType.filter((image) => isRejected(image, level)).length, ofType.length);
     return `<tr class="${type === "all" ? "total" : ""}"><th scope="row">${escaped(type)}</th><td>${ofType.length}</td>` +
       cell([rejected.value, ...(rejected.interval ?? [null, null])]) +

@@ -63,6 +63,8 @@ $("summary").textContent = data.summary;
 $("threshold-origin").textContent = data.threshold_origin;
 $("metrics").hidden = !data.has_defective;
 $("gallery-heading").textContent = data.heading;
+$("how-shown").textContent = data.how_shown;
+$("how-shown").hidden = !data.how_shown;
 $("about").replaceChildren(...data.about.map((text) => make("p", { textContent: text })));
 $("dialog-viewer").append(viewer.element);
 if (data.detectability) showDetectability($("detectability-content"), data.detectability);
@@ -72,11 +74,11 @@ $("legend").innerHTML = `<i class="legend-key mask"></i> mask` +
   (data.has_defective ? ` &ensp;<i class="legend-key ground-truth"></i> ground truth` : "");
 setFilterOptions();
 
-const scoreLevels = images.map((image) => levelOf(image.score));
+const scoreLevels = [...new Set(scored.map((image) => levelOf(image.score)))];
 const lowest = Math.max(0, Math.min(DEFAULT_LEVEL - 20, Math.floor(Math.min(...scoreLevels)) - 8));
 const highest = Math.min(data.level_thresholds.length - 1, Math.max(DEFAULT_LEVEL + 20, Math.ceil(Math.max(...scoreLevels)) + 8));
 
-const drawHistogram = scoreHistogram($("histogram"), images, lowest, highest);
+const drawHistogram = scoreHistogram($("histogram"), scored, lowest, highest);
 const moveOperatingPoint = data.roc && rocCurve($("roc-chart"), data.roc);
 $("roc").hidden = !data.roc;
 $("roc-caption").textContent = data.roc ? `image AUROC ${percent(data.metrics.all.image_auroc[0])} %` : "";

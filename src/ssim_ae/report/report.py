@@ -7,6 +7,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ssim_ae.config import Config
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import read_detector
@@ -15,8 +17,9 @@ from ssim_ae.detector.run_folder import DETECTOR_NAME, run_of
 from ssim_ae.evaluation.evaluate import evaluate_images, notes_of, unseen_images
 from ssim_ae.evaluation.metrics import roc
 from ssim_ae.evaluation.results import Estimate, Evaluation, ImageResult, Metrics
-from ssim_ae.images.folders import ALL, Dataset, as_test_images
+from ssim_ae.images.folders import ALL, GOOD, Dataset, as_test_images
 from ssim_ae.locations import shown_path
+from ssim_ae.maps.levels import LEVEL_THRESHOLDS
 from ssim_ae.maps.residuals import described
 from ssim_ae.pages.detectability import detectability_data
 from ssim_ae.pages.page import render_page
@@ -25,6 +28,7 @@ from ssim_ae.storage import replacement_folder, write_atomic
 from ssim_ae.training.history import read_history
 
 PAGE_NAME = "index.html"
+MAX_ROC_POINTS = 2000
 SCRIPTS = ("charts.js", "rates.js", "filters.js", "report.js")  # in the order of their dependencies
 FIGURES = ("scores", "roc", "loss")  # that plots.py writes, each if there are data for it
 
@@ -105,6 +109,8 @@ def _page_data(path: Path, detector: Detector, evaluation: Evaluation, kind: str
             {"loss": _finite(epoch.loss), "held_out_loss": _finite(epoch.held_out_loss)}
             for epoch in read_history(path.parent)
         ],
+        "how_shown": evaluation.how_shown,
+        "others": _others(evaluation),
         "images": [
             {
                 "name": result.image.name,
@@ -115,15 +121,41 @@ def _page_data(path: Path, detector: Detector, evaluation: Evaluation, kind: str
                 "height": result.size[0],
                 "width": result.size[1],
             }
-            for result in evaluation.results
+            for result in evaluation.shown
         ],
     }
 
 
+def _others(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Count the images that are not shown by defect type and by how many of LEVEL_THRESHOLDS the score exceeds.
+
+    The verdicts at any threshold of the page depend on nothing else.
+    """
+    shown = {result.image.path for result in evaluation.shown}
+    scores: dict[str, list[float]] = {}
+    for result in evaluation.results:
+        if result.image.path not in shown:
+            scores.setdefault(result.image.defect, []).append(result.score)
+    return [
+        {
+            "defect_type": defect,
+            "defective": defect != GOOD,
+            "counts": np.bincount(np.searchsorted(LEVEL_THRESHOLDS, np.array(of_type, np.float32))).tolist(),
+        }
+        for defect, of_type in scores.items()
+    ]
+
+
 def _roc_points(results: tuple[ImageResult, ...]) -> list[tuple[float, float]]:
-    """Return pairs of false-positive and true-positive rate."""
+    """Return pairs of false-positive and true-positive rate, of many only those that a drawing can distinguish."""
     rates = roc([result.score for result in results], [result.defective for result in results])
-    return list(zip(rates[0].tolist(), rates[1].tolist(), strict=True))
+    points = np.stack(rates[:2], axis=1)
+    if len(points) > MAX_ROC_POINTS:
+        cells = np.floor(points * MAX_ROC_POINTS / 2)
+        is_new = np.any(np.diff(cells, axis=0, prepend=-1) > 0, axis=1)
+        is_new[-1] = True
+        points = points[is_new]
+    return [(x, y) for x, y in points.tolist()]
 
 
 def _estimates(row: Metrics) -> dict[str, list[float | None]]:

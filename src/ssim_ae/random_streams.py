@@ -21,6 +21,7 @@ class Stream(IntEnum):
     CORRUPTION = 8  # corruption of the patches of an epoch
     INITIAL_WEIGHTS = 9  # of the network, where the framework does not draw them
     DRAWN_DEFECTS = 10  # place and shape of the defects of a detectability chart
+    CALIBRATION_IMAGES = 11  # choice of the images that set thresholds, of more than are needed
 
 
 def random_stream(seed: int, stream: Stream, *index: int) -> np.random.Generator:

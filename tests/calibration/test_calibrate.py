@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 from tests.calibration.conftest import scaled
 
-from ssim_ae import Config, train
+from ssim_ae import Config, Detector, train
+from ssim_ae.calibration import calibrate as calibrate_module
 from ssim_ae.calibration.calibrate import MAX_NAMED_IMAGES, cross_validate
 from ssim_ae.detector.provenance import CrossValidation
 from ssim_ae.maps.residuals import Residuals
@@ -90,3 +91,29 @@ def test_cross_validation_is_a_function_of_the_seed(held_out):
 
 def test_cross_validation_needs_two_images(held_out):
     assert cross_validate([], reference()) is cross_validate(held_out[:1], reference()) is None
+
+
+def test_thresholds_of_many_images_are_those_of_a_random_sample(tiny_run, tmp_path, capfd, good_folder, monkeypatch):
+    read = []
+    residuals_all = Detector.residuals_all
+    monkeypatch.setattr(Detector, "residuals_all", lambda self, paths: read.extend(paths) or residuals_all(self, paths))
+
+    def thresholds(name):
+        read.clear()
+        output = tmp_path / f"{name}.safetensors"
+        _, calibration = recalibrate(tiny_run.folder, good_folder, {"threshold": "false_alarm_rate"}, output)
+        return calibration, [path for path in read if path.parent == good_folder], capfd.readouterr().err
+
+    for name, limit in {"MAX_HELD_OUT_IMAGES": 40, "MAX_HELD_OUT_PIXELS": 1, "MIN_HELD_OUT_IMAGES": 40}.items():
+        monkeypatch.setattr(calibrate_module, name, limit)
+    everything, paths, printed = thresholds("all")
+    assert len(paths) == everything.origin.held_out_images == 40 and "sample" not in printed
+    monkeypatch.setattr(calibrate_module, "MAX_HELD_OUT_IMAGES", 30)
+    sample, paths, printed = thresholds("sample")
+    assert "thresholds: from a random sample of 30 of 40 good images" in printed
+    assert len(set(paths)) == sample.origin.held_out_images == 30 and sorted(paths) == paths
+    assert sample.thresholds["ssim"] == pytest.approx(everything.thresholds["ssim"], rel=0.3)
+    monkeypatch.setattr(calibrate_module, "MAX_HELD_OUT_IMAGES", 2000)
+    monkeypatch.setattr(calibrate_module, "MAX_HELD_OUT_PIXELS", 35 * 2 * 64 * 64)
+    monkeypatch.setattr(calibrate_module, "MIN_HELD_OUT_IMAGES", 20)
+    assert thresholds("pixels")[0].origin.held_out_images == 35

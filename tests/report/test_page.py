@@ -398,3 +398,25 @@ def test_a_detector_without_reconstruction(features_run, tmp_path, open_report):
         return shown.filter((image) => !image.naturalWidth).map((image) => image.src);
     }"""
     assert page.evaluate(broken) == []
+
+
+def test_a_page_that_shows_a_sample_has_the_figures_of_all_images(
+    open_report, opened, tiny_run, fabric_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("ssim_ae.evaluation.evaluate.MAX_SHOWN", 4)
+    for name, limit in {"MAX_SHOWN": 4, "MAX_SHOWN_MISTAKES": 2, "SHOWN_CLOSEST": 1, "SHOWN_OTHERS": 1}.items():
+        monkeypatch.setattr(f"ssim_ae.evaluation.shown_images.{name}", limit)
+    detector = Detector.load(tiny_run.folder, device_target="CPU")
+    evaluation = write_report(tiny_run.detector_path, detector, find_dataset(fabric_folder), tmp_path)
+    sample = open_report(tmp_path)
+    figures = ("#rates", "#confusion-matrix", "#metrics-table", "#histogram svg text:first-of-type", "#bar-effect")
+    for level in (DEFAULT_LEVEL, *np.searchsorted(LEVEL_THRESHOLDS, [result.score for result in evaluation.results])):
+        for page in (sample, opened):
+            set_level(page, int(level))
+        for figure in figures:
+            texts = [page.locator(figure).all_text_contents() for page in (sample, opened)]
+            assert texts[0] == texts[1] and texts[0]
+    assert sample.locator(".gallery > li").count() == len(evaluation.shown) == 4
+    assert sample.text_content("#count").endswith("of 4 images shown")
+    assert sample.text_content("#how-shown") == evaluation.how_shown and sample.is_visible("#how-shown")
+    assert not opened.is_visible("#how-shown") and opened.text_content("#count").endswith("of 10 images")

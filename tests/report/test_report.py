@@ -11,13 +11,16 @@ from tests.report.conftest import data_of
 from ssim_ae import Config, Detector, InputError, find_dataset, train
 from ssim_ae.cli import main
 from ssim_ae.detector.detector_file import read_detector
+from ssim_ae.evaluation.metrics import roc
+from ssim_ae.evaluation.results import ImageResult
 from ssim_ae.images.files import read_image
 from ssim_ae.images.folders import ALL
+from ssim_ae.images.folders import TestImage as OneImage
 from ssim_ae.images.masks import read_mask
 from ssim_ae.maps.levels import levels_image
 from ssim_ae.pages.page import render_page
 from ssim_ae.report.plots import write_plots
-from ssim_ae.report.report import FIGURES, PAGE_NAME, report_folder, write_report
+from ssim_ae.report.report import FIGURES, PAGE_NAME, report_folder, roc_points, write_report
 from ssim_ae.synthetic import fabric
 
 
@@ -210,3 +213,20 @@ def test_the_command_on_the_page_names_the_run(tiny_run, tmp_path, monkeypatch):
     detector = Detector.load(tiny_run.folder, device_target="CPU")
     write_report(tiny_run.detector_path, detector, tiny_run.dataset, tmp_path / "report")
     assert data_of(tmp_path / "report")["detector_path"] == tiny_run.folder.name
+
+
+def test_a_curve_of_many_images_keeps_the_points_that_can_be_distinguished():
+    rng = np.random.default_rng(0)
+    defects = ["good"] * 20_000 + ["hole"] * 3000
+    scores = np.concatenate([rng.normal(0, 1, 20_000), rng.normal(1, 1, 3000)])
+    results = tuple(
+        ImageResult(OneImage(Path("x.png"), defect), float(score), has_ground_truth=False, size=(1, 1))
+        for defect, score in zip(defects, scores, strict=True)
+    )
+    rates = np.array(roc_points(results))
+    false_positive, true_positive, _ = roc(scores, np.array(defects) != "good")
+    assert len(rates) < 2500 and rates[0].tolist() == [0, 0] and rates[-1].tolist() == [1, 1]
+    assert np.abs(np.interp(false_positive, *rates.T) - true_positive).max() < 0.005
+    assert [list(point) for point in roc_points(results[-30:] + results[:30])] == np.stack(
+        roc(scores[[*range(-30, 0), *range(30)]], np.arange(60) < 30)[:2], axis=1
+    ).tolist()

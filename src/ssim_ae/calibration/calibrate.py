@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -23,6 +24,9 @@ from ssim_ae.random_streams import Stream, random_stream
 from ssim_ae.spelling import listed
 
 CROSS_VALIDATION_FOLDS = 5
+MAX_HELD_OUT_IMAGES = 2000  # more images do not narrow the interval of the expected false-alarm rate
+MAX_HELD_OUT_PIXELS = 2**28  # px of their residual maps together, 1 GiB; but at least:
+MIN_HELD_OUT_IMAGES = 200
 MAX_TRAINING_IMAGES = 200  # more images do not change the estimated spread of the scores
 MAX_TRAINING_PIXELS = 2**24  # px of their residual maps together: a bound on memory
 MAX_SCREENED_IMAGES = 2000  # training images that are checked for defects, beside those that are measured
@@ -66,14 +70,15 @@ def calibrate(
     """Estimate thresholds from held-out good images with the estimator of `config`; skip files that cannot be read.
 
     `cross_fitted` are training images with their residual maps by detectors that were fitted without them: they count
-    as held out. Some methods use `training` images as well, for the normal statistics and for the spread of the scores.
-    Far outliers are left out unless `config.outliers` keeps them; not by the estimator `percent`, which they hardly
-    affect. No image is read if all thresholds are given and the method does not normalize residuals.
+    as held out. Of more than MAX_HELD_OUT_IMAGES held-out images, or of fewer whose residual maps take too much memory,
+    a random sample is read. Some methods use `training` images as well, for the normal statistics and for the spread of
+    the scores. Far outliers are left out unless `config.outliers` keeps them; not by the estimator `percent`, which
+    they hardly affect. No image is read if all thresholds are given and the method does not normalize residuals.
     """
     method, given = method_of(config), given_thresholds(config)
     if given and not (method.normalizes_residuals and held_out):
         return Calibration(given, None, ThresholdOrigin())
-    held_out_maps = _measure(detector, held_out)
+    held_out_maps = _measure(detector, _sample(held_out, detector, config))
     held_out_maps.paths.extend(path for path, _ in cross_fitted)
     held_out_maps.residuals.extend(maps for _, maps in cross_fitted)
     measured_before = {path for path, _ in cross_fitted}
@@ -140,6 +145,17 @@ def _measure(detector: Detector, paths: Sequence[Path]) -> _MeasuredImages:
                 good.paths.append(path)
                 good.residuals.append(found)
     return good
+
+
+def _sample(held_out: Sequence[Path], detector: Detector, config: Config) -> Sequence[Path]:
+    """Return a random sample of the images, in their order, and print a note; all unless they are too many."""
+    map_pixels = prod(detector.view.size) * len(method_of(config).residual_names)
+    limit = min(MAX_HELD_OUT_IMAGES, max(MIN_HELD_OUT_IMAGES, MAX_HELD_OUT_PIXELS // map_pixels))
+    if len(held_out) <= limit:
+        return held_out
+    print_note(f"thresholds: from a random sample of {limit} of {len(held_out)} good images; the others are not read")
+    chosen = random_stream(config.seed, Stream.CALIBRATION_IMAGES).choice(len(held_out), limit, replace=False)
+    return [held_out[index] for index in sorted(chosen.tolist())]
 
 
 def _subsample(paths: Sequence[Path], map_pixels: int) -> list[Path]:

@@ -104,7 +104,7 @@ def _page_data(path: Path, detector: Detector, evaluation: Evaluation, kind: str
         "threshold_origin": _threshold_origin(detector),
         "about": [*_about(detector), *evaluation.notes],
         "metrics": {name: _estimates(row) for name, row in evaluation.metrics.items()},
-        "roc": _roc_points(evaluation.results) if total.good and total.defective else None,
+        "roc": roc_points(evaluation.results) if total.good and total.defective else None,
         "history": [
             {"loss": _finite(epoch.loss), "held_out_loss": _finite(epoch.held_out_loss)}
             for epoch in read_history(path.parent)
@@ -146,7 +146,7 @@ def _others(evaluation: Evaluation) -> list[dict[str, Any]]:
     ]
 
 
-def _roc_points(results: tuple[ImageResult, ...]) -> list[tuple[float, float]]:
+def roc_points(results: tuple[ImageResult, ...]) -> list[tuple[float, float]]:
     """Return pairs of false-positive and true-positive rate, of many only those that a drawing can distinguish."""
     rates = roc([result.score for result in results], [result.defective for result in results])
     points = np.stack(rates[:2], axis=1)

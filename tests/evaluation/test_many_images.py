@@ -78,8 +78,8 @@ def results_of(*kinds: tuple[str, list[float]]) -> list[ImageResult]:
     ]
 
 
-def test_all_mistakes_and_a_sample_of_the_others_are_shown(monkeypatch):
-    for name, limit in {"MAX_SHOWN": 20, "MAX_SHOWN_MISTAKES": 3, "SHOWN_CLOSEST": 4, "SHOWN_OTHERS": 5}.items():
+def test_all_errors_and_a_sample_of_the_others_are_shown(monkeypatch):
+    for name, limit in {"MAX_SHOWN": 20, "MAX_SHOWN_ERRORS": 3, "SHOWN_CLOSEST": 4, "SHOWN_OTHERS": 5}.items():
         monkeypatch.setattr(shown_images, name, limit)
     good = list(np.linspace(0.1, 0.9, 30))
     results = results_of(("good", [*good, 1.5, 2]), ("cut", [0.5]), ("hole", [3, 4]))
@@ -88,10 +88,10 @@ def test_all_mistakes_and_a_sample_of_the_others_are_shown(monkeypatch):
     assert {result.score for result in shown if not result.correct} == {1.5, 2, 0.5}
     correct = [result for result in shown if result.correct]
     assert len(correct) == 9 and {3, 4, good[-1], good[-2], good[0]} <= {result.score for result in correct}
-    assert text.startswith("12 of 35 images are shown: all 3 mistakes, the correct ones closest to the threshold (4)")
+    assert text.startswith("12 of 35 images are shown: all 3 errors, the correct verdicts closest to the threshold (4)")
     shown, text = choose_shown(results_of(("good", [*good, 1.5, 2, 5, 4])))
     assert sorted(result.score for result in shown if not result.correct) == [2, 4, 5]
-    assert "the 3 of 4 mistakes farthest from the threshold" in text
+    assert "the 3 of 4 errors farthest from the threshold" in text
     assert choose_shown(results[:20]) == (results[:20], "")
 
 
@@ -99,7 +99,7 @@ def test_all_mistakes_and_a_sample_of_the_others_are_shown(monkeypatch):
 def few_shown(monkeypatch):
     """Lower the number of images that are shown."""
     monkeypatch.setattr(evaluate_module, "MAX_SHOWN", 4)
-    for name, limit in {"MAX_SHOWN": 4, "MAX_SHOWN_MISTAKES": 2, "SHOWN_CLOSEST": 1, "SHOWN_OTHERS": 1}.items():
+    for name, limit in {"MAX_SHOWN": 4, "MAX_SHOWN_ERRORS": 2, "SHOWN_CLOSEST": 1, "SHOWN_OTHERS": 1}.items():
         monkeypatch.setattr(shown_images, name, limit)
 
 

@@ -404,7 +404,7 @@ def test_a_page_that_shows_a_sample_has_the_figures_of_all_images(
     open_report, opened, tiny_run, fabric_folder, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("ssim_ae.evaluation.evaluate.MAX_SHOWN", 4)
-    for name, limit in {"MAX_SHOWN": 4, "MAX_SHOWN_MISTAKES": 2, "SHOWN_CLOSEST": 1, "SHOWN_OTHERS": 1}.items():
+    for name, limit in {"MAX_SHOWN": 4, "MAX_SHOWN_ERRORS": 2, "SHOWN_CLOSEST": 1, "SHOWN_OTHERS": 1}.items():
         monkeypatch.setattr(f"ssim_ae.evaluation.shown_images.{name}", limit)
     detector = Detector.load(tiny_run.folder, device_target="CPU")
     evaluation = write_report(tiny_run.detector_path, detector, find_dataset(fabric_folder), tmp_path)

@@ -1,1 +1,1 @@
-"""The report of a detector: metrics, curves and all test images on one HTML page, at any threshold."""
+"""The report of a detector: metrics, curves and test images on one HTML page, at any threshold."""

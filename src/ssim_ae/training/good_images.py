@@ -20,6 +20,7 @@ from ssim_ae.images.view import View
 from ssim_ae.machine import parallel_map
 from ssim_ae.random_streams import Stream, random_stream
 from ssim_ae.spelling import counted
+from ssim_ae.training.pixel_store import PixelStore
 
 MAX_LISTED_FILES = 20  # files that messages list
 MAX_SQUEEZE = 0.1  # change of the aspect ratio up to which an image counts as not squeezed
@@ -51,10 +52,9 @@ NO_IMAGES = ImageCounts(0, 0)
 
 
 class _Image(NamedTuple):
-    """A resized image, (C, H, W) uint8 or float32 in [0, 1], with properties of its file."""
+    """A good image: properties of its file."""
 
     path: Path
-    pixels: np.ndarray
     size: Size  # of the file's image
     max_value: int | None  # of a 16-bit image
 
@@ -62,6 +62,7 @@ class _Image(NamedTuple):
 def load_good_images(
     dataset: Dataset,
     config: Config,
+    folder: Path = Path(),
     *,
     skip_bad: bool = False,
     keep_pixels: bool = True,
@@ -69,7 +70,8 @@ def load_good_images(
 ) -> GoodImages:
     """Read all good images of a data set and split them into training images and held-out images.
 
-    Without `keep_pixels` they are only checked. They are added to `former` images of a run.
+    Without `keep_pixels` they are only checked. Pixels that do not fit in memory are in a temporary file in `folder`.
+    The images are added to `former` images of a run.
 
     Test images are read to check them, and are not used. InputError lists the files that cannot be read; with
     `skip_bad` notes do, and these files are left out.
@@ -78,22 +80,29 @@ def load_good_images(
         print_note(f"{dataset.root}: {note}")
     view = View.from_config(config) if keep_pixels else None
     load = partial(_load_image, view=view, grayscale=config.grayscale)
-    results = _map_with_progress(load, dataset.good, "checking good images")
-    errors = [result for result in results if isinstance(result, InputError)] + _test_image_errors(dataset)
+    pixels = PixelStore(len(dataset.good), len(held_out_indices(len(dataset.good), config, former)), folder)
+    errors: list[InputError] = []
+    images: list[_Image] = []
+    for result in _map_with_progress(load, dataset.good, "checking good images"):
+        if isinstance(result, InputError):
+            errors.append(result)
+        else:
+            images.append(result[0])
+            pixels.add(result[1])
+    errors += _test_image_errors(dataset)
     _report_errors(errors, dataset.root, skip_bad=skip_bad)
-    images = [result for result in results if isinstance(result, _Image)]
     if not images:
         raise InputError(f"{dataset.root}: no good image is left to train on; add images that can be read")
-    held_out_set = set(held_out_indices(len(images), config, former))
-    for note in (_summary(dataset, images, len(held_out_set), config), *_remarks(images, config)):
+    held_out = held_out_indices(len(images), config, former)
+    for note in (_summary(dataset, images, len(held_out), config), *_remarks(images, config)):
         print_note(note)
-    training = [image for index, image in enumerate(images) if index not in held_out_set]
-    held_out = [image for index, image in enumerate(images) if index in held_out_set]
+    training_images, held_out_images = pixels.split(held_out)
+    held_out_set = set(held_out)
     return GoodImages(
-        training_paths=tuple(image.path for image in training),
-        held_out_paths=tuple(image.path for image in held_out),
-        training_images=_stack(training),
-        held_out_images=_stack(held_out),
+        training_paths=tuple(image.path for index, image in enumerate(images) if index not in held_out_set),
+        held_out_paths=tuple(images[index].path for index in held_out),
+        training_images=training_images,
+        held_out_images=held_out_images,
     )
 
 
@@ -124,7 +133,8 @@ def _size_or_error(path: Path) -> Size | InputError:
         return error
 
 
-def _load_image(path: Path, view: View | None, *, grayscale: bool) -> _Image | InputError:
+def _load_image(path: Path, view: View | None, *, grayscale: bool) -> tuple[_Image, np.ndarray] | InputError:
+    """Return an image and its pixels, resized, (C, H, W) uint8 or float32 in [0, 1]."""
     try:
         image = read_image(path, grayscale=grayscale)
     except InputError as error:
@@ -132,8 +142,8 @@ def _load_image(path: Path, view: View | None, *, grayscale: bool) -> _Image | I
     size = Size(*image.shape[:2])
     resized = view.resize(image) if view else np.zeros((0, 0, 0), np.float32)
     if image.dtype == np.uint16:
-        return _Image(path, resized, size, int(image.max()))
-    return _Image(path, np.rint(resized * 255).astype(np.uint8), size, None)
+        return _Image(path, size, int(image.max())), resized
+    return _Image(path, size, None), np.rint(resized * 255).astype(np.uint8)
 
 
 def _test_image_errors(dataset: Dataset) -> list[InputError]:
@@ -211,19 +221,8 @@ def _remarks(images: Sequence[_Image], config: Config) -> Iterator[str]:
         yield f"augment_num {config.augment_num}: less than one patch per training image; raise it or set online_aug"
 
 
-def _stack(images: Sequence[_Image]) -> np.ndarray:
-    if not images:
-        return np.zeros((0, 1, 1, 1), np.uint8)
-    pixels = [image.pixels for image in images]
-    if len({array.dtype for array in pixels}) > 1:
-        pixels = [array if array.dtype == np.float32 else array.astype(np.float32) / 255 for array in pixels]
-    return np.stack(pixels)
-
-
-def _map_with_progress(function: Callable[[Path], Result], paths: Sequence[Path], label: str) -> list[Result]:
-    results = []
+def _map_with_progress(function: Callable[[Path], Result], paths: Sequence[Path], label: str) -> Iterator[Result]:
     with progress(label, len(paths)) as bar:
         for result in parallel_map(function, paths):
-            results.append(result)
             bar.advance()
-    return results
+            yield result

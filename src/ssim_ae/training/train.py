@@ -104,7 +104,7 @@ def train(
     if config.im_resize is None:
         config = with_working_size(config, good_image_sizes(dataset))
     is_trained = bool(method_of(config).engines)
-    good = load_good_images(dataset, config, skip_bad=skip_bad, keep_pixels=is_trained)
+    good = load_good_images(dataset, config, resumed or Path(runs), skip_bad=skip_bad, keep_pixels=is_trained)
     config = _with_rotation(config, good.training_images)
     learner: Learner = NetworkTrainer(config, good) if is_trained else FeatureFitter.start(config, good.training_paths)
     try:

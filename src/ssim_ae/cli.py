@@ -19,6 +19,7 @@ from ssim_ae.commands import (
     export,
     import_reference,
     info,
+    log,
     predict,
     report,
     runs,
@@ -43,6 +44,7 @@ COMMANDS: dict[str, ModuleType] = {
     "import": import_reference,
     "export": export,
     "serve": serve,
+    "log": log,
     "draw": draw,
     "demo": demo,
 }

@@ -1,7 +1,7 @@
 """Makes a log of each version of the tables, as the program of that version did, with one inspection."""
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 VERSION_1 = """
@@ -26,12 +26,21 @@ INSERT INTO inspections VALUES (
     '[]', 12.5, ''
 );
 """
+VERSION_2 = f"""{VERSION_1}
+UPDATE schema_version SET version = 2;
+ALTER TABLE inspections ADD COLUMN review TEXT;
+CREATE INDEX reviewed_inspections ON inspections (review) WHERE review IS NOT NULL;
+CREATE TABLE reviews (
+    id INTEGER NOT NULL PRIMARY KEY, inspection_id INTEGER NOT NULL REFERENCES inspections (id), time BIGINT NOT NULL,
+    reviewer TEXT NOT NULL, verdict TEXT NOT NULL, box TEXT
+);
+CREATE INDEX reviews_by_inspection ON reviews (inspection_id);
+"""
+FORMER: Mapping[int, str] = {1: VERSION_1, 2: VERSION_2}
 
 
-def _version_1(path: Path) -> None:
+def make_former(version: int, path: Path) -> None:
+    """Make the SQLite file of a version."""
     connection = sqlite3.connect(path)
-    connection.executescript(VERSION_1)
+    connection.executescript(FORMER[version])
     connection.close()
-
-
-FORMER: Mapping[int, Callable[[Path], None]] = {1: _version_1}

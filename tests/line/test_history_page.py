@@ -61,7 +61,7 @@ def open_page(browser):
 
 
 def names(page):
-    return page.locator("#entries .name").all_text_contents()
+    return page.locator("#entries .name > span").all_text_contents()
 
 
 def wait_for(page, count):
@@ -134,8 +134,35 @@ def test_entries_are_opened_by_keyboard_and_mouse(open_page, served):
     assert "13.png: not an image, or corrupt" in page.text_content("#entry-details")
     page.keyboard.press("k")
     assert page.text_content("#entry-name") == HOSTILE
-    page.locator("#entries button").nth(3).click()
+    page.locator("#entries li > button").nth(3).click()
     assert page.text_content("#entry-name") == "10.png"
+
+
+def test_images_are_reviewed_by_keyboard_and_mouse(open_page, served):
+    page = open_page(served)
+    wait_for(page, 14)
+    for key in "jgd":
+        page.keyboard.press(key)
+        page.wait_for_timeout(150)
+    reviewed = {entry["name"]: entry["review"] for entry in served.get("/v1/log").json()["entries"] if entry["review"]}
+    assert reviewed == {HOSTILE: "good", "13.png": "defective"}
+    assert page.text_content("#entry-name") == "11.png", "a review goes on to the next"
+    page.click("#undo")
+    page.get_by_role("status").filter(has_text="13.png: not reviewed").wait_for()
+    assert page.text_content("#entry-name") == "13.png"
+    page.keyboard.press("d")
+    page.get_by_role("status").filter(has_text="13.png: reviewed as defective").wait_for()
+    page.select_option("#review", "defective")
+    wait_for(page, 1)
+    page.reload()
+    wait_for(page, 1)
+    assert page.text_content("#entries .reviewed") == "reviewed: defective"
+    page.keyboard.press("j")
+    page.keyboard.press("g")
+    page.get_by_role("status").filter(has_text="13.png: reviewed as good").wait_for()
+    page.keyboard.press("u")
+    page.get_by_role("status").filter(has_text="13.png: reviewed as defective").wait_for()
+    assert len(served.get("/v1/log", params={"review": "none"}).json()["entries"]) == 13
 
 
 def test_an_empty_log(open_page, place):
@@ -160,7 +187,7 @@ def test_the_page_asks_for_the_token(open_page, place):
             page.fill("#token", "secret")
             page.click("#token-form button")
             wait_for(page, 5)
-            page.locator("#entries img").first.wait_for()
+            page.locator("#entries li > button img").first.wait_for()
             assert not page.is_visible("#token-form")
             page.close()
 

@@ -13,7 +13,7 @@ from ssim_ae.line.inspection_log import InspectionLog
 from ssim_ae.line.queries import all_entries
 
 from .conftest import record
-from .former_logs import FORMER
+from .former_logs import FORMER, make_former
 
 
 def structure(log):
@@ -36,7 +36,7 @@ def test_each_former_version_can_be_made():
 def test_a_log_of_a_former_version_is_continued(tmp_path, place, version):
     former = tmp_path / "former"
     former.mkdir()
-    FORMER[version](former / "inspections.sqlite")
+    make_former(version, former / "inspections.sqlite")
     with InspectionLog.open(str(former)) as log, InspectionLog.open(place) as fresh:
         assert structure(log) == structure(fresh)
         (entry,) = all_entries(log, Filters())
@@ -64,10 +64,8 @@ def test_a_migration_that_is_interrupted_changes_nothing(tmp_path, monkeypatch):
 
     former = tmp_path / "former"
     former.mkdir()
-    FORMER[1](former / "inspections.sqlite")
-    monkeypatch.setattr(schema, "MIGRATIONS", {**schema.MIGRATIONS, 1: fail})
+    make_former(1, former / "inspections.sqlite")
     monkeypatch.setattr("ssim_ae.line.database.MIGRATIONS", {1: fail})
-    monkeypatch.setattr("ssim_ae.line.database.VERSION", 2)
     with pytest.raises(KeyboardInterrupt):
         InspectionLog.open(str(former))
     monkeypatch.undo()

@@ -11,6 +11,7 @@ from ssim_ae.detector.box import Box
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 LoggedVerdict = Literal["ok", "nok", "error"]
+ReviewVerdict = Literal["good", "defective"]
 
 
 def _date_and_time(value: object) -> object:
@@ -43,6 +44,7 @@ class LogEntry(BaseModel):
     defects: Annotated[list[Box], Field(description="Defective regions, highest score first.")]
     milliseconds: Annotated[float | None, Field(description="Duration of the inspection.", examples=[14.8])]
     error: Annotated[str, Field(description="Why the image could not be inspected.", examples=[""])]
+    review: Annotated[ReviewVerdict | None, Field(description="What a person said of the image, if anyone did.")]
 
 
 class Filters(BaseModel):
@@ -55,6 +57,9 @@ class Filters(BaseModel):
     verdict: LoggedVerdict | None = Field(default=None, description="Only this verdict.")
     detector: str | None = Field(default=None, description="Only the detector of this name.")
     station: str | None = Field(default=None, description="Only this station.")
+    review: ReviewVerdict | Literal["none"] | None = Field(
+        default=None, description="Only images that a person confirmed as this, or that nobody reviewed."
+    )
     min_score: FiniteFloat | None = Field(default=None, description="Only scores from this on.")
     max_score: FiniteFloat | None = Field(default=None, description="Only scores up to this.")
 

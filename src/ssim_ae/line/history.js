@@ -4,13 +4,14 @@ const PAGE_SIZE = 50;
 const THUMBNAIL_SIDE = 160; // px
 const SHOWN_SIDE = 1600; // px of a selected image
 const HOUR_MS = 3_600_000;
-const FILTERS = ["day", "verdict", "detector", "min_score", "max_score"];
+const FILTERS = ["day", "verdict", "review", "detector", "min_score", "max_score"];
 
 const state = {
   hour: null, // of the day: only its inspections are listed
   entries: [],
   selected: -1, // index of the entry that is shown
   cursor: null, // of the next, older entries
+  undo: [], // reviews before the last ones: {entry, review}
   load: 0, // number of the latest request: the responses of earlier ones are dropped
 };
 
@@ -105,7 +106,8 @@ async function showEntries(load) {
 
 function entryRow(entry, index) {
   const time = make("span", { className: "time", textContent: timeText(entry) });
-  const name = make("span", { className: "name", textContent: entry.name || "image", title: entry.name });
+  const review = make("small", { className: "reviewed" });
+  const name = make("span", { className: "name", title: entry.name }, make("span", { textContent: entry.name || "image" }), review);
   const verdict = make("span");
   showEntryVerdict(verdict, entry);
   const score = make("span", { className: "score", textContent: entry.score === null ? "" : entry.score.toFixed(2) });
@@ -113,7 +115,9 @@ function entryRow(entry, index) {
   if (entry.image_file) thumbnails.observe(Object.assign(frame, { entry }));
   const button = make("button", { type: "button" }, frame, time, name, verdict, score);
   button.addEventListener("click", () => select(index));
-  return make("li", {}, button);
+  const row = make("li", {}, button);
+  showReview(row, entry);
+  return row;
 }
 
 function timeText({ time }) {
@@ -149,21 +153,71 @@ async function loadedImage({ id }, side) {
 
 // The selected entry
 
+const entryPanel = $("entry");
+
 async function select(index) {
   if (index < 0 || index >= state.entries.length) return;
-  const buttons = [...$("entries").querySelectorAll("button")];
+  const buttons = [...$("entries").querySelectorAll("li > button")];
   buttons[state.selected]?.removeAttribute("aria-current");
   state.selected = index;
   buttons[index].setAttribute("aria-current", "true");
   const entry = state.entries[index];
-  $("entry").hidden = false;
+  entryPanel.hidden = false;
+  $("entries").children[index].append(entryPanel); // below its row, wherever the list is scrolled to
   $("entry-name").textContent = entry.name || "image";
   showEntryVerdict($("entry-verdict"), entry);
   $("entry-details").textContent = detailsOf(entry);
+  showReviewButtons();
   $("entry-image").replaceChildren();
   if (!entry.image_file) return;
   const image = await loadedImage(entry, SHOWN_SIDE);
   if (image && state.selected === index) $("entry-image").replaceChildren(image, ...entry.defects.map((box) => outline(box, entry)));
+}
+
+function showReview(row, { review }) {
+  row.querySelector(".reviewed").textContent = review ? `reviewed: ${review}` : "";
+}
+
+/** Store a review of an entry: good, defective or null for none. */
+async function store(entry, review) {
+  const body = JSON.stringify({ inspections: [entry.id], verdict: review ?? "withdrawn" });
+  await fetchApi("/v1/reviews", { method: "POST", body, headers: { "Content-Type": "application/json" } });
+  entry.review = review;
+  const index = state.entries.indexOf(entry);
+  if (index >= 0) showReview($("entries").children[index], entry);
+  showReviewButtons();
+}
+
+function showReviewButtons() {
+  const entry = state.entries[state.selected];
+  for (const verdict of ["good", "defective"]) $(verdict).setAttribute("aria-pressed", entry?.review === verdict);
+  $("undo").disabled = !state.undo.length;
+}
+
+/** Review the selected entry, and go on to the next. */
+async function review(verdict) {
+  const entry = state.entries[state.selected];
+  if (!entry) return;
+  const former = entry.review;
+  await store(entry, verdict);
+  state.undo.push({ entry, review: former });
+  showReviewButtons();
+  $("status").textContent = `${entry.name || "image"}: reviewed as ${verdict}`;
+  await move(1);
+}
+
+async function undo() {
+  const last = state.undo.pop();
+  if (!last) return;
+  await store(last.entry, last.review);
+  $("status").textContent = `${last.entry.name || "image"}: ${last.review ? `reviewed as ${last.review}` : "not reviewed"}`;
+  const index = state.entries.indexOf(last.entry);
+  if (index >= 0) await select(index);
+}
+
+async function move(step) {
+  await select(state.selected + step);
+  $("entries").children[state.selected]?.scrollIntoView({ block: "nearest" });
 }
 
 function detailsOf(entry) {
@@ -189,13 +243,21 @@ function outline({ x, y, width, height }, entry) {
   return box;
 }
 
+const keys = {
+  j: () => move(1),
+  k: () => move(-1),
+  g: () => review("good"),
+  d: () => review("defective"),
+  u: undo,
+};
+
 function listenForKeys() {
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select")) return;
-    const move = { j: 1, k: -1 }[event.key];
-    if (!move) return;
+    const action = keys[event.key];
+    if (!action) return;
     event.preventDefault();
-    select(state.selected + move).then(() => $("entries").children[state.selected]?.scrollIntoView({ block: "nearest" }));
+    guarded(action);
   });
 }
 
@@ -207,7 +269,8 @@ async function refresh() {
   const load = (state.load += 1);
   Object.assign(state, { entries: [], selected: -1, cursor: null });
   $("entries").replaceChildren();
-  $("entry").hidden = true;
+  entryPanel.hidden = true;
+  $("entries").after(entryPanel);
   await guarded(() => Promise.all([showDay(), showEntries(load)]));
 }
 
@@ -244,6 +307,9 @@ $("filters").addEventListener("reset", () => {
   setTimeout(refresh); // once the fields are empty
 });
 $("older").addEventListener("click", () => guarded(() => showEntries(state.load)));
+$("good").addEventListener("click", () => guarded(() => review("good")));
+$("defective").addEventListener("click", () => guarded(() => review("defective")));
+$("undo").addEventListener("click", () => guarded(undo));
 listenForToken(start);
 listenForKeys();
 start();

@@ -14,6 +14,7 @@ from ssim_ae.images.files import encode_png, read_image
 from ssim_ae.line.entries import Filters, Hour, LogPage, Moment
 from ssim_ae.line.inspection_log import InspectionLog
 from ssim_ae.line.queries import detector_names, hours_of, page_of
+from ssim_ae.line.reviews import MAX_ID, Review, UnknownInspection, add_review
 from ssim_ae.pages.page import render_page
 from ssim_ae.server.extension import Extension
 from ssim_ae.server.routes import problem_responses
@@ -21,7 +22,6 @@ from ssim_ae.server.routes import problem_responses
 TITLE = "History"
 PATH = "/history"
 MAX_ENTRIES = 500  # of one response
-MAX_ID = 2**63 - 1
 FULL_SIDE = 32_768  # px: no image is larger
 
 
@@ -59,6 +59,14 @@ def history_of(log: InspectionLog) -> Extension:
     def list_logged_detectors() -> list[str]:
         """List the names of all detectors in the log."""
         return detector_names(log)
+
+    @router.post("/v1/reviews", status_code=204, responses=problem_responses(404, 413, 422, 503))
+    def review_inspections(review: Review) -> None:
+        """Say that images are good or defective."""
+        try:
+            add_review(log, review)
+        except UnknownInspection as error:
+            raise HTTPException(404, str(error)) from error
 
     @router.get(
         "/v1/log/{number}/image",

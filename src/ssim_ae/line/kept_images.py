@@ -1,5 +1,7 @@
 """The images that a log keeps: files in a folder, within limits of size and age; the oldest are removed first.
 
+Images that a person has reviewed stay: they are what a detector learns from.
+
 A row of the log is written after its file, and a file is removed after the row no longer names it: no row names a
 missing file. A file that no row names, because the process was killed in between, is removed at a later start.
 """
@@ -96,7 +98,8 @@ class KeptImages:
         with self._database.write() as connection:
             total = connection.execute(select(func.sum(inspections.c.image_bytes)).where(is_kept)).scalar_one() or 0
             columns = (inspections.c.id, inspections.c.time, inspections.c.image_file, inspections.c.image_bytes)
-            oldest = select(*columns).where(is_kept).order_by(inspections.c.time).limit(PRUNED_AT_ONCE)
+            is_free = is_kept & inspections.c.review.is_(None)
+            oldest = select(*columns).where(is_free).order_by(inspections.c.time).limit(PRUNED_AT_ONCE)
             self._bytes = float(total)
             forgotten: dict[int, str] = {}
             for row in connection.execute(oldest):

@@ -84,6 +84,8 @@ def _conditions(filters: Filters) -> Iterator[ColumnElement[bool]]:
         yield row.detector == text_of(filters.detector)
     if filters.station is not None:
         yield row.station == text_of(filters.station)
+    if filters.review:
+        yield row.review.is_(None) if filters.review == "none" else row.review == filters.review
     if filters.min_score is not None:
         yield row.score >= filters.min_score
     if filters.max_score is not None:

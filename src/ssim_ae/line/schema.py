@@ -5,9 +5,9 @@ To change the tables: change them here, raise VERSION, and add a step to MIGRATI
 
 from collections.abc import Callable, Mapping
 
-from sqlalchemy import BigInteger, Column, Connection, Double, ForeignKey, Index, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Connection, Double, ForeignKey, Index, Integer, MetaData, Table, Text, text
 
-VERSION = 1
+VERSION = 2
 
 metadata = MetaData()
 NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself in an INTEGER alone
@@ -36,10 +36,30 @@ inspections = Table(
     Column("defects", Text, nullable=False),  # JSON: a list of boxes
     Column("milliseconds", Double),
     Column("error", Text, nullable=False),
+    Column("review", Text),  # the verdict of the last review: good or defective
     Index("inspections_by_time", "time", "id"),
 )
 _IS_KEPT = inspections.c.image_file.is_not(None)
 Index("kept_images", inspections.c.time, inspections.c.image_bytes, sqlite_where=_IS_KEPT, postgresql_where=_IS_KEPT)
+
+_reviewed = Index(
+    "reviewed_inspections",
+    inspections.c.review,
+    sqlite_where=inspections.c.review.is_not(None),
+    postgresql_where=inspections.c.review.is_not(None),
+)
+
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("id", NUMBER, primary_key=True),
+    Column("inspection_id", NUMBER, ForeignKey("inspections.id"), nullable=False),
+    Column("time", BigInteger, nullable=False),  # ms since the epoch
+    Column("reviewer", Text, nullable=False),
+    Column("verdict", Text, nullable=False),  # good, defective or withdrawn
+    Column("box", Text),  # JSON: where the defect is
+    Index("reviews_by_inspection", "inspection_id"),
+)
 
 watched_folders = Table(
     "watched_folders",
@@ -60,4 +80,11 @@ watched_files = Table(
     Column("inspection_id", NUMBER, ForeignKey("inspections.id")),  # none: the file was there first
 )
 
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {}  # from a version to the next
+
+def _add_reviews(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE inspections ADD COLUMN review TEXT"))
+    reviews.create(connection)
+    _reviewed.create(connection)
+
+
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _add_reviews}  # from each version to the next

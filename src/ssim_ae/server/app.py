@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Sequence
 from queue import Full
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -94,8 +94,14 @@ async def _queue_full(_request: Request, _error: Exception) -> JSONResponse:
 
 async def _invalid_parameter(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    detail = "; ".join(f"{fault['loc'][1]}: {fault['msg']}" for fault in error.errors())
+    detail = "; ".join(f"{_place(fault)}: {fault['msg']}" for fault in error.errors())
     return JSONResponse({"detail": detail}, 422)
+
+
+def _place(fault: dict[str, Any]) -> str:
+    """Return the parameter or the field of the body that is invalid; `body` if it is no valid JSON."""
+    place = fault["loc"][:1] if fault["type"] == "json_invalid" else fault["loc"]
+    return str(place[1] if len(place) > 1 else place[0])
 
 
 async def _client_disconnected(_request: Request, _error: Exception) -> JSONResponse:

@@ -22,6 +22,7 @@ from ssim_ae.commands import (
     log,
     predict,
     report,
+    review,
     runs,
     serve,
     threshold,
@@ -45,6 +46,7 @@ COMMANDS: dict[str, ModuleType] = {
     "export": export,
     "serve": serve,
     "log": log,
+    "review": review,
     "draw": draw,
     "demo": demo,
 }

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
-from sqlalchemy import insert, select, update
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from sqlalchemy import func, insert, select, update
 
 from ssim_ae.errors import InputError
 from ssim_ae.line.entries import ReviewVerdict, milliseconds_since_epoch
@@ -19,15 +18,23 @@ MAX_REVIEWED = 500  # images in one review
 MAX_ID = 2**53 - 1  # exact in JavaScript, too
 
 
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value  # 5.0 is an integer in JSON
+
+
+Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=MAX_ID)]
+Positive = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=MAX_ID)]
+
+
 class DefectBox(BaseModel):
     """Where a defect is, in pixels of the image."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    x: NonNegativeInt
-    y: NonNegativeInt
-    width: PositiveInt
-    height: PositiveInt
+    x: Whole
+    y: Whole
+    width: Positive
+    height: Positive
 
 
 class Review(BaseModel):
@@ -36,7 +43,7 @@ class Review(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     inspections: Annotated[
-        list[Annotated[int, Field(ge=1, le=MAX_ID)]],
+        list[Positive],
         Field(min_length=1, max_length=MAX_REVIEWED, description="Numbers of the inspections, `id` in the log."),
     ]
     verdict: Annotated[ReviewVerdict | Literal["withdrawn"], Field(description="`withdrawn`: no longer reviewed.")]
@@ -76,16 +83,19 @@ def add_review(log: InspectionLog, review: Review) -> None:
         connection.execute(update(inspections).where(is_meant).values(review=current))
 
 
-def reviewed_images(log: InspectionLog, fingerprints: Sequence[str] = ()) -> Iterator[ReviewedImage]:
-    """Yield the kept images with a review, each content once, as last reviewed, in the order of their inspections.
+def reviewed_images(log: InspectionLog, detector: str) -> list[ReviewedImage]:
+    """Return the kept images that a detector inspected and a person reviewed, in the order of their reviews.
 
-    With `fingerprints`, only those that one of these detectors has inspected.
+    Each content is there once, as it was last reviewed.
     """
-    columns = (inspections.c.image_file, inspections.c.name, inspections.c.image_hash, inspections.c.review)
-    query = select(*columns).where(inspections.c.review.is_not(None), inspections.c.image_file.is_not(None))
-    if fingerprints:
-        query = query.where(inspections.c.fingerprint.in_(fingerprints))
+    row = inspections.c
+    query = select(row.image_file, row.name, row.image_hash, row.review).where(
+        row.review.is_not(None), row.image_file.is_not(None), row.detector == text_of(detector)
+    )
     with log.database.read() as connection:
-        rows = connection.execute(query.order_by(inspections.c.id)).all()
-    for row in {row.image_hash: row for row in rows}.values():
-        yield ReviewedImage(log.images.folder / row.image_file, row.name, row.image_hash, row.review)
+        last = select(func.max(reviews.c.id)).where(reviews.c.inspection_id == row.id).scalar_subquery()
+        rows = connection.execute(query.order_by(last)).all()
+    return [
+        ReviewedImage(log.images.folder / row.image_file, row.name, row.image_hash, row.review)
+        for row in {row.image_hash: row for row in rows}.values()
+    ]

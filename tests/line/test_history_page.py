@@ -200,8 +200,7 @@ def test_the_inspection_page_links_to_it(open_page, served):
     page.locator("#choose-files").wait_for()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1300])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1300)])
 def test_the_page_is_accessible(open_page, served, scheme, width):
     page = open_page(served, width=width, color_scheme=scheme, bypass_csp=True)
     wait_for(page, 14)

@@ -27,7 +27,7 @@ HOSTILE_NAMES = [
 ]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def any_log(request, tmp_path):
     """A log in each kind of database, empty."""
     place = str(tmp_path / "log")

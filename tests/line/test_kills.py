@@ -61,7 +61,7 @@ class Client:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-@pytest.mark.parametrize("kills", [2, pytest.param(25, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [1, pytest.param(25, marks=pytest.mark.long)])
 @pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.long)])
 def test_nothing_is_lost_or_doubled(request, tiny_run, fabric_folder, tmp_path, kills, database):
     place = str(tmp_path / "log") if database == "sqlite" else request.getfixturevalue("postgres")

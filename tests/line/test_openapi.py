@@ -32,6 +32,6 @@ def rows():
 
 
 @schema.parametrize()
-@settings(max_examples=30, derandomize=True, deadline=None)
+@settings(max_examples=15, derandomize=True, deadline=None)
 def test_responses_match_the_schema(case):
     case.call_and_validate()

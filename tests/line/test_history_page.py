@@ -156,7 +156,7 @@ def test_images_are_reviewed_by_keyboard_and_mouse(open_page, served):
     wait_for(page, 1)
     page.reload()
     wait_for(page, 1)
-    assert page.text_content("#entries .reviewed") == "reviewed: defective"
+    assert page.text_content("#entries .reviewed") == "defective"
     page.keyboard.press("j")
     page.keyboard.press("g")
     page.get_by_role("status").filter(has_text="13.png: reviewed as good").wait_for()

@@ -175,7 +175,7 @@ async function select(index) {
 }
 
 function showReview(row, { review }) {
-  row.querySelector(".reviewed").textContent = review ? `reviewed: ${review}` : "";
+  row.querySelector(".reviewed").textContent = review ?? "";
 }
 
 /** Store a review of an entry: good, defective or null for none. */

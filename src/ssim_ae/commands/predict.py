@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ssim_ae.commands import INPUT_ERROR, NOK_FOUND
 from ssim_ae.commands.detectability import note_weakness
+from ssim_ae.commands.log_options import add_log_options, open_log
 from ssim_ae.commands.parser import Parser
 from ssim_ae.console import print_message
 from ssim_ae.errors import InputError
@@ -34,6 +35,7 @@ def arguments(parser: Parser) -> None:
     )
     parser.add_argument("--fail-on-nok", action="store_true", help=f"exit with {NOK_FOUND} if an image is defective")
     parser.add_argument("--device_target", default="auto", help="auto, CPU, GPU or Ascend (auto)")
+    add_log_options(parser)
     parser.add_runtime_options()
 
 
@@ -74,6 +76,10 @@ def run(options: argparse.Namespace) -> int:
         check_outputs(_outputs(paths, overlays, csv_path, json_path), paths)
         formats = ((csv_table, csv_path), (json_list, json_path))
         records = [files.enter_context(open_record(path)) for open_record, path in formats if path]
+        if opened := open_log(options):
+            from ssim_ae.line.predictions import recorder_of
+
+            records.append(recorder_of(files.enter_context(opened), Path(local_path(options.detector))))
         failures = 0
         counts: Counter[str] = Counter()
         for prediction in predict(detector, paths, overlays, threshold=scale):

@@ -19,6 +19,8 @@ PACKAGES = {
     "nncf": "openvino nncf",
     "mindspore": "mindspore",
     "s3fs": "s3fs",
+    "ray": "'ray[data]'",
+    "pyarrow": "pyarrow",
     "fastapi": SERVER,
     "uvicorn": SERVER,
     "prometheus_client": SERVER,

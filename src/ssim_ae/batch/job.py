@@ -20,17 +20,18 @@ from ssim_ae.batch.work import Work
 from ssim_ae.console import LOG_INTERVAL, print_message
 from ssim_ae.detector.detector import Detector
 from ssim_ae.errors import InputError
-from ssim_ae.spelling import counted
+from ssim_ae.spelling import counted, listed
 
+MAX_NAMED = 20  # files in a message
 Distribute = Callable[[Iterable[Part]], Iterator[Summary]]
 
 
-def write_table(detector: Detector, listing: Listing, path: Path, *, threshold: float) -> Summary:
+def write_table(detector: Detector, listing: Listing, path: Path, *, threshold: float, part_images: int) -> Summary:
     """Inspect the images of a listing on this machine; write their rows to one Parquet file. Return what was found."""
     summary = Summary()
     progress = Progress(listing)
     with table_file(path) as write:
-        for part in cut_into_parts(listing, ""):
+        for part in cut_into_parts(listing, "", part_images):
             start = time.perf_counter()
             rows = list(inspect_images(detector, part.images, threshold=threshold))
             write(rows)
@@ -40,7 +41,7 @@ def write_table(detector: Detector, listing: Listing, path: Path, *, threshold: 
     return summary
 
 
-def write_parts(work: Work, listing: Listing, distribute: Distribute) -> tuple[Summary, int]:
+def write_parts(work: Work, listing: Listing, distribute: Distribute, *, part_images: int) -> tuple[Summary, int]:
     """Inspect the images of a listing and write a file for each part that is not done.
 
     Returns what was found, and the number of images whose parts an earlier start has written.
@@ -49,7 +50,12 @@ def write_parts(work: Work, listing: Listing, distribute: Distribute) -> tuple[S
     """
     images = iter(listing)
     first = next(images)  # an error of the listing comes before anything is written
-    identity = {"detector": work.fingerprint, "threshold": work.threshold, "images": sorted(listing.locations)}
+    identity = {
+        "detector": work.fingerprint,
+        "threshold": work.threshold,
+        "images": sorted(listing.locations),
+        "part_images": part_images,
+    }
     written = start_job(open_place(work.place), work.place, identity)
     left = set(written)
     done_before = 0
@@ -57,7 +63,7 @@ def write_parts(work: Work, listing: Listing, distribute: Distribute) -> tuple[S
 
     def missing() -> Iterator[Part]:
         nonlocal done_before
-        for part in cut_into_parts(chain([first], images), work.key):
+        for part in cut_into_parts(chain([first], images), work.key, part_images):
             if part.name not in written:
                 yield part
                 continue
@@ -71,10 +77,15 @@ def write_parts(work: Work, listing: Listing, distribute: Distribute) -> tuple[S
         progress.advance(done.images)
     if left:
         raise InputError(
-            f"{work.place}: {counted(len(left), 'file')} hold rows of images that have changed or are gone since, such "
-            f"as {min(left)}{TABLE_SUFFIX}; remove these, all other rows are complete"
+            f"{work.place}: holds rows of images that have changed or are gone since, in {counted(len(left), 'file')} "
+            f"({_listed(left)}); remove these, all other rows are complete"
         )
     return summary, done_before
+
+
+def _listed(parts: set[str]) -> str:
+    names = [f"{name}{TABLE_SUFFIX}" for name in sorted(parts)]
+    return listed(names, MAX_NAMED)
 
 
 class Progress:

@@ -29,7 +29,15 @@ def read_manifest(location: str) -> Iterator[ImageFile]:
         rows = _parquet_rows(path)
     else:
         raise InputError(f"{path}: not a manifest; name a .csv or .parquet file with the columns path and label")
-    return (_labeled(path, number, *row) for number, row in enumerate(rows, start=1))
+    return _labeled_images(path, rows)
+
+
+def _labeled_images(path: Path, rows: Iterator[tuple[str, str]]) -> Iterator[ImageFile]:
+    number = 0
+    for number, row in enumerate(rows, start=1):
+        yield _labeled(path, number, *row)
+    if not number:
+        raise InputError(f"{path}: no images in it")
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from ssim_ae.batch.listing import ImageFile
 
-PART_IMAGES = 256  # in a part, on average: seconds to minutes of work, which a worker that dies loses
 NAME_DIGITS = 24
 
 
@@ -20,8 +19,8 @@ class Part(NamedTuple):
     images: tuple[ImageFile, ...]
 
 
-def cut_into_parts(images: Iterable[ImageFile], key: str, size: int = PART_IMAGES) -> Iterator[Part]:
-    """Cut a listing into parts of about `size` images. `key` states how they are inspected.
+def cut_into_parts(images: Iterable[ImageFile], key: str, size: int) -> Iterator[Part]:
+    """Cut a listing into parts of `size` images on average, and up to four times as many. `key` states how they are inspected.
 
     A part ends after an image whose name says so. An image that is added thus changes the part it falls into and no
     other.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ssim_ae.detector.detector import Detector
 
 LOCAL_RAY = "local"
+PART_IMAGES = 256  # seconds to minutes of work, which a worker that dies loses
 MAX_PRINTED_ERRORS = 20
 
 
@@ -55,12 +56,17 @@ def predict(options: argparse.Namespace) -> int:
         with local_output(options.output) as path:
             assert path is not None
             check_replaceable(path)
-            summary = write_table(detector, listing, path, threshold=options.threshold_scale)
+            summary = write_table(
+                detector, listing, path, threshold=options.threshold_scale, part_images=options.part_images
+            )
     else:
         work = _work(options, detector)
         with _cluster(options):
             summary, done_before = write_parts(
-                work, listing, lambda parts: _results(options, write_part, work, parts, options.images)
+                work,
+                listing,
+                lambda parts: _results(options, write_part, work, parts, options.images),
+                part_images=options.part_images,
             )
     if listing.passed_over:
         print_note(f"passed over: {listing.passed_over_text()}")
@@ -92,7 +98,7 @@ def evaluate(options: argparse.Namespace) -> int:
     labels, scores, errors = bytearray(), np.empty(0), 0
     parts = []
     with _cluster(options):
-        for found in _results(options, score_part, work, cut_into_parts(images, work.key), [options.folder]):
+        for found in _results(options, score_part, work, cut_into_parts(images, work.key, PART_IMAGES), [options.folder]):
             labels += bytes(label == DEFECTIVE for label in found.labels)
             parts.append(np.array(found.scores))
             for error in found.errors[: max(0, MAX_PRINTED_ERRORS - errors)]:
@@ -119,6 +125,8 @@ def _check_options(options: argparse.Namespace) -> None:
     from ssim_ae.buckets import is_url
 
     output = options.output or ""
+    if options.part_images < 1:
+        raise InputError(f"--part_images: should be at least 1, not {options.part_images}")
     if not output:
         raise InputError("--ray: no place for the rows; name a folder or a prefix of a bucket with --output")
     for name in ("csv", "json", "overlays"):
@@ -132,14 +140,19 @@ def _check_options(options: argparse.Namespace) -> None:
         raise InputError(f"{output}: unknown suffix {suffix}; use {TABLE_SUFFIX}, or end the name of a folder with /")
 
 
-def _load(options: argparse.Namespace) -> Detector:
-    import pyarrow  # noqa: F401 (before the work starts)
-
-    from ssim_ae.detector.detector import Detector
-    from ssim_ae.locations import local_path
+def import_packages(options: argparse.Namespace) -> None:
+    """Import what a job needs, so that what is missing is said before the work starts."""
+    import pyarrow  # noqa: F401
 
     if options.ray:
         import ray  # noqa: F401
+
+
+def _load(options: argparse.Namespace) -> Detector:
+    from ssim_ae.detector.detector import Detector
+    from ssim_ae.locations import local_path
+
+    import_packages(options)
     return Detector.load(
         local_path(options.detector),
         runtime=options.runtime,

@@ -31,6 +31,13 @@ def arguments(parser: Parser) -> None:
         "it exists",
     )
     jobs.add_ray_option(parser)
+    parser.add_argument(
+        "--part_images",
+        type=int,
+        default=jobs.PART_IMAGES,
+        metavar="NUMBER",
+        help=f"images in a part of --output, on average ({jobs.PART_IMAGES})",
+    )
     parser.add_argument("--overlays", metavar="FOLDER", help="write a heatmap with outlined defects for each image")
     parser.add_argument(
         "--threshold_scale",

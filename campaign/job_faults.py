@@ -1,7 +1,7 @@
 """Disturb jobs on a Ray cluster of three nodes, from bucket to bucket: `python -m campaign.job_faults SWIFT [TRIALS]`.
 
-SWIFT is a folder that OpenStack Swift is installed into (`pip install --target SWIFT swift`). Needs ray[data] and s3fs.
-Each trial starts a job, does one thing to it at a random moment, starts it again if it ended with an error, and compares
+SWIFT is a folder that OpenStack Swift is installed into (`pip install --target SWIFT swift`). Needs ray[data], s3fs.
+Each trial starts a job, does one thing to it at a random moment, starts it again if it ended with an error and compares
 its rows with those of an undisturbed job on one machine.
 """
 
@@ -204,6 +204,7 @@ def _processes() -> Iterator[tuple[int, int, str]]:
 def main(installed: Path, times: int = 50, images: int = 400) -> int:
     environment = {"AWS_ACCESS_KEY_ID": "test:tester", "AWS_SECRET_ACCESS_KEY": "testing"}
     environment |= {"AWS_DEFAULT_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # 127.0.0.1 stays 127.0.0.1
     os.environ.update(environment)
     rng = np.random.default_rng(times)
     results: dict[str, Counter[str]] = defaultdict(Counter)

@@ -57,3 +57,14 @@ def import_mindspore() -> ModuleType:
     import mindspore
 
     return mindspore
+
+
+def import_ray(*, loopback: bool) -> ModuleType:
+    """Import Ray without its usage reports; with `loopback`, no process of this machine uses another address."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_gcs_rpc_server_connect_timeout_s", "5")
+    if loopback:  # as on Windows and macOS; otherwise Ray replaces 127.0.0.1 by an address of the network
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    import ray
+
+    return ray

@@ -15,6 +15,8 @@ import pytest
 from ssim_ae import Detector
 from ssim_ae.batch.rows import Row
 
+# Before the import: 127.0.0.1 stays 127.0.0.1, as ssim_ae.frameworks.import_ray does.
+os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'ray[data]'")
 pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("default")]
 NODE = {"num_cpus": 1, "include_dashboard": False, "node_ip_address": "127.0.0.1", "object_store_memory": 2**27}
@@ -24,7 +26,6 @@ def command(*words: object) -> tuple[int, str]:
     """Run `ssim-ae`; return the exit status and what it prints."""
     done = subprocess.run(
         [sys.executable, "-m", "ssim_ae", *map(str, words)],
-        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -38,8 +39,7 @@ def read(place: Path) -> pa.Table:
 
 
 @pytest.fixture
-def cluster(monkeypatch):
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+def cluster():
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args=NODE)
@@ -79,8 +79,10 @@ def test_metrics_of_a_manifest(features_run, photos, tmp_path):
 def test_a_worker_that_dies_costs_its_part_alone(cluster, features_run, photos, tmp_path):
     command("predict", features_run.folder, photos, "--output", tmp_path / "a.parquet")
     process = subprocess.Popen(
-        [sys.executable, "-m", "ssim_ae", "predict", features_run.folder, photos, "--output", tmp_path / "parts"]
-        + ["--ray", cluster.address, "--part_images", "1"]
+        [
+            *(sys.executable, "-m", "ssim_ae", "predict", features_run.folder, photos),
+            *("--output", tmp_path / "parts", "--ray", cluster.address, "--part_images", "1"),
+        ]
     )
     killed = 0
     while process.poll() is None and not killed:
@@ -98,7 +100,7 @@ def test_a_worker_that_dies_costs_its_part_alone(cluster, features_run, photos, 
 def test_a_dataset_of_ray_data(cluster, features_run, photos):
     import ssim_ae.ray
 
-    ray.init(address=cluster.address, log_to_driver=False)
+    ray.init(address=cluster.address, _node_ip_address="127.0.0.1", log_to_driver=False)
     cluster.add_node(**NODE)
     paths = sorted(map(str, (photos / "late").iterdir()))
     detector = Detector.load(features_run.folder)
@@ -131,15 +133,15 @@ def test_a_detector_that_workers_cannot_read(cluster, features_run, tiny_run, ph
     from ssim_ae.batch.work import Work, write_part
     from ssim_ae.errors import InputError
 
-    ray.init(address=cluster.address, log_to_driver=False)
+    ray.init(address=cluster.address, _node_ip_address="127.0.0.1", log_to_driver=False)
     run = shutil.copytree(features_run.folder, tmp_path / "run")
     work = Work(str(run), Detector.load(run).fingerprint, 1.0, str(tmp_path / "parts"))
     parts = list(cut_into_parts([file_of(str(path)) for path in photos.rglob("*.png")], "", 3))
     shutil.copy(tiny_run.detector_path, run / "detector.safetensors")
-    with pytest.raises(InputError, match="on a worker: .*not the same detector on every machine") as caught:
+    with pytest.raises(InputError, match=r"on a worker: .*not the same detector on every machine") as caught:
         list(map_on_cluster(write_part, work, parts, local_images=True))
     assert "\n" not in str(caught.value)
     shutil.rmtree(run)
-    with pytest.raises(InputError, match="on a worker: .*no such file or run") as caught:
+    with pytest.raises(InputError, match=r"on a worker: .*no such file or run") as caught:
         list(map_on_cluster(write_part, work, parts, local_images=True))
     assert "\n" not in str(caught.value)

@@ -27,7 +27,12 @@ def test_counts_rates_and_reasons():
 
 @pytest.mark.parametrize(
     ("score", "threshold", "interval"),
-    [(1.0, 1.0, "0.71 -   1.00"), (1.0001, 1.0, "1.00 -   1.41"), (3.0, 3.0, "0.71 -   1.00"), (0.0, 1.0, "0.06 -   0.09")],
+    [
+        (1.0, 1.0, "0.71 -   1.00"),
+        (1.0001, 1.0, "1.00 -   1.41"),
+        (3.0, 3.0, "0.71 -   1.00"),
+        (0.0, 1.0, "0.06 -   0.09"),
+    ],
 )
 def test_the_histogram_shows_scores_in_multiples_of_the_threshold(score, threshold, interval):
     assert f"{interval}           1  #" in text(row(score, threshold=threshold))

@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 from ssim_ae.batch.parts import Part
 from ssim_ae.batch.work import Work
 from ssim_ae.errors import InputError, first_line
+from ssim_ae.frameworks import import_ray
 from ssim_ae.machine import cores
 
 LOCAL = "local"  # the address that stands for a cluster of this machine alone, for the duration of the job
 EXISTING = "auto"  # Ray's name for the cluster of this machine
+LOOPBACK = "127.0.0.1"
 CONNECT_TIMEOUT = 5  # s
 MAX_DEATHS = 20  # of workers and nodes, after which a part is given up: something in it ends them
 PARTS_PER_CORE = 2  # that are given to Ray ahead, to bound the memory
@@ -29,19 +31,15 @@ def cluster(address: str) -> Iterator[None]:
 
     Raises InputError if none answers.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_gcs_rpc_server_connect_timeout_s", str(CONNECT_TIMEOUT))
-    import ray
-
-    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    ray = import_ray(loopback=is_loopback(address))
     logging.getLogger("ray").setLevel(logging.ERROR)
+    options: dict[str, Any] = {"address": address, "logging_level": logging.ERROR, "log_to_driver": False}
     if address == LOCAL:
-        options |= {"address": "local", "_node_ip_address": "127.0.0.1", "include_dashboard": False}
-        options["num_cpus"] = cores()
-    else:
-        if address != EXISTING:
-            _check_answers(address)
-        options["address"] = address
+        options |= {"include_dashboard": False, "num_cpus": cores()}
+    elif address != EXISTING:
+        _check_answers(address)
+    if is_loopback(address):
+        options["_node_ip_address"] = LOOPBACK
     try:
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
@@ -50,6 +48,11 @@ def cluster(address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether all of a cluster is on this machine, and reached without a network."""
+    return address == LOCAL or address.startswith(f"{LOOPBACK}:")
 
 
 def map_on_cluster(
@@ -88,7 +91,7 @@ def _on_worker(shared: tuple[Callable[[Work, Part], Result], Work, str], part: P
             os.chdir(folder)
         except OSError as error:
             raise InputError(
-                f"{folder}: not on the machine {socket.gethostname()}; use a folder that all machines share, or a bucket"
+                f"{folder}: not on {socket.gethostname()}; use a folder that all machines share, or a bucket"
             ) from error
     return function(work, part)
 

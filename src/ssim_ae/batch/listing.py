@@ -46,7 +46,8 @@ class Listing:
         self.passed_over = Counter()
         for location in self.locations:
             found = False
-            for found, image in enumerate(self._list(location), start=1):
+            for image in self._list(location):
+                found = True
                 yield image
             if not found:
                 skipped = f"; passed over: {self.passed_over_text()}" if self.passed_over else ""

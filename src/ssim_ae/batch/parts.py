@@ -20,10 +20,10 @@ class Part(NamedTuple):
 
 
 def cut_into_parts(images: Iterable[ImageFile], key: str, size: int) -> Iterator[Part]:
-    """Cut a listing into parts of `size` images on average, and up to four times as many. `key` states how they are inspected.
+    """Cut a listing into parts of `size` images on average, at most four times as many.
 
-    A part ends after an image whose name says so. An image that is added thus changes the part it falls into and no
-    other.
+    `key` states how they are inspected. A part ends after an image whose name says so. An image that is added thus
+    changes the part it falls into and no other.
     """
     part: list[ImageFile] = []
     for image in images:

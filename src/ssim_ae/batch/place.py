@@ -20,6 +20,10 @@ JOB_NAME = "job.json"
 class Place(Protocol):
     """A folder or a prefix of a bucket."""
 
+    def create(self) -> None:
+        """Create the place, if it does not exist. `write` does not: a worker may see another disk."""
+        ...
+
     def names(self) -> Iterator[str]:
         """Yield the names of all files."""
         ...
@@ -37,6 +41,12 @@ class _Folder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def create(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.folder}: cannot be written: {error.strerror}") from error
+
     def names(self) -> Iterator[str]:
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError(f"{self.folder}: a file; name a folder")
@@ -50,16 +60,15 @@ class _Folder:
         return path.read_bytes() if path.is_file() else None
 
     def write(self, name: str, data: bytes) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self.folder}: cannot be written: {error.strerror}") from error
         write_atomic(self.folder / name, data)
 
 
 class _Prefix:
     def __init__(self, url: str) -> None:
         self.store = ObjectStore(*parse_url(url))
+
+    def create(self) -> None:
+        pass
 
     def names(self) -> Iterator[str]:
         return (name for name, _ in self.store.iterate())
@@ -88,6 +97,7 @@ def start_job(place: Place, location: str, job: dict[str, Any]) -> set[str]:
     if known is None and names:
         raise InputError(f"{location}: holds other files, such as {min(names)}; name an empty place")
     if known is None:
+        place.create()
         place.write(JOB_NAME, content.encode())
     elif differing := _differences(known, job):
         raise InputError(f"{location}: holds the rows of another job ({', '.join(differing)}); name another place")

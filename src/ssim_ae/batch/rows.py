@@ -76,24 +76,21 @@ def inspect_images(
 
     def row(image: ImageFile, result: Inspection | InputError) -> Row:
         size, digest = contents.pop(image, (None, ""))
-        origin = {"path": image.location, "size": size, "sha256": digest, "threshold": threshold}
-        if isinstance(result, InputError):
-            values = dict.fromkeys(("width", "height", "score", "defect_share"))
-            return Row(
-                **origin, **values, verdict="error", defects=[], detector=detector.fingerprint, error=str(result)
-            )
-        found = result.at(threshold)
-        height, width = found.pixels.shape[:2]
+        found = None if isinstance(result, InputError) else result.at(threshold)
+        height, width = found.pixels.shape[:2] if found else (None, None)
         return Row(
-            **origin,
+            path=image.location,
+            size=size,
+            sha256=digest,
             width=width,
             height=height,
-            verdict=found.verdict,
-            score=found.score,
-            defect_share=found.defect_share,
-            defects=[asdict(box) for box in found.defects],
+            verdict=found.verdict if found else "error",
+            score=found.score if found else None,
+            defect_share=found.defect_share if found else None,
+            defects=[asdict(box) for box in found.defects] if found else [],
+            threshold=threshold,
             detector=detector.fingerprint,
-            error="",
+            error="" if found else str(result),
         )
 
     results = detector.map_inspections(images, row, read=pixels)

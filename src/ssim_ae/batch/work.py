@@ -66,7 +66,9 @@ def write_part(work: Work, part: Part) -> Summary:
 def score_part(work: Work, part: Part) -> Scores:
     """Return labels and scores of the images of a part. Raises InputError and OSError as `write_part` does."""
     rows = list(inspect_images(_open_detector(work), part.images, threshold=work.threshold))
-    inspected = [(image.label, row.score) for image, row in zip(part.images, rows, strict=True) if row.score is not None]
+    inspected = [
+        (image.label, row.score) for image, row in zip(part.images, rows, strict=True) if row.score is not None
+    ]
     return Scores(
         [label for label, _ in inspected], [score for _, score in inspected], [row.error for row in rows if row.error]
     )

@@ -23,7 +23,9 @@ def arguments(parser: Parser) -> None:
     parser.add_argument(
         "detector", nargs="?", help="detector file or folder of a run (checkpoint_path of the settings)"
     )
-    parser.add_argument("folder", nargs="?", help="data set with test images (the data set of the training); with --ray a manifest")
+    parser.add_argument(
+        "folder", nargs="?", help="data set with test images (the data set of the training); with --ray a manifest"
+    )
     parser.add_argument("--config_path", metavar="YAML", help="settings; those of the network come from the detector")
     jobs.add_ray_option(parser)
     parser.add_runtime_options()

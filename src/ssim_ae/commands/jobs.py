@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ssim_ae.commands import INPUT_ERROR, NOK_FOUND
 from ssim_ae.commands.parser import Parser
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LOCAL_RAY = "local"
 PART_IMAGES = 256  # seconds to minutes of work, which a worker that dies loses
 MAX_PRINTED_ERRORS = 20
+Result = TypeVar("Result")
 
 
 def add_ray_option(parser: Parser) -> None:
@@ -98,7 +99,9 @@ def evaluate(options: argparse.Namespace) -> int:
     labels, scores, errors = bytearray(), np.empty(0), 0
     parts = []
     with _cluster(options):
-        for found in _results(options, score_part, work, cut_into_parts(images, work.key, PART_IMAGES), [options.folder]):
+        for found in _results(
+            options, score_part, work, cut_into_parts(images, work.key, PART_IMAGES), [options.folder]
+        ):
             labels += bytes(label == DEFECTIVE for label in found.labels)
             parts.append(np.array(found.scores))
             for error in found.errors[: max(0, MAX_PRINTED_ERRORS - errors)]:
@@ -145,7 +148,10 @@ def import_packages(options: argparse.Namespace) -> None:
     import pyarrow  # noqa: F401
 
     if options.ray:
-        import ray  # noqa: F401
+        from ssim_ae.batch.cluster import is_loopback
+        from ssim_ae.frameworks import import_ray
+
+        import_ray(loopback=is_loopback(options.ray))
 
 
 def _load(options: argparse.Namespace) -> Detector:
@@ -181,13 +187,19 @@ def _absolute(location: str) -> str:
     return location if is_url(location) else str(Path(location).absolute())
 
 
-def _cluster(options: argparse.Namespace):  # type: ignore[no-untyped-def]
+def _cluster(options: argparse.Namespace) -> AbstractContextManager[None]:
     from ssim_ae.batch.cluster import cluster
 
     return cluster(options.ray) if options.ray else nullcontext()
 
 
-def _results(options, function, work: Work, parts: Iterable[Part], images: list[str]) -> Iterator:  # type: ignore
+def _results(
+    options: argparse.Namespace,
+    function: Callable[[Work, Part], Result],
+    work: Work,
+    parts: Iterable[Part],
+    images: Sequence[str],
+) -> Iterator[Result]:
     """Yield `function(work, part)` for each part, from this process or from a cluster."""
     from ssim_ae.batch.cluster import map_on_cluster
     from ssim_ae.buckets import is_url

@@ -21,7 +21,9 @@ MAX_THRESHOLD_SCALE = 8  # as the slider of the pages and the sensitivity of the
 def arguments(parser: Parser) -> None:
     """Add the command's arguments."""
     parser.add_argument("detector", help="detector file or folder of a run")
-    parser.add_argument("images", nargs="+", help="files, folders or patterns; with --output also lists (.txt) and prefixes")
+    parser.add_argument(
+        "images", nargs="+", help="files, folders or patterns; with --output also lists (.txt) and prefixes"
+    )
     parser.add_argument("--csv", metavar="FILE", help="write a table with one row per image")
     parser.add_argument("--json", metavar="FILE", help="write the same as a JSON array with one object per image")
     parser.add_argument(

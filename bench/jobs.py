@@ -63,7 +63,10 @@ def _measure(root: Path, detector: str, name: str, options: list[str]) -> Measur
     driver: list[float] = []
     worker: list[float] = []
     with subprocess.Popen(
-        [*command, "--output", str(root / name), *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*command, "--output", str(root / name), "--part_images", "64", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         sampling = threading.Thread(target=_sample, args=[process, driver, worker])
         sampling.start()

@@ -133,6 +133,8 @@ class Trials:
             if starts == 1:
                 threading.Timer(rng.uniform(0.2, 1) * self.seconds, self._disturb, [fault, process, rng]).start()
             output = process.communicate()[0]
+            while len(self.nodes) < 2:
+                self.nodes.append(self.cluster.add_node(**self.node))
             again = done & set(self._gets(before))
             problems += [f"read again: {len(again)} of {len(done)} images whose parts were written"] * bool(again)
             if process.returncode == 0:
@@ -157,20 +159,19 @@ class Trials:
         elif fault == "line":
             self.line.cut(rng.uniform(0.1, 12))
         elif fault == "worker":
-            raylets = {node.all_processes["raylet"][0].process.pid for node in self.cluster.list_all_nodes}
+            raylets = {node.all_processes["raylet"][0].process.pid for node in self.cluster.list_all_nodes()}
             workers = [pid for pid, parent, name in _processes() if parent in raylets and "ray::" in name]
             for pid in rng.permutation(workers)[:1]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)
         elif fault == "node":
             self.cluster.remove_node(self.nodes.pop(0), allow_graceful=False)
-            self.nodes.append(self.cluster.add_node(**self.node))
 
     def _start(self, place: str) -> "subprocess.Popen[str]":
         return self._command(place, ["--ray", self.cluster.address])
 
     def _command(self, place: str, options: list[str]) -> "subprocess.Popen[str]":
-        words = ["predict", str(self.detector), "s3://images", "--output", place, "--part_images", "20", *options]
+        words = ["predict", str(self.detector), "s3://images", "--output", place, "--part_images", "10", *options]
         return subprocess.Popen(
             [sys.executable, "-m", "ssim_ae", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

@@ -213,8 +213,9 @@ class Detector:
         The network runs on each image by itself: in a batch, the last bits of its output depend on the batch's size.
         """
         self._check_process()
-        if len(images) == 1:
-            yield self._measure(images[0], function, read)
+        if len(images) == 1 or self.threads == 1:
+            for image in images:
+                yield self._measure(image, function, read)
             return
         with self.runtime.concurrent() as initialize_thread:
             yield from parallel_map(

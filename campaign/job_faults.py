@@ -225,8 +225,8 @@ def main(installed: Path, times: int = 50, images: int = 400) -> int:
             print(f"{number} {fault}: {starts} starts, {again} images read again", *problems, sep="\n    ", flush=True)
     print("| fault | trials | starts | images read again, per trial | failed |\n|---|---|---|---|---|")
     for fault, counts in results.items():
-        again = counts["again"] / counts["trials"]
-        print(f"| {fault} | {counts['trials']} | {counts['starts']} | {again:.1f} | {counts['failed']} |")
+        per_trial = counts["again"] / counts["trials"]
+        print(f"| {fault} | {counts['trials']} | {counts['starts']} | {per_trial:.1f} | {counts['failed']} |")
     return int(any(counts["failed"] for counts in results.values()))
 
 

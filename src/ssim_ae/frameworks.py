@@ -5,6 +5,7 @@ environment nor `sys.modules` of the program that uses it.
 """
 
 import os
+import shlex
 import sys
 from types import ModuleType
 
@@ -19,7 +20,7 @@ PACKAGES = {
     "nncf": "openvino nncf",
     "mindspore": "mindspore",
     "s3fs": "s3fs",
-    "ray": "'ray[data]'",
+    "ray": "ray[data]",
     "pyarrow": "pyarrow",
     "fastapi": SERVER,
     "uvicorn": SERVER,
@@ -30,8 +31,9 @@ PACKAGES = {
 
 def install_hint(module: str) -> str:
     """Return the command that installs a module that is missing."""
-    packages = PACKAGES.get(module.partition(".")[0])
-    return f"pip install {packages}" if packages else "install SSIM-AE again: pip install . in the folder of its source"
+    packages = PACKAGES.get(module.partition(".")[0], "")
+    quoted = " ".join(map(shlex.quote, packages.split()))
+    return f"pip install {quoted}" if quoted else "install SSIM-AE again: pip install . in the folder of its source"
 
 
 def import_onnxruntime() -> ModuleType:

@@ -42,7 +42,7 @@ def main(detector: str, images: str, number: int = 100_000) -> None:
 
 def _on_cluster(root: Path, detector: str, nodes: int) -> Measured:
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-    os.environ["RAY_worker_niceness"] = "0"  # 15 by default: other programs would take the cores
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 (Ray's name); 15 by default: other programs would take the cores
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args=_node(2 if nodes == 1 else 1))

@@ -115,13 +115,11 @@ def test_a_dataset_of_ray_data(cluster, features_run, photos):
 def test_faults_have_one_line(cluster, features_run, tiny_run, photos, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         unused = deaf.getsockname()[1]
-        start = time.monotonic()
         for address in ("127.0.0.1:1", f"127.0.0.1:{unused}", "nonsense"):
             output = ["--output", tmp_path / "parts", "--ray", address]
             status, out = command("predict", features_run.folder, photos, *output)
             assert (status, out.count("\n")) == (2, 1), out
             assert out.startswith(f"ssim-ae: --ray {address}: no Ray cluster answers")
-        assert time.monotonic() - start < 60
     assert not (tmp_path / "parts").exists()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ LOCAL = "local"  # the address that stands for a cluster of this machine alone, 
 EXISTING = "auto"  # Ray's name for the cluster of this machine
 LOOPBACK = "127.0.0.1"
 CONNECT_TIMEOUT = 5  # s
+HEALTH_TIMEOUT = 7  # s, with the start of Python
 MAX_DEATHS = 20  # of workers and nodes, after which a part is given up: something in it ends them
 PARTS_PER_CORE = 2  # that are given to Ray ahead, to bound the memory
 Result = TypeVar("Result")
@@ -118,5 +121,17 @@ def _check_answers(address: str) -> None:
     try:
         with socket.create_connection((host, int(port)), CONNECT_TIMEOUT):
             pass
-    except (OSError, ValueError) as error:
-        raise InputError(f"--ray {address}: no Ray cluster answers; give HOST:PORT of one, or {EXISTING}") from error
+        answers = _is_healthy(f"{host}:{port}")
+    except (OSError, ValueError):
+        answers = False
+    if not answers:
+        raise InputError(f"--ray {address}: no Ray cluster answers; give HOST:PORT of one, or {EXISTING}")
+
+
+def _is_healthy(address: str) -> bool:
+    """Return whether the program at an address is Ray. `ray.init` would wait for minutes for one that is not."""
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    try:
+        return subprocess.run(command, capture_output=True, timeout=HEALTH_TIMEOUT).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False

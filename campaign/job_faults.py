@@ -131,8 +131,11 @@ class Trials:
             before = len(self.line.requests)
             process = self._start(place)
             if starts == 1:
-                threading.Timer(rng.uniform(0.2, 1) * self.seconds, self._disturb, [fault, process, rng]).start()
+                moment = rng.uniform(0.2, 1) * self.seconds
+                timer = threading.Timer(moment, self._disturb, [fault, process, rng])
+                timer.start()
             output = process.communicate()[0]
+            timer.join()  # the rows are read over the same line
             while len(self.nodes) < 2:
                 self.nodes.append(self.cluster.add_node(**self.node))
             again = done & set(self._gets(before))
@@ -160,7 +163,7 @@ class Trials:
             self.line.cut(rng.uniform(0.1, 12))
         elif fault == "worker":
             raylets = {node.all_processes["raylet"][0].process.pid for node in self.cluster.list_all_nodes()}
-            workers = [pid for pid, parent, name in _processes() if parent in raylets and "ray::" in name]
+            workers = [pid for pid, parent, name in _processes() if parent in raylets and "ray::write_part" in name]
             for pid in rng.permutation(workers)[:1]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)

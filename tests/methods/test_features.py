@@ -227,7 +227,7 @@ def test_gray_images(cloth_folder, tmp_path, capsys, as_files):
     status, _, _ = run(capsys, "train", folder, *settings, "--runs", tmp_path)
     assert status == 0
     detector = Detector.load(next(tmp_path.glob("*-1")))
-    assert detector.config.input_shape == (1, 128, 128)
+    assert (detector.config.channels, *detector.config.working_size) == (1, 128, 128)
     good, cut = (
         [detector.inspect(path).score for path in (folder / "test" / kind).iterdir()] for kind in ("good", "cut")
     )

@@ -395,7 +395,7 @@ def test_an_interrupted_command_says_that_nothing_was_added(run, more, capsys, m
     def interrupt(*_arguments, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ssim_ae.training.training_result.calibrate", interrupt)
+    monkeypatch.setattr("ssim_ae.training.training_result.calibrate_fitted", interrupt)
     assert main(["train", "--add", str(more), str(run)]) == 130
     assert capsys.readouterr().err.endswith("ssim-ae: interrupted; nothing is added, the run is as it was\n")
 

@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -37,8 +37,11 @@ class StoredObject(NamedTuple):
         """Whether the ETag has the form of an MD5. That of a multipart upload does not."""
         return bool(re.fullmatch("[0-9a-f]{32}", self.etag))
 
-    def matches(self, path: Path) -> bool:
-        """Return whether a file has the size and, if known, the MD5 of the object."""
+    def matches(self, content: Path | bytes) -> bool:
+        """Return whether a file, or its content, has the size and, if known, the MD5 of the object."""
+        if isinstance(content, bytes):
+            return len(content) == self.size and (not self.has_md5 or hashlib.md5(content).hexdigest() == self.etag)
+        path = content
         if path.stat().st_size != self.size or not self.has_md5:
             return path.stat().st_size == self.size
         with path.open("rb") as file:
@@ -77,6 +80,32 @@ class ObjectStore:
             if not path.endswith("/")  # a marker that the store's web console creates for an empty folder
         }
 
+    def iterate(self) -> Iterator[tuple[str, StoredObject]]:
+        """Yield name, size and ETag of all objects in the order of their keys; at most a page of them is in memory."""
+        prefix = f"{self.key}/" if self.key else ""
+        options: dict[str, str] = {}
+        found = False
+        while True:
+            page = self._with_retries("", lambda: self._list_page(prefix, options))  # noqa: B023 (called at once)
+            for entry in page.get("Contents", ()):
+                name = entry["Key"][len(prefix) :]
+                if name and not name.endswith("/"):  # a marker of an empty folder
+                    found = True
+                    yield name, StoredObject(entry["Size"], entry["ETag"].strip('"'))
+            if not page.get("IsTruncated"):
+                break
+            options = {"ContinuationToken": page["NextContinuationToken"]}
+        if not found and self.key and (stored := self.head("")):
+            yield "", stored
+
+    def read(self, name: str, listed: StoredObject | None = None) -> bytes | None:
+        """Return the content of an object; None if it does not exist or is not the one that was listed."""
+        return self._with_retries(name, lambda: self._read_once(name, listed))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write an object in one request, which is atomic, and verify it."""
+        self._with_retries(name, lambda: self._write_once(name, data))
+
     def head(self, name: str) -> StoredObject | None:
         """Return the current size and ETag of an object, or None if it does not exist."""
         return self._with_retries(name, lambda: self._head_if_exists(name))
@@ -96,11 +125,27 @@ class ObjectStore:
             raise ConnectionError("corrupted in transfer")
 
     def _upload_once(self, path: Path, name: str) -> None:
-        data = path.read_bytes()
+        self._write_once(name, path.read_bytes())
+
+    def _write_once(self, name: str, data: bytes) -> None:
         # In one part, because the store does not compute the MD5 of a multipart upload.
         self.file_system.pipe_file(self._path(name), data, chunksize=len(data) + 1)
-        if not self._head(name).matches(path):
+        if not self._head(name).matches(data):
             raise ConnectionError("corrupted in transfer")
+
+    def _read_once(self, name: str, listed: StoredObject | None) -> bytes | None:
+        try:
+            data: bytes = self.file_system.cat_file(self._path(name))
+            if listed and not listed.matches(data):
+                if self._head(name) != listed:
+                    return None
+                raise ConnectionError("corrupted in transfer")
+        except FileNotFoundError:
+            return None
+        return data
+
+    def _list_page(self, prefix: str, options: dict[str, str]) -> dict[str, Any]:
+        return self.file_system.call_s3("list_objects_v2", Bucket=self.bucket, Prefix=prefix, **options)
 
     def _head_if_exists(self, name: str) -> StoredObject | None:
         with suppress(FileNotFoundError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from contextlib import suppress
 
+from ssim_ae.commands import jobs
 from ssim_ae.commands.detectability import note_weakness
 from ssim_ae.commands.options import check_given_once, given_settings, named_detector
 from ssim_ae.commands.parser import Parser
@@ -22,8 +23,11 @@ def arguments(parser: Parser) -> None:
     parser.add_argument(
         "detector", nargs="?", help="detector file or folder of a run (checkpoint_path of the settings)"
     )
-    parser.add_argument("folder", nargs="?", help="data set with test images (the data set of the training)")
+    parser.add_argument(
+        "folder", nargs="?", help="data set with test images (the data set of the training); with --ray a manifest"
+    )
     parser.add_argument("--config_path", metavar="YAML", help="settings; those of the network come from the detector")
+    jobs.add_ray_option(parser)
     parser.add_runtime_options()
     parser.add_config_keys(EVALUATION_KEYS)
 
@@ -41,6 +45,8 @@ def run(options: argparse.Namespace) -> int:
 
     check_given_once(options, "detector", "checkpoint_path")
     check_given_once(options, "folder", "dataset_path")
+    if options.ray:
+        return jobs.evaluate(options)
     settings = Config.read(options.config_path, given_settings(options))
     config = local_config(settings)
     path = detector_path(named_detector(options, config))

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from ssim_ae.commands import INPUT_ERROR, NOK_FOUND
+from ssim_ae.commands import INPUT_ERROR, NOK_FOUND, jobs
 from ssim_ae.commands.detectability import note_weakness
+from ssim_ae.commands.log_options import add_log_options, open_log
 from ssim_ae.commands.parser import Parser
 from ssim_ae.console import print_message
 from ssim_ae.errors import InputError
@@ -21,9 +22,25 @@ MAX_THRESHOLD_SCALE = 8  # as the slider of the pages and the sensitivity of the
 def arguments(parser: Parser) -> None:
     """Add the command's arguments."""
     parser.add_argument("detector", help="detector file or folder of a run")
-    parser.add_argument("images", nargs="+", help="files, folders or patterns")
+    parser.add_argument(
+        "images", nargs="+", help="files, folders or patterns; with --output also lists (.txt) and prefixes"
+    )
     parser.add_argument("--csv", metavar="FILE", help="write a table with one row per image")
     parser.add_argument("--json", metavar="FILE", help="write the same as a JSON array with one object per image")
+    parser.add_argument(
+        "--output",
+        metavar="PLACE",
+        help="any number of images: write the rows to a Parquet file, or in parts to a folder or bucket, continued if "
+        "it exists",
+    )
+    jobs.add_ray_option(parser)
+    parser.add_argument(
+        "--part_images",
+        type=int,
+        default=jobs.PART_IMAGES,
+        metavar="NUMBER",
+        help=f"images in a part of --output, on average ({jobs.PART_IMAGES})",
+    )
     parser.add_argument("--overlays", metavar="FOLDER", help="write a heatmap with outlined defects for each image")
     parser.add_argument(
         "--threshold_scale",
@@ -34,6 +51,7 @@ def arguments(parser: Parser) -> None:
     )
     parser.add_argument("--fail-on-nok", action="store_true", help=f"exit with {NOK_FOUND} if an image is defective")
     parser.add_argument("--device_target", default="auto", help="auto, CPU, GPU or Ascend (auto)")
+    add_log_options(parser)
     parser.add_runtime_options()
 
 
@@ -50,6 +68,8 @@ def run(options: argparse.Namespace) -> int:
     if not 1 / MAX_THRESHOLD_SCALE <= scale <= MAX_THRESHOLD_SCALE:
         limits = f"from {1 / MAX_THRESHOLD_SCALE} to {MAX_THRESHOLD_SCALE}"
         raise InputError(f"--threshold_scale: should be {limits}, not {scale:g}")
+    if options.output or options.ray:
+        return jobs.predict(options)
     detector = Detector.load(
         local_path(options.detector),
         runtime=options.runtime,
@@ -74,6 +94,10 @@ def run(options: argparse.Namespace) -> int:
         check_outputs(_outputs(paths, overlays, csv_path, json_path), paths)
         formats = ((csv_table, csv_path), (json_list, json_path))
         records = [files.enter_context(open_record(path)) for open_record, path in formats if path]
+        if opened := open_log(options):
+            from ssim_ae.line.predictions import recorder_of
+
+            records.append(recorder_of(files.enter_context(opened), Path(local_path(options.detector))))
         failures = 0
         counts: Counter[str] = Counter()
         for prediction in predict(detector, paths, overlays, threshold=scale):

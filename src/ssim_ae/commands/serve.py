@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import ExitStack
 from math import isfinite
 from pathlib import Path
 
+from ssim_ae.commands.log_options import add_log_options, open_log
 from ssim_ae.commands.parser import Parser
 from ssim_ae.errors import InputError
 
@@ -25,26 +27,41 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("--max_megapixels", type=int, default=25, help="maximum size of an image, megapixels (25)")
     parser.add_argument("--timeout", type=float, default=30, help="maximum duration of a request, seconds (30)")
     parser.add_argument("--device_target", default="auto", help="auto, CPU, GPU or Ascend")
+    add_log_options(parser)
     parser.add_runtime_options()
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
+    from ssim_ae.detector.run_folder import current_version
     from ssim_ae.server.limits import MIB, Limits
     from ssim_ae.server.serve import detectors_by_name, serve
 
     _check(options)
-    serve(
-        detectors_by_name(options.detectors),
-        host=options.host,
-        port=options.port,
-        watch=Path(options.watch) if options.watch else None,
-        token=options.token or os.environ.get("SSIM_AE_TOKEN"),
-        limits=Limits(options.queue, options.max_mb * MIB, options.max_megapixels * 10**6, options.timeout),
-        runtime=options.runtime,
-        device_target=options.device_target,
-        threads=options.threads,
-    )
+    detectors = detectors_by_name(options.detectors)
+    with ExitStack() as resources:
+        opened = open_log(options)
+        recorder, extensions = None, []
+        if opened:
+            from ssim_ae.line.history import history_of
+            from ssim_ae.line.server_recorder import ServerRecorder
+
+            log = resources.enter_context(opened)
+            recorder = ServerRecorder(log, {name: current_version(path) for name, path in detectors.items()})
+            extensions = [history_of(log)]
+        serve(
+            detectors,
+            host=options.host,
+            port=options.port,
+            watch=Path(options.watch) if options.watch else None,
+            token=options.token or os.environ.get("SSIM_AE_TOKEN"),
+            limits=Limits(options.queue, options.max_mb * MIB, options.max_megapixels * 10**6, options.timeout),
+            runtime=options.runtime,
+            device_target=options.device_target,
+            threads=options.threads,
+            recorder=recorder,
+            extensions=extensions,
+        )
     return 0
 
 

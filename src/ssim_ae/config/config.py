@@ -351,11 +351,6 @@ class Config(BaseModel):
         return self.working_size if whole else Size.of(self.crop_size)
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of the network's input in inspection."""
-        return self.channels, *self.tile_size
-
-    @property
     def tile_count(self) -> int:
         """Number of tiles of an image."""
         return prod(

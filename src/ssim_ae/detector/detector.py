@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
-from math import ceil, prod
+from math import prod
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, Self, TypeVar
@@ -37,8 +37,12 @@ MAX_OUTPUT = 1e6  # of the network; a reconstruction should be in [0, 1], and up
 LARGE_IMAGE = 2**26  # bytes of pixels, from which an image's memory is returned to the system
 TILE_BATCH = 8  # tiles run at once; larger batches are hardly faster
 BATCH_PIXELS = 2**19  # px of the tiles run at once, if they are large: a bound on memory
-Source = TypeVar("Source", bound=ImageInput)
+Source = TypeVar("Source")
 Result = TypeVar("Result")
+
+
+def _itself(image: Any) -> ImageInput:
+    return image
 
 
 class Detector:
@@ -161,14 +165,14 @@ class Detector:
         An array is (H, W) gray, or (H, W, C) with C = 1, 3 (RGB) or 4 (RGBA; alpha is dropped). Raises InputError, one
         line, for everything else.
         """
-        return _or_raise(self._process_group([image], lambda _, item: self._inspection(item))[0])
+        return _or_raise(self._measure(image, lambda _, item: self._inspection(item)))
 
     def residuals(self, image: ImageInput) -> Residuals:
         """Return the residual maps of an image, from which thresholds are estimated."""
         return _or_raise(
-            self._process_group(
-                [image], lambda _, item: self._residuals(item, self._sensitivity_in_view(item.pose, item.pixels))
-            )[0]
+            self._measure(
+                image, lambda _, item: self._residuals(item, self._sensitivity_in_view(item.pose, item.pixels))
+            )
         )
 
     def inspect_all(self, paths: Sequence[Path]) -> Iterator[Inspection | InputError]:
@@ -176,10 +180,17 @@ class Detector:
         return self._process_all(paths, lambda _, item: self._inspection(item))
 
     def map_inspections(
-        self, paths: Sequence[Path], function: Callable[[Path, Inspection], Result]
+        self,
+        images: Sequence[Source],
+        function: Callable[[Source, Inspection], Result],
+        *,
+        read: Callable[[Source], ImageInput] = _itself,
     ) -> Iterator[Result | InputError]:
-        """Yield `function(path, inspection)` for each file as `inspect_all` does, several at once."""
-        return self._process_all(paths, lambda path, item: function(path, self._inspection(item)))
+        """Yield `function(image, inspection)` for each image as `inspect_all` does, several at once.
+
+        `read` returns what `inspect` takes, by default the image itself.
+        """
+        return self._process_all(images, lambda image, item: function(image, self._inspection(item)), read)
 
     def residuals_all(self, paths: Sequence[Path]) -> Iterator[Residuals | InputError]:
         """Yield the residual maps of files in their order, or the error of a file that cannot be read."""
@@ -200,51 +211,53 @@ class Detector:
             raise InputError(
                 f"view: should be an array {expected} in [0, 1], not {np.shape(view)}; use view.crop(image)"
             )
-        return self._outputs([view])[0]
+        return self._output(view)
 
     def _process_all(
-        self, paths: Sequence[Path], function: Callable[[Path, _Measured], Result]
+        self,
+        images: Sequence[Source],
+        function: Callable[[Source, _Measured], Result],
+        read: Callable[[Source], ImageInput] = _itself,
     ) -> Iterator[Result | InputError]:
-        """Process the images in groups, several groups at once. The tiles of a group fill a batch."""
+        """Process images, several at once.
+
+        The network runs on each image by itself: in a batch, the last bits of its output depend on the batch's size.
+        """
         self._check_process()
-        if len(paths) == 1:
-            yield from self._process_group(paths, function)
+        if len(images) == 1 or self.threads == 1:
+            for image in images:
+                yield self._measure(image, function, read)
             return
-        group_size = max(1, min(self._tile_batch // self.config.tile_count, ceil(len(paths) / self.threads)))
-        groups = [paths[start : start + group_size] for start in range(0, len(paths), group_size)]
         with self.runtime.concurrent() as initialize_thread:
-            for results in parallel_map(
-                lambda group: self._process_group(group, function),
-                groups,
+            yield from parallel_map(
+                lambda image: self._measure(image, function, read),
+                images,
                 initialize=initialize_thread,
                 workers=self.threads,
-            ):
-                yield from results
+            )
 
-    def _process_group(
-        self, images: Sequence[Source], function: Callable[[Source, _Measured], Result]
-    ) -> list[Result | InputError]:
-        """Read all images, run the network on them together, then apply `function` to each."""
+    def _measure(
+        self,
+        image: Source,
+        function: Callable[[Source, _Measured], Result],
+        read: Callable[[Source], ImageInput] = _itself,
+    ) -> Result | InputError:
+        """Read an image, run the network on it, and return `function` of it; or the error if it cannot be read."""
         self._check_process()
-        results: dict[int, Result | InputError] = {}
-        pixels: dict[int, np.ndarray] = {}
         start = perf_counter()
         with one_blas_thread():
-            for index, image in enumerate(images):
-                try:
-                    pixels[index] = pixels_of(image, grayscale=self.config.grayscale)
-                except InputError as error:
-                    results[index] = error
-            poses = [self.frame.pose(array) for array in pixels.values()]
-            inputs = [self.frame.input(array, pose) for array, pose in zip(pixels.values(), poses, strict=True)]
-            outputs = self._outputs(inputs)
-            seconds = (perf_counter() - start) / len(images)
-            for index, pose, planes, output in zip(pixels, poses, inputs, outputs, strict=True):
-                results[index] = function(images[index], _Measured(pixels[index], pose, planes, output, seconds))
-        if any(array.nbytes >= LARGE_IMAGE for array in pixels.values()):
-            pixels.clear()
+            try:
+                pixels = pixels_of(read(image), grayscale=self.config.grayscale)
+            except InputError as error:
+                return error
+            pose = self.frame.pose(pixels)
+            planes = self.frame.input(pixels, pose)
+            measured = _Measured(pixels, pose, planes, self._output(planes), perf_counter() - start)
+            result = function(image, measured)
+        if pixels.nbytes >= LARGE_IMAGE:
+            del pixels, planes, measured
             return_freed_memory()
-        return [results[index] for index in range(len(images))]
+        return result
 
     def _check_process(self) -> None:
         """Raise InputError in a forked process, which lacks the threads of the runtime and would wait for them."""
@@ -254,22 +267,16 @@ class Detector:
                 "the method spawn or forkserver"
             )
 
-    def _outputs(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return the network's output for each input; the tiles of a reconstruction are stitched."""
-        if not inputs:
-            return []
+    def _output(self, planes: np.ndarray) -> np.ndarray:
+        """Return the network's output for an input; the tiles of a reconstruction are stitched."""
         stride = self.config.stride
-        if self.config.tile_count == 1:
-            tiles = np.stack(inputs)
-        else:
-            tiles = np.concatenate([cut_tiles(planes, self.config.tile_size, stride) for planes in inputs])
+        is_tiled = self.config.tile_count > 1
+        tiles = cut_tiles(planes, self.config.tile_size, stride) if is_tiled else planes[None]
         batches = [tiles[start : start + self._tile_batch] for start in range(0, len(tiles), self._tile_batch)]
         outputs = np.concatenate([self.runtime.run(batch) for batch in batches])
         if not np.abs(outputs).max() <= MAX_OUTPUT:  # true for NaN, too
             raise InputError("detector: the network's output is not finite or out of range; train the detector again")
-        if self.config.tile_count == 1:
-            return list(outputs)
-        return [stitch_tiles(own, self.view.size, stride) for own in np.split(outputs, len(inputs))]
+        return stitch_tiles(outputs, self.view.size, stride) if is_tiled else outputs[0]
 
     @property
     def _tile_batch(self) -> int:

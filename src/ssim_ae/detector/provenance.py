@@ -64,6 +64,7 @@ class ThresholdOrigin(_Strict):
     held_out_images: NonNegativeInt = 0
     training_images: NonNegativeInt = 0
     cross_fitted_images: NonNegativeInt = 0  # of the held-out images: those that were fitted to, but left out in turn
+    reviewed_images: NonNegativeInt = 0  # confirmed good images, chosen by their scores, that raised the thresholds
     left_out_images: NonNegativeInt = 0  # far outliers: they may be defective
     without_highest: FiniteFloat | None = None  # factor of the thresholds, without the image of the highest score
     expected: RateEstimate | None = None
@@ -91,11 +92,13 @@ class ThresholdOrigin(_Strict):
         if self.training_images:
             images = f"{self.held_out_images} held-out and {counted(self.training_images, 'training image')}"
         if self.expected:
-            text = f"Expected false alarms: {self.expected}, from {images}."
+            text = f"Expected false alarms: {'at most ' * bool(self.reviewed_images)}{self.expected}, from {images}."
         else:
             text = f"Thresholds by {self.estimator}, from {images}."
         if self.cross_validation:
             text += f" Cross-validation: {self.cross_validation.rejected} of {self.cross_validation.images} rejected."
+        if self.reviewed_images:
+            text += f" Raised for {counted(self.reviewed_images, 'confirmed good image')}, which are no fair sample."
         if self.left_out_images:
             text += f" Left out, because they may be defective: {counted(self.left_out_images, 'image')}."
             if self.expected:

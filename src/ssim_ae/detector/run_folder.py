@@ -67,6 +67,17 @@ def version_paths(run: Path) -> list[Path]:
     return sorted((path for path in paths if path.stem.isdecimal()), key=lambda path: int(path.stem))
 
 
+def current_version(path: Path) -> int | None:
+    """Return the number of the current version of the run that a path names, or None if it names another file."""
+    run = run_of(path)
+    if run is None:
+        return None
+    current = read_file(detector_path(run))
+    paths = version_paths(run)
+    equal = [int(version.stem) for version in paths if read_file(version) == current]
+    return max(equal, default=int(paths[-1].stem) + 1 if paths else 1)
+
+
 def set_current(run: Path, detector: DetectorFile) -> Version:
     """Make a detector the current one of a run and keep the former one. The caller holds the lock of the folder.
 

@@ -57,6 +57,11 @@ def read_image(path: Path, *, grayscale: bool = False) -> np.ndarray:
     return _read_file(path, lambda file: decode_image(file, str(path), grayscale=grayscale))
 
 
+def read_bytes(path: Path) -> bytes:
+    """Return the content of an image file, to be decoded. Raises InputError and OSError as `read_image` does."""
+    return _read_file(path, lambda file: file.read())
+
+
 def image_size(path: Path) -> Size:
     """Return the size of the upright image in a file, from its header: no pixel is decoded.
 

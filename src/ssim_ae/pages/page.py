@@ -17,13 +17,16 @@ STYLES = ("base.css", "charts.css", "images.css")
 SHARED_SCRIPTS = ("dom.js", "threshold.js", "layers.js", "viewer.js", "gallery.js", "detectability.js")
 
 
-def render_page(package: str, title: str, data: Mapping[str, Any], scripts: tuple[str, ...]) -> str:
+def render_page(
+    package: str, title: str, data: Mapping[str, Any], scripts: tuple[str, ...], styles: tuple[str, ...] = ()
+) -> str:
     """Return the HTML of a page, with style, scripts and data inline.
 
-    The body is the file page.html of the subpackage `package`, which also holds `scripts`. They read `data`, which
-    must be JSON without NaN. The content security policy allows only these scripts and this style.
+    The body is the file page.html of the subpackage `package`, which also holds `scripts` and `styles`; one of another
+    package is named with it, as `pages/api.js`. They read `data`, which must be JSON without NaN. The content security
+    policy allows only these scripts and styles.
     """
-    style = "\n".join(_read("pages", name) for name in STYLES)
+    style = "\n".join([*(_read("pages", name) for name in STYLES), *(_read(package, name) for name in styles)])
     script = "\n".join(
         [*(_read("pages", name) for name in SHARED_SCRIPTS), *(_read(package, name) for name in scripts)]
     )
@@ -50,6 +53,8 @@ def render_page(package: str, title: str, data: Mapping[str, Any], scripts: tupl
 
 
 def _read(package: str, name: str) -> str:
+    other, _, name = name.rpartition("/")
+    package = other or package
     return (files("ssim_ae") / package / name).read_text(encoding="utf-8")
 
 

@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Sequence
 from queue import Full
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,10 +14,12 @@ from starlette.requests import ClientDisconnect
 
 from ssim_ae import __version__
 from ssim_ae.errors import InputError
+from ssim_ae.server.extension import Extension
 from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.limits import BackpressureMiddleware, BodyLimitMiddleware, TimeoutMiddleware
 from ssim_ae.server.metrics import RequestCountMiddleware
+from ssim_ae.server.recorder import RecordError
 from ssim_ae.server.routes import RETRY_SECONDS, api_router, problem_responses, public_router
 
 
@@ -27,11 +29,12 @@ def create_app(
     watcher: FolderWatcher | None = None,
     token: str | None = None,
     allowed_hosts: Sequence[str] | None = None,
+    extensions: Sequence[Extension] = (),
 ) -> FastAPI:
     """Return the application that serves an open inspector within its limits.
 
-    With a `token`, the API requires it as a Bearer token. `allowed_hosts` are the values of the header Host, without
-    port, that are accepted; None accepts any.
+    With a `token`, the API requires it as a Bearer token, also that of `extensions`. `allowed_hosts` are the values of
+    the header Host, without port, that are accepted; None accepts any.
     """
     app = FastAPI(
         title="SSIM-AE",
@@ -43,10 +46,14 @@ def create_app(
     app.state.inspector = inspector
     app.state.watcher = watcher
     app.state.token = token
-    if token:
-        app.include_router(api_router, dependencies=[Depends(_check_token)], responses=problem_responses(401))
-    else:
-        app.include_router(api_router)
+    app.state.extensions = extensions
+    for router in (api_router, *(extension.api for extension in extensions)):
+        if token:
+            app.include_router(router, dependencies=[Depends(_check_token)], responses=problem_responses(401))
+        else:
+            app.include_router(router)
+    for extension in extensions:
+        app.include_router(extension.page_router())
     app.include_router(public_router)
     app.add_middleware(BodyLimitMiddleware, max_bytes=inspector.limits.max_bytes)
     app.add_middleware(TimeoutMiddleware, timeout=inspector.limits.timeout)
@@ -55,6 +62,7 @@ def create_app(
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts, www_redirect=False)
     app.add_middleware(RequestCountMiddleware, metrics=inspector.metrics)  # added last: the outermost
     app.add_exception_handler(InputError, _input_error)
+    app.add_exception_handler(RecordError, _record_error)
     app.add_exception_handler(Full, _queue_full)
     app.add_exception_handler(RequestValidationError, _invalid_parameter)
     app.add_exception_handler(ClientDisconnect, _client_disconnected)
@@ -75,6 +83,10 @@ async def _input_error(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, 400)
 
 
+async def _record_error(_request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 503)
+
+
 async def _queue_full(_request: Request, _error: Exception) -> JSONResponse:
     detail = "server: all queue slots are in use; try again later"
     return JSONResponse({"detail": detail}, 429, {"Retry-After": str(RETRY_SECONDS)})
@@ -82,8 +94,14 @@ async def _queue_full(_request: Request, _error: Exception) -> JSONResponse:
 
 async def _invalid_parameter(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    detail = "; ".join(f"{fault['loc'][1]}: {fault['msg']}" for fault in error.errors())
+    detail = "; ".join(f"{_place(fault)}: {fault['msg']}" for fault in error.errors())
     return JSONResponse({"detail": detail}, 422)
+
+
+def _place(fault: dict[str, Any]) -> str:
+    """Return the parameter or the field of the body that is invalid; `body` if it is no valid JSON."""
+    place = fault["loc"][:1] if fault["type"] == "json_invalid" else fault["loc"]
+    return str(place[1] if len(place) > 1 else place[0])
 
 
 async def _client_disconnected(_request: Request, _error: Exception) -> JSONResponse:

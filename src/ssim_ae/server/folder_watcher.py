@@ -9,20 +9,15 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import NamedTuple, Self
 
+from ssim_ae.console import print_note
 from ssim_ae.errors import InputError
 from ssim_ae.images.search import find_images
-from ssim_ae.server.inspector import InspectionRequest, Inspector
+from ssim_ae.server.inspector import InspectionRequest, Inspector, failure
+from ssim_ae.server.recorder import FileVersion, RecordError, WatchedFile
 from ssim_ae.server.schemas import Failure, InspectionResponse, WatchedImage
 
 SCAN_INTERVAL = 1.0  # seconds between two scans
 MAX_REMEMBERED_RESULTS = 1000  # results that are kept; the oldest are dropped
-
-
-class FileVersion(NamedTuple):
-    """Size and modification time of a file: if they are unchanged, its content counts as unchanged."""
-
-    size: int  # bytes
-    modified: int  # nanoseconds since the epoch
 
 
 class InspectedFile(NamedTuple):
@@ -38,7 +33,8 @@ class FolderWatcher:
 
     The folder is scanned every `interval` seconds. A file is inspected if it is stable and new. Stable: unchanged
     since the previous scan. New: changed since it was last inspected. Files that exist when the block begins count as
-    inspected. Raises InputError if there is no folder.
+    inspected; if the inspector has a recorder, only those that it knows. A result that cannot be recorded is dropped,
+    and its file is inspected again. Raises InputError if there is no folder.
     """
 
     def __init__(self, folder: Path, inspector: Inspector, *, interval: float = SCAN_INTERVAL) -> None:
@@ -54,12 +50,15 @@ class FolderWatcher:
         self._results_lock = Lock()
         self._previous_scan: dict[Path, FileVersion] = {}
         self._inspected_versions: dict[Path, FileVersion] = {}
+        self._is_failing = False  # results cannot be recorded
         self._stop = Event()
         self._thread = Thread(target=self._run, name="folder-watcher")
 
     def __enter__(self) -> Self:
         self._previous_scan = self._list_files()
-        self._inspected_versions = dict(self._previous_scan)
+        recorder = self.inspector.recorder
+        known = recorder.known_files(self.folder, self._previous_scan) if recorder else self._previous_scan
+        self._inspected_versions = dict(known)
         self._thread.start()
         return self
 
@@ -111,19 +110,29 @@ class FolderWatcher:
         return {path: version for path, version in versions.items() if version}
 
     def _inspect(self, path: Path, version: FileVersion) -> None:
+        try:
+            result = self._response_or_failure(path, version)
+        except RecordError as error:
+            if not self._is_failing:
+                print_note(f"{error}; images of {self.folder} are inspected again until it can")
+            self._is_failing = True
+            return
+        self._is_failing = False
         self._inspected_versions[path] = version
-        result = self._response_or_failure(path)
         with self._results_lock:
             self.last_number += 1
             image = WatchedImage(number=self.last_number, result=result)
             self._results.append(InspectedFile(path, version, image))
 
-    def _response_or_failure(self, path: Path) -> InspectionResponse | Failure:
+    def _response_or_failure(self, path: Path, version: FileVersion) -> InspectionResponse | Failure:
         name = os.fsencode(path.name).decode(errors="replace")
         try:
-            return self.inspector.submit(path, InspectionRequest(self.detector), name).result()
+            watched = WatchedFile(self.folder, path, version)
+            return self.inspector.submit(path, InspectionRequest(self.detector), name, watched).result()
+        except RecordError:
+            raise
         except Exception as error:  # any error of one image must not stop the inspection of the next ones
-            return Failure(name=name, error=str(error) if isinstance(error, InputError) else f"{name}: {error!r}")
+            return failure(name, error)
 
 
 def _version(path: Path) -> FileVersion | None:

@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from queue import Full
@@ -25,29 +26,38 @@ from ssim_ae.maps.levels import levels_image
 from ssim_ae.pages.detectability import detectability_data
 from ssim_ae.server.limits import MIB, Limits
 from ssim_ae.server.metrics import ServerMetrics
-from ssim_ae.server.schemas import DetectorInfo, InspectionResponse, PictureName, Timing
+from ssim_ae.server.recorder import InspectedImage, Recorder, WatchedFile
+from ssim_ae.server.schemas import DetectorInfo, Failure, InspectionResponse, PictureName, Timing
 
 DEFAULT_IMAGE_NAME = "image"  # in error messages, if the request has no file name
 
 
 class InspectionRequest(NamedTuple):
-    """The detector, sensitivity and pictures that a client requests for an image."""
+    """The detector, sensitivity and pictures that a client requests for an image; `record` for the recorder, if any."""
 
     detector: str
     sensitivity: float = 1.0
     pictures: tuple[PictureName, ...] = ()
+    record: bool = True
 
 
 class Inspector:
     """Detectors by name, and the worker threads that inspect images with them.
 
-    It accepts images within its `with` block. At the end of the block it finishes the images that were submitted.
+    It accepts images within its `with` block. At the end of the block it finishes the images that were submitted. With
+    a `recorder`, no result is given out before it is recorded.
     """
 
     def __init__(
-        self, detectors: Mapping[str, Detector], *, limits: Limits | None = None, threads: int | None = None
+        self,
+        detectors: Mapping[str, Detector],
+        *,
+        limits: Limits | None = None,
+        threads: int | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.detectors = dict(detectors)
+        self.recorder = recorder
         self.limits = limits or Limits()
         self.metrics = ServerMetrics()
         self._workers = threads or cores()
@@ -93,38 +103,60 @@ class Inspector:
         finally:
             slot.call_when_idle(self._release_slot)
 
-    def submit(self, image: bytes | Path, request: InspectionRequest, name: str = "") -> Future[InspectionResponse]:
+    def submit(
+        self, image: bytes | Path, request: InspectionRequest, name: str = "", watched: WatchedFile | None = None
+    ) -> Future[InspectionResponse]:
         """Queue an image, given as the bytes of a file or as its path, and return the future response.
 
-        The future raises InputError if the image cannot be read, is too large or cannot be decoded.
+        The future raises InputError if the image cannot be read, is too large or cannot be decoded, and RecordError if
+        the result cannot be recorded.
         """
-        return self._pool.submit(self._inspect, image, request, name, perf_counter())
+        return self._pool.submit(self._inspect_and_record, image, request, name, watched, perf_counter())
 
     def _release_slot(self) -> None:
         self.metrics.queue_slots_used.dec()
         self._free_slots.release()
 
-    def _inspect(
-        self, image: bytes | Path, request: InspectionRequest, name: str, submitted: float
+    def _inspect_and_record(
+        self,
+        image: bytes | Path,
+        request: InspectionRequest,
+        name: str,
+        watched: WatchedFile | None,
+        submitted: float,
     ) -> InspectionResponse:
-        started = perf_counter()
+        started, time, data = perf_counter(), datetime.now(UTC), b""
+        result: InspectionResponse | Failure
         try:
             self._initialize_thread()
-            detector = self.detectors[request.detector]
-            inspection = detector.inspect(self._pixels(image, detector, name or DEFAULT_IMAGE_NAME))
-        except InputError:
+            data = self._data(image, name or DEFAULT_IMAGE_NAME)
+            result = response = self._inspect(data, request, name)
+            seconds = perf_counter() - started
+            response.milliseconds = Timing(waited=_milliseconds(started - submitted), inspected=_milliseconds(seconds))
+            self.metrics.inspections.labels(request.detector, response.verdict).inc()
+            self.metrics.inspection_seconds.labels(request.detector).observe(seconds)
+            return response
+        except Exception as error:
             self.metrics.inspections.labels(request.detector, "error").inc()
+            result = failure(name, error)
             raise
-        response = _response(inspection, request, name)
-        seconds = perf_counter() - started
-        response.milliseconds = Timing(waited=_milliseconds(started - submitted), inspected=_milliseconds(seconds))
-        self.metrics.inspections.labels(request.detector, response.verdict).inc()
-        self.metrics.inspection_seconds.labels(request.detector).observe(seconds)
-        return response
+        finally:
+            if self.recorder and request.record:
+                fingerprint = self.detectors[request.detector].fingerprint
+                self.recorder.record(InspectedImage(time, request.detector, fingerprint, data, result, watched))
 
-    def _pixels(self, image: bytes | Path, detector: Detector, name: str) -> np.ndarray:
-        data = _read_file(image, name, self.limits.max_bytes) if isinstance(image, Path) else image
-        return decode_image(BytesIO(data), name, grayscale=detector.config.grayscale, max_pixels=self.limits.max_pixels)
+    def _data(self, image: bytes | Path, name: str) -> bytes:
+        return _read_file(image, name, self.limits.max_bytes) if isinstance(image, Path) else image
+
+    def _inspect(self, data: bytes, request: InspectionRequest, name: str) -> InspectionResponse:
+        detector = self.detectors[request.detector]
+        pixels = decode_image(
+            BytesIO(data),
+            name or DEFAULT_IMAGE_NAME,
+            grayscale=detector.config.grayscale,
+            max_pixels=self.limits.max_pixels,
+        )
+        return _response(detector.inspect(pixels), request, name)
 
 
 class QueueSlot:
@@ -148,6 +180,11 @@ class QueueSlot:
             callback()
         else:
             self._latest.add_done_callback(lambda _future: callback())
+
+
+def failure(name: str, error: Exception) -> Failure:
+    """Return what is said of an image whose inspection raised an error."""
+    return Failure(name=name, error=str(error) if isinstance(error, InputError) else f"{name}: {error!r}")
 
 
 def _call_all(functions: Sequence[Callable[[], None]]) -> None:

@@ -25,19 +25,6 @@ const state = {
 
 // Requests
 
-/** Send a request to the API and return the JSON of its response. An error has a message of one line. */
-async function callApi(path, options = {}) {
-  const token = sessionStorage.getItem("token");
-  const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
-  const response = await fetch(path, { ...options, headers }).catch(() => {
-    throw new Error("server: not reachable; check that it is running");
-  });
-  if (response.status === 401) $("token-form").hidden = false;
-  const content = await response.json().catch(() => ({ detail: `server: status ${response.status}` }));
-  if (!response.ok) throw Object.assign(new Error(content.detail), { status: response.status });
-  return content;
-}
-
 /** Repeat a call until the server has a free queue slot. */
 async function retryWhileBusy(call) {
   for (;;) {
@@ -71,11 +58,11 @@ function finishRequest() {
   processQueue();
 }
 
-/** Send a file for inspection and return the response with these pictures. */
-function sendFile(file, detector, pictures) {
+/** Send a file for inspection and return the response with these pictures; `log` false if it was sent before. */
+function sendFile(file, detector, pictures, log = true) {
   const form = new FormData();
   form.append("image", file, file.name || "pasted.png");
-  const query = new URLSearchParams([["detector", detector], ...pictures.map((name) => ["pictures", name])]);
+  const query = new URLSearchParams([["detector", detector], ["log", log], ...pictures.map((name) => ["pictures", name])]);
   return callApi(`/v1/inspect?${query}`, { method: "POST", body: form });
 }
 
@@ -84,7 +71,7 @@ async function inspectFile(file) {
   try {
     const response = await retryWhileBusy(() => sendFile(file, detector, PICTURES));
     addResult(response, file.name, async () =>
-      (await fileUrl(file, response)) ?? (await serverUrl(() => sendFile(file, detector, ["image"]))));
+      (await fileUrl(file, response)) ?? (await serverUrl(() => sendFile(file, detector, ["image"], false))));
   } catch (error) {
     addError(error.message.startsWith(file.name) ? error.message : `${file.name}: ${error.message}`);
   }
@@ -310,6 +297,7 @@ function listenForFiles() {
   addEventListener("paste", (event) => addToQueue([...event.clipboardData.files]));
 }
 
+for (const [title, href] of Object.entries(data.links)) $("links").append(make("a", { href, textContent: title }));
 const viewer = createViewer({ wheelZooms: false });
 $("result-viewer").append(viewer.element);
 connectThresholdSliders(0, data.level_thresholds.length - 1, applyThreshold, announceVerdict);
@@ -319,11 +307,7 @@ $("start-camera").hidden = !navigator.mediaDevices?.getUserMedia;
 $("start-camera").addEventListener("click", startCamera);
 $("stop-camera").addEventListener("click", stopCamera);
 $("take-photo").addEventListener("click", takePhoto);
-$("token-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  sessionStorage.setItem("token", $("token").value);
-  loadDetectors();
-});
+listenForToken(loadDetectors);
 $("detector").addEventListener("change", showDetectorInfo);
 $("download-csv").addEventListener("click", downloadCsv);
 $("clear-history").addEventListener("click", clearHistory);

@@ -31,7 +31,10 @@ PROBLEMS = {  # description and example of each error status
     415: ("The content type is not supported.", "content type: text/plain is not supported; send image/png, ..."),
     422: ("A query parameter or a field of the form is invalid.", "sensitivity: should be at most 8"),
     429: ("All queue slots are in use.", "server: all queue slots are in use; try again later"),
-    503: ("The response was not ready in time.", "response: not ready within 30 s; try again"),
+    503: (
+        "The response was not ready in time, or could not be recorded.",
+        "response: not ready within 30 s; try again",
+    ),
 }
 INSPECTION_STATUSES = (400, 404, 408, 413, 415, 422, 429, 503)  # with which a request with images can fail
 
@@ -60,6 +63,9 @@ class InspectionQuery(BaseModel):
         description="Pictures to return. `image` (in 8 bits), `mask` and `heatmap` have the size of the image, the "
         "others that of the view.",
     )
+    log: bool = Field(
+        True, description="Whether a server with a log records the inspection: false if the image is in it already."
+    )
 
 
 async def _get_inspector(request: Request) -> Inspector:
@@ -84,7 +90,7 @@ async def _get_inspection_request(
     name = query.detector or inspector.default
     if name not in inspector.detectors:
         raise HTTPException(404, f"detector: no detector {name!r}; choose one of {', '.join(inspector.detectors)}")
-    return InspectionRequest(name, query.sensitivity, tuple(query.pictures))
+    return InspectionRequest(name, query.sensitivity, tuple(query.pictures), record=query.log)
 
 
 async def _get_queue_slot(inspector: InspectorDep) -> AsyncIterator[QueueSlot]:
@@ -142,7 +148,8 @@ async def inspect_watched_image(
     path = watcher.path_of(number)
     if not path:
         raise HTTPException(404, f"{number}: unknown number, or the image was changed or deleted")
-    return await slot.inspect(path, InspectionRequest(watcher.detector, pictures=tuple(pictures)), path.name)
+    request = InspectionRequest(watcher.detector, pictures=tuple(pictures), record=False)
+    return await slot.inspect(path, request, path.name)
 
 
 @public_router.get("/healthz")
@@ -160,7 +167,9 @@ async def metrics(inspector: InspectorDep) -> PlainTextResponse:
 @public_router.get("/", include_in_schema=False)
 async def page(request: Request) -> HTMLResponse:
     """Return the inspection page."""
-    return HTMLResponse(page_html(watching=request.app.state.watcher is not None))
+    watching = request.app.state.watcher is not None
+    links = {extension.title: extension.path for extension in request.app.state.extensions}
+    return HTMLResponse(page_html(watching=watching, links=links))
 
 
 async def _response_or_failure(

@@ -23,9 +23,11 @@ from ssim_ae.detector.run_folder import DETECTOR_NAME
 from ssim_ae.errors import InputError
 from ssim_ae.locations import local_path
 from ssim_ae.server.app import create_app
+from ssim_ae.server.extension import Extension
 from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.limits import ACCEPT_BATCH, IdleTimeoutProtocol, Limits
+from ssim_ae.server.recorder import Recorder
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")  # values of the header Host from this machine
 LISTEN_BACKLOG = 512  # connections that the operating system holds until they are accepted
@@ -60,18 +62,20 @@ def serve(
     runtime: str = "auto",
     device_target: str = "auto",
     threads: int | None = None,
+    recorder: Recorder | None = None,
+    extensions: Sequence[Extension] = (),
 ) -> None:
     """Serve detectors until SIGINT or SIGTERM, then finish the running requests.
 
-    `watch` is a folder whose new images are inspected with the first detector. Raises InputError if the server cannot
-    start.
+    `watch` is a folder whose new images are inspected with the first detector. With a `recorder`, no result is given
+    out before it is recorded. Raises InputError if the server cannot start.
     """
     if token and not re.fullmatch(r"[!-~]+", token):
         raise InputError("token: should consist of printable ASCII characters without spaces")
     with suppress(KeyboardInterrupt), listening_socket(host, port) as listener, ExitStack() as resources:
         load = partial(Detector.load, runtime=runtime, device_target=device_target, threads=threads)
         loaded = {name: load(path) for name, path in detectors.items()}
-        inspector = resources.enter_context(Inspector(loaded, limits=limits, threads=threads))
+        inspector = resources.enter_context(Inspector(loaded, limits=limits, threads=threads, recorder=recorder))
         watcher = resources.enter_context(FolderWatcher(watch, inspector)) if watch else None
         if watcher and watcher.suffix:
             print_note(f"{watch}: only images whose names end with {watcher.suffix} are inspected, as in the training")
@@ -79,7 +83,7 @@ def serve(
         if not is_loopback and not token:
             print_note(f"{host}: anyone on this network can use the server; use --token to require a token")
         allowed_hosts = (*LOOPBACK_HOSTS, host) if is_loopback else None
-        app = create_app(inspector, watcher=watcher, token=token, allowed_hosts=allowed_hosts)
+        app = create_app(inspector, watcher=watcher, token=token, allowed_hosts=allowed_hosts, extensions=extensions)
         with _signals_ignored_outside_uvicorn():
             Server(app, f"serving {', '.join(loaded)} at {_url(host, listener)}").run([listener])
     print("stopped", flush=True)

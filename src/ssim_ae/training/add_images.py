@@ -46,11 +46,18 @@ class Added(NamedTuple):
         return f"{images}; thresholds: {described(self.thresholds)}, before {described(self.former_thresholds)}"
 
 
-def add_images(run: str | os.PathLike[str], folder: str | os.PathLike[str], *, skip_bad: bool = False) -> Added:
+def add_images(
+    run: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    skip_bad: bool = False,
+    are_fair_sample: bool = True,
+) -> Added:
     """Add the good images of a folder to a run, which keeps its former detector.
 
     Images that the run knows are passed over. Of all its images the share `holdout` is held out; those that it had stay
-    what they are. Raises InputError if the run cannot be added to, or an image not be read.
+    what they are. Images that are no fair sample, because they were chosen by their scores, are all trained on, and set
+    no thresholds. Raises InputError if the run cannot be added to, or an image not be read.
     """
     run, folder = Path(run), Path(folder)
     run_config = Config.read(config_path(run))
@@ -65,7 +72,8 @@ def add_images(run: str | os.PathLike[str], folder: str | os.PathLike[str], *, s
             finished = Run(run, dataset, file.config, finished=True, trained=False, is_main=True)
             return Added(finished, NO_IMAGES, former, file.thresholds, file.thresholds)
         known = _find_known(run, dataset, provenance)
-        new = load_good_images(found, file.config, skip_bad=skip_bad, keep_pixels=False, former=former)
+        split = file.config if are_fair_sample else file.config.replace(holdout=0.0)
+        new = load_good_images(found, split, skip_bad=skip_bad, keep_pixels=False, former=former)
         counts = ImageCounts(len(new.training_paths), len(new.held_out_paths))
         good = replace(
             new,
@@ -78,7 +86,10 @@ def add_images(run: str | os.PathLike[str], folder: str | os.PathLike[str], *, s
         # An interruption before the detector is replaced leaves the run as it was: images that a detector does not know
         # count for nothing. One after it leaves moments of before, which the next addition recognizes.
         config = _with_folder(file.config, folder, new_images=found.good, dataset=dataset)
-        result = TrainingResult.of(fitter, config, good, provenance, file.regions)
+        fair = good
+        if not are_fair_sample:
+            fair = replace(good, training_paths=tuple(known.training), held_out_paths=tuple(known.held_out))
+        result = TrainingResult.of(fitter, config, fair, provenance, file.regions)
         if config.more_paths != file.config.more_paths:
             _write_more_paths(run, config.more_paths)
         result.write(run)

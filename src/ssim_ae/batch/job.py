@@ -1,0 +1,128 @@
+"""A job: the parts of a listing that are not done yet, inspected one after the other or by a cluster."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from copy import copy
+from itertools import chain
+from pathlib import Path
+
+from ssim_ae.batch.listing import Listing
+from ssim_ae.batch.parts import Part, cut_into_parts
+from ssim_ae.batch.place import open_place, start_job
+from ssim_ae.batch.rows import inspect_images
+from ssim_ae.batch.summary import Summary
+from ssim_ae.batch.tables import TABLE_SUFFIX, table_file
+from ssim_ae.batch.work import Work
+from ssim_ae.console import LOG_INTERVAL, print_message
+from ssim_ae.detector.detector import Detector
+from ssim_ae.errors import InputError
+from ssim_ae.spelling import counted, listed
+
+MAX_NAMED = 20  # files in a message
+Distribute = Callable[[Iterable[Part]], Iterator[Summary]]
+
+
+def write_table(detector: Detector, listing: Listing, path: Path, *, threshold: float, part_images: int) -> Summary:
+    """Inspect the images of a listing on this machine; write their rows to one Parquet file. Return what was found."""
+    summary = Summary()
+    progress = Progress(listing)
+    with table_file(path) as write:
+        for part in cut_into_parts(listing, "", part_images):
+            start = time.perf_counter()
+            rows = list(inspect_images(detector, part.images, threshold=threshold))
+            write(rows)
+            done = Summary.of(rows, (time.perf_counter() - start) * detector.threads)
+            summary.add(done)
+            progress.advance(done.images)
+    return summary
+
+
+def write_parts(work: Work, listing: Listing, distribute: Distribute, *, part_images: int) -> tuple[Summary, int]:
+    """Inspect the images of a listing and write a file for each part that is not done.
+
+    Returns what was found, and the number of images whose parts an earlier start has written.
+
+    Raises InputError if the place holds another job, or rows of images that have changed since: these are named.
+    """
+    images = iter(listing)
+    first = next(images)  # an error of the listing comes before anything is written
+    identity = {
+        "detector": work.fingerprint,
+        "threshold": work.threshold,
+        "images": sorted(listing.locations),
+        "part_images": part_images,
+    }
+    written = start_job(open_place(work.place), work.place, identity)
+    left = set(written)
+    done_before = 0
+    progress = Progress(listing)
+
+    def missing() -> Iterator[Part]:
+        nonlocal done_before
+        for part in cut_into_parts(chain([first], images), work.key, part_images):
+            if part.name not in written:
+                yield part
+                continue
+            left.discard(part.name)
+            done_before += len(part.images)
+            progress.skip(len(part.images))
+
+    summary = Summary()
+    for done in distribute(missing()):
+        summary.add(done)
+        progress.advance(done.images)
+    if left:
+        raise InputError(
+            f"{work.place}: holds rows of images that have changed or are gone since, in {counted(len(left), 'file')} "
+            f"({_listed(left)}); remove these, all other rows are complete"
+        )
+    return summary, done_before
+
+
+def _listed(parts: set[str]) -> str:
+    names = [f"{name}{TABLE_SUFFIX}" for name in sorted(parts)]
+    return listed(names, MAX_NAMED)
+
+
+class Progress:
+    """A line every few seconds: images done, of how many, their rate and the time left.
+
+    The images are counted by listing them a second time, beside the work.
+    """
+
+    def __init__(self, listing: Listing) -> None:
+        self.total = 0
+        self.is_counted = False
+        self.done = self.skipped = 0
+        self.start = self.last_printed = time.monotonic()
+        threading.Thread(target=self._count, args=[copy(listing)], daemon=True).start()
+
+    def advance(self, images: int) -> None:
+        """Report that images are inspected."""
+        self.done += images
+        now = time.monotonic()
+        if now - self.last_printed < LOG_INTERVAL:
+            return
+        self.last_printed = now
+        rate = self.done / (now - self.start)
+        known = self.done + self.skipped
+        of = f"of {self.total:,}" if self.is_counted else f"of more than {max(self.total, known):,}"
+        seconds = max(0, self.total - known) / rate
+        left = (
+            f"  {seconds // 3600:.0f}:{seconds // 60 % 60:02.0f}:{seconds % 60:02.0f} left" if self.is_counted else ""
+        )
+        print_message(f"inspected {known:,} {of}  {rate:,.0f} images/s{left}")
+
+    def skip(self, images: int) -> None:
+        """Report that images were inspected by an earlier start."""
+        self.skipped += images
+
+    def _count(self, images: Listing) -> None:
+        with suppress(InputError, OSError):  # the work itself reports them
+            for _ in images:
+                self.total += 1
+            self.is_counted = True

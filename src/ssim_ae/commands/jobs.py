@@ -1,0 +1,217 @@
+"""Jobs of any number of images: `predict --output` and `evaluate --ray`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from ssim_ae.commands import INPUT_ERROR, NOK_FOUND
+from ssim_ae.commands.parser import Parser
+from ssim_ae.errors import InputError
+
+if TYPE_CHECKING:
+    from ssim_ae.batch.parts import Part
+    from ssim_ae.batch.summary import Summary
+    from ssim_ae.batch.work import Work
+    from ssim_ae.detector.detector import Detector
+
+LOCAL_RAY = "local"
+PART_IMAGES = 256  # seconds to minutes of work, which a worker that dies loses
+MAX_PRINTED_ERRORS = 20
+Result = TypeVar("Result")
+
+
+def add_ray_option(parser: Parser) -> None:
+    """Add the option `--ray`."""
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const=LOCAL_RAY,
+        metavar="ADDRESS",
+        help="inspect with Ray: on the cluster at HOST:PORT, on the one of this machine (auto), or on new workers here",
+    )
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Inspect images and write their rows to `options.output`; return the exit status."""
+    from ssim_ae.batch.job import write_parts, write_table
+    from ssim_ae.batch.listing import Listing
+    from ssim_ae.batch.tables import TABLE_SUFFIX, check_replaceable
+    from ssim_ae.batch.work import write_part
+    from ssim_ae.commands.detectability import note_weakness
+    from ssim_ae.console import print_note
+    from ssim_ae.locations import local_output
+    from ssim_ae.spelling import counted
+
+    _check_options(options)
+    detector = _load(options)
+    note_weakness(detector)
+    listing = Listing(options.images, detector.config.img_suffix)
+    start = time.monotonic()
+    done_before = 0
+    if options.output.endswith(TABLE_SUFFIX):
+        with local_output(options.output) as path:
+            assert path is not None
+            check_replaceable(path)
+            summary = write_table(
+                detector, listing, path, threshold=options.threshold_scale, part_images=options.part_images
+            )
+    else:
+        work = _work(options, detector)
+        with _cluster(options):
+            summary, done_before = write_parts(
+                work,
+                listing,
+                lambda parts: _results(options, write_part, work, parts, options.images),
+                part_images=options.part_images,
+            )
+    if listing.passed_over:
+        print_note(f"passed over: {listing.passed_over_text()}")
+    if done_before:
+        print(f"{counted(done_before, 'image')} inspected by an earlier start", flush=True)
+    return _report(summary, detector, time.monotonic() - start, options)
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Print the metrics of images by the labels of a manifest; return the exit status."""
+    import numpy as np
+
+    from ssim_ae.batch.manifest import DEFECTIVE, read_manifest
+    from ssim_ae.batch.parts import cut_into_parts
+    from ssim_ae.batch.work import score_part
+    from ssim_ae.commands.options import named_detector
+    from ssim_ae.console import print_message
+    from ssim_ae.evaluation.metrics import Verdicts, auroc
+    from ssim_ae.proportions import wilson
+    from ssim_ae.spelling import counted
+
+    if not options.folder:
+        raise InputError("evaluate --ray: no manifest; name a .csv or .parquet file with the columns path and label")
+    options.detector, options.threshold_scale, options.output = str(named_detector(options)), 1.0, ""
+    options.device_target = getattr(options, "config.device_target") or "auto"
+    images = read_manifest(options.folder)
+    detector = _load(options)
+    work = _work(options, detector)
+    labels, scores, errors = bytearray(), np.empty(0), 0
+    parts = []
+    with _cluster(options):
+        for found in _results(
+            options, score_part, work, cut_into_parts(images, work.key, PART_IMAGES), [options.folder]
+        ):
+            labels += bytes(label == DEFECTIVE for label in found.labels)
+            parts.append(np.array(found.scores))
+            for error in found.errors[: max(0, MAX_PRINTED_ERRORS - errors)]:
+                print_message(f"error  {error}")
+            errors += len(found.errors)
+    scores, defective = np.concatenate(parts), np.frombuffer(labels, np.uint8).astype(bool)
+    verdicts = Verdicts.of(scores, defective)
+    print(f"{counted(len(scores), 'image')}: {verdicts.good} good, {verdicts.defective} defective; {errors} errors")
+    print(f"image AUROC  {auroc(scores, defective):.4f}")
+    shares = (
+        ("ok", verdicts.good_accepted, verdicts.good),
+        ("nok", verdicts.defective_rejected, verdicts.defective),
+    )
+    for name, correct, total in shares:
+        low, high = wilson(correct, total)
+        print(f"{name:11}  {correct / total if total else float('nan'):.4f}  (95 % interval {low:.4f}-{high:.4f})")
+    print(f"avg          {verdicts.avg:.4f}")
+    print("pixel metrics: without --ray, from a data set with masks", flush=True)
+    return INPUT_ERROR if errors else 0
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    from ssim_ae.batch.tables import TABLE_SUFFIX
+    from ssim_ae.buckets import is_url
+
+    output = options.output or ""
+    if options.part_images < 1:
+        raise InputError(f"--part_images: should be at least 1, not {options.part_images}")
+    if not output:
+        raise InputError("--ray: no place for the rows; name a folder or a prefix of a bucket with --output")
+    for name in ("csv", "json", "overlays"):
+        if getattr(options, name):
+            raise InputError(f"--output: cannot be combined with --{name}; start two commands")
+    if options.ray and output.endswith(TABLE_SUFFIX):
+        raise InputError(f"{output}: --ray writes parts; name a folder or a prefix of a bucket")
+    suffix = Path(output).suffix
+    is_folder = output.endswith("/") or (not is_url(output) and Path(output).is_dir())
+    if suffix not in ("", TABLE_SUFFIX) and not is_folder:
+        raise InputError(f"{output}: unknown suffix {suffix}; use {TABLE_SUFFIX}, or end the name of a folder with /")
+
+
+def import_packages(options: argparse.Namespace) -> None:
+    """Import what a job needs, so that what is missing is said before the work starts."""
+    import pyarrow  # noqa: F401
+
+    if options.ray:
+        from ssim_ae.batch.cluster import is_loopback
+        from ssim_ae.frameworks import import_ray
+
+        import_ray(loopback=is_loopback(options.ray))
+
+
+def _load(options: argparse.Namespace) -> Detector:
+    from ssim_ae.detector.detector import Detector
+    from ssim_ae.locations import local_path
+
+    import_packages(options)
+    return Detector.load(
+        local_path(options.detector),
+        runtime=options.runtime,
+        device_target=options.device_target,
+        threads=options.threads,
+    )
+
+
+def _work(options: argparse.Namespace, detector: Detector) -> Work:
+    from ssim_ae.batch.work import Work
+
+    return Work(
+        detector=_absolute(options.detector),
+        fingerprint=detector.fingerprint,
+        threshold=options.threshold_scale,
+        place=_absolute(options.output) if options.output else "",
+        runtime=options.runtime,
+        device_target=options.device_target,
+        threads=1 if options.ray else options.threads,
+    )
+
+
+def _absolute(location: str) -> str:
+    from ssim_ae.buckets import is_url
+
+    return location if is_url(location) else str(Path(location).absolute())
+
+
+def _cluster(options: argparse.Namespace) -> AbstractContextManager[None]:
+    from ssim_ae.batch.cluster import cluster
+
+    return cluster(options.ray) if options.ray else nullcontext()
+
+
+def _results(
+    options: argparse.Namespace,
+    function: Callable[[Work, Part], Result],
+    work: Work,
+    parts: Iterable[Part],
+    images: Sequence[str],
+) -> Iterator[Result]:
+    """Yield `function(work, part)` for each part, from this process or from a cluster."""
+    from ssim_ae.batch.cluster import map_on_cluster
+    from ssim_ae.buckets import is_url
+
+    if not options.ray:
+        return (function(work, part) for part in parts)
+    return map_on_cluster(function, work, parts, local_images=not all(map(is_url, images)))
+
+
+def _report(summary: Summary, detector: Detector, seconds: float, options: argparse.Namespace) -> int:
+    for line in summary.lines(detector.provenance.thresholds.expected, seconds):
+        print(line, flush=True)
+    if summary.verdicts["error"]:
+        return INPUT_ERROR
+    return NOK_FOUND if options.fail_on_nok and summary.verdicts["nok"] else 0

@@ -1,0 +1,90 @@
+"""The tables of the log, and the steps from each version of them to the next.
+
+To change the tables: change them here, raise VERSION, and add a step to MIGRATIONS.
+"""
+
+from collections.abc import Callable, Mapping
+
+from sqlalchemy import BigInteger, Column, Connection, Double, ForeignKey, Index, Integer, MetaData, Table, Text, text
+
+VERSION = 2
+
+metadata = MetaData()
+NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself in an INTEGER alone
+
+schema_version = Table("schema_version", metadata, Column("version", Integer, nullable=False))
+
+inspections = Table(
+    "inspections",
+    metadata,
+    Column("id", NUMBER, primary_key=True),
+    Column("time", BigInteger, nullable=False),  # ms since the epoch
+    Column("station", Text, nullable=False),
+    Column("source", Text, nullable=False),  # how the image came: one of `inspection_log.Source`
+    Column("name", Text, nullable=False),  # of the image's file
+    Column("detector", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),  # of the detector
+    Column("version", Integer),  # of the detector in its run
+    Column("image_hash", Text, nullable=False),  # SHA-256 of the image's file; empty if it could not be read
+    Column("image_file", Text),  # in the folder of images, while it is kept
+    Column("image_bytes", BigInteger),
+    Column("width", Integer),  # of the image, px
+    Column("height", Integer),
+    Column("verdict", Text, nullable=False),  # ok, nok or error
+    Column("score", Double),
+    Column("threshold", Double),
+    Column("defects", Text, nullable=False),  # JSON: a list of boxes
+    Column("milliseconds", Double),
+    Column("error", Text, nullable=False),
+    Column("review", Text),  # the verdict of the last review: good or defective
+    Index("inspections_by_time", "time", "id"),
+)
+_IS_KEPT = inspections.c.image_file.is_not(None)
+Index("kept_images", inspections.c.time, inspections.c.image_bytes, sqlite_where=_IS_KEPT, postgresql_where=_IS_KEPT)
+
+_reviewed = Index(
+    "reviewed_inspections",
+    inspections.c.review,
+    sqlite_where=inspections.c.review.is_not(None),
+    postgresql_where=inspections.c.review.is_not(None),
+)
+
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("id", NUMBER, primary_key=True),
+    Column("inspection_id", NUMBER, ForeignKey("inspections.id"), nullable=False),
+    Column("time", BigInteger, nullable=False),  # ms since the epoch
+    Column("reviewer", Text, nullable=False),
+    Column("verdict", Text, nullable=False),  # good, defective or withdrawn
+    Column("box", Text),  # JSON: where the defect is
+    Index("reviews_by_inspection", "inspection_id"),
+)
+
+watched_folders = Table(
+    "watched_folders",
+    metadata,
+    Column("id", NUMBER, primary_key=True),
+    Column("station", Text, nullable=False),
+    Column("folder", Text, nullable=False),
+    Index("watched_folders_by_name", "station", "folder", unique=True),
+)
+
+watched_files = Table(
+    "watched_files",
+    metadata,
+    Column("folder_id", NUMBER, ForeignKey("watched_folders.id"), primary_key=True),
+    Column("name", Text, primary_key=True),  # percent-encoded: a name may not be valid text
+    Column("size", BigInteger, nullable=False),
+    Column("modified", BigInteger, nullable=False),  # ns since the epoch
+    Column("inspection_id", NUMBER, ForeignKey("inspections.id")),  # none: the file was there first
+)
+
+
+def _add_reviews(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE inspections ADD COLUMN review TEXT"))
+    reviews.create(connection)
+    _reviewed.create(connection)
+
+
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _add_reviews}  # from each version to the next

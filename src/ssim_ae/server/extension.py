@@ -1,0 +1,25 @@
+"""What another package adds to the server: a page, and an API for it."""
+
+from typing import NamedTuple
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+
+
+class Extension(NamedTuple):
+    """A page with its title, path and HTML, which the inspection page links to, and routes that require the token."""
+
+    title: str
+    path: str
+    html: str
+    api: APIRouter
+
+    def page_router(self) -> APIRouter:
+        """Return the route of the page."""
+        router = APIRouter()
+
+        @router.get(self.path, include_in_schema=False)
+        async def page() -> HTMLResponse:
+            return HTMLResponse(self.html)
+
+        return router

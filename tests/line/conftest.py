@@ -1,0 +1,77 @@
+"""Fixtures: logs in a folder, and in a PostgreSQL server that runs for the tests."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from ssim_ae.detector.box import Box
+
+if find_spec("sqlalchemy"):
+    from ssim_ae.line.inspection_log import DetectorIdentity, InspectionLog, Result
+    from ssim_ae.line.kept_images import KeepRule
+
+    BOTTLE = DetectorIdentity("bottle", "f" * 64, 1)
+    KEEP_ALL = KeepRule("all", max_days=1e6)  # the tests are about a moment in the past
+else:
+    BOTTLE = KEEP_ALL = None
+    collect_ignore_glob = ["test_*.py"]
+
+NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
+POSTGRES_PROGRAMS = ("initdb", "pg_ctl")
+
+
+def record(log, number=0, *, name="", score=0.5, data=b"", error="", detector=BOTTLE, watched=None, minutes=None):
+    """Write a row for the image `number`, which was inspected that many minutes after noon."""
+    moment = NOON + timedelta(minutes=number if minutes is None else minutes)
+    result = Result("nok" if score > 1 else "ok", score, 1.0, 90, 60, (Box(1, 2, 3, 4, score),), 12.5)
+    if error:
+        result = Result("error", error=error)
+    log.record(moment, "http", name or f"{number}.png", data, detector, result, watched)
+
+
+@pytest.fixture
+def place(tmp_path) -> str:
+    return str(tmp_path / "log")
+
+
+@pytest.fixture
+def log(place):
+    with InspectionLog.open(place, station="line-1", rule=KEEP_ALL) as opened:
+        yield opened
+
+
+def postgres_program(name: str) -> str | None:
+    found = [*Path("/usr/lib/postgresql").glob(f"*/bin/{name}")]
+    return shutil.which(name) or (str(found[-1]) if found else None)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    """The URL of a database of a PostgreSQL server on loopback."""
+    pytest.importorskip("psycopg")
+    initdb, control = map(postgres_program, POSTGRES_PROGRAMS)
+    if not initdb or not control:
+        pytest.skip("no PostgreSQL server: install postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="pg"))  # the path of a socket is short
+    as_user = []
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        if not shutil.which("setpriv"):
+            pytest.skip("PostgreSQL refuses to run as root, and there is no setpriv")
+        os.chown(folder, 65534, 65534)
+        as_user = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    data = folder / "data"
+    run = {"check": True, "capture_output": True, "cwd": folder}
+    subprocess.run([*as_user, initdb, "-D", data, "-U", "line", "-A", "trust", "-E", "UTF8"], **run)
+    options = f"-c listen_addresses='' -c unix_socket_directories={folder}"
+    subprocess.run([*as_user, control, "-D", data, "-l", folder / "log", "-w", "-o", options, "start"], **run)
+    try:
+        yield f"postgresql://line@/postgres?host={folder}"
+    finally:
+        subprocess.run([*as_user, control, "-D", data, "-m", "immediate", "stop"], **run)
+        shutil.rmtree(folder)

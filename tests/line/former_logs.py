@@ -1,0 +1,46 @@
+"""Makes a log of each version of the tables, as the program of that version did, with one inspection."""
+
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+
+VERSION_1 = """
+CREATE TABLE schema_version (version INTEGER NOT NULL);
+CREATE TABLE inspections (
+    id INTEGER NOT NULL PRIMARY KEY, time BIGINT NOT NULL, station TEXT NOT NULL, source TEXT NOT NULL,
+    name TEXT NOT NULL, detector TEXT NOT NULL, fingerprint TEXT NOT NULL, version INTEGER, image_hash TEXT NOT NULL,
+    image_file TEXT, image_bytes BIGINT, width INTEGER, height INTEGER, verdict TEXT NOT NULL, score DOUBLE,
+    threshold DOUBLE, defects TEXT NOT NULL, milliseconds DOUBLE, error TEXT NOT NULL
+);
+CREATE INDEX inspections_by_time ON inspections (time, id);
+CREATE INDEX kept_images ON inspections (time, image_bytes) WHERE image_file IS NOT NULL;
+CREATE TABLE watched_folders (id INTEGER NOT NULL PRIMARY KEY, station TEXT NOT NULL, folder TEXT NOT NULL);
+CREATE UNIQUE INDEX watched_folders_by_name ON watched_folders (station, folder);
+CREATE TABLE watched_files (
+    folder_id INTEGER NOT NULL REFERENCES watched_folders (id), name TEXT NOT NULL, size BIGINT NOT NULL,
+    modified BIGINT NOT NULL, inspection_id INTEGER REFERENCES inspections (id), PRIMARY KEY (folder_id, name)
+);
+INSERT INTO schema_version VALUES (1);
+INSERT INTO inspections VALUES (
+    1, 1773489600000, 'line-1', 'http', 'old.png', 'bottle', 'ffff', 1, '0000', NULL, NULL, 90, 60, 'nok', 1.5, 1.0,
+    '[]', 12.5, ''
+);
+"""
+VERSION_2 = f"""{VERSION_1}
+UPDATE schema_version SET version = 2;
+ALTER TABLE inspections ADD COLUMN review TEXT;
+CREATE INDEX reviewed_inspections ON inspections (review) WHERE review IS NOT NULL;
+CREATE TABLE reviews (
+    id INTEGER NOT NULL PRIMARY KEY, inspection_id INTEGER NOT NULL REFERENCES inspections (id), time BIGINT NOT NULL,
+    reviewer TEXT NOT NULL, verdict TEXT NOT NULL, box TEXT
+);
+CREATE INDEX reviews_by_inspection ON reviews (inspection_id);
+"""
+FORMER: Mapping[int, str] = {1: VERSION_1, 2: VERSION_2}
+
+
+def make_former(version: int, path: Path) -> None:
+    """Make the SQLite file of a version."""
+    connection = sqlite3.connect(path)
+    connection.executescript(FORMER[version])
+    connection.close()

@@ -1,0 +1,211 @@
+"""The page History in a real browser with a real server."""
+
+from io import BytesIO
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+
+from ssim_ae.line.history import history_of
+from ssim_ae.line.inspection_log import InspectionLog
+from ssim_ae.server.inspector import Inspector
+
+from ..server.conftest import running_server
+from .conftest import BOTTLE, KEEP_ALL, record
+
+HOSTILE = '<img src=x onerror="alert(1)">.png'
+
+
+def picture(level: int) -> bytes:
+    buffer = BytesIO()
+    Image.new("RGB", (90, 60), (level, 120, 200 - level)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def fill(log, number=12):
+    """Two days of inspections: every 40 minutes one, some nok, one that failed, the last with a hostile name."""
+    for index in range(number):
+        record(log, index, score=0.3 + 0.1 * index, data=picture(20 * index), minutes=40 * index)
+    record(log, error="13.png: not an image, or corrupt", name="13.png", minutes=490)
+    record(log, name=HOSTILE, score=2, data=picture(9), minutes=500, detector=BOTTLE._replace(name="grid"))
+    record(log, name="yesterday.png", minutes=-24 * 60)
+
+
+@pytest.fixture
+def served(place):
+    with InspectionLog.open(place, station="line-1", rule=KEEP_ALL) as log:
+        fill(log)
+        with Inspector({}) as inspector, running_server(inspector, extensions=[history_of(log)]) as client:
+            yield client
+
+
+@pytest.fixture
+def open_page(browser):
+    contexts, problems = [], []
+
+    def open_(client, path="/history", width=1200, **options):
+        context = browser.new_context(viewport={"width": width, "height": 900}, timezone_id="UTC", **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda message: "Failed to load resource" in message.text or problems.append(message.text))
+        own = (str(client.base_url), "data:", "blob:")
+        page.on("request", lambda request: request.url.startswith(own) or problems.append(request.url))
+        page.goto(f"{client.base_url}{path}")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def names(page):
+    return page.locator("#entries .name > span").all_text_contents()
+
+
+def wait_for(page, count):
+    page.wait_for_function("count => document.querySelectorAll('#entries li').length === count", arg=count)
+
+
+def test_the_latest_day_is_shown(open_page, served):
+    page = open_page(served)
+    wait_for(page, 14)
+    assert page.input_value("#day") == "2026-03-14"
+    assert page.text_content("#day-title") == "2026-03-14: 8 ok, 5 nok, 1 not inspected"
+    assert names(page)[:2] == [HOSTILE, "13.png"]
+    labels = page.locator("#hours button").evaluate_all("buttons => buttons.map((button) => button.ariaLabel)")
+    assert len(labels) == 24 and labels[12] == "12:00, 2 ok, 0 nok, 0 not inspected"
+
+
+def test_filters_survive_a_reload(open_page, served):
+    page = open_page(served)
+    wait_for(page, 14)
+    page.select_option("#verdict", "nok")
+    wait_for(page, 5)
+    page.fill("#min_score", "1.25")
+    page.press("#min_score", "Enter")
+    wait_for(page, 3)
+    page.reload()
+    wait_for(page, 3)
+    assert (page.input_value("#verdict"), page.input_value("#min_score")) == ("nok", "1.25")
+    page.select_option("#detector", "grid")
+    wait_for(page, 1)
+    page.click("button[type=reset]")
+    wait_for(page, 15)
+    page.reload()
+    wait_for(page, 15)
+    assert names(page)[-1] == "yesterday.png" and not page.is_visible("#day-section")
+
+
+def test_an_hour_is_chosen_by_its_bar(open_page, served):
+    page = open_page(served)
+    wait_for(page, 14)
+    page.locator("#hours button").nth(13).click()
+    wait_for(page, 1)
+    page.reload()
+    wait_for(page, 1)
+    assert page.locator("#hours button[aria-pressed=true]").count() == 1 and names(page) == ["2.png"]
+    page.locator("#hours button").nth(13).click()
+    wait_for(page, 14)
+
+
+def test_older_entries_follow(open_page, place):
+    with InspectionLog.open(place, rule=KEEP_ALL) as log:
+        for number in range(60):
+            record(log, number)
+        with Inspector({}) as inspector, running_server(inspector, extensions=[history_of(log)]) as client:
+            page = open_page(client)
+            wait_for(page, 50)
+            page.click("#older")
+            wait_for(page, 60)
+            assert names(page) == [f"{number}.png" for number in range(59, -1, -1)] and not page.is_visible("#older")
+            page.close()
+
+
+def test_entries_are_opened_by_keyboard_and_mouse(open_page, served):
+    page = open_page(served)
+    wait_for(page, 14)
+    page.keyboard.press("j")
+    page.locator("#entry-image img").wait_for()
+    assert page.text_content("#entry-name") == HOSTILE and page.text_content("#entry-verdict") == "nok"
+    assert page.locator("#entry-image i").count() == 1
+    page.keyboard.press("j")
+    assert "13.png: not an image, or corrupt" in page.text_content("#entry-details")
+    page.keyboard.press("k")
+    assert page.text_content("#entry-name") == HOSTILE
+    page.locator("#entries li > button").nth(3).click()
+    assert page.text_content("#entry-name") == "10.png"
+
+
+def test_images_are_reviewed_by_keyboard_and_mouse(open_page, served):
+    page = open_page(served)
+    wait_for(page, 14)
+    for key in "jgd":
+        page.keyboard.press(key)
+        page.wait_for_timeout(150)
+    reviewed = {entry["name"]: entry["review"] for entry in served.get("/v1/log").json()["entries"] if entry["review"]}
+    assert reviewed == {HOSTILE: "good", "13.png": "defective"}
+    assert page.text_content("#entry-name") == "11.png", "a review goes on to the next"
+    page.click("#undo")
+    page.get_by_role("status").filter(has_text="13.png: not reviewed").wait_for()
+    assert page.text_content("#entry-name") == "13.png"
+    page.keyboard.press("d")
+    page.get_by_role("status").filter(has_text="13.png: reviewed as defective").wait_for()
+    page.select_option("#review", "defective")
+    wait_for(page, 1)
+    page.reload()
+    wait_for(page, 1)
+    assert page.text_content("#entries .reviewed") == "defective"
+    page.keyboard.press("j")
+    page.keyboard.press("g")
+    page.get_by_role("status").filter(has_text="13.png: reviewed as good").wait_for()
+    page.keyboard.press("u")
+    page.get_by_role("status").filter(has_text="13.png: reviewed as defective").wait_for()
+    assert len(served.get("/v1/log", params={"review": "none"}).json()["entries"]) == 13
+
+
+def test_an_empty_log(open_page, place):
+    with (
+        InspectionLog.open(place) as log,
+        Inspector({}) as inspector,
+        running_server(inspector, extensions=[history_of(log)]) as client,
+    ):
+        page = open_page(client)
+        page.get_by_role("status").filter(has_text="no inspections").wait_for()
+        page.close()
+
+
+def test_the_page_asks_for_the_token(open_page, place):
+    with InspectionLog.open(place, rule=KEEP_ALL) as log:
+        fill(log, 3)
+        with (
+            Inspector({}) as inspector,
+            running_server(inspector, token="secret", extensions=[history_of(log)]) as client,
+        ):
+            page = open_page(client)
+            page.fill("#token", "secret")
+            page.click("#token-form button")
+            wait_for(page, 5)
+            page.locator("#entries li > button img").first.wait_for()
+            assert not page.is_visible("#token-form")
+            page.close()
+
+
+def test_the_inspection_page_links_to_it(open_page, served):
+    page = open_page(served, "/")
+    page.click("text=History")
+    wait_for(page, 14)
+    page.click("text=Inspect")
+    page.locator("#choose-files").wait_for()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1300)])
+def test_the_page_is_accessible(open_page, served, scheme, width):
+    page = open_page(served, width=width, color_scheme=scheme, bypass_csp=True)
+    wait_for(page, 14)
+    page.keyboard.press("j")
+    page.locator("#entry-image img").wait_for()
+    found = Axe().run(page)
+    assert [violation["id"] for violation in found.response["violations"]] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

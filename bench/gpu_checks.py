@@ -8,7 +8,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,7 @@ import torch
 
 from gpu_result import Plan, Result
 from ssim_ae import Config, Detector
-from ssim_ae.augmentation.patches import PatchBatch
-from ssim_ae.methods import methods, reconstruction_method_of
-from ssim_ae.training.patch_sampling import epoch_patches
-from ssim_ae.training.torch_engine import TorchEngine
-from workload import fabric_data_set, untrained_detector
+from workload import batches_of, engine_of, fabric_data_set, trained_methods, untrained_detector
 
 STEPS = 8  # of the comparison of losses: the first few run one by one, the others as a CUDA graph
 MAX_LOSS_DIFFERENCE = {"fp32": 1e-4, "bf16": 2e-2}
@@ -32,12 +27,12 @@ WARM_UP_STEPS = 5  # in which a step may wait: it is captured
 
 def losses(plan: Plan) -> Iterator[Result]:
     """Compare the losses of the CPU and the device, step by step from the same weights on the same batches."""
-    for method in methods():
-        for precision, maximum in MAX_LOSS_DIFFERENCE.items() if method.engines else ():
+    for method in trained_methods():
+        for precision, maximum in MAX_LOSS_DIFFERENCE.items():
             config = config_of_check(plan, method=method.name, precision=precision, batch_size=8, augment_num=8 * STEPS)
-            ours, theirs = engine_of_check(config.replace(device_target="CPU")), engine_of_check(config)
+            ours, theirs = engine_of(config.replace(device_target="CPU")), engine_of(config)
             largest = 0.0
-            for batch in batches_of(config):
+            for batch in batches_of(ours, config):
                 theirs.load_weights(ours.weights(), "the CPU")
                 expected, actual = (float(engine.step(batch, 1e-3)) for engine in (ours, theirs))
                 largest = max(largest, abs(expected - actual))
@@ -47,9 +42,7 @@ def losses(plan: Plan) -> Iterator[Result]:
 def inspection(plan: Plan) -> Iterator[Result]:
     """Compare the inspection by PyTorch on the device with that by ONNX Runtime on the CPU."""
     images = np.random.default_rng(0).integers(0, 256, (INSPECTED_IMAGES, plan.side, plan.side, 3), np.uint8)
-    for method in methods():
-        if not method.engines:
-            continue
+    for method in trained_methods():
         with tempfile.TemporaryDirectory() as folder:
             path = untrained_detector(config_of_check(plan, method=method.name), Path(folder) / "detector.safetensors")
             on_device = Detector.load(path, runtime="torch", device_target=plan.device_target)
@@ -64,12 +57,10 @@ def inspection(plan: Plan) -> Iterator[Result]:
 
 def waiting(plan: Plan) -> Iterator[Result]:
     """Check that training steps do not wait for the device. Only CUDA can tell."""
-    for method in methods():
-        if not method.engines:
-            continue
+    for method in trained_methods():
         config = config_of_check(plan, method=method.name, batch_size=8, augment_num=8 * STEPS)
-        engine = engine_of_check(config)
-        batches = list(batches_of(config))
+        engine = engine_of(config)
+        batches = batches_of(engine, config)
         for batch in batches[:WARM_UP_STEPS]:
             engine.step(batch, 1e-3)
         name = f"steps of {method.name} that wait for the device"
@@ -89,9 +80,7 @@ def waiting(plan: Plan) -> Iterator[Result]:
 
 def resume(plan: Plan) -> Iterator[Result]:
     """Kill a training and resume it."""
-    for method in methods():
-        if not method.engines:
-            continue
+    for method in trained_methods():
         with tempfile.TemporaryDirectory() as scratch:
             data_set = fabric_data_set(Path(scratch), count=plan.training_images, size=plan.side)
             patches = 10 * plan.repair_patches
@@ -160,18 +149,6 @@ def processes(plan: Plan) -> Iterator[Result]:
 def config_of_check(plan: Plan, **settings: Any) -> Config:
     sizes: dict[str, Any] = {"im_resize": plan.side, "crop_size": plan.crop_size, "flc": plan.channels_scale}
     return Config(**{**sizes, "device_target": plan.device_target, **settings})
-
-
-def engine_of_check(config: Config) -> TorchEngine:
-    shape = (8, config.channels, *config.working_size)
-    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    return TorchEngine(config, reconstruction_method_of(config).layers(config), images, images[:1])
-
-
-def batches_of(config: Config) -> Iterator[PatchBatch]:
-    patches = epoch_patches(config, 8, 0)
-    starts = range(0, len(patches), config.batch_size)
-    return (patches.take(slice(start, start + config.batch_size)) for start in islice(starts, STEPS))
 
 
 def _ssim_ae(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

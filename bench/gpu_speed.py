@@ -18,9 +18,8 @@ from peers.case import Case
 from peers.stock_losses import STOCK_LOSSES, Loss
 from peers.stock_network import stock_network
 from ssim_ae import Config, Detector, evaluate, train
-from ssim_ae.methods import methods
 from ssim_ae.methods.method import Method
-from workload import config_of, engine_of, fabric_data_set, recorded_rate, step_of, untrained_detector
+from workload import config_of, engine_of, fabric_data_set, recorded_rate, step_of, trained_methods, untrained_detector
 
 PEAK_SIDE = 8192  # of the matrices whose product is the measured peak
 STEPS = 20  # per repeat: the device is waited for once
@@ -147,8 +146,8 @@ def reference_training(plan: Plan) -> Iterator[Result]:
 
 def inspection_rates(plan: Plan) -> Iterator[Result]:
     """Measure networks on the device, with both copies, and whole inspections of decoded images."""
-    for method in methods():
-        for side in plan.inspected_sides if method.engines else ():
+    for method in trained_methods():
+        for side in plan.inspected_sides:
             yield from _inspection_rates(plan, method, side)
 
 

@@ -13,9 +13,11 @@ import torch
 
 from peers.case import Case
 from ssim_ae import Config
+from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.detector.detector_file import DetectorFile, write_detector
 from ssim_ae.detector.provenance import Provenance
-from ssim_ae.methods import reconstruction_method_of
+from ssim_ae.methods import methods, reconstruction_method_of
+from ssim_ae.methods.method import Method
 from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.synthetic import fabric
 from ssim_ae.training.patch_sampling import epoch_patches
@@ -52,10 +54,20 @@ def engine_of(config: Config) -> TorchEngine:
 
 def step_of(engine: TorchEngine, config: Config) -> Callable[[], torch.Tensor]:
     """Return a function that trains on the next of an epoch's batches and returns the loss, on its device."""
+    batches = itertools.cycle(batches_of(engine, config))
+    return lambda: engine.step(next(batches), config.lr)
+
+
+def batches_of(engine: TorchEngine, config: Config) -> list[PatchBatch]:
+    """Return the batches of an epoch."""
     patches = epoch_patches(config, len(engine.images), 0)
     starts = range(0, len(patches), config.batch_size)
-    batches = itertools.cycle([patches.take(slice(start, start + config.batch_size)) for start in starts])
-    return lambda: engine.step(next(batches), config.lr)
+    return [patches.take(slice(start, start + config.batch_size)) for start in starts]
+
+
+def trained_methods() -> list[Method]:
+    """Return the methods whose networks are trained."""
+    return [method for method in methods() if method.engines]
 
 
 def untrained_detector(config: Config, path: Path) -> Path:

@@ -19,6 +19,11 @@ def local_path(location: str) -> str:
     return str(fetch(location)) if is_url(location) else location
 
 
+def absolute_location(location: str) -> str:
+    """Return a location that holds in every working folder: an absolute path, or the URL."""
+    return location if is_url(location) else str(Path(location).absolute())
+
+
 def local_config(config: Config) -> Config:
     """Return a config whose data set and detectors are on this machine.
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssim_ae.batch.listing import ImageFile, file_of
 from ssim_ae.batch.rows import Row, inspect_images
 from ssim_ae.batch.tables import as_table
-from ssim_ae.buckets import is_url
+from ssim_ae.batch.work import open_same_detector
 from ssim_ae.detector.detector import Detector
-from ssim_ae.errors import InputError
-from ssim_ae.locations import local_path
+from ssim_ae.locations import absolute_location, local_path
 from ssim_ae.maps.verdict import THRESHOLD
 
 if TYPE_CHECKING:
@@ -42,8 +40,7 @@ def inspect(
     """
     import ray
 
-    location = os.fspath(detector)
-    location = location if is_url(location) else str(Path(location).absolute())
+    location = absolute_location(os.fspath(detector))
     fingerprint = Detector.load(local_path(location)).fingerprint
     workers = concurrency or (1, max(1, int(ray.cluster_resources().get("CPU", 1)) - 1))
     return dataset.map_batches(
@@ -58,10 +55,8 @@ class _Inspector:
     """A worker: a detector, and the function of a batch."""
 
     def __init__(self, location: str, fingerprint: str, threshold: float) -> None:
-        self.detector = Detector.load(local_path(location), threads=1)
+        self.detector = open_same_detector(location, fingerprint, threads=1)
         self.threshold = threshold
-        if self.detector.fingerprint != fingerprint:
-            raise InputError(f"{location}: not the same detector on every machine; put one file where all can read it")
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         paths = batch[PATH].to_pylist()

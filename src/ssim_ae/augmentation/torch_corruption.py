@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssim_ae.augmentation.corruption import POLYGON_SIDES, STROKE_VERTICES, Corruption, ShapeKind
+from ssim_ae.augmentation.torch_arrays import floats_to_device, to_device
 from ssim_ae.augmentation.torch_fills import fill_patches
 from ssim_ae.augmentation.torch_noise import gaussian_noise
 
@@ -23,7 +24,7 @@ def apply_corruption(patches: Tensor, pieces: Tensor, corruption: Corruption) ->
     opacity = opacity_mask(corruption, patches.shape[-1], patches.device)
     fills = fill_patches(patches, pieces, corruption)
     noise = gaussian_noise(corruption.seed, patches.shape[1:], patches.device)
-    std = _to_device(corruption.noise_std, patches.device)[:, None, None, None]
+    std = floats_to_device(corruption.noise_std, patches.device)[:, None, None, None]
     return torch.lerp(patches, fills, opacity).add_(noise.mul_(std)).clamp_(0, 1)
 
 
@@ -34,11 +35,11 @@ def opacity_mask(corruption: Corruption, size: int, device: torch.device) -> Ten
     """
     half = size // 2
     distances = _signed_distances(corruption, half, device).view(*corruption.kind.shape, half, half)
-    softness = _to_device(corruption.softness, device)[:, :, None, None]
+    softness = floats_to_device(corruption.softness, device)[:, :, None, None]
     coverage = torch.sigmoid(-distances / softness).amax(dim=1, keepdim=True)
     coverage = coverage * (coverage > MIN_COVERAGE)
     coverage = functional.interpolate(coverage, size=(size, size), mode="bilinear", align_corners=False)
-    return coverage * _to_device(corruption.opacity, device)[:, None, None, None]
+    return coverage * floats_to_device(corruption.opacity, device)[:, None, None, None]
 
 
 class _Shapes(NamedTuple):
@@ -63,7 +64,7 @@ def _signed_distances(corruption: Corruption, side: int, device: torch.device) -
         chosen = np.flatnonzero(corruption.kind.ravel() == kind)
         if len(chosen):
             shapes = _chosen_shapes(corruption, chosen, device)
-            distances[torch.from_numpy(chosen).to(device, non_blocking=True)] = signed_distance(shapes, coordinates)
+            distances[to_device(chosen, device)] = signed_distance(shapes, coordinates)
     return distances
 
 
@@ -71,7 +72,7 @@ def _chosen_shapes(corruption: Corruption, chosen: np.ndarray, device: torch.dev
     """Return the shapes with the chosen indices in [0, B * MAX_SHAPES)."""
     arrays = (getattr(corruption, name) for name in _Shapes._fields)
     flat = (array.reshape(corruption.kind.size, *array.shape[2:])[chosen] for array in arrays)
-    return _Shapes(*(_to_device(array, device)[..., None, None] for array in flat))
+    return _Shapes(*(floats_to_device(array, device)[..., None, None] for array in flat))
 
 
 def _shape_coordinates(shapes: _Shapes, coordinates: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,7 +115,3 @@ SIGNED_DISTANCES = {
     ShapeKind.POLYGON: _distance_from_polygon,
     ShapeKind.STROKE: _distance_from_stroke,
 }
-
-
-def _to_device(array: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(array.astype(np.float32)).to(device, non_blocking=True)

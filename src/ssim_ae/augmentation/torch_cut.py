@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssim_ae.augmentation.patches import PatchBatch, illumination_weights
+from ssim_ae.augmentation.torch_arrays import to_device
 
 
 def cut_patches(images: Tensor, batch: PatchBatch, crop_size: int) -> Tensor:
@@ -23,8 +24,8 @@ def cut_patches(images: Tensor, batch: PatchBatch, crop_size: int) -> Tensor:
     if images.dtype == torch.uint8:
         patches.div_(255)
     if batch.illumination is not None:
-        weights = _to_device(illumination_weights(crop_size), patches.device)
-        gain = weights @ _to_device(batch.illumination, patches.device)[:, None] @ weights.T
+        weights = to_device(illumination_weights(crop_size), patches.device)
+        gain = weights @ to_device(batch.illumination, patches.device)[:, None] @ weights.T
         patches.mul_(gain.add_(1)).clamp_(0, 1)
     return patches
 
@@ -57,12 +58,8 @@ def _windows(images: Tensor, batch: PatchBatch, crop_size: int) -> tuple[Tensor,
 
 def _rotated_patches(images: Tensor, batch: PatchBatch, crop_size: int) -> Tensor:
     """Return patches (B, C, crop_size, crop_size) rotated and flipped in one interpolation, in the range of images."""
-    chosen = images[_to_device(batch.image, images.device)].float()
+    chosen = images[to_device(batch.image, images.device)].float()
     shape = [len(batch), images.shape[1], crop_size, crop_size]
-    affine = _to_device(batch.affine(images.shape[-2:], crop_size), images.device)
+    affine = to_device(batch.affine(images.shape[-2:], crop_size), images.device)
     grid = functional.affine_grid(affine, shape, align_corners=False)
     return functional.grid_sample(chosen, grid, padding_mode="reflection", align_corners=False)
-
-
-def _to_device(array: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(array).to(device, non_blocking=True)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssim_ae.augmentation.corruption import Corruption, Fill
+from ssim_ae.augmentation.torch_arrays import floats_to_device, to_device
 from ssim_ae.augmentation.torch_noise import uniform_noise
 
 
@@ -29,7 +30,7 @@ def fill_patches(patches: Tensor, pieces: Tensor, corruption: Corruption) -> Ten
     for fill, function in FILL_FUNCTIONS.items():
         chosen = np.flatnonzero(corruption.fill == fill)
         if len(chosen):
-            index = _to_device(chosen, patches.device)
+            index = to_device(chosen, patches.device)
             fills[index] = function(_Chosen(patches[index], pieces[index], corruption.take(chosen)))
     return fills
 
@@ -37,7 +38,7 @@ def fill_patches(patches: Tensor, pieces: Tensor, corruption: Corruption) -> Ten
 def _piece(chosen: _Chosen) -> Tensor:
     """Return the pieces, rotated and shifted."""
     turns = chosen.corruption.piece_quarter_turns
-    is_odd = _to_device(turns % 2 == 1, chosen.pieces.device)[:, None, None, None]
+    is_odd = to_device(turns % 2 == 1, chosen.pieces.device)[:, None, None, None]
     upright = torch.where(is_odd, chosen.pieces.transpose(2, 3), chosen.pieces)
     # A quarter turn is a transposition followed by a flip of the rows; half a turn flips rows and columns
     flipped = np.stack([(turns == 1) | (turns == 2), (turns == 2) | (turns == 3)], axis=1)
@@ -68,7 +69,7 @@ def _tint(chosen: _Chosen) -> Tensor:
     """Return the patches with another contrast and color."""
     patches, _, corruption = chosen
     mean = patches.mean(dim=(2, 3), keepdim=True)
-    contrast = _to_device(corruption.contrast.astype(np.float32), patches.device)[:, None, None, None]
+    contrast = floats_to_device(corruption.contrast, patches.device)[:, None, None, None]
     return ((patches - mean) * contrast + mean + _per_channel(corruption.tint, patches)).clamp_(0, 1)
 
 
@@ -77,7 +78,7 @@ def _blur(chosen: _Chosen) -> Tensor:
     patches, _, corruption = chosen
 
     def means(side: int, members: np.ndarray) -> Tensor:
-        return functional.avg_pool2d(patches[_to_device(members, patches.device)], side)
+        return functional.avg_pool2d(patches[to_device(members, patches.device)], side)
 
     sides = np.maximum(1, np.rint(patches.shape[-1] * corruption.grain)).astype(int)
     return _enlarged_by_group(patches, sides, means)
@@ -104,7 +105,7 @@ def _enlarged_by_group(patches: Tensor, sizes: np.ndarray, coarse: Callable[[int
         members = np.flatnonzero(sizes == size)
         values = coarse(size, members)
         enlarged = functional.interpolate(values, size=patches.shape[2:], mode="bicubic", align_corners=False)
-        result[_to_device(members, patches.device)] = enlarged.clamp_(0, 1)
+        result[to_device(members, patches.device)] = enlarged.clamp_(0, 1)
     return result
 
 
@@ -116,15 +117,11 @@ def _rolled(patches: Tensor, shift: np.ndarray, flipped: np.ndarray) -> Tensor:
     side = patches.shape[-1]
     sources = (np.arange(side) - np.rint(shift * side).astype(int)[..., None]) % side  # (B, 2, side)
     sources = np.where(flipped[..., None], side - 1 - sources, sources)
-    rows, columns = _to_device(sources, patches.device).unbind(1)
+    rows, columns = to_device(sources, patches.device).unbind(1)
     patch = torch.arange(len(patches), device=patches.device)
     return patches.movedim(1, -1)[patch[:, None, None], rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
 
 
 def _per_channel(values: np.ndarray, patches: Tensor) -> Tensor:
     """Return values (B, 3) for the channels of the patches, (B, C, 1, 1)."""
-    return _to_device(values[:, : patches.shape[1]].astype(np.float32), patches.device)[:, :, None, None]
-
-
-def _to_device(array: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(array).to(device, non_blocking=True)
+    return floats_to_device(values[:, : patches.shape[1]], patches.device)[:, :, None, None]

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ssim_ae.augmentation.torch_arrays import to_device
+
 SEED_STEP = 0x9E3779B9  # distance of the first counters of two consecutive seeds
 # The multipliers of a hash of 32 bits with little bias (Wellons 2018, "Prospecting for Hash Functions", lowbias32)
 FIRST_MULTIPLIER, SECOND_MULTIPLIER = 0x7FEB352D, 0x846CA68B
@@ -30,7 +32,7 @@ def gaussian_noise(seed: np.ndarray, shape: Sequence[int], device: torch.device)
 
 def _levels(seed: np.ndarray, shape: Sequence[int], device: torch.device) -> Tensor:
     """Return independent uniform integers in [0, LEVELS), (B, *shape) int32: the halves of hashed counters."""
-    first = torch.from_numpy((seed * SEED_STEP).astype(np.int32)).to(device, non_blocking=True)
+    first = to_device((seed * SEED_STEP).astype(np.int32), device)
     value = first[:, None] + torch.arange((prod(shape) + 1) // 2, dtype=torch.int32, device=device)
     value = _shifted_xor(value, 16).mul_(_signed(FIRST_MULTIPLIER))
     value = _shifted_xor(value, 15).mul_(_signed(SECOND_MULTIPLIER))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ssim_ae.batch.parts import Part
 from ssim_ae.batch.place import open_place
@@ -76,9 +76,13 @@ def score_part(work: Work, part: Part) -> Scores:
 
 @cache
 def _open_detector(work: Work) -> Detector:
-    detector = Detector.load(
-        local_path(work.detector), runtime=work.runtime, device_target=work.device_target, threads=work.threads
-    )
-    if detector.fingerprint != work.fingerprint:
-        raise InputError(f"{work.detector}: not the same detector on every machine; put one file where all can read it")
+    options = {"runtime": work.runtime, "device_target": work.device_target, "threads": work.threads}
+    return open_same_detector(work.detector, work.fingerprint, **options)
+
+
+def open_same_detector(location: str, fingerprint: str, **options: Any) -> Detector:
+    """Open the detector at a path or URL, with options of `Detector.load`. Raises InputError if it is another one."""
+    detector = Detector.load(local_path(location), **options)
+    if detector.fingerprint != fingerprint:
+        raise InputError(f"{location}: not the same detector on every machine; put one file where all can read it")
     return detector

@@ -96,8 +96,7 @@ def evaluate(options: argparse.Namespace) -> int:
     images = read_manifest(options.folder)
     detector = _load(options)
     work = _work(options, detector)
-    labels, scores, errors = bytearray(), np.empty(0), 0
-    parts = []
+    labels, parts, errors = bytearray(), [], 0
     with _cluster(options):
         for found in _results(
             options, score_part, work, cut_into_parts(images, work.key, PART_IMAGES), [options.folder]
@@ -169,22 +168,17 @@ def _load(options: argparse.Namespace) -> Detector:
 
 def _work(options: argparse.Namespace, detector: Detector) -> Work:
     from ssim_ae.batch.work import Work
+    from ssim_ae.locations import absolute_location
 
     return Work(
-        detector=_absolute(options.detector),
+        detector=absolute_location(options.detector),
         fingerprint=detector.fingerprint,
         threshold=options.threshold_scale,
-        place=_absolute(options.output) if options.output else "",
+        place=absolute_location(options.output) if options.output else "",
         runtime=options.runtime,
         device_target=options.device_target,
         threads=1 if options.ray else options.threads,
     )
-
-
-def _absolute(location: str) -> str:
-    from ssim_ae.buckets import is_url
-
-    return location if is_url(location) else str(Path(location).absolute())
 
 
 def _cluster(options: argparse.Namespace) -> AbstractContextManager[None]:

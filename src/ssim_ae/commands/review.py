@@ -59,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
 def _print_comparison(compared: list[Compared], candidate: Path) -> None:
     from ssim_ae.console import escape_unprintable
     from ssim_ae.detector.detector_file import read_detector
+    from ssim_ae.detector.run_folder import DETECTOR_NAME
     from ssim_ae.line.comparison import GROUPS, SHEET_NAME
     from ssim_ae.tables import Row, print_table
 
@@ -75,4 +76,4 @@ def _print_comparison(compared: list[Compared], candidate: Path) -> None:
             print(f"{former} -> {new}  {image.before:.4f} -> {image.after:.4f}  {GROUPS[image.group]}: {name}")
     if (candidate / SHEET_NAME).exists():
         print(f"pictures: {candidate / SHEET_NAME}")
-    print(read_detector(candidate / "detector.safetensors").provenance.thresholds)
+    print(read_detector(candidate / DETECTOR_NAME).provenance.thresholds)

@@ -169,11 +169,7 @@ class Detector:
 
     def residuals(self, image: ImageInput) -> Residuals:
         """Return the residual maps of an image, from which thresholds are estimated."""
-        return _or_raise(
-            self._measure(
-                image, lambda _, item: self._residuals(item, self._sensitivity_in_view(item.pose, item.pixels))
-            )
-        )
+        return _or_raise(self._measure(image, lambda _, item: self._residuals(item)))
 
     def inspect_all(self, paths: Sequence[Path]) -> Iterator[Inspection | InputError]:
         """Inspect files in their order, several at once; yield the error of a file that cannot be read."""
@@ -194,9 +190,7 @@ class Detector:
 
     def residuals_all(self, paths: Sequence[Path]) -> Iterator[Residuals | InputError]:
         """Yield the residual maps of files in their order, or the error of a file that cannot be read."""
-        return self._process_all(
-            paths, lambda _, item: self._residuals(item, self._sensitivity_in_view(item.pose, item.pixels))
-        )
+        return self._process_all(paths, lambda _, item: self._residuals(item))
 
     def reconstruct(self, view: np.ndarray) -> np.ndarray:
         """Return the reconstruction of a view (C, h, w) float32 in [0, 1], averaged where tiles overlap.
@@ -252,7 +246,8 @@ class Detector:
                 return error
             pose = self.frame.pose(pixels)
             planes = self.frame.input(pixels, pose)
-            measured = _Measured(pixels, pose, planes, self._output(planes), perf_counter() - start)
+            sensitivity = self._sensitivity_in_view(pose, pixels)
+            measured = _Measured(pixels, pose, planes, self._output(planes), sensitivity, perf_counter() - start)
             result = function(image, measured)
         if pixels.nbytes >= LARGE_IMAGE:
             del pixels, planes, measured
@@ -295,7 +290,7 @@ class Detector:
         in_view: np.ndarray = self.frame.to_view(self.sensitivity[None], pose, Size(*image.shape[:2]))[0]
         return in_view
 
-    def _residuals(self, image: _Measured, sensitivity: np.ndarray | None) -> Residuals:
+    def _residuals(self, image: _Measured) -> Residuals:
         bg_mask = self.config.bg_mask
         if image.pose is None:
             residuals = self.method.residuals(image.planes, image.output, bg_mask)
@@ -303,12 +298,13 @@ class Detector:
             maps = self.method.residual_maps(image.planes, image.output)
             maps = self.frame.to_view(maps, image.pose, Size(*image.pixels.shape[:2]))
             residuals = Residuals(maps, foreground_mask(self.view.crop(image.pixels) if bg_mask else maps, bg_mask))
-        return residuals if sensitivity is None else residuals._replace(weights=residuals.weights * sensitivity)
+        if image.sensitivity is None:
+            return residuals
+        return residuals._replace(weights=residuals.weights * image.sensitivity)
 
     def _inspection(self, image: _Measured) -> Inspection:
         start = perf_counter()
-        sensitivity = self._sensitivity_in_view(image.pose, image.pixels)
-        residuals = self._residuals(image, sensitivity)
+        residuals = self._residuals(image)
         if self.residual_scale is not None:
             residuals = normalize(residuals, self.residual_scale)
         min_area = self.config.min_defect_area
@@ -316,7 +312,7 @@ class Detector:
         milliseconds = 1000 * (image.seconds + perf_counter() - start)
         planes = image.output if self.method.reconstructs else None
         return Inspection(
-            image.pixels, anomaly, planes, self.view, min_area, milliseconds=milliseconds, sensitivity=sensitivity
+            image.pixels, anomaly, planes, self.view, min_area, milliseconds=milliseconds, sensitivity=image.sensitivity
         )
 
     def _summary(self) -> dict[str, str]:
@@ -348,13 +344,15 @@ def _reopen(kind: type[Detector], path: Path, options: dict[str, Any], fingerpri
 class _Measured(NamedTuple):
     """The pixels of an image (H, W, C), the network's input (C, h, w) float32 in [0, 1], and its output for it.
 
-    `pose` is that of the part, if it is aligned, and `seconds` the time that all took.
+    `pose` is that of the part, if it is aligned, `sensitivity` that of the view (h, w), if there are regions, and
+    `seconds` the time that all took.
     """
 
     pixels: np.ndarray
     pose: Pose | None
     planes: np.ndarray
     output: np.ndarray
+    sensitivity: np.ndarray | None
     seconds: float
 
 

@@ -29,8 +29,8 @@ class Inspection:
     `pixels` is the image (H, W, C) uint8 or uint16, `anomaly` the anomaly map of the view (h, w) float32, and `planes`
     the reconstruction (C, h, w) float32; None if the method does not reconstruct. A pixel of the anomaly map above
     `threshold` is defective. Regions of fewer than `min_area` px of the view are no defects. `milliseconds` is the time
-    for decoding and inspection; images that are inspected together share it equally. `sensitivity` is that of the view
-    (h, w) float32, 0 where it is ignored; None without regions.
+    for decoding and inspection. `sensitivity` is that of the view (h, w) float32, 0 where it is ignored; None without
+    regions.
     """
 
     pixels: np.ndarray

@@ -95,9 +95,9 @@ def evaluate_images(
     notes = list(notes)
     results: list[ImageResult] = []
     pixels = PixelGroups([image.defect for image in images])
-    doubts = _Alike()
-    unusable = _Alike()
-    skipped = _Alike()
+    doubts = _RepeatedNotes()
+    unusable = _RepeatedNotes()
+    skipped = _RepeatedNotes()
     ignored: list[str] = []
     writes_all = len(images) <= MAX_SHOWN
     for finished in _finish_all(detector, images, folder if writes_all else None, "inspecting images"):
@@ -131,7 +131,7 @@ def evaluate_images(
     return evaluation
 
 
-class _Alike:
+class _RepeatedNotes:
     """Notes of the same kind, of which the first are kept, and the others counted."""
 
     def __init__(self) -> None:
@@ -212,9 +212,7 @@ def _finish(
     except InputError as error:
         note = f"{error}; ground truth ignored"
     height, width = inspection.pixels.shape[:2]
-    inspected = (
-        np.ones(inspection.anomaly.shape, bool) if inspection.sensitivity is None else inspection.sensitivity > 0
-    )
+    inspected = inspection.sensitivity is None or inspection.sensitivity > 0
     pixels = None if ground_truth is None else PixelCounts.of(inspection.anomaly, ground_truth, inspected)
     is_ignored = ground_truth is not None and ground_truth.any() and not (ground_truth & inspected).any()
     result = ImageResult(image, inspection.score, pixels is not None, (height, width))

@@ -14,7 +14,7 @@ from ssim_ae.detector.detector_file import CONFIG_NAME, DetectorFile, read_detec
 from ssim_ae.detector.run_folder import DETECTOR_NAME, Version, config_path, detector_path, set_current
 from ssim_ae.errors import InputError
 from ssim_ae.line.reviews import ReviewedImage
-from ssim_ae.maps.verdict import THRESHOLD
+from ssim_ae.maps.verdict import is_defective
 from ssim_ae.methods import method_of
 from ssim_ae.spelling import counted
 from ssim_ae.storage import lock_folder, read_file, write_atomic
@@ -64,7 +64,7 @@ def with_raised_thresholds(run: Path, file: DetectorFile, good: Sequence[Path]) 
     upper bound.
     """
     scores = [found.score for found in Detector.from_file(file).inspect_all(good) if not isinstance(found, InputError)]
-    rejected = [score for score in scores if score > THRESHOLD]
+    rejected = [score for score in scores if is_defective(score)]
     if not rejected:
         raise InputError(
             f"{run}: accepts all {counted(len(scores), 'confirmed good image')} already; no candidate made"

@@ -16,6 +16,7 @@ from ssim_ae.detector.run_folder import detector_path
 from ssim_ae.errors import InputError
 from ssim_ae.images.files import write_png
 from ssim_ae.line.reviews import ReviewedImage
+from ssim_ae.maps.verdict import is_defective
 from ssim_ae.training.recalibrate import known_images
 
 SHEET_NAME = "changes.png"
@@ -39,7 +40,7 @@ class Compared(NamedTuple):
     @property
     def verdicts(self) -> tuple[str, str]:
         """The verdicts by the current detector and by the candidate."""
-        before, after = ("nok" if score > 1 else "ok" for score in (self.before, self.after))
+        before, after = ("nok" if is_defective(score) else "ok" for score in (self.before, self.after))
         return before, after
 
     @property

@@ -263,7 +263,7 @@ function listenForKeys() {
 
 // Start
 
-/** Load day and list anew. */
+/** Load day and list again. */
 async function refresh() {
   writeUrl();
   const load = (state.load += 1);

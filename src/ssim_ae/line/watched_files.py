@@ -18,7 +18,7 @@ def known_files(
 ) -> dict[Path, FileVersion]:
     """Return the versions in which a station has inspected the files that are `found` in a folder.
 
-    The first time, it is told to have inspected all of them.
+    The first time, all of them count as inspected.
     """
     number = _folder_number(connection, station, folder)
     if number is None:

@@ -64,18 +64,9 @@ class Scene:
 def draw(
     *, seed: Seed, size: int = WIDTH, defect: str | None = None, difficulty: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one image.
+    """Draw one image as `DrawImage` does: (H, W, 3) uint8 RGB, its height 25/64 of its width.
 
-    Args:
-        seed: Equal seeds draw equal images.
-        size: Width, px; the height is 25/64 of it.
-        defect: One of DEFECTS, or None for a good image.
-        difficulty: From 0, a large and obvious defect, to 1, a small and faint one.
-
-    Returns the image (H, W, 3) uint8 RGB and the mask of its defect (H, W) bool: the pixels that it changes.
-
-    Raises:
-        ValueError: The defect is unknown.
+    The mask of a defect is the pixels that it changes.
     """
     good = _scene(seed, size, np.ones((2, LEADS_PER_ROW)))
     light = _light(good.body.shape, stream(seed, Stream.LIGHT))

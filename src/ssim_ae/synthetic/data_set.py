@@ -30,7 +30,19 @@ class DrawImage(Protocol):
     def __call__(
         self, *, seed: Seed, size: int, defect: str | None = None, difficulty: float = 0.0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the image (H, W) or (H, W, 3) uint8, `size` px wide, and the mask (H, W) bool."""
+        """Draw one image.
+
+        Args:
+            seed: Equal seeds draw equal images.
+            size: Width, px.
+            defect: One of the data set's defects, or None for a good image.
+            difficulty: From 0, a large and obvious defect, to 1, a small and faint one.
+
+        Returns the image (H, W) or (H, W, 3) uint8, and the mask of its defect (H, W) bool.
+
+        Raises:
+            ValueError: The defect is unknown.
+        """
         ...
 
 

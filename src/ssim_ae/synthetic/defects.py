@@ -19,7 +19,7 @@ SHADOW_SHIFT = 2.5  # frame units, right and down, of the shadow of a thread
 
 def cut(surface: Surface, local: Grid, rng: Generator, difficulty: float) -> Surface:
     """Draw a slightly bent slit with frayed, curled edges, open to the backing."""
-    half_length, half_width = _interpolate(44, 20, difficulty), _interpolate(8.5, 6.5, difficulty)
+    half_length, half_width = interpolate(44, 20, difficulty), interpolate(8.5, 6.5, difficulty)
     bend = rng.uniform(-6, 6) * (local.x / half_length) ** 2
     opening = half_width * np.sqrt(np.maximum(1 - (local.x / half_length) ** 2, 0))
     inside = np.where(np.abs(local.x) < half_length, opening - np.abs(local.y + bend), -half_length)
@@ -28,7 +28,7 @@ def cut(surface: Surface, local: Grid, rng: Generator, difficulty: float) -> Sur
 
 def hole(surface: Surface, local: Grid, rng: Generator, difficulty: float) -> Surface:
     """Draw an irregular hole with a frayed border, open to the backing."""
-    radius = _interpolate(24, 10, difficulty)
+    radius = interpolate(24, 10, difficulty)
     inside = radius - local.radius + 0.14 * radius * smooth_noise(local, rng, wavelength=2 * radius)
     rays = Grid(local.angle * radius, local.radius / 5)
     return _open(surface, inside, fringe=smooth_noise(rays, rng, wavelength=4))
@@ -36,7 +36,7 @@ def hole(surface: Surface, local: Grid, rng: Generator, difficulty: float) -> Su
 
 def stain(surface: Surface, local: Grid, rng: Generator, difficulty: float) -> Surface:
     """Draw a stain soaked into the yarns, a little darker along its irregular border."""
-    radius, strength = _interpolate(30, 13, difficulty), _interpolate(0.75, 0.6, difficulty)
+    radius, strength = interpolate(30, 13, difficulty), interpolate(0.75, 0.6, difficulty)
     inside = radius - local.radius + 0.16 * radius * smooth_noise(local, rng, wavelength=1.8 * radius)
     soaked = smoothstep(inside, low=-2.5, high=2.5) * (0.85 + 0.25 * np.exp(-((inside / 4) ** 2)))
     tinted = surface.color * np.asarray(STAIN_TINT, np.float32)
@@ -45,8 +45,8 @@ def stain(surface: Surface, local: Grid, rng: Generator, difficulty: float) -> S
 
 def thread(surface: Surface, local: Grid, rng: Generator, difficulty: float) -> Surface:
     """Draw a loose twisted thread on top, in a curve, and its shadow."""
-    half_width = _interpolate(4.2, 3.2, difficulty)
-    curve = _ThreadCurve.draw(_interpolate(62, 26, difficulty), rng)
+    half_width = interpolate(4.2, 3.2, difficulty)
+    curve = _ThreadCurve.draw(interpolate(62, 26, difficulty), rng)
     distance = curve.signed_distance(local)
     round_top = np.sqrt(np.clip(1 - (distance / half_width) ** 2, 0, 1))
     twist = 0.9 + 0.1 * np.sin(local.x * 1.6 + distance * 0.9)
@@ -61,18 +61,18 @@ def thread(surface: Surface, local: Grid, rng: Generator, difficulty: float) -> 
 
 def color(surface: Surface, local: Grid, _rng: Generator, difficulty: float) -> Surface:
     """Dye a few neighboring yarns or stitches in another color over a part of their length."""
-    half_length, half_width = _interpolate(48, 23, difficulty), _interpolate(26, 14, difficulty)
+    half_length, half_width = interpolate(48, 23, difficulty), interpolate(26, 14, difficulty)
     strands, counts = np.unique(surface.strand[local.radius < 14], return_counts=True)
     near = np.abs(surface.strand - strands[counts.argmax()]) < half_width
     dyed = near & (local.radius < half_length)
-    strength = np.float32(_interpolate(0.9, 0.6, difficulty))
+    strength = np.float32(interpolate(0.9, 0.6, difficulty))
     return replace(surface, color=blend(surface.color, surface.dye, strength * dyed))
 
 
 def displacement(local: Grid, rng: Generator, difficulty: float) -> tuple[np.ndarray, np.ndarray]:
     """Return how far, right and down, the yarns of a rotated and shifted patch are displaced at each pixel."""
-    radius, push = _interpolate(44, 26, difficulty), _interpolate(12, 7, difficulty)
-    angle = _interpolate(0.9, 0.65, difficulty) * math.copysign(1, rng.uniform(-1, 1))
+    radius, push = interpolate(44, 26, difficulty), interpolate(12, 7, difficulty)
+    angle = interpolate(0.9, 0.65, difficulty) * math.copysign(1, rng.uniform(-1, 1))
     direction = rng.uniform(0, FULL_TURN)
     strength = smoothstep(-local.radius, low=-radius, high=-0.1 * radius)
     cos_minus_1, sin = np.cos(angle * strength) - 1, np.sin(angle * strength)
@@ -113,7 +113,7 @@ class _ThreadCurve:
         return np.hypot(aside, np.maximum(np.abs(grid.x) - self.half_length, 0)) * np.sign(aside)
 
 
-def _interpolate(easy: float, hard: float, difficulty: float) -> float:
+def interpolate(easy: float, hard: float, difficulty: float) -> float:
     """Interpolate linearly from `easy` at difficulty 0 to `hard` at difficulty 1."""
     return easy + (hard - easy) * difficulty
 

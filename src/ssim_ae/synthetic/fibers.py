@@ -14,6 +14,7 @@ from numpy.random import Generator
 
 from ssim_ae.synthetic.artwork import Canvas, Point, blurred, light_field, noise_field
 from ssim_ae.synthetic.data_set import DataSet, check_name
+from ssim_ae.synthetic.defects import interpolate
 from ssim_ae.synthetic.rendering import with_sensor_noise
 from ssim_ae.synthetic.streams import Seed, Stream, stream
 from ssim_ae.synthetic.surfaces import FULL_TURN, Grid, blend, smooth_noise, smoothstep
@@ -44,18 +45,9 @@ class Fiber:
 def draw(
     *, seed: Seed, size: int = WIDTH, defect: str | None = None, difficulty: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one image.
+    """Draw one image as `DrawImage` does: (H, W) uint8, its height 11/16 of its width.
 
-    Args:
-        seed: Equal seeds draw equal images.
-        size: Width, px; the height is 11/16 of it.
-        defect: One of DEFECTS, or None for a good image.
-        difficulty: From 0, a large and obvious defect, to 1, a small and faint one.
-
-    Returns the image (H, W) uint8 and the mask of its defect (H, W) bool: the area that it covers.
-
-    Raises:
-        ValueError: The defect is unknown.
+    The mask of a defect is the area that it covers.
     """
     fibers = _mesh(stream(seed, Stream.SURFACE))
     image = _picture(fibers, size)
@@ -111,7 +103,7 @@ def _bead(fibers: list[Fiber], image: Gray, rng: Generator, difficulty: float) -
     ]
     fiber, index = inside[rng.integers(len(inside))]
     (x, y), (next_x, next_y) = fiber.curve[index : index + 2]
-    half_width = fiber.width / 2 + _between(12, 5, difficulty)
+    half_width = fiber.width / 2 + interpolate(12, 5, difficulty)
     local = _grid(image).centered_at(x, y, angle=math.atan2(next_y - y, next_x - x))
     radius = np.hypot(local.x / (rng.uniform(1.2, 1.7) * half_width), local.y / half_width)
     round_top = np.sqrt(np.clip(1 - radius**2, 0, 1))
@@ -120,14 +112,14 @@ def _bead(fibers: list[Fiber], image: Gray, rng: Generator, difficulty: float) -
 
 def _gap(fibers: list[Fiber], image: Gray, rng: Generator, difficulty: float) -> tuple[np.ndarray, Gray]:  # noqa: ARG001
     """Draw a gap in the mesh, through which the grainy holder is seen, in the shadow of its rim."""
-    opacity, unit = _patch(image, rng, _between(46, 20, difficulty)), image.shape[1] / WIDTH
+    opacity, unit = _patch(image, rng, interpolate(46, 20, difficulty)), image.shape[1] / WIDTH
     grain = 0.09 * noise_field(image.shape, rng, cell=(4 * unit, 4 * unit))
     return opacity, np.clip(0.42 * blurred(opacity, 9 * unit) + grain, 0, 1)
 
 
 def _clump(fibers: list[Fiber], image: Gray, rng: Generator, difficulty: float) -> tuple[np.ndarray, Gray]:  # noqa: ARG001
     """Draw a clump of fine bent fibers."""
-    opacity = _patch(image, rng, radius := _between(44, 20, difficulty))
+    opacity = _patch(image, rng, radius := interpolate(44, 20, difficulty))
     rows, columns = np.nonzero(opacity > 0.5)
     unit = image.shape[1] / WIDTH
     center = np.array([columns.mean(), rows.mean()]) / unit - (WIDTH / 2, HEIGHT / 2)
@@ -143,8 +135,8 @@ def _flattened(fibers: list[Fiber], image: Gray, rng: Generator, difficulty: flo
     """Draw an area in which fibers are molten together: smooth, with a trace of what was there."""
     unit = image.shape[1] / WIDTH
     uneven = 0.05 * noise_field(image.shape, rng, cell=(24 * unit, 24 * unit))
-    trace = _between(0.25, 0.5, difficulty) * (blurred(image, 5 * unit) - image.mean())
-    return _patch(image, rng, _between(52, 24, difficulty)), np.clip(rng.uniform(0.55, 0.75) + uneven + trace, 0, 1)
+    trace = interpolate(0.25, 0.5, difficulty) * (blurred(image, 5 * unit) - image.mean())
+    return _patch(image, rng, interpolate(52, 24, difficulty)), np.clip(rng.uniform(0.55, 0.75) + uneven + trace, 0, 1)
 
 
 def _patch(image: Gray, rng: Generator, radius: float) -> np.ndarray:
@@ -162,10 +154,6 @@ def _grid(image: Gray) -> Grid:
     y, x = np.mgrid[:height, :width].astype(np.float32) + np.float32(0.5)
     unit = np.float32(width / WIDTH)
     return Grid((x - width / 2) / unit, (y - height / 2) / unit)
-
-
-def _between(easy: float, hard: float, difficulty: float) -> float:
-    return easy + difficulty * (hard - easy)
 
 
 DrawDefect = Callable[[list[Fiber], Gray, Generator, float], tuple[np.ndarray, Gray]]

@@ -44,18 +44,9 @@ class Artwork:
 def draw(
     *, seed: Seed, size: int = WIDTH, defect: str | None = None, difficulty: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one image.
+    """Draw one image as `DrawImage` does: (H, W) uint8, its height 3/4 of its width.
 
-    Args:
-        seed: Equal seeds draw equal images.
-        size: Width, px; the height is 3/4 of it.
-        defect: One of DEFECTS, or None for a good image.
-        difficulty: From 0, an obvious defect, to 1, a faint one.
-
-    Returns the image (H, W) uint8 and the mask of its defect (H, W) bool: the pixels that it changes.
-
-    Raises:
-        ValueError: The defect is unknown.
+    The mask of a defect is the pixels that it changes.
     """
     pose = Pose.draw(stream(seed, Stream.POSE), shift=6, degrees=0.25, scale=0.001)
     image = _plate(size, pose, stream(seed, Stream.SURFACE)) * _light(size, stream(seed, Stream.LIGHT))

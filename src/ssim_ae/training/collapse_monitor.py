@@ -35,8 +35,9 @@ class CollapseMonitor:
     images there is no held-out loss: only the loss on the training images can start a rollback, and `best_weights` are
     those at the end of the last epoch.
 
-    An untrained network reconstructs all patches alike, and on some textures it does so for the first epochs. `learned`
-    says whether reconstructions have differed. Until then, equal ones are a collapse only after a part of the training.
+    An untrained network reconstructs all patches equally, and on some textures it does so for the first epochs.
+    `learned` says whether reconstructions have differed. Until then, equal ones are a collapse only after a part of the
+    training.
     """
 
     def __init__(self, engine: Engine, config: Config, held_out: np.ndarray) -> None:

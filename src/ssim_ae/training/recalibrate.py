@@ -61,14 +61,15 @@ def recalibrate(
     if output and output.exists():
         raise InputError(f"{output}: exists already; name another file with --output")
     given = given_thresholds(config) is not None
-    images = _images_if_found(file, source, folder) if given else _images_to_calibrate_on(file, source, folder)
+    found = _images_if_found(file, source, folder) if given else _images_to_calibrate_on(file, source, folder)
+    images = KnownImages(*map(list, threshold_images(*found)))
     file = file._replace(regions=_regions(file, changes.get("regions"), images))
     if given:
         calibration = calibrate(Detector.from_file(file), [], config)
     elif method_of(config).engines or folder:
         calibration = calibrate(Detector.from_file(file), images.held_out, config, images.training)
     else:
-        calibration = _calibrate_as_in_training(file, run_of(detector), source, config)
+        calibration = _calibrate_as_in_training(file, found, run_of(detector), source, config)
     statistics = calibration.normal_statistics or file.normal_statistics
     new = file._replace(
         config=config, thresholds=calibration.thresholds, normal_statistics=statistics, detectability=None
@@ -85,9 +86,10 @@ def recalibrate(
     return _write(new, detector, source, output), calibration
 
 
-def _calibrate_as_in_training(file: DetectorFile, run: Path | None, source: Path, config: Config) -> Calibration:
+def _calibrate_as_in_training(
+    file: DetectorFile, found: KnownImages, run: Path | None, source: Path, config: Config
+) -> Calibration:
     """Estimate the thresholds of a fitted detector from its held-out and training images, as far as they are found."""
-    found = _found_images(file, source)
     detector, hashes = Detector.from_file(file), file.provenance.training_images
     if missing := len(hashes) - len(found.training):
         print_note(
@@ -186,7 +188,7 @@ def _images_if_found(file: DetectorFile, source: Path, folder: Path | None) -> K
 
 
 def _images_to_calibrate_on(file: DetectorFile, source: Path, folder: Path | None) -> KnownImages:
-    return _images_in(file, folder) if folder else known_images(file, source)
+    return _images_in(file, folder) if folder else _found_images(file, source)
 
 
 def _images_in(file: DetectorFile, folder: Path) -> KnownImages:

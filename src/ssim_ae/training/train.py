@@ -180,9 +180,10 @@ def _with_rotation(config: Config, images: np.ndarray) -> Config:
     """Choose the maximum rotation of patches from the images, if the settings leave it open."""
     if not method_of(config).engines or config.rotate_angle is not None or not (config.do_aug and config.p_rotate):
         return config
+    angle = max(SMALL_ROTATION, round(range_of_turns(images)))
     # Images of a texture, which has no place of its own, hold it at all its angles already
-    turned = range_of_turns(images) if parts_lie_inside(np.moveaxis(images, 1, -1)) else 0.0
-    angle = max(SMALL_ROTATION, round(turned))
+    if angle > SMALL_ROTATION and not parts_lie_inside(np.moveaxis(images, 1, -1)):
+        angle = SMALL_ROTATION
     if angle > SMALL_ROTATION:
         print_note(f"good images are turned by up to {angle:g} degrees: patches are rotated as far")
     return config.replace(rotate_angle=angle)

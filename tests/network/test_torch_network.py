@@ -1,9 +1,12 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from ssim_ae.methods.reference import autoencoder_layers
 from ssim_ae.methods.repair import unet_layers
+from ssim_ae.network.architecture import Layer
+from ssim_ae.network.torch_gpu_convolution import gpu_convolution
 from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.network.torch_ssim import CHUNK_PIXELS, SSIMLoss
 
@@ -51,6 +54,25 @@ def test_outputs_and_gradients_equal_those_of_torch_layers(channels, method):
     for actual, expected in zip(network.parameters(), plain.parameters(), strict=True):
         # An input near 0 may be on either side of the kink of leaky_relu
         assert torch.allclose(actual.grad, expected.grad, atol=5e-3 * float(expected.grad.abs().max()))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", ["conv", "conv_transpose"])
+def test_convolutions_on_a_gpu_equal_those_of_torch(kind, channels):
+    """Run here on the CPU: the functions are the same."""
+    torch.manual_seed(0)
+    sizes = (channels, 32) if kind == "conv" else (32, channels)
+    layer = Layer("name", kind, *sizes, kernel=4, stride=2, padding=1, activation="linear")
+    weight_shape = (32, channels, 4, 4)
+    weight, bias = torch.randn(weight_shape, dtype=torch.float64), torch.randn(sizes[1], dtype=torch.float64)
+    values = torch.randn(2, sizes[0], 16, 12, dtype=torch.float64)
+    inputs = [tensor.requires_grad_() for tensor in (values, weight, bias)]
+    convolve = functional.conv2d if kind == "conv" else functional.conv_transpose2d
+    expected, actual = convolve(*inputs, stride=2, padding=1), gpu_convolution(*inputs, layer)
+    assert torch.allclose(actual, expected)
+    direction = torch.randn_like(expected)
+    for result in zip(*(torch.autograd.grad(output, inputs, direction) for output in (actual, expected)), strict=True):
+        assert torch.allclose(*result)
 
 
 def test_the_output_is_the_same_without_onednn(monkeypatch):

@@ -1,5 +1,6 @@
 """The network in PyTorch, built from the layer table."""
 
+from collections.abc import Callable
 from typing import Self
 
 import torch
@@ -8,6 +9,7 @@ from torch.nn import functional
 
 from ssim_ae.network.architecture import LEAKY_SLOPE, Layer
 from ssim_ae.network.torch_convolution import onednn_convolution
+from ssim_ae.network.torch_gpu_convolution import gpu_convolution
 
 
 class Autoencoder(nn.Module):
@@ -30,8 +32,7 @@ class Autoencoder(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """Return the reconstructions."""
-        onednn = patches.device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        apply_layer = _apply_with_onednn if onednn else _apply_with_torch
+        apply_layer = _apply_function(patches.device)
         values = _channels_last(patches)
         skip_outputs: dict[str, Tensor] = {}
         for layer in self.table:
@@ -45,14 +46,30 @@ class Autoencoder(nn.Module):
         return values
 
 
+def _apply_function(device: torch.device) -> Callable[[Tensor, Tensor, Tensor, Layer], Tensor]:
+    """Return the fastest way to apply a layer with its activation on a device."""
+    if device.type == "cuda":
+        return _apply_on_gpu
+    if device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return _apply_with_onednn
+    return _apply_with_torch
+
+
 def _apply_with_onednn(values: Tensor, weight: Tensor, bias: Tensor, layer: Layer) -> Tensor:
     values = onednn_convolution(values, _channels_last(weight), bias, layer)
     return torch.sigmoid(values) if layer.activation == "sigmoid" else values
 
 
+def _apply_on_gpu(values: Tensor, weight: Tensor, bias: Tensor, layer: Layer) -> Tensor:
+    return _activated(gpu_convolution(values, weight, bias, layer), layer)
+
+
 def _apply_with_torch(values: Tensor, weight: Tensor, bias: Tensor, layer: Layer) -> Tensor:
     convolve = functional.conv2d if layer.kind == "conv" else functional.conv_transpose2d
-    values = convolve(values, weight, bias, stride=layer.stride, padding=layer.padding)
+    return _activated(convolve(values, weight, bias, stride=layer.stride, padding=layer.padding), layer)
+
+
+def _activated(values: Tensor, layer: Layer) -> Tensor:
     if layer.activation == "leaky_relu":
         return functional.leaky_relu(values, LEAKY_SLOPE)
     return torch.sigmoid(values) if layer.activation == "sigmoid" else values

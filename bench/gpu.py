@@ -36,10 +36,10 @@ class Part(NamedTuple):
 
 PARTS = {
     "machine": Part(gpu_speed.machine, 40),
-    "losses": Part(gpu_checks.losses, 60),
+    "losses": Part(gpu_checks.losses, 90),
     "inspection": Part(gpu_checks.inspection, 60),
     "waiting": Part(gpu_checks.waiting, 40),
-    "steps": Part(gpu_speed.steps, 120),
+    "steps": Part(gpu_speed.steps, 180),
     "repair": Part(gpu_speed.repair_training, 120),
     "inspection rate": Part(gpu_speed.inspection_rates, 60),
     "resume": Part(gpu_checks.resume, 90),

@@ -83,7 +83,7 @@ def resume(plan: Plan) -> Iterator[Result]:
     for method in trained_methods():
         with tempfile.TemporaryDirectory() as scratch:
             data_set = fabric_data_set(Path(scratch), count=plan.training_images, size=plan.side)
-            patches = 10 * plan.repair_patches
+            patches = plan.resumed_patches
             config = config_of_check(plan, method=method.name, epochs=4, augment_num=patches, checkpoint_seconds=0)
             settings = config.model_dump(exclude_unset=True)
             options = [f"--{name}={value}" for name, value in settings.items()]

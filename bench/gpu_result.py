@@ -18,6 +18,7 @@ class Plan(NamedTuple):
     repeats: int
     training_images: int
     repair_patches: int  # in each of the default epochs
+    resumed_patches: int  # in each epoch of the training that is killed
     reference_epochs: int
     inspected_sides: tuple[int, ...]
     least_seconds: float  # with less time left no part starts
@@ -36,6 +37,7 @@ class Plan(NamedTuple):
             repeats=5,
             training_images=200,
             repair_patches=10_000,
+            resumed_patches=5_000,
             reference_epochs=200,
             inspected_sides=(256, 1024),
             least_seconds=10,
@@ -55,6 +57,7 @@ class Plan(NamedTuple):
             repeats=1,
             training_images=8,
             repair_patches=32,
+            resumed_patches=320,
             reference_epochs=1,
             inspected_sides=(64,),
             least_seconds=0,

@@ -153,7 +153,9 @@ def inspection_rates(plan: Plan) -> Iterator[Result]:
 
 def _inspection_rates(plan: Plan, method: Method, side: int) -> Iterator[Result]:
     rng = np.random.default_rng(0)
-    sizes: dict[str, Any] = {"im_resize": side, "crop_size": plan.crop_size, "stride": plan.crop_size}
+    sizes: dict[str, Any] = {"im_resize": side, "crop_size": plan.crop_size}
+    if not method.inspects_whole_image:
+        sizes["stride"] = plan.crop_size
     config = Config(method=method.name, device_target=plan.device_target, flc=plan.channels_scale, **sizes)
     with tempfile.TemporaryDirectory() as folder:
         path = untrained_detector(config, Path(folder) / "detector.safetensors")

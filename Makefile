@@ -2,7 +2,7 @@
 # make test      run the tests
 # make long      run the tests that take minutes
 # make check     check format, lint and types, and run the tests with coverage, as CI does
-# make campaign  run the robustness tests of docs/reliability.md (about half an hour)
+# make campaign  run the robustness tests of docs/explanation/reliability.md (about half an hour)
 # make release   audit the dependencies, write the SBOM and build the wheel
 # make format    format the code and fix lint errors
 # make clean     delete what these commands create

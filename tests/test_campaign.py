@@ -1,4 +1,4 @@
-"""Run a small part of the robustness tests of docs/reliability.md, in separate processes."""
+"""Run a small part of the robustness tests of docs/explanation/reliability.md, in separate processes."""
 
 import os
 import subprocess

@@ -1,7 +1,7 @@
 """Config: the settings, typed and validated in one place.
 
 The keys and defaults are those of the reference's YAML files, unless the method has its own defaults; the schedule
-one_cycle reaches the reference's held-out loss in a tenth of its epochs (docs/speed.md).
+one_cycle reaches the reference's held-out loss in a tenth of its epochs (docs/explanation/speed.md).
 """
 
 from __future__ import annotations

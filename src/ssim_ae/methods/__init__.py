@@ -18,7 +18,7 @@ from ssim_ae.methods.reconstruction import ReconstructionMethod
 if TYPE_CHECKING:
     from ssim_ae.config import Config
 
-METHOD_ORDER = ("features", "repair", "reference")  # the first is the default (docs/accuracy.md)
+METHOD_ORDER = ("features", "repair", "reference")  # the first is the default (docs/results/current.md)
 
 
 @cache

@@ -2,7 +2,7 @@
 
 The network is that of Tan and Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", in
 the variant Lite0, which has no squeeze-and-excitation and ReLU6 as its activation. The weights were trained on ImageNet
-and come with a package of their own (docs/weights.md).
+and come with a package of their own (docs/reference/weights.md).
 """
 
 from collections.abc import Iterator, Mapping

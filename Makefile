@@ -1,6 +1,7 @@
 # make demo      train and evaluate on the built-in data set
 # make test      run the tests
 # make long      run the tests that take minutes
+# make docs      build the documentation as a site, in site/
 # make check     check format, lint and types, and run the tests with coverage, as CI does
 # make campaign  run the robustness tests of docs/explanation/reliability.md (about half an hour)
 # make release   audit the dependencies, write the SBOM and build the wheel
@@ -11,7 +12,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 INSTALL := $(RUN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test long check campaign release format clean
+.PHONY: demo test long docs check campaign release format clean
 
 demo: $(VENV)/ready
 	$(RUN)/ssim-ae demo
@@ -22,6 +23,9 @@ test: $(VENV)/ready
 long: $(VENV)/ready
 	$(INSTALL) --no-build-isolation --constraint constraints.txt --editable '.[mindspore,ray]'
 	$(RUN)/pytest -m long
+
+docs: $(VENV)/ready
+	NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build
 
 check: $(VENV)/ready
 	$(RUN)/ruff format --check
@@ -45,7 +49,7 @@ format: $(VENV)/ready
 	$(RUN)/ruff check --fix
 
 clean:
-	rm -rf $(VENV) demo bench/.venv-*
+	rm -rf $(VENV) demo site bench/.venv-*
 
 $(VENV)/ready: pyproject.toml constraints.txt requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \

@@ -101,7 +101,7 @@ def _check_options(name: str, device_target: str) -> None:
 
 
 def _fastest_runtime(device_target: str, network: Network) -> tuple[str, str]:
-    """Return the fastest runtime and its device: an accelerator if there is one, else the CPU (docs/explanation/speed.md)."""
+    """Return the fastest runtime and its device: an accelerator if there is one, else the CPU."""
     from ssim_ae.runtimes.onnx_runtime import available_devices
 
     for device in ("Ascend", "GPU"):

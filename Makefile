@@ -4,7 +4,7 @@
 # make docs      build the documentation as a site, in site/
 # make check     check format, lint and types, and run the tests with coverage, as CI does
 # make campaign  run the robustness tests of docs/explanation/reliability.md (about half an hour)
-# make release   audit the dependencies, write the SBOM and build the wheel
+# make release  check the release, audit the dependencies, write the SBOM and build the wheel
 # make format    format the code and fix lint errors
 # make clean     delete what these commands create
 PYTHON ?= python3
@@ -42,6 +42,7 @@ release: $(VENV)/ready
 	$(INSTALL) --group release
 	$(RUN)/pip-audit --strict --requirement requirements.lock --require-hashes --disable-pip
 	$(RUN)/cyclonedx-py requirements requirements.lock --output-file dist/sbom.json
+	$(RUN)/python scripts/check_release.py
 	$(RUN)/python -m hatchling build -d dist
 
 format: $(VENV)/ready

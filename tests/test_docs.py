@@ -83,3 +83,12 @@ def test_the_commands_of_a_page_run(page, tmp_path):
             if is_run:
                 done = subprocess.run([*run, text], cwd=tmp_path, capture_output=True, text=True, env=environment)
                 assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+@pytest.mark.long
+def test_the_notebook_runs_from_top_to_bottom(tmp_path):
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    notebook = nbformat.read(ROOT / "docs" / "tutorial" / "notebook.ipynb", as_version=4)
+    nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": tmp_path}}).execute()
+    shown = [set(output.data) for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
+    assert sum("text/html" in kinds for kinds in shown) == 2 and sum("image/png" in kinds for kinds in shown) == 1

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import shutil
 import signal
@@ -59,6 +60,12 @@ def stop_after(monkeypatch, steps: int) -> None:
         return learning_rate(*arguments)
 
     monkeypatch.setattr(loop, "learning_rate", rate)
+
+
+def test_a_run_shows_itself_in_a_notebook(tiny_run):
+    table = dataclasses.replace(tiny_run, folder=Path("runs/<a>"))._repr_html_()
+    assert "runs/&lt;a&gt;" in table and f"{len(tiny_run.dataset.good)} of " in table and "finished" in table
+    assert "--resume" in dataclasses.replace(tiny_run, finished=False)._repr_html_()
 
 
 def test_a_run_writes_readable_files(tiny_run):

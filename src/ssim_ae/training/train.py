@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from html import escape
 from math import isfinite
 from pathlib import Path
 
@@ -65,6 +66,20 @@ class Run:
     def detector_path(self) -> Path:
         """The detector file."""
         return self.folder / DETECTOR_NAME
+
+    def _repr_html_(self) -> str:
+        """Return the run as a table with a link to its report, for notebooks."""
+        rows = {
+            "run": escape(str(self.folder)),
+            "method": self.config.method,
+            "good images": f"{len(self.dataset.good)} of {escape(str(self.dataset.root))}",
+            "training": "finished"
+            if self.finished
+            else f"interrupted; ssim-ae train --resume {escape(str(self.folder))}",
+        }
+        if (report := self.folder / "report" / "index.html").exists():
+            rows["report"] = f'<a href="{escape(report.as_posix())}">{escape(str(report))}</a>'
+        return f"<table>{''.join(f'<tr><th>{name}</th><td>{value}</td></tr>' for name, value in rows.items())}</table>"
 
 
 def train(

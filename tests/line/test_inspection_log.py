@@ -2,11 +2,13 @@ import csv
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from ssim_ae.batch.tables import as_parquet
 from ssim_ae.cli import main
+from ssim_ae.commands import log_options
 from ssim_ae.errors import InputError
 from ssim_ae.line import kept_images
 from ssim_ae.line.entries import Filters
@@ -275,6 +277,10 @@ def test_a_fault_is_one_line(log, tmp_path, monkeypatch, capsys, arguments, mess
         Path(name).write_text("of others")
     assert main(["log", *[argument.replace("LOG", "log") for argument in arguments]]) == 2
     assert capsys.readouterr().err == f"ssim-ae: {message}\n"
+
+
+def test_the_option_keep_offers_what_a_log_can_keep():
+    assert sorted(log_options.KEPT) == sorted(get_args(kept_images.Kept))
 
 
 def test_parquet_files_of_others_stay(log, place, tmp_path, capsys):

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from ssim_ae.calibration.calibrate import Calibration, calibrate, threshold_images
 from ssim_ae.calibration.thresholds import given_thresholds
 from ssim_ae.config import Config
-from ssim_ae.config.config import THRESHOLD_SETTINGS
 from ssim_ae.config.effects import ESTIMATOR_OF
+from ssim_ae.config.settings import THRESHOLD_SETTINGS
 from ssim_ae.console import print_note
 from ssim_ae.detectability.measure import measure_detectability
 from ssim_ae.detector.detector import Detector

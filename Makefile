@@ -11,13 +11,15 @@ VENV := .venv
 RUN := $(VENV)/bin
 INSTALL := $(RUN)/python -m pip install --quiet --disable-pip-version-check
 
+PYTEST := $(RUN)/pytest -n 2 --dist loadfile
+
 .PHONY: demo test long check campaign release format clean
 
 demo: $(VENV)/ready
 	$(RUN)/ssim-ae demo
 
 test: $(VENV)/ready
-	$(RUN)/pytest
+	$(PYTEST)
 
 long: $(VENV)/ready
 	$(INSTALL) --no-build-isolation --constraint constraints.txt --editable '.[mindspore,ray]'
@@ -29,7 +31,7 @@ check: $(VENV)/ready
 	$(RUN)/mypy
 	$(RUN)/mypy --package campaign
 	$(RUN)/mypy bench
-	$(RUN)/pytest --cov
+	$(PYTEST) --cov
 
 campaign: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(RUN)/python -m campaign

@@ -4,7 +4,7 @@
 # make docs      build the documentation as a site, in site/
 # make check     check format, lint and types, and run the tests with coverage, as CI does
 # make campaign  run the robustness tests of docs/explanation/reliability.md (about half an hour)
-# make release  check the release, audit the dependencies, write the SBOM and build the wheel
+# make release   check the release, audit the dependencies, write the SBOM and build the wheel
 # make format    format the code and fix lint errors
 # make clean     delete what these commands create
 PYTHON ?= python3
@@ -12,13 +12,15 @@ VENV := .venv
 RUN := $(VENV)/bin
 INSTALL := $(RUN)/python -m pip install --quiet --disable-pip-version-check
 
+PYTEST := $(RUN)/pytest -n 2 --dist loadfile
+
 .PHONY: demo test long docs check campaign release format clean
 
 demo: $(VENV)/ready
 	$(RUN)/ssim-ae demo
 
 test: $(VENV)/ready
-	$(RUN)/pytest
+	$(PYTEST)
 
 long: $(VENV)/ready
 	$(INSTALL) --no-build-isolation --constraint constraints.txt --editable '.[mindspore,ray]'
@@ -33,7 +35,7 @@ check: $(VENV)/ready
 	$(RUN)/mypy
 	$(RUN)/mypy --package campaign
 	$(RUN)/mypy bench
-	$(RUN)/pytest --cov
+	$(PYTEST) --cov
 
 campaign: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(RUN)/python -m campaign

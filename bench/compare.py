@@ -56,13 +56,13 @@ TOY = Plan(
     color=Case(crop_size=32, channels=3, z_dim=8, flc=4, batch=2, im_resize=42),
     gray_step_target=4,
     color_step_target=2.5,
-    repeats=2,
+    repeats=1,
     train_seconds=0.2,
     training_images=4,
     predicted_images=4,
     image_size=64,
     predict_repeats=1,
-    cold_starts=2,
+    cold_starts=1,
     mindspore_batch=2,
 )
 

@@ -10,7 +10,7 @@ from mkdocs.structure.files import File, Files
 
 from ssim_ae.cli import COMMANDS
 from ssim_ae.commands.parser import Parser
-from ssim_ae.config.config import default_of, description, main_user, sections
+from ssim_ae.config.descriptions import default_of, description, main_user, sections
 from ssim_ae.config.yaml_files import to_yaml_value
 from ssim_ae.line.history import history_of
 from ssim_ae.line.inspection_log import InspectionLog

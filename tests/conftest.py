@@ -1,6 +1,9 @@
 """Data and detectors that several tests share: made once, small, in seconds."""
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy and PyTorch start threads, which small arrays wait for
+
 import shutil
 import struct
 import zlib

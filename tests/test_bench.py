@@ -1,14 +1,14 @@
 """The benchmarks run, at sizes at which their results mean nothing."""
 
 import math
-import os
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
 import pytest
 
 from ssim_ae import find_dataset, train
+from ssim_ae.methods import get_method
 
 BENCH = Path(__file__).parents[1] / "bench"
 ROWS_WITHOUT_PEERS = [
@@ -36,17 +36,32 @@ ROWS_OF_PEERS = [
 ]
 
 
-def output_of_toy(script: str, output: Path, *options: str) -> str:
-    """Return what a benchmark writes at toy sizes, with one thread so that other processes hardly slow it."""
-    command = [sys.executable, str(BENCH / script), "--toy", "--output", str(output), *options]
-    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    return output.read_text(encoding="utf-8")
+class Bench:
+    """Runs scripts of the benchmarks in this process, in which the frameworks are imported already."""
+
+    def __init__(self, monkeypatch, capsys):
+        monkeypatch.syspath_prepend(BENCH)
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+
+    def printed_by(self, script: str, *arguments: object) -> str:
+        """Return what a benchmark prints."""
+        self.capsys.readouterr()
+        self.monkeypatch.setattr(sys, "argv", [str(BENCH / script), *map(str, arguments)])
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        except SystemExit as end:
+            assert not end.code
+        return self.capsys.readouterr().out
+
+    def output_of_toy(self, script: str, output: Path, *options: str) -> str:
+        """Return what a benchmark writes at toy sizes."""
+        self.printed_by(script, "--toy", "--output", output, *options)
+        return output.read_text(encoding="utf-8")
 
 
-def printed_by(script: str, *arguments: object) -> str:
-    """Return what a benchmark of detectors prints."""
-    command = [sys.executable, str(BENCH / script), *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+@pytest.fixture
+def bench(monkeypatch, capsys):
+    return Bench(monkeypatch, capsys)
 
 
 def table_rows(markdown: str) -> list[list[str]]:
@@ -65,8 +80,8 @@ def check_ratios(markdown: str, names: list[str]) -> None:
         assert math.isfinite(ratio) and ratio > 0, row
 
 
-def test_compare_without_peers(tmp_path):
-    markdown = output_of_toy("compare.py", tmp_path / "compare.md", "--without-peers")
+def test_compare_without_peers(bench, tmp_path):
+    markdown = bench.output_of_toy("compare.py", tmp_path / "compare.md", "--without-peers")
     check_ratios(markdown, ROWS_WITHOUT_PEERS)
     assert "- CPU: " in markdown and "- PyTorch: " in markdown
     for path in (Path.home(), BENCH.parent, tmp_path):
@@ -74,46 +89,46 @@ def test_compare_without_peers(tmp_path):
 
 
 @pytest.mark.long
-def test_compare_with_peers(tmp_path):
-    check_ratios(output_of_toy("compare.py", tmp_path / "compare.md"), ROWS_WITHOUT_PEERS + ROWS_OF_PEERS)
+def test_compare_with_peers(bench, tmp_path):
+    check_ratios(bench.output_of_toy("compare.py", tmp_path / "compare.md"), ROWS_WITHOUT_PEERS + ROWS_OF_PEERS)
 
 
 @pytest.mark.long
-def test_scaling_writes_five_tables(tmp_path):
-    markdown = output_of_toy("scaling.py", tmp_path / "scaling.md")
+def test_scaling_writes_five_tables(bench, tmp_path):
+    markdown = bench.output_of_toy("scaling.py", tmp_path / "scaling.md")
     rows = table_rows(markdown)
     assert [row[0] for row in rows] == ["32 px", "64 px", "2", "4", "32 px", "64 px", "1", "3", "1", "2"]
     assert markdown.count("\n## ") == 5
 
 
-def test_damage_and_thresholds_print_a_row_for_each_fill_and_estimator(tiny_config, tmp_path):
+def test_damage_and_thresholds_print_a_row_for_each_fill_and_estimator(bench, tiny_config, tmp_path):
     run = train(tiny_config.replace(method="repair", epochs=1, holdout=0.5), runs=tmp_path)
-    damage = table_rows(printed_by("damage.py", run.folder))
+    damage = table_rows(bench.printed_by("damage.py", run.folder))
     assert [row[1] for row in damage] == ["piece of another image", "color", "smooth noise", "tint", "blur"]
     assert all(0 <= float(cell.split()[0]) <= 100 for row in damage for cell in row[2:])
-    rates = table_rows(printed_by("thresholds.py", run.folder))
+    rates = table_rows(bench.printed_by("thresholds.py", run.folder))
     assert rates[0][:2] == [f"{run.folder.name}, 9", "false_alarm_rate 1 %"]
 
 
-def test_detectability_prints_a_row_for_each_detector_and_the_correlation(tiny_config, tmp_path):
+def test_detectability_prints_a_row_for_each_detector_and_the_correlation(bench, tiny_config, tmp_path):
     runs = [train(tiny_config.replace(seed=seed), runs=tmp_path).folder for seed in (1, 2)]
-    printed = printed_by("detectability.py", *runs, "--defects", 5)
+    printed = bench.printed_by("detectability.py", *runs, "--defects", 5)
     rows = table_rows(printed)
     assert sorted(row[0] for row in rows) == [run.name for run in runs]
     assert all(0 <= float(row[1]) <= 100 and 0 <= float(row[4]) <= 100 for row in rows)
     assert printed.splitlines()[-1].startswith("all: ")
 
 
-def test_spoilt_prints_a_row_for_each_kind_and_share(tiny_config, fabric_folder):
+def test_spoilt_prints_a_row_for_each_kind_and_share(bench, tiny_config, fabric_folder):
     keys = ("method", "im_resize", "crop_size", "z_dim", "flc", "stride", "augment_num")
     settings = [f"--{key}={getattr(tiny_config, key)}" for key in keys]
-    rows = table_rows(printed_by("spoilt.py", fabric_folder, "--shares", 10, "--epochs=1", *settings))
+    rows = table_rows(bench.printed_by("spoilt.py", fabric_folder, "--shares", 10, "--epochs=1", *settings))
     assert [row[0] for row in rows] == ["twill, different, 10 %", "twill, alike, 10 %"]
     assert all(row[1].startswith("1 (") and float(row[5]) > 0 for row in rows)
 
 
-def test_conditions_writes_a_data_set_for_each_condition(tmp_path):
-    printed_by("conditions.py", tmp_path, "--train", 1, "--size", 32)
+def test_conditions_writes_a_data_set_for_each_condition(bench, tmp_path):
+    bench.printed_by("conditions.py", tmp_path, "--train", 1, "--size", 32)
     folders = {folder.name.split(", ")[1]: folder for folder in tmp_path.glob("badge, *")}
     assert len(folders) == 8 and all(len(find_dataset(folder).good) == 1 for folder in folders.values())
 
@@ -124,13 +139,13 @@ def test_conditions_writes_a_data_set_for_each_condition(tmp_path):
     assert defect("rotated") != defect("original") != defect("shifted")
 
 
-def test_accuracy_trains_each_class_once(tiny_config, fabric_folder, tmp_path):
+def test_accuracy_trains_each_class_once(bench, tiny_config, fabric_folder, tmp_path):
     settings = [f"{key}={getattr(tiny_config, key)}" for key in ("im_resize", "crop_size", "flc", "augment_num")]
     options = ["--work", tmp_path, "--seeds", "1", "--methods", "repair", "--set", "epochs=1", *settings]
-    printed = printed_by("accuracy.py", fabric_folder.parent, *options)
+    printed = bench.printed_by("accuracy.py", fabric_folder.parent, *options)
     mean, worst = table_rows(printed)
     assert mean[:3] == [fabric_folder.name, "repair", "1"] and worst[0] == "worst"
-    assert printed_by("accuracy.py", fabric_folder.parent, *options) == printed
+    assert bench.printed_by("accuracy.py", fabric_folder.parent, *options) == printed
 
 
 def test_a_failing_peer_is_a_row_with_the_reason(monkeypatch):
@@ -171,11 +186,13 @@ def test_a_part_of_gpu_runs_on_a_cpu_and_its_checks_succeed(gpu_parts, name):
     assert results and all(result.met for result in results if result.is_check)
 
 
-def test_gpu_writes_results_as_they_come_and_its_status_tells_a_failed_check(gpu_parts, tmp_path, monkeypatch):
+def test_gpu_writes_results_as_they_come_and_its_status_tells_a_failed_check(bench, gpu_parts, tmp_path, monkeypatch):
     import gpu
     from gpu_result import Plan
 
-    assert "| machine | bf16 matrix product |" in output_of_toy("gpu.py", tmp_path / "gpu.md", "--parts", "machine")
+    assert "| machine | bf16 matrix product |" in bench.output_of_toy(
+        "gpu.py", tmp_path / "gpu.md", "--parts", "machine"
+    )
     plan = Plan.toy()._replace(device_target="nonsense")
     ((part, skipped),) = gpu.measure(plan._replace(least_seconds=1e9), ["losses"], 1, None)
     assert (part, skipped.name, skipped.met) == ("losses", "not run", None)
@@ -186,13 +203,16 @@ def test_gpu_writes_results_as_they_come_and_its_status_tells_a_failed_check(gpu
 
 
 @pytest.mark.long
-def test_all_parts_of_gpu_run_on_a_cpu(tmp_path):
-    markdown = output_of_toy("gpu.py", tmp_path / "gpu.md")
+def test_all_parts_of_gpu_run_on_a_cpu(bench, tmp_path):
+    markdown = bench.output_of_toy("gpu.py", tmp_path / "gpu.md")
     assert "not completed" not in markdown and "not run" not in markdown
 
 
-def test_image_counts_prints_a_row_for_each_count_and_computes_nothing_twice(fabric_folder, tmp_path):
+def test_image_counts_prints_a_row_for_each_count_and_computes_nothing_twice(
+    bench, fabric_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(get_method("features").defaults, "resolution", 64)
     options = [fabric_folder.parent, "--work", tmp_path, "--counts", 1, 3, "--classes", fabric_folder.name]
-    printed = printed_by("image_counts.py", *options)
+    printed = bench.printed_by("image_counts.py", *options)
     assert [row[:2] for row in table_rows(printed)] == [[fabric_folder.name, "1"], [fabric_folder.name, "3"]]
-    assert printed_by("image_counts.py", *options) == printed
+    assert bench.printed_by("image_counts.py", *options) == printed

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from ssim_ae.config import Config
-from ssim_ae.config.config import default_of, description, sections
+from ssim_ae.config.descriptions import default_of, description, sections
 from ssim_ae.config.effects import check_have_effect
 from ssim_ae.errors import InputError
 from ssim_ae.images.size import Size

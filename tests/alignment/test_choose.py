@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from ssim_ae.alignment.choose import Alignment, choose_alignment
-from ssim_ae.alignment.pose import find_pose
+from ssim_ae.alignment import choose
+from ssim_ae.alignment.choose import Alignment, choose_alignment, parts_lie_inside
+from ssim_ae.alignment.pose import find_part, find_pose
 from ssim_ae.alignment.strip import aligned
 from ssim_ae.synthetic import fabric
 
@@ -92,3 +93,14 @@ def test_an_alignment_returns_from_a_file(images):
     for wrong in ({}, {"strip": [0.1]}, {"strip": None}):
         with pytest.raises((KeyError, TypeError)):
             Alignment.from_file(wrong)
+
+
+@pytest.mark.parametrize("count", [1, 100, 101, 250])
+def test_a_sample_says_whether_parts_lie_inside(images, monkeypatch, count):
+    inside = images(1)[0]
+    looked_at = []
+    monkeypatch.setattr(choose, "find_part", lambda image: looked_at.append(image) or find_part(image))
+    assert parts_lie_inside([inside] * count)
+    assert len(looked_at) == min(count, 100)
+    touching = inside[:, inside.shape[1] // 2 :]
+    assert not parts_lie_inside([inside, touching] * count)

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ssim_ae.batch import work
+from ssim_ae.batch import cluster, work
 from ssim_ae.cli import main
+from ssim_ae.commands import jobs
 from ssim_ae.detector.predictions import predict
 
 
@@ -23,6 +24,10 @@ def run(tiny_run, photos, tmp_path, monkeypatch, capsys):
         return status, *capsys.readouterr()
 
     return run
+
+
+def test_the_default_address_is_that_of_a_cluster_of_this_machine():
+    assert jobs.LOCAL_RAY == cluster.LOCAL
 
 
 def read(place) -> pa.Table:

@@ -8,7 +8,15 @@ import pytest
 from ssim_ae import Detector, InputError
 from ssim_ae.detector import run_folder
 from ssim_ae.detector.detector_file import read_detector
-from ssim_ae.detector.run_folder import detector_path, find_runs, roll_back, run_of, set_current, version_paths
+from ssim_ae.detector.run_folder import (
+    current_version,
+    detector_path,
+    find_runs,
+    roll_back,
+    run_of,
+    set_current,
+    version_paths,
+)
 
 
 @pytest.fixture
@@ -41,6 +49,20 @@ def test_versions_are_undone_one_by_one_and_the_undone_ones_are_kept(run):
     with pytest.raises(InputError, match="no former version"):
         roll_back(run)
     assert current(run) == first and len(version_paths(run)) == 3
+
+
+def test_the_current_version_is_looked_for_from_the_latest_on(run, monkeypatch):
+    assert current_version(run) == 1
+    for value in (0.5, 0.6, 0.7):
+        set_threshold(run, value)
+    read = []
+    monkeypatch.setattr(run_folder, "read_file", lambda path: read.append(path.name) or path.read_bytes())
+    assert current_version(run) == 4
+    assert read == ["detector.safetensors", "4.safetensors"]
+    roll_back(run)
+    assert current_version(run) == 3
+    detector_path(run).write_bytes(b"of another program")
+    assert current_version(run) == 5
 
 
 def test_after_an_undone_version_the_former_one_is_the_one_that_was_used(run):

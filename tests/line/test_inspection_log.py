@@ -2,10 +2,13 @@ import csv
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from ssim_ae.batch.tables import as_parquet
 from ssim_ae.cli import main
+from ssim_ae.commands import log_options
 from ssim_ae.errors import InputError
 from ssim_ae.line import kept_images
 from ssim_ae.line.entries import Filters
@@ -204,7 +207,7 @@ def test_the_command_lists_and_exports(log, place, tmp_path, capsys):
     assert "nok" in listed and "=1+1.png" in listed and "1.png: not an image, or corrupt" in listed
     assert main(["log", place, "--limit", "1"]) == 0
     assert "the latest 1 of 2 inspections" in capsys.readouterr().out
-    for output in ("out.csv", "out.csv", "out.parquet"):
+    for output in ("out.csv", "out.csv", "out.parquet", "out.parquet"):
         assert main(["log", place, "--output", str(tmp_path / output)]) == 0
         assert capsys.readouterr().out == f"2 inspections: {tmp_path / output}\n"
     rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
@@ -274,6 +277,25 @@ def test_a_fault_is_one_line(log, tmp_path, monkeypatch, capsys, arguments, mess
         Path(name).write_text("of others")
     assert main(["log", *[argument.replace("LOG", "log") for argument in arguments]]) == 2
     assert capsys.readouterr().err == f"ssim-ae: {message}\n"
+
+
+def test_the_option_keep_offers_what_a_log_can_keep():
+    assert sorted(log_options.KEPT) == sorted(get_args(kept_images.Kept))
+
+
+def test_parquet_files_of_others_stay(log, place, tmp_path, capsys):
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pa.table({"a": [1]}), tmp_path / "foreign.parquet")
+    (tmp_path / "job.parquet").write_bytes(as_parquet([]))
+    (tmp_path / "text.parquet").write_text("PAR1")
+    for path in sorted(tmp_path.glob("*.parquet")):
+        before = path.read_bytes()
+        assert main(["log", place, "--output", str(path)]) == 2
+        advice = "exists, and ssim-ae did not write it; choose another place for --output"
+        assert capsys.readouterr().err == f"ssim-ae: {path}: {advice}\n"
+        assert path.read_bytes() == before
+    (tmp_path / "empty.parquet").write_bytes(b"")
+    assert main(["log", place, "--output", str(tmp_path / "empty.parquet")]) == 0
 
 
 def test_a_server_that_does_not_answer(capsys):

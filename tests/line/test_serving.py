@@ -3,6 +3,8 @@
 import os
 import shutil
 import time
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -179,6 +181,24 @@ def test_predict_writes_to_a_log(tiny_run, images, place, tmp_path, capsys):
         assert (good.detector, good.version, good.station, good.source) == (tiny_run.folder.name, 1, "desk", "predict")
         assert log.image_path(good.id).read_bytes() == images[0].read_bytes() and (good.width, good.height) == (64, 64)
         assert failed.error == f"{corrupt}: not an image, or corrupt" and failed.image_hash == file_hash(b"no image")
+
+
+def test_predict_reads_each_file_once(tiny_run, images, place, tmp_path, capsys, monkeypatch):
+    command = ["predict", str(tiny_run.folder), *map(str, images), str(tmp_path / "missing.png")]
+    assert main(command) == 2
+    without_log = capsys.readouterr()
+    opened = Counter()
+    real_open = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda path, *rest, **named: opened.update([path]) or real_open(path, *rest, **named)
+    )
+    assert main([*command, "--log", place]) == 2
+    assert capsys.readouterr() == without_log
+    assert [opened[path] for path in images] == [1] * len(images)
+    with InspectionLog.open(place) as log:
+        failed, *inspected = all_entries(log, Filters())
+        assert failed.verdict == "error" and failed.image_hash == ""
+        assert {entry.image_hash for entry in inspected} == {file_hash(path.read_bytes()) for path in images}
 
 
 FAULTS = {

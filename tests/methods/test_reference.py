@@ -7,7 +7,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 from ssim_ae import Config
-from ssim_ae.config.config import CROP_SIZES
+from ssim_ae.config.settings import CROP_SIZES
 from ssim_ae.methods.reference import BORDER_WEIGHT, DAMPED_BORDER, METHOD, autoencoder_layers, damp_border
 from ssim_ae.network.architecture import describe, weight_shapes
 from ssim_ae.network.torch_network import Autoencoder

@@ -6,7 +6,7 @@ from skimage.measure import block_reduce
 from skimage.metrics import structural_similarity
 
 from ssim_ae import Config
-from ssim_ae.config.config import CROP_SIZES
+from ssim_ae.config.settings import CROP_SIZES
 from ssim_ae.images.size import Size
 from ssim_ae.maps.residuals import Residuals
 from ssim_ae.methods.repair import EXCLUDED_BORDER, METHOD, reduction, unet_layers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -58,18 +58,18 @@ def table_file(path: Path) -> Iterator[Any]:
         yield lambda rows: writer.write_table(as_table(rows))
 
 
-def check_replaceable(path: Path) -> None:
-    """Raise InputError if a file exists at `path` that is no table of rows."""
+def check_replaceable(path: Path, mark: Mapping[bytes, bytes] = TABLE_MARK) -> None:
+    """Raise InputError if something exists at `path` that is neither an empty file nor a Parquet file with `mark`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not path.exists():
+    if not path.exists() or (path.is_file() and not path.stat().st_size):
         return
     try:
         metadata = pq.read_schema(path).metadata or {}
     except (OSError, pa.ArrowException):
         metadata = {}
-    if not TABLE_MARK.items() <= metadata.items():
+    if not mark.items() <= metadata.items():
         raise InputError(f"{path}: exists, and ssim-ae did not write it; choose another place for --output")
 
 

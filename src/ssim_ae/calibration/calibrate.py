@@ -14,6 +14,7 @@ from ssim_ae.calibration.thresholds import estimate, expected_rate, few_images_w
 from ssim_ae.config import Config
 from ssim_ae.console import print_note, progress
 from ssim_ae.detector.detector import Detector
+from ssim_ae.detector.detector_file import DetectorFile
 from ssim_ae.detector.provenance import CrossValidation, RateEstimate, ThresholdOrigin
 from ssim_ae.errors import InputError
 from ssim_ae.maps.normalization import NormalStatistics, cross_normalize
@@ -45,6 +46,15 @@ class Calibration(NamedTuple):
         """Return the images that were not left out."""
         excluded = left_out(self.suspects)
         return [path for path in images if path not in excluded]
+
+    def applied_to(self, file: DetectorFile) -> DetectorFile:
+        """Return a detector file with these thresholds; what it finds with them is not measured yet."""
+        return file._replace(
+            thresholds=self.thresholds,
+            normal_statistics=self.normal_statistics or file.normal_statistics,
+            provenance=file.provenance.model_copy(update={"thresholds": self.origin}),
+            detectability=None,
+        )
 
 
 class _MeasuredImages(NamedTuple):

@@ -15,7 +15,8 @@ class Parser(argparse.ArgumentParser):
 
     def add_config_keys(self, keys: Iterable[str] | None = None) -> None:
         """Add settings as options: all of them, or some. The help shows the defaults of every method."""
-        from ssim_ae.config.config import Config, default_of, description, main_user, sections
+        from ssim_ae.config import Config
+        from ssim_ae.config.descriptions import default_of, description, main_user, sections
         from ssim_ae.config.yaml_files import to_yaml_value
 
         wanted = set(Config.model_fields if keys is None else keys)

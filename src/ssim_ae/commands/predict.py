@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from ssim_ae.commands import INPUT_ERROR, NOK_FOUND, jobs
 from ssim_ae.commands.detectability import note_weakness
@@ -94,13 +95,17 @@ def run(options: argparse.Namespace) -> int:
         check_outputs(_outputs(paths, overlays, csv_path, json_path), paths)
         formats = ((csv_table, csv_path), (json_list, json_path))
         records = [files.enter_context(open_record(path)) for open_record, path in formats if path]
+        reading: dict[str, Any] = {}
         if opened := open_log(options):
-            from ssim_ae.line.predictions import recorder_of
+            from ssim_ae.line.predictions import PredictionRecorder
 
-            records.append(recorder_of(files.enter_context(opened), Path(local_path(options.detector))))
+            log, path = files.enter_context(opened), Path(local_path(options.detector))
+            recorder = PredictionRecorder(log, path, grayscale=detector.config.grayscale)
+            records.append(recorder.record)
+            reading["read"] = recorder.read
         failures = 0
         counts: Counter[str] = Counter()
-        for prediction in predict(detector, paths, overlays, threshold=scale):
+        for prediction in predict(detector, paths, overlays, threshold=scale, **reading):
             for record in records:
                 record(prediction)
             counts[prediction.verdict] += 1

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Protocol
 
-from ssim_ae.config.config import Config, default_of
+from ssim_ae.config import Config
+from ssim_ae.config.descriptions import default_of
 from ssim_ae.detector.detectability_chart import DetectabilityChart
 from ssim_ae.detector.provenance import Provenance
 from ssim_ae.images.size import Size

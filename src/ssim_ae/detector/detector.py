@@ -146,10 +146,15 @@ class Detector:
                 device_target=device_target,
                 threads=threads,
             )
+        return cls.with_runtime(file, opened, threads=threads)
+
+    @classmethod
+    def with_runtime(cls, file: DetectorFile, runtime: Runtime, *, threads: int | None = None) -> Self:
+        """Make a detector of the content of a detector file, with a runtime that has opened its network."""
         return cls(
             file.config,
             file.thresholds,
-            opened,
+            runtime,
             file.provenance,
             normal_statistics=file.normal_statistics,
             alignment=file.alignment,

@@ -18,6 +18,7 @@ from ssim_ae.detector.inspection import Inspection
 from ssim_ae.detector.overlay import overlay_png
 from ssim_ae.detector.overlay_names import overlay_names
 from ssim_ae.errors import InputError
+from ssim_ae.images.inputs import ImageInput
 from ssim_ae.maps.verdict import THRESHOLD
 from ssim_ae.storage import atomic_file, write_atomic
 
@@ -78,11 +79,17 @@ JSON_MARK = b'[\n{"path": '
 
 
 def predict(
-    detector: Detector, paths: Sequence[Path], overlays: Path | None = None, *, threshold: float = THRESHOLD
+    detector: Detector,
+    paths: Sequence[Path],
+    overlays: Path | None = None,
+    *,
+    threshold: float = THRESHOLD,
+    read: Callable[[Path], ImageInput] = Path,
 ) -> Iterator[Prediction]:
     """Inspect files; yield their predictions in order. Write an overlay for each into the folder `overlays`, if any.
 
-    `threshold` is that of the score; the detector's own is 1.
+    `threshold` is that of the score; the detector's own is 1. `read` returns what the detector inspects for a path, by
+    default the path.
     """
     if overlays:
         overlays.mkdir(parents=True, exist_ok=True)
@@ -115,7 +122,7 @@ def predict(
             return row._replace(error=str(error))
         return row._replace(overlay=names[path])
 
-    for path, result in zip(paths, detector.map_inspections(paths, inspected), strict=True):
+    for path, result in zip(paths, detector.map_inspections(paths, inspected, read=read), strict=True):
         yield prediction(path, "error")._replace(error=str(result)) if isinstance(result, InputError) else result
 
 

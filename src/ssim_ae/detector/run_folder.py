@@ -74,8 +74,8 @@ def current_version(path: Path) -> int | None:
         return None
     current = read_file(detector_path(run))
     paths = version_paths(run)
-    equal = [int(version.stem) for version in paths if read_file(version) == current]
-    return max(equal, default=int(paths[-1].stem) + 1 if paths else 1)
+    equal = (int(version.stem) for version in reversed(paths) if read_file(version) == current)
+    return next(equal, int(paths[-1].stem) + 1 if paths else 1)
 
 
 def set_current(run: Path, detector: DetectorFile) -> Version:

@@ -53,13 +53,4 @@ def write_network(
 
 def open_network(path: Path, file: DetectorFile) -> Inspect:
     """Return a function that inspects an image with the network in an ONNX file, and with all else in Python."""
-    return inspect_with(
-        Detector(
-            file.config,
-            file.thresholds,
-            OnnxRuntime(path.read_bytes(), "CPU"),
-            normal_statistics=file.normal_statistics,
-            alignment=file.alignment,
-            regions=file.regions,
-        )
-    )
+    return inspect_with(Detector.with_runtime(file, OnnxRuntime(path.read_bytes(), "CPU")))

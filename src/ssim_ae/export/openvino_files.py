@@ -90,16 +90,10 @@ def quantize(
             subset_size=len(held_out),
         )
     runtime = OpenVinoRuntime(network, network_of(config).output)
-    detector = Detector(config, file.thresholds, runtime, regions=file.regions)
-    calibration = calibrate(detector, held_out, config, training)
-    thresholds, statistics = calibration.thresholds, calibration.normal_statistics
-    calibrated = Detector(config, thresholds, runtime, normal_statistics=statistics, regions=file.regions)
-    return network, file._replace(
-        thresholds=thresholds,
-        normal_statistics=statistics,
-        provenance=file.provenance.model_copy(update={"thresholds": calibration.origin}),
-        detectability=measure_detectability(calibrated, calibration.accepted(held_out)),
-    )
+    calibration = calibrate(Detector.with_runtime(file, runtime), held_out, config, training)
+    calibrated = calibration.applied_to(file)
+    chart = measure_detectability(Detector.with_runtime(calibrated, runtime), calibration.accepted(held_out))
+    return network, calibrated._replace(detectability=chart)
 
 
 def write_inspection(path: Path, file: DetectorFile, network: openvino.Model, *, pixel_dtype: DTypeLike) -> Inspect:
@@ -122,16 +116,7 @@ def write_inspection(path: Path, file: DetectorFile, network: openvino.Model, *,
 def write_network(path: Path, file: DetectorFile, network: openvino.Model) -> Inspect:
     """Write the graph `network` and return a function that inspects an image with it."""
     _write_files(path, network, file)
-    return inspect_with(
-        Detector(
-            file.config,
-            file.thresholds,
-            OpenVinoRuntime(path, network_of(file.config).output),
-            normal_statistics=file.normal_statistics,
-            alignment=file.alignment,
-            regions=file.regions,
-        )
-    )
+    return inspect_with(Detector.with_runtime(file, OpenVinoRuntime(path, network_of(file.config).output)))
 
 
 def _replace_network(inspection: openvino.Model, network: openvino.Model, output: str) -> None:

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ssim_ae.batch.tables import check_replaceable
 from ssim_ae.detector.predictions import safe_cell
 from ssim_ae.errors import InputError
 from ssim_ae.line.entries import Filters, LogEntry
@@ -22,7 +23,7 @@ from ssim_ae.storage import AtomicFile, atomic_file
 COLUMNS = tuple(LogEntry.model_fields)
 ROWS_AT_ONCE = 1000
 CSV_MARK = ",".join(COLUMNS[:4]).encode()
-PARQUET_MARK = b"PAR1"
+PARQUET_MARK = {b"written by": b"ssim-ae log"}  # in the metadata; the table of a job is another one
 
 
 def write_table(log: InspectionLog, filters: Filters, path: Path) -> int:
@@ -30,11 +31,14 @@ def write_table(log: InspectionLog, filters: Filters, path: Path) -> int:
 
     Raises InputError if the name of the file ends with neither .csv nor .parquet, or it is a file of another program.
     """
-    formats = {".csv": (_write_csv, CSV_MARK), ".parquet": (_write_parquet, PARQUET_MARK)}
-    if path.suffix.lower() not in formats:
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        check_outputs([Output("--output", path, CSV_MARK)], [])
+    elif suffix == ".parquet":
+        check_replaceable(path, PARQUET_MARK)
+    else:
         raise InputError(f"--output: {path}: should end with .csv or .parquet")
-    write, mark = formats[path.suffix.lower()]
-    check_outputs([Output("--output", path, mark)], [])
+    write = _write_csv if suffix == ".csv" else _write_parquet
     with atomic_file(path) as file:
         return write(file, (_cells(entry) for entry in all_entries(log, filters)))
 
@@ -72,7 +76,7 @@ def _write_parquet(file: AtomicFile, rows: Iterable[dict[str, Any]]) -> int:
         "threshold": pa.float64(),
         "milliseconds": pa.float64(),
     }
-    schema = pa.schema([(name, types.get(name, pa.string())) for name in COLUMNS])
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in COLUMNS], metadata=PARQUET_MARK)
     number = 0
     with parquet.ParquetWriter(file.file, schema) as writer:
         for group in _groups(rows):

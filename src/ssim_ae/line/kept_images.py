@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 from sqlalchemy import func, select, update
 
@@ -23,7 +23,6 @@ from ssim_ae.line.schema import inspections
 from ssim_ae.storage import write_atomic
 
 Kept = Literal["all", "near", "nok", "none"]
-KEPT = get_args(Kept)
 NEAR = 0.8  # share of the threshold from which a score is near it
 DAY = 86_400  # seconds
 CHECK_INTERVAL = 60  # seconds between two checks of the limits

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ssim_ae.config.config import MAX_SIDE
+from ssim_ae.config.settings import MAX_SIDE
 from ssim_ae.errors import InputError
 from ssim_ae.frameworks import import_openvino
 from ssim_ae.machine import check_not_forked, cores

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, Self
@@ -157,9 +158,13 @@ class FeatureFitter:
             "alignment": self.alignment.in_file() if self.alignment else None,
         }
 
+    @cached_property
+    def _extractor_runtime(self) -> Runtime:
+        return open_runtime(self.extractor, self.backbone, device_target=self.config.device_target)
+
     def _measure(self, paths: Sequence[Path]) -> Iterator[_Measured]:
         """Yield the features of images, and the part and its pose if parts are aligned."""
-        runtime = open_runtime(self.extractor, self.backbone, device_target=self.config.device_target)
+        runtime = self._extractor_runtime
 
         def measure(path: Path) -> _Measured:
             image = read_image(path, grayscale=self.config.grayscale)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from ssim_ae.calibration.calibrate import Calibration, calibrate, threshold_images
 from ssim_ae.calibration.thresholds import given_thresholds
 from ssim_ae.config import Config
-from ssim_ae.config.config import THRESHOLD_SETTINGS
 from ssim_ae.config.effects import ESTIMATOR_OF
+from ssim_ae.config.settings import THRESHOLD_SETTINGS
 from ssim_ae.console import print_note
 from ssim_ae.detectability.measure import measure_detectability
 from ssim_ae.detector.detector import Detector
@@ -70,18 +70,15 @@ def recalibrate(
         calibration = calibrate(Detector.from_file(file), images.held_out, config, images.training)
     else:
         calibration = _calibrate_as_in_training(file, found, run_of(detector), source, config)
-    statistics = calibration.normal_statistics or file.normal_statistics
-    new = file._replace(
-        config=config, thresholds=calibration.thresholds, normal_statistics=statistics, detectability=None
-    )
+    file = file._replace(config=config)
     if given and images.held_out:
-        tested = _test_on_good_images(new, images.held_out)
+        tested = _test_on_good_images(calibration.applied_to(file), images.held_out)
         calibration = calibration._replace(origin=ThresholdOrigin(cross_validation=tested))
     if (problem := calibration.origin.problem()) and not force:
         raise InputError(f"thresholds: not changed: the new detector {problem}; --force keeps it nevertheless")
+    new = calibration.applied_to(file)
     chart = measure_detectability(Detector.from_file(new), calibration.accepted(images.held_out))
-    provenance = file.provenance.model_copy(update={"thresholds": calibration.origin})
-    new = new._replace(provenance=provenance, detectability=chart)
+    new = new._replace(detectability=chart)
     _note_jump(file.thresholds, new.thresholds)
     return _write(new, detector, source, output), calibration
 

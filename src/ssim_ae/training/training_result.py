@@ -43,13 +43,11 @@ class TrainingResult(NamedTuple):
     ) -> Self:
         """Estimate the thresholds of what was learned from held-out images and, if it is finished, what it finds."""
         method = method_of(config)
-        untested = Detector(
-            config,
-            method.thresholds([1.0] * len(method.residual_names)),
-            learner.runtime(),
-            alignment=learner.alignment,
-            regions=regions,
+        unit = method.thresholds([1.0] * len(method.residual_names))
+        learned = DetectorFile(
+            config, unit, learner.weights(), provenance, alignment=learner.alignment, regions=regions
         )
+        untested = Detector.with_runtime(learned, learner.runtime())
         held_out, training = threshold_images(good.held_out_paths, good.training_paths)
         if method.engines:
             calibration = calibrate(untested, held_out, config, training)
@@ -59,19 +57,8 @@ class TrainingResult(NamedTuple):
             print_note(
                 "thresholds: estimated from training images (none is held out); expect more false alarms on new images"
             )
-        provenance = provenance.model_copy(update={"thresholds": calibration.origin})
-        thresholds, statistics = calibration.thresholds, calibration.normal_statistics
-        file = DetectorFile(
-            config, thresholds, learner.weights(), provenance, statistics, learner.alignment, regions=regions
-        )
-        detector = Detector(
-            config,
-            thresholds,
-            untested.runtime,
-            normal_statistics=statistics,
-            alignment=learner.alignment,
-            regions=regions,
-        )
+        file = calibration.applied_to(learned)
+        detector = Detector.with_runtime(file, untested.runtime)
         if provenance.finished:  # who has interrupted a training waits for its end
             file = file._replace(detectability=measure_detectability(detector, calibration.accepted(held_out)))
         return cls(file, detector, calibration.suspects)

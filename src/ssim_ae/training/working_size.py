@@ -5,7 +5,7 @@ from math import ceil, sqrt
 from statistics import median_low
 
 from ssim_ae.config import Config
-from ssim_ae.config.config import MAX_SIDE
+from ssim_ae.config.settings import MAX_SIDE
 from ssim_ae.errors import InputError
 from ssim_ae.images.size import Size
 from ssim_ae.methods import method_of

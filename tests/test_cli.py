@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -25,21 +24,16 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
     return status, captured.out, captured.err
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_is_fast(command):
-    start = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", "ssim_ae", command, "-h"], capture_output=True, text=True, check=True)
-    assert COMMANDS[command].__doc__ in done.stdout
-    assert time.monotonic() - start < 5, "half a second on an idle machine; see bench/"
-
-
-def test_help_imports_no_framework():
-    code = "import sys; from ssim_ae.cli import main\ntry: main(['train', '-h'])\nexcept SystemExit: pass\n"
-    code += (
+def test_help_says_what_a_command_does_and_imports_no_framework():
+    """So it is fast."""
+    code = (
+        f"import sys; from ssim_ae.cli import main\nfor command in {[*COMMANDS]}:\n"
+        "    try: main([command, '-h'])\n    except SystemExit as end: assert not end.code\n"
         "print([name for name in ('torch', 'onnx', 'onnxruntime', 'PIL', 'rich', 'matplotlib') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+    assert all(module.__doc__ in done.stdout for module in COMMANDS.values())
 
 
 def test_every_setting_is_an_option(capsys):

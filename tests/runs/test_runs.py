@@ -25,13 +25,20 @@ def evaluated(tiny_run, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def rejecting(evaluated, tiny_run, tmp_path_factory) -> Path:
+    """Return a copy of it that rejects every image, with a report."""
+    folder = shutil.copytree(evaluated, tmp_path_factory.mktemp("rejecting") / "twill-2")
+    recalibrate(folder, None, {"ssim_threshold": 1e-6, "l1_threshold": 1e-6}, force=True)
+    detector = Detector.load(folder, device_target="CPU")
+    write_report(folder / "detector.safetensors", detector, tiny_run.dataset, folder / "report")
+    return folder
+
+
 @pytest.fixture
-def pair(evaluated, tiny_run, tmp_path) -> tuple[Path, Path]:
-    """Return two runs with reports: the second one rejects every image."""
-    first, second = (shutil.copytree(evaluated, tmp_path / "runs" / f"twill-{number}") for number in (1, 2))
-    recalibrate(second, None, {"ssim_threshold": 1e-6, "l1_threshold": 1e-6}, force=True)
-    detector = Detector.load(second, device_target="CPU")
-    write_report(second / "detector.safetensors", detector, tiny_run.dataset, second / "report")
+def pair(evaluated, rejecting, tmp_path) -> tuple[Path, Path]:
+    """Return copies of the two runs."""
+    first, second = (shutil.copytree(run, tmp_path / "runs" / run.name) for run in (evaluated, rejecting))
     return first, second
 
 

@@ -79,6 +79,9 @@ def serve(
         watcher = resources.enter_context(FolderWatcher(watch, inspector)) if watch else None
         if watcher and watcher.suffix:
             print_note(f"{watch}: only images whose names end with {watcher.suffix} are inspected, as in the training")
+        for extension in extensions:
+            if extension.run:
+                resources.enter_context(extension.run(inspector))
         is_loopback = ip_address(listener.getsockname()[0]).is_loopback
         if not is_loopback and not token:
             print_note(f"{host}: anyone on this network can use the server; use --token to require a token")

@@ -1,0 +1,108 @@
+"""Pictures of a video file, a stream or a USB camera, read by PyAV."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Iterator
+from threading import Event
+from typing import NamedTuple
+
+import av
+from av.error import ExitError, FFmpegError, InvalidDataError
+
+from ssim_ae.sources.settings import SourceSettings
+
+TIMEOUT = 5.0  # seconds to connect, and to wait for the next data
+MAX_DAMAGED = 100  # packets in sequence that hold no picture
+# Formats that name no other files or servers; others, as playlists, could make this machine send requests to any place.
+FORMATS = "rtsp,mpjpeg,mjpeg,jpeg_pipe,mpegts,flv,matroska,webm,mov,mp4,avi,h264,hevc,ogg,asf,mpeg,gif,nut,yuv4mpegpipe"
+STREAM_OPTIONS = {
+    "format_whitelist": FORMATS,
+    "protocol_whitelist": "rtsp,rtsps,rtp,http,https,tcp,tls,crypto",
+    "max_redirects": "0",
+    "rtsp_transport": "tcp",
+    "fflags": "nobuffer",
+    "analyzeduration": "1000000",  # microseconds
+}
+FILE_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+DEVICE_FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
+
+
+class CameraError(Exception):
+    """A source is away. The message is the reason, without its address."""
+
+
+class Picture(NamedTuple):
+    """A picture of a video, and its time in seconds: in the file, or on the clock of this machine."""
+
+    image: av.VideoFrame
+    time: float
+
+
+def pictures_of(settings: SourceSettings, stopped: Event) -> Iterator[Picture]:
+    """Open a source and yield its pictures until it ends or `stopped` is set; a file at its own speed.
+
+    Raises CameraError if the source cannot be opened or read.
+    """
+    if settings.kind == "genicam":
+        from ssim_ae.sources.genicam import GenicamError, genicam_images
+
+        try:
+            for image in genicam_images(settings.address.removeprefix("genicam:"), stopped):
+                yield Picture(image, time.monotonic())
+        except GenicamError as error:
+            raise CameraError(str(error)) from error
+        return
+    images = _images(settings, stopped)
+    yield from _paced(images, stopped) if settings.kind == "video" else (Picture(i, time.monotonic()) for i in images)
+
+
+def _images(settings: SourceSettings, stopped: Event) -> Iterator[av.VideoFrame]:
+    try:
+        with _open(settings) as container:
+            if not container.streams.video:
+                raise CameraError("no video in it")
+            stream = container.streams.video[0]
+            damaged = 0
+            for packet in container.demux(stream):
+                if stopped.is_set():
+                    return
+                try:
+                    images = packet.decode()
+                    damaged = 0
+                except InvalidDataError as error:  # the next picture may be whole
+                    images = []
+                    damaged += 1
+                    if damaged > MAX_DAMAGED:
+                        raise CameraError("its pictures cannot be decoded") from error
+                yield from (image for image in images if isinstance(image, av.VideoFrame))
+    except ExitError as error:
+        raise CameraError(f"no answer within {TIMEOUT:g} s") from error
+    except FFmpegError as error:
+        raise CameraError(error.strerror or type(error).__name__) from None  # its message has the address
+
+
+def _open(settings: SourceSettings) -> av.container.InputContainer:
+    address = settings.address
+    if settings.kind == "video":
+        return av.open(f"file:{address}", options=FILE_OPTIONS)
+    if settings.kind == "stream":
+        return av.open(address, options=STREAM_OPTIONS, timeout=TIMEOUT)
+    number = re.sub(r"\D", "", address)
+    names = {"linux": f"/dev/video{number}", "darwin": number, "win32": f"video={number}"}
+    if sys.platform not in names:
+        raise CameraError("USB cameras are not supported on this system")
+    return av.open(names[sys.platform], format=DEVICE_FORMATS[sys.platform], timeout=TIMEOUT)
+
+
+def _paced(images: Iterator[av.VideoFrame], stopped: Event) -> Iterator[Picture]:
+    """Yield the images of a file when they are due."""
+    start: float | None = None
+    for image in images:
+        due = image.time or 0.0
+        start = time.monotonic() - due if start is None else start
+        if stopped.wait(max(0.0, start + due - time.monotonic())):
+            return
+        yield Picture(image, due)

@@ -1,0 +1,89 @@
+"""Fixtures: a video of drawn parts, servers of video streams on loopback, and a server with sources."""
+
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ssim_ae import Detector
+from ssim_ae.server.inspector import Inspector
+
+from ..server.conftest import running_server
+
+if find_spec("av"):
+    import av
+
+    from ssim_ae.sources.extension import sources_of
+    from ssim_ae.sources.settings import source_settings
+else:
+    collect_ignore_glob = ["test_*.py"]
+
+RATE = 25  # pictures per second
+
+
+def write_video(path: Path, images: list[np.ndarray], codec: str = "mpeg4") -> Path:
+    """Write images (h, w, 3) as a video of 25 pictures per second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=RATE)
+        stream.height, stream.width = images[0].shape[:2]
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.bit_rate = 4_000_000
+        for image in images:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Wait until a condition is true; fails after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition is still false"
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def parts(fabric_folder):
+    """Good and defective pieces of fabric, (64, 64, 3)."""
+    return [np.asarray(Image.open(path).convert("RGB")) for path in sorted((fabric_folder / "test").rglob("*.png"))]
+
+
+@pytest.fixture(scope="session")
+def video(parts, tmp_path_factory):
+    """A video of a second: each part for an equal time."""
+    return write_video(
+        tmp_path_factory.mktemp("video") / "parts.mp4", [parts[i * len(parts) // RATE] for i in range(RATE)]
+    )
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny_run):
+    return Detector.load(tiny_run.folder, device_target="CPU")
+
+
+@pytest.fixture
+def serve_sources(loaded):
+    """Return a context manager: a client of a server with sources, NAME=URL, and triggers, NAME=RULE."""
+
+    @contextmanager
+    def serving(*sources, triggers=(), recorder=None, extensions=(), **options):
+        extension = sources_of(source_settings(sources, triggers))
+        with (
+            Inspector({"twill": loaded}, recorder=recorder) as inspector,
+            extension.run(inspector),
+            running_server(inspector, extensions=[*extensions, extension], **options) as client,
+        ):
+            yield client
+
+    return serving
+
+
+def metric(client, name: str, source: str = "press1") -> float:
+    """Return a metric of a source."""
+    label = f'ssim_ae_source_{name}{{source="{source}"}} '
+    return float(next(line for line in client.get("/metrics").text.splitlines() if line.startswith(label)).split()[-1])

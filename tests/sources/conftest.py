@@ -1,9 +1,13 @@
 """Fixtures: a video of drawn parts, servers of video streams on loopback, and a server with sources."""
 
+import itertools
+import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +17,7 @@ from PIL import Image
 from ssim_ae import Detector
 from ssim_ae.server.inspector import Inspector
 
-from ..server.conftest import running_server
+from ..server.conftest import BlockingDetector, running_server
 
 if find_spec("av"):
     import av
@@ -67,6 +71,15 @@ def loaded(tiny_run):
 
 
 @pytest.fixture
+def blocking_detector(tiny_run):
+    """A detector that inspects once its `gate` is set."""
+    detector = BlockingDetector.load(tiny_run.folder, device_target="CPU")
+    detector.gate = threading.Event()
+    yield detector
+    detector.gate.set()
+
+
+@pytest.fixture
 def serve_sources(loaded):
     """Return a context manager: a client of a server with sources, NAME=URL, and triggers, NAME=RULE."""
 
@@ -81,6 +94,78 @@ def serve_sources(loaded):
             yield client
 
     return serving
+
+
+class MjpegServer:
+    """An HTTP server on loopback: `/video` is an endless MJPEG stream of parts; `paths` are those that were requested.
+
+    `/elsewhere` redirects to `/other`, `/list.m3u8` is a playlist of `/other`, and `/text` is no video.
+    """
+
+    def __init__(self, parts: list[np.ndarray]) -> None:
+        self.paths: list[str] = []
+        self.jpegs = [jpeg(part) for part in parts]
+        self.port = 0
+        self._server: ThreadingHTTPServer | None = None
+
+    def url(self, path: str = "video", credentials: str = "") -> str:
+        return f"http://{credentials}127.0.0.1:{self.port}/{path}"
+
+    def start(self) -> None:
+        stream = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                stream.paths.append(self.path)
+                if self.path == "/video":
+                    return self.send_video()
+                redirects = self.path == "/elsewhere"
+                self.send_response(302 if redirects else 200)
+                if redirects:
+                    self.send_header("Location", stream.url("other"))
+                self.end_headers()
+                if not redirects:
+                    self.wfile.write(b"#EXTM3U\n#EXTINF:1,\n" + stream.url("other").encode())
+                return None
+
+            def send_video(self):
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+                self.end_headers()
+                with suppress(OSError):
+                    for data in itertools.cycle(stream.jpegs):
+                        if not stream._server:
+                            return
+                        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+                        self.wfile.write(head.encode() + data + b"\r\n")
+                        time.sleep(1 / RATE)
+
+            def log_message(self, *_arguments):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self.port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+
+    def stop(self) -> None:
+        server, self._server = self._server, None
+        if server:
+            server.shutdown()
+            server.server_close()  # waits for the streams
+
+
+def jpeg(pixels: np.ndarray) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def mjpeg_server(parts):
+    server = MjpegServer(parts)
+    server.start()
+    yield server
+    server.stop()
 
 
 def metric(client, name: str, source: str = "press1") -> float:

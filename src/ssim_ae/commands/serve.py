@@ -52,11 +52,16 @@ def arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     from ssim_ae.detector.run_folder import current_version
+    from ssim_ae.server.folder_watcher import WatchedFolder
     from ssim_ae.server.limits import MIB, Limits
     from ssim_ae.server.serve import detectors_by_name, serve
 
     _check(options)
-    cameras = _cameras(options)
+    sources = _sources(options)
+    cameras = [source for source in sources if source.kind != "folder"]
+    folders = [WatchedFolder(Path(source.address), source.name) for source in sources if source.kind == "folder"]
+    if options.watch:
+        folders.append(WatchedFolder(Path(options.watch)))
     detectors = detectors_by_name(options.detectors)
     with ExitStack() as resources:
         opened = open_log(options)
@@ -76,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
             detectors,
             host=options.host,
             port=options.port,
-            watch=Path(options.watch) if options.watch else None,
+            watch=folders,
             token=options.token or os.environ.get("SSIM_AE_TOKEN"),
             limits=Limits(options.queue, options.max_mb * MIB, options.max_megapixels * 10**6, options.timeout),
             runtime=options.runtime,
@@ -88,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _cameras(options: argparse.Namespace) -> list[SourceSettings]:
+def _sources(options: argparse.Namespace) -> list[SourceSettings]:
     if not (options.source or options.trigger):
         return []
     from ssim_ae.sources.settings import source_settings

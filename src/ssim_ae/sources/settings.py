@@ -91,7 +91,7 @@ def _kind_of(name: str, address: str) -> Kind:
 
 def _check_url(name: str, scheme: str, address: str) -> None:
     if scheme not in STREAM_SCHEMES:
-        raise InputError(f"--source {name}: {scheme}:// is not supported; give {':// or '.join(STREAM_SCHEMES)}://")
+        raise InputError(f"--source {name}: {scheme}:// is not supported; give rtsp://, rtsps://, http:// or https://")
     try:
         parts = urlsplit(address)
         valid = bool(parts.hostname) and parts.port != 0 and address.isprintable() and " " not in address

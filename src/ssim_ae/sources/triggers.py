@@ -10,6 +10,7 @@ VIEW_SIZE = (64, 48)  # width and height of the gray views that are compared, px
 CHANGE = 12  # gray levels of 255, beside a change of the light of the whole view
 CHANGED_SHARE = 0.005  # of the view: what changes less is noise
 NO_VIEW = np.zeros((0, 0), np.uint8)  # for triggers that do not look at it
+ROUNDING = 0.001  # seconds, of the times of pictures
 REST = 0.3  # seconds without a change until a picture is still
 
 
@@ -49,7 +50,7 @@ class Every(OnRequest):
 
     def fires(self, view: np.ndarray, time: float) -> bool:  # noqa: ARG002
         """Return whether the interval is over."""
-        if self._next is not None and time < self._next:
+        if self._next is not None and time < self._next - ROUNDING:
             return False
         is_on_schedule = self._next is not None and time < self._next + self.seconds
         self._next = (self._next if is_on_schedule and self._next else time) + self.seconds

@@ -3,7 +3,7 @@
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
@@ -52,9 +52,14 @@ def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
 
 
 @pytest.fixture(scope="session")
-def parts(fabric_folder):
+def images(fabric_folder):
+    return sorted((fabric_folder / "test").rglob("*.png"))
+
+
+@pytest.fixture(scope="session")
+def parts(images):
     """Good and defective pieces of fabric, (64, 64, 3)."""
-    return [np.asarray(Image.open(path).convert("RGB")) for path in sorted((fabric_folder / "test").rglob("*.png"))]
+    return [np.asarray(Image.open(path).convert("RGB")) for path in images]
 
 
 @pytest.fixture(scope="session")
@@ -160,12 +165,21 @@ def jpeg(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.fixture
-def mjpeg_server(parts):
+@contextmanager
+def running_mjpeg_server(parts: list[np.ndarray]) -> Iterator[MjpegServer]:
+    """Run such a server."""
     server = MjpegServer(parts)
     server.start()
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def mjpeg_server(parts):
+    with running_mjpeg_server(parts) as server:
+        yield server
 
 
 def metric(client, name: str, source: str = "press1") -> float:

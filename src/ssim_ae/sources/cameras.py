@@ -12,6 +12,7 @@ from typing import NamedTuple
 import av
 from av.error import ExitError, FFmpegError, InvalidDataError
 
+from ssim_ae.errors import first_line
 from ssim_ae.sources.settings import SourceSettings
 
 TIMEOUT = 5.0  # seconds to connect, and to wait for the next data
@@ -20,12 +21,12 @@ MAX_DAMAGED = 100  # packets in sequence that hold no picture
 FORMATS = "rtsp,mpjpeg,mjpeg,jpeg_pipe,mpegts,flv,matroska,webm,mov,mp4,avi,h264,hevc,ogg,asf,mpeg,gif,nut,yuv4mpegpipe"
 STREAM_OPTIONS = {
     "format_whitelist": FORMATS,
-    "protocol_whitelist": "rtsp,rtsps,rtp,http,https,tcp,tls,crypto",
     "max_redirects": "0",
     "rtsp_transport": "tcp",
     "fflags": "nobuffer",
     "analyzeduration": "1000000",  # microseconds
 }
+PROTOCOLS = {"rtsp": "rtsp,tcp", "rtsps": "rtsps,tls,tcp", "http": "http,tcp", "https": "https,tls,tcp"}
 FILE_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 DEVICE_FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 
@@ -47,13 +48,13 @@ def pictures_of(settings: SourceSettings, stopped: Event) -> Iterator[Picture]:
     Raises CameraError if the source cannot be opened or read.
     """
     if settings.kind == "genicam":
-        from ssim_ae.sources.genicam import GenicamError, genicam_images
+        from ssim_ae.sources.genicam import genicam_images
 
         try:
             for image in genicam_images(settings.address.removeprefix("genicam:"), stopped):
                 yield Picture(image, time.monotonic())
-        except GenicamError as error:
-            raise CameraError(str(error)) from error
+        except Exception as error:  # each maker's producer raises errors of its own
+            raise CameraError(first_line(error)) from error
         return
     images = _images(settings, stopped)
     yield from _paced(images, stopped) if settings.kind == "video" else (Picture(i, time.monotonic()) for i in images)
@@ -89,7 +90,8 @@ def _open(settings: SourceSettings) -> av.container.InputContainer:
     if settings.kind == "video":
         return av.open(f"file:{address}", options=FILE_OPTIONS)
     if settings.kind == "stream":
-        return av.open(address, options=STREAM_OPTIONS, timeout=TIMEOUT)
+        scheme = address.partition("://")[0].lower()
+        return av.open(address, options={**STREAM_OPTIONS, "protocol_whitelist": PROTOCOLS[scheme]}, timeout=TIMEOUT)
     number = re.sub(r"\D", "", address)
     names = {"linux": f"/dev/video{number}", "darwin": number, "win32": f"video={number}"}
     if sys.platform not in names:

@@ -19,6 +19,8 @@ PATH = "/live"
 
 def sources_of(settings: Sequence[SourceSettings]) -> Extension:
     """Return the page Live, the API of these sources, and what runs them."""
+    if any(source.kind == "genicam" for source in settings):
+        import harvesters.core  # noqa: F401  # if it is missing, this is said now
     sources: dict[str, CameraSource] = {}
 
     @contextmanager

@@ -26,10 +26,10 @@ function showSource(source) {
     stage, details, make("div", { className: "controls" }, inspect, empty));
   panel.setAttribute("aria-label", source.name);
   let shown = 0; // number of the picture
-  let result = -1; // number of the result
+  let described = {}; // the state and the number of the result that the panel shows
 
   function describe({ state: name, trigger, results, result: latest }) {
-    result = results;
+    described = { state: name, result: results };
     panel.dataset.state = name;
     inspect.disabled = name !== "connected";
     state.textContent = `${STATES[name]}; trigger ${trigger}; ${results} inspected`;
@@ -57,7 +57,8 @@ function showSource(source) {
       picture.hidden = false;
       URL.revokeObjectURL(former);
     }
-    if (response.status === 204 || Number(response.headers.get("X-Result")) !== result) describe(await callApi(path));
+    const [state, result] = ["X-State", "X-Result"].map((header) => response.headers.get(header));
+    if (state !== described.state || Number(result) !== described.result) describe(await callApi(path));
     setStatus("");
   }
 

@@ -18,6 +18,7 @@ REQUEST_WAIT = 1.5  # seconds for a picture to inspect
 POLL_INTERVAL = 0.005  # seconds
 MAX_NUMBER = 2**63 - 1
 PICTURE_HEADER = "X-Picture"  # number of the picture
+STATE_HEADER = "X-State"
 RESULT_HEADER = "X-Result"  # number of the source's latest result, 0 before the first one
 
 
@@ -115,4 +116,4 @@ def _info(source: CameraSource) -> SourceInfo:
 
 def _headers(source: CameraSource) -> dict[str, str]:
     latest = source.inspections.latest
-    return {RESULT_HEADER: str(latest.number if latest else 0)}
+    return {STATE_HEADER: source.state, RESULT_HEADER: str(latest.number if latest else 0)}

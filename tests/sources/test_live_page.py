@@ -46,19 +46,14 @@ def test_the_page_shows_live_pictures_and_the_latest_result(open_page, client, m
     page = open_page(client, path="/")
     page.get_by_role("link", name="Live").click()
     page.locator(".picture").wait_for()
-    assert (
-        page.locator(".picture").evaluate("async (image) => { await image.decode(); return image.naturalWidth; }") == 64
-    )
+    page.wait_for_function("document.querySelector('.picture').naturalWidth === 64")
     assert not page.locator(".title-bar strong").is_visible() and not page.locator(".outlines").is_visible()
     page.get_by_role("button", name="Inspect now").click()
     page.locator(".badge").wait_for()
     result = client.get("/v1/sources/press1").json()["result"]
     assert page.text_content(".badge") == result["verdict"]
     assert f"score {result['score']:.4f}, threshold 1.000" in page.text_content("#sources")
-    assert (
-        page.locator(".outlines").evaluate("async (image) => { await image.decode(); return image.naturalWidth; }")
-        == 64
-    )
+    page.wait_for_function("document.querySelector('.outlines').naturalWidth === 64")
     boxes = [page.locator(name).bounding_box() for name in (".picture", ".outlines")]
     assert boxes[0] == pytest.approx(boxes[1]), "the detector inspects the whole picture"
     assert "s3cr3t" not in page.content()
@@ -106,14 +101,14 @@ def test_a_source_that_goes_away_and_comes_back(open_page, client, mjpeg_server)
     assert page.get_by_role("button", name="Inspect now").is_enabled()
 
 
-def test_the_empty_view_can_be_set_for_the_trigger_still_alone(open_page, serve_sources, video, mjpeg_server):
+def test_the_empty_picture_can_be_set_for_the_trigger_still_alone(open_page, serve_sources, video, mjpeg_server):
     sources = (f"press1={mjpeg_server.url()}", f"press2={mjpeg_server.url()}")
     with serve_sources(*sources, triggers=["press1=still", "press2=stop"]) as client:
         page = open_page(client)
         page.locator(".picture").nth(1).wait_for()
-        assert page.get_by_role("button", name="No part in view").count() == 1
+        assert page.get_by_role("button", name="No part there").count() == 1
         with page.expect_response("**/v1/sources/press1/empty") as response:
-            page.get_by_role("button", name="No part in view").click()
+            page.get_by_role("button", name="No part there").click()
         assert response.value.status == 204
 
 

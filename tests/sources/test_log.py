@@ -8,7 +8,9 @@ import sys
 import time
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("sqlalchemy")
 
@@ -20,7 +22,7 @@ from ssim_ae.line.queries import all_entries
 from ssim_ae.line.server_recorder import ServerRecorder
 from ssim_ae.storage import file_hash
 
-from .conftest import metric, wait_until
+from .conftest import metric, wait_until, write_video
 
 
 @pytest.fixture
@@ -68,6 +70,27 @@ def test_pictures_that_cannot_be_logged_are_counted_and_said_once(
             assert client.get("/v1/sources/press1").json()["result"]["error"] == "log: cannot be written: disk is full"
             assert capsys.readouterr().err.count("log: cannot be written: disk is full") == 1
         wait_until(lambda: entries(log))
+
+
+def test_each_part_that_rests_on_a_belt_is_inspected_once(serve_sources, parts, log, tmp_path):
+    def belt(part=None, left=0):
+        pixels = np.full((96, 192, 3), 70, np.uint8)
+        if part is not None:
+            pixels[16:80, left : left + 64] = part[:, : 192 - left]
+        return pixels
+
+    images = [belt()] * 15
+    for part in parts[:2]:
+        images += [belt(part, left) for left in range(0, 64, 8)] + [belt(part, 64)] * 15
+        images += [belt(part, left) for left in range(64, 192, 16)] + [belt()] * 12
+    video = write_video(tmp_path / "belt.mp4", images)
+    recorder = ServerRecorder(log, {"twill": 3})
+    with serve_sources(f"press1={video}", triggers=["press1=still"], recorder=recorder) as client:
+        wait_until(lambda: client.get("/v1/sources/press1").json()["state"] == "ended")
+        wait_until(lambda: client.get("/v1/sources/press1").json()["results"] == 2)
+    for entry, part in zip(entries(log), parts[:2], strict=True):
+        inspected = np.asarray(Image.open(log.image_path(entry.id))).astype(int)
+        assert np.abs(inspected - belt(part, 64)).mean() < 10, "the part is where it rests"
 
 
 def running(*arguments):

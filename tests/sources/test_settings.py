@@ -1,5 +1,8 @@
 """What `--source` and `--trigger` accept; a bad one is one line, without the URL."""
 
+import subprocess
+import sys
+
 import pytest
 
 from ssim_ae.cli import main
@@ -86,3 +89,29 @@ def test_a_fault_is_one_line_without_a_password(tiny_run, capsys, monkeypatch, t
     out, err = capsys.readouterr()
     assert message in err and err.startswith("ssim-ae: ") and err.count("\n") == 1
     assert SECRET not in out + err
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "hint"),
+    [("av", "usb:0", "av"), ("harvesters", "genicam:SN 42", "harvesters")],
+)
+def test_a_missing_package_is_named(tiny_run, capsys, monkeypatch, module, source, hint):
+    for name in [name for name in sys.modules if name.startswith(("ssim_ae.sources.", f"{module}."))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main(["serve", str(tiny_run.folder), "--source", f"press1={source}"]) == 2
+    assert capsys.readouterr().err == f"ssim-ae: {module} is not installed; pip install {hint}\n"
+
+
+def test_without_a_source_nothing_of_them_is_imported(tiny_run):
+    program = f"""
+import sys
+for name in ("av", "harvesters", "ssim_ae.sources"):
+    sys.modules[name] = None
+from ssim_ae.server import serve as module
+module.Server.run = lambda server, listeners: None
+from ssim_ae.cli import main
+sys.exit(main(["serve", {str(tiny_run.folder)!r}, "--port", "0"]))
+"""
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (finished.returncode, finished.stdout) == (0, "stopped\n"), finished.stderr

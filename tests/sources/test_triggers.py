@@ -1,16 +1,16 @@
-"""Triggers on drawn views: an empty belt, and parts that pass and stop on it."""
+"""Triggers on drawn thumbnails: an empty belt, and parts that pass and stop on it."""
 
 import numpy as np
 import pytest
 
-from ssim_ae.sources.triggers import VIEW_SIZE, Every, OnRequest, Rest
+from ssim_ae.sources.triggers import THUMBNAIL_SIZE, Every, OnRequest, Rest
 
 STEP = 0.04  # seconds from one picture to the next
-WIDTH, HEIGHT = VIEW_SIZE
+WIDTH, HEIGHT = THUMBNAIL_SIZE
 PART = 16  # px
 
 
-def view(position: int | None, rng, light: int = 0) -> np.ndarray:
+def thumbnail(position: int | None, rng, light: int = 0) -> np.ndarray:
     """Draw the belt with a part at a position (None: no part), with noise."""
     pixels = np.full((HEIGHT, WIDTH), 80.0)
     if position is not None:
@@ -18,59 +18,59 @@ def view(position: int | None, rng, light: int = 0) -> np.ndarray:
     return np.clip(pixels + light + rng.normal(0, 2, pixels.shape), 0, 255).astype(np.uint8)
 
 
-def fired(trigger, views) -> list[int]:
-    """Return the indices of the views at which the trigger fires."""
-    return [index for index, shown in enumerate(views) if trigger.fires(shown, 100 + index * STEP)]
+def fired(trigger, thumbnails) -> list[int]:
+    """Return the indices of the thumbnails at which the trigger fires."""
+    return [index for index, shown in enumerate(thumbnails) if trigger.fires(shown, 100 + index * STEP)]
 
 
 def passes(rng, stop: int = 20, speed: int = 3, rest: int = 20) -> list[np.ndarray]:
     """Draw a part that comes in, rests and leaves."""
     path = [*range(-PART, stop, speed), *[stop] * rest, *range(stop, WIDTH, speed)]
-    return [view(position, rng) for position in path]
+    return [thumbnail(position, rng) for position in path]
 
 
 def empty(rng, number: int = 20, light: int = 0) -> list[np.ndarray]:
-    return [view(None, rng, light) for _ in range(number)]
+    return [thumbnail(None, rng, light) for _ in range(number)]
 
 
 def test_still_fires_once_for_each_part_that_rests(rng):
-    views = empty(rng)
+    thumbnails = empty(rng)
     rests = []
     for stop in (20, 24, 20):
-        rests.append(len(views) + len(range(-PART, stop, 3)))
-        views += passes(rng, stop) + empty(rng)
-    hits = fired(Rest(needs_part=True), views)
+        rests.append(len(thumbnails) + len(range(-PART, stop, 3)))
+        thumbnails += passes(rng, stop) + empty(rng)
+    hits = fired(Rest(needs_part=True), thumbnails)
     assert len(hits) == 3 and all(rest <= hit < rest + 20 for hit, rest in zip(hits, rests, strict=True))
 
 
 @pytest.mark.parametrize("speed", [1, 3, 9])
 def test_a_part_that_does_not_stop_is_not_inspected(rng, speed):
-    moving = [view(position, rng) for position in range(-PART, WIDTH, speed)]
+    moving = [thumbnail(position, rng) for position in range(-PART, WIDTH, speed)]
     assert fired(Rest(needs_part=True), empty(rng) + moving + empty(rng)) == []
 
 
-def test_an_empty_view_is_never_inspected_when_the_light_changes(rng):
+def test_an_empty_picture_is_never_inspected_when_the_light_changes(rng):
     jump = empty(rng) + empty(rng, 40, light=30) + empty(rng, 40)
     slow = [shown for light in range(0, 60) for shown in empty(rng, 3, light)]
     assert fired(Rest(needs_part=True), jump + slow) == []
 
 
 def test_a_part_that_stays_is_inspected_once_in_noise(rng):
-    assert len(fired(Rest(needs_part=True), empty(rng) + [view(20, rng) for _ in range(500)])) == 1
+    assert len(fired(Rest(needs_part=True), empty(rng) + [thumbnail(20, rng) for _ in range(500)])) == 1
 
 
-def test_the_empty_view_can_be_set_anew(rng):
+def test_the_empty_picture_can_be_set_anew(rng):
     trigger = Rest(needs_part=True)
-    begins_with_part = [view(20, rng) for _ in range(20)]
-    assert len(fired(trigger, begins_with_part + empty(rng))) == 1, "the part counted as the empty view"
-    trigger.forget_empty_view()
+    begins_with_part = [thumbnail(20, rng) for _ in range(20)]
+    assert len(fired(trigger, begins_with_part + empty(rng))) == 1, "the part counted as the empty picture"
+    trigger.forget_empty()
     assert fired(trigger, empty(rng)) == []
     assert len(fired(trigger, passes(rng) + empty(rng))) == 1
 
 
 def test_stop_fires_at_each_rest_after_a_movement(rng):
-    part = [view(20, rng) for _ in range(20)]
-    between = [view(position, rng) for position in range(20, 44, 3)]
+    part = [thumbnail(20, rng) for _ in range(20)]
+    between = [thumbnail(position, rng) for position in range(20, 44, 3)]
     assert len(fired(Rest(needs_part=False), part + between + part + between + part)) == 2
 
 

@@ -37,7 +37,7 @@ def arguments(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="NAME=RULE",
-        help="which pictures of a source: every:2s, still (a part rests in view), stop, request (every:1s)",
+        help="which pictures of a source: every:2s, still (a part rests), stop, request (every:1s)",
     )
     parser.add_argument("--token", help="require this Bearer token (environment variable SSIM_AE_TOKEN)")
     parser.add_argument("--queue", type=int, default=32, help="number of images that may wait for a worker (32)")

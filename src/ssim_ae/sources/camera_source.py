@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from threading import Event, Lock, Thread
+from time import monotonic
 from typing import Literal, Self
 
 import av
@@ -17,7 +18,7 @@ from ssim_ae.sources.live_picture import LivePicture, LiveView
 from ssim_ae.sources.metrics import SourceMetrics
 from ssim_ae.sources.picture_inspector import Answer, PictureInspector
 from ssim_ae.sources.settings import SourceSettings
-from ssim_ae.sources.triggers import NO_VIEW, VIEW_SIZE
+from ssim_ae.sources.triggers import NO_THUMBNAIL, THUMBNAIL_SIZE
 
 FIRST_DELAY, LONGEST_DELAY = 1.0, 30.0  # seconds until a source that is away is tried again; doubled each time
 STOP_TIMEOUT = 0.5  # seconds to wait for the thread that reads; it can be waiting for data
@@ -48,6 +49,7 @@ class CameraSource:
         self._requests: list[Answer] = []
         self._requests_lock = Lock()
         self._stopped = Event()
+        self._stop_deadline = 0.0  # monotonic time
         self._thread = Thread(target=self._run, name=f"{self.name}-reader", daemon=True)  # it may wait for data
 
     def __enter__(self) -> Self:
@@ -56,11 +58,18 @@ class CameraSource:
         self._thread.start()
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._stopped.set()
-        self._thread.join(STOP_TIMEOUT)
-        self.inspections.__exit__(*error)
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+        self._thread.join(max(0.0, self._stop_deadline - monotonic()))
+        self.inspections.__exit__()
         self._leave("ended")
+
+    def stop(self) -> None:
+        """Let the threads end, without waiting for them."""
+        if not self._stopped.is_set():
+            self._stop_deadline = monotonic() + STOP_TIMEOUT
+            self._stopped.set()
+            self.inspections.stop()
 
     def request(self) -> Answer:
         """Return the future result of the next picture. Raises SourceAwayError if the source is not connected."""
@@ -124,10 +133,10 @@ class CameraSource:
         with self._requests_lock:
             requests, self._requests = self._requests, []
         answers = tuple(filter(Answer.set_running_or_notify_cancel, requests))
-        if self.trigger.fires(self._view(picture.image), picture.time) or answers:
+        if self.trigger.fires(self._thumbnail(picture.image), picture.time) or answers:
             self.inspections.offer(picture.image, answers)
 
-    def _view(self, image: av.VideoFrame) -> np.ndarray:
-        if not self.trigger.needs_view:
-            return NO_VIEW
-        return self._reformatter.reformat(image, *VIEW_SIZE, format="gray", interpolation="AREA").to_ndarray()
+    def _thumbnail(self, image: av.VideoFrame) -> np.ndarray:
+        if not self.trigger.needs_thumbnail:
+            return NO_THUMBNAIL
+        return self._reformatter.reformat(image, *THUMBNAIL_SIZE, format="gray", interpolation="AREA").to_ndarray()

@@ -20,7 +20,7 @@ PATH = "/live"
 def sources_of(settings: Sequence[SourceSettings]) -> Extension:
     """Return the page Live, the API of these sources, and what runs them."""
     if any(source.kind == "genicam" for source in settings):
-        import harvesters.core  # noqa: F401  # if it is missing, this is said now
+        import harvesters  # noqa: F401  # if it is missing, this is said now
     sources: dict[str, CameraSource] = {}
 
     @contextmanager
@@ -29,7 +29,11 @@ def sources_of(settings: Sequence[SourceSettings]) -> Extension:
         with ExitStack() as running:
             for source in settings:
                 sources[source.name] = running.enter_context(CameraSource(source, inspector, metrics))
-            yield
+            try:
+                yield
+            finally:
+                for camera in sources.values():
+                    camera.stop()  # all at once, before each is waited for
 
     html = render_page("sources", TITLE, {}, ("pages/api.js", "live.js"), ("live.css",))
     return Extension(TITLE, PATH, html, router_of(sources), run)

@@ -20,7 +20,7 @@ function showSource(source) {
   const details = make("p", { className: "muted" });
   const state = make("span", { className: "muted" });
   const inspect = make("button", { type: "button", textContent: "Inspect now" });
-  const empty = make("button", { type: "button", textContent: "No part in view", hidden: source.trigger !== "still" });
+  const empty = make("button", { type: "button", textContent: "No part there", hidden: source.trigger !== "still" });
   const panel = make("section", { className: "panel result" },
     make("div", { className: "title-bar" }, make("div", {}, make("h2", { textContent: source.name }), state), verdict),
     stage, details, make("div", { className: "controls" }, inspect, empty));

@@ -57,14 +57,22 @@ class PictureInspector:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self.stop()
+        self._thread.join()
+
+    def stop(self) -> None:
+        """Let the thread end after the picture that it inspects, and after the one that clients wait for."""
         with self._changed:
             self._is_stopped = True
+            if self._waiting and not self._waiting.answers:
+                self._waiting = None
             self._changed.notify()
-        self._thread.join()
 
     def offer(self, image: av.VideoFrame, answers: tuple[Answer, ...] = ()) -> None:
         """Inspect an image as soon as possible, unless a newer one comes before; `answers` get the newest's result."""
         with self._changed:
+            if self._is_stopped:
+                return
             if self._waiting:
                 self._metrics.dropped.labels(self.name).inc()
                 answers += self._waiting.answers

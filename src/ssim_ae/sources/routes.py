@@ -95,9 +95,9 @@ def router_of(sources: Mapping[str, CameraSource]) -> APIRouter:
         return response.model_copy(update={"pictures": {}})
 
     @router.post("/v1/sources/{name}/empty", status_code=204, responses=problem_responses(404, 422))
-    async def forget_empty_view(source: CameraSource = named) -> None:
-        """Say that there is no part in view: the trigger `still` takes the next view that is still for empty."""
-        source.trigger.forget_empty_view()
+    async def forget_empty(source: CameraSource = named) -> None:
+        """Say that no part is there: the trigger `still` takes the next picture that is still for the empty one."""
+        source.trigger.forget_empty()
 
     return router
 

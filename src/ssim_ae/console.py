@@ -31,8 +31,9 @@ def print_message(text: str) -> None:
 
 
 def without_credentials(text: str) -> str:
-    """Return `text` without the user names and passwords of the URLs in it."""
-    return re.sub(r"://[^\s@]*@(\S*@)?", "://", text)
+    """Return `text` without the passwords of URLs, and without the queries of those of cameras, which can hold some."""
+    text = re.sub(r"://([^\s:@/]*):\S*@", r"://\1:***@", text)
+    return re.sub(r"((?:rtsps?|https?)://[^\s?]*\?)\S*", r"\1***", text)
 
 
 def print_note(text: str) -> None:

@@ -78,7 +78,9 @@ FAULTS = {
     "empty rule": (["--source", "a=usb:0", "--trigger", "a="], "--trigger: should be NAME=RULE, as press1=still"),
     "folder": (["--source", "a=.", "--trigger", "a=still"], "--trigger a: no effect on a folder, whose new images"),
     "misplaced": ([f"a={URL}"], "a="),
-    "unknown option": (["--sorce", f"a={URL}"], "unrecognized arguments: --sorce a="),
+    "unknown option": (["--sorce", f"a={URL}"], "unrecognized arguments: --sorce a=rtsp://admin:***@127.0.0.1:1/x ("),
+    "odd password": (["--sorce", f"a=rtsp://u:/@{SECRET}/:@h/x"], "--sorce a=rtsp://u:***@h/x ("),
+    "password in the query": (["--sorce", f"a=http://h/x?u=a&p={SECRET}"], "--sorce a=http://h/x?*** ("),
 }
 
 

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from ssim_ae import InputError
 from ssim_ae.cli import main
 from ssim_ae.sources.settings import source_settings
 from ssim_ae.sources.triggers import Every, OnRequest, Rest
@@ -29,6 +30,12 @@ def test_each_kind_of_source_is_recognized(tmp_path):
     ]
     (device,) = source_settings(["press-1.left=/dev/video11"], [])
     assert device.kind == "usb" and SECRET not in repr(found)
+
+
+def test_usb_cameras_are_read_on_linux_only(monkeypatch):
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(InputError, match=r"^--source a: USB cameras are read on Linux only; use a stream or a folder$"):
+        source_settings(["a=usb:0"], [])
 
 
 @pytest.mark.parametrize(
@@ -112,6 +119,7 @@ for name in ("av", "harvesters", "ssim_ae.sources"):
     sys.modules[name] = None
 from ssim_ae.server import serve as module
 module.Server.run = lambda server, listeners: None
+from ssim_ae import InputError
 from ssim_ae.cli import main
 sys.exit(main(["serve", {str(tiny_run.folder)!r}, "--port", "0"]))
 """

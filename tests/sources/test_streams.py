@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from ssim_ae.server.inspector import Inspector
+from ssim_ae.server.limits import Limits
 from ssim_ae.sources import camera_source
 from ssim_ae.sources.extension import sources_of
 from ssim_ae.sources.settings import source_settings
@@ -137,6 +138,19 @@ def test_a_file_that_names_others_is_not_followed(serve_sources, mjpeg_server, t
     with serve_sources(f"press1={playlist}") as client:
         wait_until(lambda: state(client) == "away")
     assert mjpeg_server.paths == [] and capsys.readouterr().err.startswith("note: press1: away: Invalid data")
+
+
+def test_pictures_that_are_too_large_are_not_decoded_further(loaded, mjpeg_server, capsys):
+    extension = sources_of(source_settings([f"press1={mjpeg_server.url()}"], []))
+    with (
+        Inspector({"twill": loaded}, limits=Limits(max_pixels=4000)) as inspector,
+        extension.run(inspector),
+        running_server(inspector, extensions=[extension]) as client,
+    ):
+        wait_until(lambda: state(client) == "away")
+        assert metric(client, "pictures_total") == 0
+    reason = "its pictures of 64 x 64 px are larger than 0.004 megapixels; raise --max_megapixels"
+    assert capsys.readouterr().err == f"note: press1: away: {reason}; tried again until it answers\n"
 
 
 def test_a_camera_that_is_not_plugged_in_is_away(serve_sources, capsys):

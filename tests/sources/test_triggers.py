@@ -18,9 +18,9 @@ def thumbnail(position: int | None, rng, light: int = 0) -> np.ndarray:
     return np.clip(pixels + light + rng.normal(0, 2, pixels.shape), 0, 255).astype(np.uint8)
 
 
-def fired(trigger, thumbnails) -> list[int]:
-    """Return the indices of the thumbnails at which the trigger fires."""
-    return [index for index, shown in enumerate(thumbnails) if trigger.fires(shown, 100 + index * STEP)]
+def fired(trigger, thumbnails, start: float = 0) -> list[int]:
+    """Return the indices of the thumbnails, from a time in seconds on, at which the trigger fires."""
+    return [index for index, shown in enumerate(thumbnails) if trigger.fires(shown, start + index * STEP)]
 
 
 def passes(rng, stop: int = 20, speed: int = 3, rest: int = 20) -> list[np.ndarray]:
@@ -49,10 +49,35 @@ def test_a_part_that_does_not_stop_is_not_inspected(rng, speed):
     assert fired(Rest(needs_part=True), empty(rng) + moving + empty(rng)) == []
 
 
+def test_a_part_that_moves_in_steps_is_inspected_once_it_rests(rng):
+    steps = [thumbnail(position, rng) for position in range(-PART, 20, 3) for _ in range(5)]
+    rest = [thumbnail(20, rng) for _ in range(20)]
+    (hit,) = fired(Rest(needs_part=True), empty(rng) + steps + rest)
+    assert hit >= 20 + len(steps)
+
+
 def test_an_empty_picture_is_never_inspected_when_the_light_changes(rng):
     jump = empty(rng) + empty(rng, 40, light=30) + empty(rng, 40)
     slow = [shown for light in range(0, 60) for shown in empty(rng, 3, light)]
     assert fired(Rest(needs_part=True), jump + slow) == []
+
+
+def test_the_empty_picture_follows_a_shadow(rng):
+    shadow = np.linspace(0, 40, 1200)  # gray levels, in ten minutes
+    darkened = np.arange(WIDTH) < WIDTH // 2
+    thumbnails = [
+        (shown - level * darkened).clip(0).astype(np.uint8)
+        for level, shown in zip(shadow, empty(rng, 1200), strict=True)
+    ]
+    trigger = Rest(needs_part=True)
+    assert [trigger.fires(shown, 0.5 * index) for index, shown in enumerate(thumbnails)] == [False] * 1200
+
+
+def test_a_part_that_comes_slowly_does_not_become_empty(rng):
+    thumbnails = empty(rng, 600)
+    for index, shown in enumerate(thumbnails[20:]):
+        shown[16:28, : index // 25] = 160  # a column in a second: less than what is noise
+    assert fired(Rest(needs_part=True), thumbnails)
 
 
 def test_a_part_that_stays_is_inspected_once_in_noise(rng):
@@ -64,8 +89,9 @@ def test_the_empty_picture_can_be_set_anew(rng):
     begins_with_part = [thumbnail(20, rng) for _ in range(20)]
     assert len(fired(trigger, begins_with_part + empty(rng))) == 1, "the part counted as the empty picture"
     trigger.forget_empty()
-    assert fired(trigger, empty(rng)) == []
-    assert len(fired(trigger, passes(rng) + empty(rng))) == 1
+    assert fired(trigger, empty(rng), start=10) == []
+    (hit,) = fired(trigger, passes(rng, rest=20) + empty(rng), start=20)
+    assert hit < len(passes(rng, rest=20)) - 10, "the part is there"
 
 
 def test_stop_fires_at_each_rest_after_a_movement(rng):

@@ -45,6 +45,7 @@ class CameraSource:
         self.state: State = "connecting"
         self.latest: LivePicture | None = None
         self._metrics = metrics
+        self._max_pixels = inspector.limits.max_pixels
         self._reformatter = VideoReformatter()
         self._requests: list[Answer] = []
         self._requests_lock = Lock()
@@ -86,6 +87,7 @@ class CameraSource:
             reason = "the stream has ended"
             try:
                 for picture in pictures_of(self.settings, self._stopped):
+                    self._check_size(picture.image)
                     self._set_connected()
                     self._accept(picture)
                     delay = FIRST_DELAY
@@ -126,6 +128,11 @@ class CameraSource:
 
     def _away_error(self) -> SourceAwayError:
         return SourceAwayError(f"{self.name}: {self.state}; try again when it is connected")
+
+    def _check_size(self, image: av.VideoFrame) -> None:
+        if image.width * image.height > self._max_pixels:
+            limit = f"{self._max_pixels / 1e6:g} megapixels; raise --max_megapixels"
+            raise CameraError(f"its pictures of {image.width} x {image.height} px are larger than {limit}")
 
     def _accept(self, picture: Picture) -> None:
         self._metrics.pictures.labels(self.name).inc()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sys
 import time
 from collections.abc import Iterator
 from threading import Event
@@ -28,7 +26,6 @@ STREAM_OPTIONS = {
 }
 PROTOCOLS = {"rtsp": "rtsp,tcp", "rtsps": "rtsps,tls,tcp", "http": "http,tcp", "https": "https,tls,tcp"}
 FILE_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-DEVICE_FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 
 
 class CameraError(Exception):
@@ -92,11 +89,7 @@ def _open(settings: SourceSettings) -> av.container.InputContainer:
     if settings.kind == "stream":
         scheme = address.partition("://")[0].lower()
         return av.open(address, options={**STREAM_OPTIONS, "protocol_whitelist": PROTOCOLS[scheme]}, timeout=TIMEOUT)
-    number = re.sub(r"\D", "", address)
-    names = {"linux": f"/dev/video{number}", "darwin": number, "win32": f"video={number}"}
-    if sys.platform not in names:
-        raise CameraError("USB cameras are not supported on this system")
-    return av.open(names[sys.platform], format=DEVICE_FORMATS[sys.platform], timeout=TIMEOUT)
+    return av.open(address.replace("usb:", "/dev/video"), format="v4l2", timeout=TIMEOUT)
 
 
 def _paced(images: Iterator[av.VideoFrame], stopped: Event) -> Iterator[Picture]:

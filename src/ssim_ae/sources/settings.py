@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +78,8 @@ def _kind_of(name: str, address: str) -> Kind:
         _check_url(name, scheme[1].lower(), address)
         return "stream"
     if re.fullmatch(r"usb:\d{1,3}|/dev/video\d{1,3}", address):
+        if sys.platform != "linux":
+            raise InputError(f"--source {name}: USB cameras are read on Linux only; use a stream or a folder")
         return "usb"
     if re.fullmatch(r"genicam:.+", address):
         return "genicam"

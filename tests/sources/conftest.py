@@ -104,7 +104,7 @@ def serve_sources(loaded):
 class MjpegServer:
     """An HTTP server on loopback: `/video` is an endless MJPEG stream of parts; `paths` are those that were requested.
 
-    `/elsewhere` redirects to `/other`, `/list.m3u8` is a playlist of `/other`, and `/text` is no video.
+    `/elsewhere` redirects to `/other`, `/list.m3u8` is a playlist of `/other.ts`, and `/text` is no video.
     """
 
     def __init__(self, parts: list[np.ndarray]) -> None:
@@ -115,6 +115,11 @@ class MjpegServer:
 
     def url(self, path: str = "video", credentials: str = "") -> str:
         return f"http://{credentials}127.0.0.1:{self.port}/{path}"
+
+    def playlist(self) -> str:
+        """Return a playlist (HLS) that names another place."""
+        head = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:1.0,\n"
+        return f"{head}{self.url('other.ts')}\n#EXT-X-ENDLIST\n"
 
     def start(self) -> None:
         stream = self
@@ -130,7 +135,7 @@ class MjpegServer:
                     self.send_header("Location", stream.url("other"))
                 self.end_headers()
                 if not redirects:
-                    self.wfile.write(b"#EXTM3U\n#EXTINF:1,\n" + stream.url("other").encode())
+                    self.wfile.write(stream.playlist().encode())
                 return None
 
             def send_video(self):

@@ -1,5 +1,6 @@
 """What `--source` and `--trigger` accept; a bad one is one line, without the URL."""
 
+import struct
 import subprocess
 import sys
 
@@ -10,6 +11,8 @@ from ssim_ae.cli import main
 from ssim_ae.sources.settings import source_settings
 from ssim_ae.sources.triggers import Every, OnRequest, Rest
 
+WAV = b"RIFF" + struct.pack("<I", 8036) + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 8000, 1, 8)
+WAV += b"data" + struct.pack("<I", 8000) + bytes(8000)
 SECRET = "s3cr3t"
 URL = f"rtsp://admin:{SECRET}@127.0.0.1:1/x"
 
@@ -98,6 +101,22 @@ def test_a_fault_is_one_line_without_a_password(tiny_run, capsys, monkeypatch, t
     out, err = capsys.readouterr()
     assert message in err and err.startswith("ssim-ae: ") and err.count("\n") == 1
     assert SECRET not in out + err
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "Invalid data found when processing input"),
+        (b"no video " * 1000, "Invalid data found when processing input"),
+        (WAV, "not a video of a supported format"),
+    ],
+    ids=["empty", "text", "sound"],
+)
+def test_a_file_that_is_no_video_is_one_line(tiny_run, capsys, tmp_path, content, reason):
+    path = tmp_path / "parts.mp4"
+    path.write_bytes(content)
+    assert main(["serve", str(tiny_run.folder), "--port", "0", "--source", f"press1={path}"]) == 2
+    assert capsys.readouterr() == ("", f"ssim-ae: --source press1: {reason}; give a video file\n")
 
 
 @pytest.mark.parametrize(

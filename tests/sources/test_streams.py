@@ -13,6 +13,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from ssim_ae.errors import InputError
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.limits import Limits
 from ssim_ae.sources import camera_source
@@ -132,12 +133,15 @@ def test_no_other_place_is_requested(serve_sources, mjpeg_server, path, capsys):
     assert "s3cr3t" not in shown + out + err and err.count("\n") == 1
 
 
-def test_a_file_that_names_others_is_not_followed(serve_sources, mjpeg_server, tmp_path, capsys):
+def test_a_file_that_names_others_is_not_followed(serve_sources, mjpeg_server, tmp_path):
     playlist = tmp_path / "list.m3u8"
-    playlist.write_text(f"#EXTM3U\n#EXTINF:1,\n{mjpeg_server.url('other')}\n")
-    with serve_sources(f"press1={playlist}") as client:
-        wait_until(lambda: state(client) == "away")
-    assert mjpeg_server.paths == [] and capsys.readouterr().err.startswith("note: press1: away: Invalid data")
+    playlist.write_text(mjpeg_server.playlist())
+    with (
+        pytest.raises(InputError, match=r"^--source press1: not a video of a supported format; give a video file$"),
+        serve_sources(f"press1={playlist}"),
+    ):
+        pass
+    assert mjpeg_server.paths == []
 
 
 def test_pictures_that_are_too_large_are_not_decoded_further(loaded, mjpeg_server, capsys):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from errno import EINVAL
 from threading import Event
 from typing import NamedTuple
 
 import av
 from av.error import ExitError, FFmpegError, InvalidDataError
 
-from ssim_ae.errors import first_line
+from ssim_ae.errors import InputError, first_line
 from ssim_ae.sources.settings import SourceSettings
 
 TIMEOUT = 5.0  # seconds to connect, and to wait for the next data
@@ -57,6 +58,15 @@ def pictures_of(settings: SourceSettings, stopped: Event) -> Iterator[Picture]:
     yield from _paced(images, stopped) if settings.kind == "video" else (Picture(i, time.monotonic()) for i in images)
 
 
+def check_video(settings: SourceSettings) -> None:
+    """Raise InputError if a video file has no picture that can be decoded."""
+    try:
+        if next(_images(settings, Event()), None) is None:
+            raise CameraError("no picture in it")
+    except CameraError as error:
+        raise InputError(f"--source {settings.name}: {error}; give a video file") from error
+
+
 def _images(settings: SourceSettings, stopped: Event) -> Iterator[av.VideoFrame]:
     try:
         with _open(settings) as container:
@@ -78,8 +88,9 @@ def _images(settings: SourceSettings, stopped: Event) -> Iterator[av.VideoFrame]
                 yield from (image for image in images if isinstance(image, av.VideoFrame))
     except ExitError as error:
         raise CameraError(f"no answer within {TIMEOUT:g} s") from error
-    except FFmpegError as error:
-        raise CameraError(error.strerror or type(error).__name__) from None  # its message has the address
+    except FFmpegError as error:  # its message has the address
+        reason = "not a video of a supported format" if error.errno == EINVAL else error.strerror
+        raise CameraError(reason or type(error).__name__) from None
 
 
 def _open(settings: SourceSettings) -> av.container.InputContainer:

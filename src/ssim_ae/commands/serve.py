@@ -7,10 +7,14 @@ import os
 from contextlib import ExitStack
 from math import isfinite
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ssim_ae.commands.log_options import add_log_options, open_log
 from ssim_ae.commands.parser import Parser
 from ssim_ae.errors import InputError
+
+if TYPE_CHECKING:
+    from ssim_ae.sources.settings import SourceSettings
 
 
 def arguments(parser: Parser) -> None:
@@ -21,6 +25,20 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on, 0 for any free port (8000)")
     parser.add_argument("--watch", metavar="FOLDER", help="inspect new images in this folder with the first detector")
+    parser.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        metavar="NAME=URL",
+        help="inspect the pictures of rtsp://..., http://..., usb:0, a video file or a folder; repeatable",
+    )
+    parser.add_argument(
+        "--trigger",
+        action="append",
+        default=[],
+        metavar="NAME=RULE",
+        help="which pictures of a source: every:2s, still (a part rests), stop, request (every:1s)",
+    )
     parser.add_argument("--token", help="require this Bearer token (environment variable SSIM_AE_TOKEN)")
     parser.add_argument("--queue", type=int, default=32, help="number of images that may wait for a worker (32)")
     parser.add_argument("--max_mb", type=int, default=32, help="maximum size of a request body, MiB (32)")
@@ -34,10 +52,16 @@ def arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     from ssim_ae.detector.run_folder import current_version
+    from ssim_ae.server.folder_watcher import WatchedFolder
     from ssim_ae.server.limits import MIB, Limits
     from ssim_ae.server.serve import detectors_by_name, serve
 
     _check(options)
+    sources = _sources(options)
+    cameras = [source for source in sources if source.kind != "folder"]
+    folders = [WatchedFolder(Path(source.address), source.name) for source in sources if source.kind == "folder"]
+    if options.watch:
+        folders.append(WatchedFolder(Path(options.watch)))
     detectors = detectors_by_name(options.detectors)
     with ExitStack() as resources:
         opened = open_log(options)
@@ -49,11 +73,15 @@ def run(options: argparse.Namespace) -> int:
             log = resources.enter_context(opened)
             recorder = ServerRecorder(log, {name: current_version(path) for name, path in detectors.items()})
             extensions = [history_of(log)]
+        if cameras:
+            from ssim_ae.sources.extension import sources_of
+
+            extensions.append(sources_of(cameras))
         serve(
             detectors,
             host=options.host,
             port=options.port,
-            watch=Path(options.watch) if options.watch else None,
+            watch=folders,
             token=options.token or os.environ.get("SSIM_AE_TOKEN"),
             limits=Limits(options.queue, options.max_mb * MIB, options.max_megapixels * 10**6, options.timeout),
             runtime=options.runtime,
@@ -63,6 +91,14 @@ def run(options: argparse.Namespace) -> int:
             extensions=extensions,
         )
     return 0
+
+
+def _sources(options: argparse.Namespace) -> list[SourceSettings]:
+    if not (options.source or options.trigger):
+        return []
+    from ssim_ae.sources.settings import source_settings
+
+    return source_settings(options.source, options.trigger)
 
 
 def _check(options: argparse.Namespace) -> None:

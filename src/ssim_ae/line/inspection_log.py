@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from sqlalchemy import Connection, insert, select
 
@@ -23,7 +23,7 @@ from ssim_ae.server.recorder import RecordError, WatchedFile
 from ssim_ae.storage import file_hash
 
 IMAGES_NAME = "images"
-Source = Literal["http", "folder", "predict"]
+Source = Literal["http", "folder", "camera", "predict"]
 NO_IMAGES = KeepRule("none")
 
 
@@ -97,8 +97,9 @@ class InspectionLog:
         detector: DetectorIdentity,
         result: Result,
         watched: WatchedFile | None = None,
+        station: str = "",
     ) -> None:
-        """Write a row, and the file `data` of the image if the rule keeps it.
+        """Write a row, and the file `data` of the image if the rule keeps it. `station` defaults to that of the log.
 
         Raises RecordError if they cannot be written; then neither is there.
         """
@@ -111,7 +112,7 @@ class InspectionLog:
                 "error": text_of(result.error),
                 "defects": json.dumps([asdict(box) for box in result.defects]),
                 "time": milliseconds_since_epoch(moment),
-                "station": self.station,
+                "station": text_of(station) or self.station,
                 "source": source,
                 "name": text_of(name),
                 "detector": detector.name,
@@ -133,10 +134,10 @@ class InspectionLog:
         with suppress(InputError, OSError):  # the row is written: another call will remove what is too much
             self.images.enforce_limits()
 
-    def _insert(self, connection: Connection, row: Mapping[str, object], watched: WatchedFile | None) -> None:
+    def _insert(self, connection: Connection, row: Mapping[str, Any], watched: WatchedFile | None) -> None:
         number = connection.execute(insert(inspections).values(**row).returning(inspections.c.id)).scalar_one()
         if watched:
-            remember_file(connection, self.station, watched, number)
+            remember_file(connection, row["station"], watched, number)
 
     def image_path(self, number: int) -> Path | None:
         """Return the file of the image of an entry, or None if it is not kept or there is no such entry."""

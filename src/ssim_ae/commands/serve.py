@@ -83,7 +83,7 @@ def _deliveries(log: InspectionLog, urls: Sequence[str]) -> Deliveries:
     from ssim_ae.line.sinks.delivery import Deliveries
     from ssim_ae.line.sinks.places import sinks_of
 
-    return Deliveries(log, sinks_of(urls))
+    return Deliveries(log, sinks_of(urls, log.station))
 
 
 def _check(options: argparse.Namespace) -> None:

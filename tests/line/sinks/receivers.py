@@ -58,6 +58,10 @@ def receiving(*arguments, **options):
         receiver.stop()
 
 
+def parsed(text):
+    return json.loads(text)
+
+
 def first_deliveries(messages):
     """The numbers of messages, each when it came first."""
     return list(dict.fromkeys(message["number"] for message in messages))

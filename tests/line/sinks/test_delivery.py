@@ -38,7 +38,7 @@ def rows(log):
 
 
 def deliver(log, *receivers):
-    return Deliveries(log, sinks_of([receiver.url for receiver in receivers]))
+    return Deliveries(log, sinks_of([receiver.url for receiver in receivers], log.station))
 
 
 class Fake(Sink):
@@ -117,7 +117,7 @@ def test_what_waits_is_delivered_after_a_restart(log):
         port = receiver.port
         with deliver(log, receiver):
             pass
-    sinks = sinks_of([receiver.url])
+    sinks = sinks_of([receiver.url], log.station)
     with Deliveries(log, sinks) as deliveries:
         for number in range(5):
             record(log, number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
@@ -69,14 +70,20 @@ class OpcUa(Sink):
 
     def open(self) -> None:
         """Start the server. Raises InputError if the address is not available."""
+        host, port = self._place.host, self._place.port
+        try:
+            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            socket.create_server((host, port), family=family).close()  # before the seconds that the server takes
+        except OSError as error:
+            raise InputError(f"--sink: {self.name}: {error.strerror or error}; choose another address") from error
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name=self.name, daemon=True)
         self._thread.start()
         try:
             self._run(self._start())
-        except OSError as error:
+        except BaseException:
             self.close()
-            raise InputError(f"--sink: {self.name}: {error.strerror or error}; choose another address") from error
+            raise
 
     def beat(self) -> None:
         """Count the heartbeat up every second."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -23,6 +24,8 @@ def sinks_of(urls: Sequence[str], station: str) -> list[Sink]:
 
 def _sink_of(url: str, station: str) -> Sink:
     """Return a sink. What it needs is imported here, if at all."""
+    if not re.fullmatch(r"[!-~]+", url):
+        raise InputError(f"--sink: {url!a}: not a valid URL; write spaces and other characters as %20")
     if url == "stdout:":
         from ssim_ae.line.sinks.stdout import StandardOutput
 

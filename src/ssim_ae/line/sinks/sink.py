@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -56,8 +55,6 @@ class Place(NamedTuple):
 
 def place_of(url: str, default_port: int) -> Place:
     """Return the parts of a URL. Raises InputError if it is not valid, or holds a password."""
-    if not re.fullmatch(r"[!-~]+", url):
-        raise InputError(f"--sink: {url}: not a valid URL; write spaces and other characters as %20")
     try:
         parts = urlsplit(url)
         port = default_port if parts.port is None else parts.port

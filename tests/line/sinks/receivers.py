@@ -38,6 +38,7 @@ class Receiver:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # a client that was killed
         self.port = self.server.server_port
         self.url = f"http://127.0.0.1:{self.port}/parts"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))

@@ -1,6 +1,7 @@
 """The outbox, and its delivery to a webhook that fails at will."""
 
 import hmac
+import itertools
 import json
 import random
 import threading
@@ -110,6 +111,17 @@ def test_a_receiver_that_fails_at_random_gets_all_in_order(log):
             wait_until(lambda: rows(log) == 0, "the removal of what was delivered")
         assert first_deliveries(receiver.received) == list(range(1, 41))
         assert len({message["id"] for message in receiver.received}) == 40
+
+
+def test_the_wait_before_a_retry_grows_only_while_nothing_is_delivered(log, monkeypatch):
+    monkeypatch.setattr(delivery, "MAX_RETRY", 1000)
+    faults = itertools.cycle((500, 200))
+    with receiving(lambda: next(faults)) as receiver, deliver(log, receiver) as deliveries:
+        with log.database.write() as connection:  # a whole batch at once
+            for _ in range(30):
+                outbox.add(connection, "drift", log.station, NOON, {})
+        wait_until(lambda: len(receiver.received) == 30)
+        wait_until(lambda: deliveries.states[0].failing_since is None)
 
 
 def test_what_waits_is_delivered_after_a_restart(log):

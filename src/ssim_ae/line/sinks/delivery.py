@@ -21,7 +21,7 @@ BATCH = 100  # messages in memory
 POLL_INTERVAL = 1.0  # seconds between two looks for messages that other processes have stored
 STORE_INTERVAL = 1.0  # seconds: after a kill, what was delivered in them is delivered again
 SEEN_INTERVAL = 3600.0  # seconds after which a position is stored that has not changed
-MIN_RETRY, MAX_RETRY = 0.5, 30.0  # seconds: the first and the longest wait after a failure
+MIN_RETRY, MAX_RETRY = 0.1, 30.0  # seconds: the first and the longest wait after a failure
 OUTAGE = 5.0  # seconds of failures after which a line says so
 STOP_TIMEOUT = 5.0  # seconds to deliver what waits when the server stops
 
@@ -120,7 +120,6 @@ class _Delivery:
                 if self._stopping.wait(min(MIN_RETRY * 2 ** min(self._failures - 1, 10), MAX_RETRY)):
                     break
                 continue
-            self._note_success()
             if not delivered:
                 if self._stopping.is_set():
                     break
@@ -137,6 +136,8 @@ class _Delivery:
             is_all = len(batch) < BATCH
             self.state.waiting = len(batch) if is_all else count_after(connection, self._log.station, self._position)
         self._sink.beat()
+        if not batch:
+            self._note_success()
         for start in range(0, len(batch), self._sink.at_once):
             if time.monotonic() > self._deadline:
                 return 0
@@ -146,6 +147,7 @@ class _Delivery:
             self.state.waiting -= len(part)
             self.state.delivered += len(part)
             self.state.last_success = datetime.now(UTC)
+            self._note_success()
         is_new = self._position != self._stored_position
         if time.monotonic() - self._stored > (STORE_INTERVAL if is_new else SEEN_INTERVAL):
             self._store_position()

@@ -5,6 +5,7 @@ import itertools
 import json
 import random
 import threading
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
@@ -94,6 +95,23 @@ def test_a_message_says_what_the_log_says(log):
     }
     data = second["data"]
     assert (data["verdict"], data["score"], data["error"]) == ("error", None, "2.png: not an image, or corrupt")
+
+
+def test_the_example_of_the_documentation_has_the_fields_of_a_message(log):
+    page = (Path(__file__).parents[3] / "docs" / "sinks.md").read_text(encoding="utf-8")
+    example = json.loads(page.split("```json")[1].split("```")[0])
+    with receiving() as receiver, deliver(log, receiver):
+        record(log, score=1.5)
+        wait_until(lambda: receiver.received)
+    (message,) = receiver.received
+    assert form(example) == form(message)
+
+
+def form(value):
+    """The names and types of a JSON value."""
+    if isinstance(value, dict):
+        return {name: form(part) for name, part in value.items()}
+    return [form(part) for part in value] if isinstance(value, list) else type(value)
 
 
 def test_a_message_has_a_limited_number_of_defects():

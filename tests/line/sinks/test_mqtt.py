@@ -33,7 +33,8 @@ class Broker:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.settings = folder / "mosquitto.conf"
-        self.settings.write_text("\n".join([f"listener {self.port} 127.0.0.1", "user root", *options]))
+        keeping = ["user root", "persistence true", f"persistence_location {folder}/"]  # of what it has confirmed
+        self.settings.write_text("\n".join([f"listener {self.port} 127.0.0.1", *keeping, *options]))
         self.url = f"mqtt://127.0.0.1:{self.port}/hall%203/line-1"
 
     def start(self):
@@ -48,7 +49,7 @@ class Broker:
             return False
 
     def stop(self):
-        self.process.kill()
+        self.process.terminate()
         self.process.wait()
 
 

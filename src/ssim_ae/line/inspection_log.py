@@ -146,8 +146,14 @@ class InspectionLog:
         number = connection.execute(insert(inspections).values(**row).returning(inspections.c.id)).scalar_one()
         if watched:
             remember_file(connection, self.station, watched, number)
+        self.send(connection, "inspection", moment_of(row["time"]), lambda: message_data(number, row))
+
+    def send(
+        self, connection: Connection, kind: outbox.Kind, moment: datetime, data: Callable[[], Mapping[str, Any]]
+    ) -> None:
+        """Store a message for the sinks, if there are any, in the transaction of what it tells of."""
         if self.wake_sinks:
-            outbox.add(connection, "inspection", self.station, moment_of(row["time"]), message_data(number, row))
+            outbox.add(connection, kind, self.station, moment, data())
 
     def image_path(self, number: int) -> Path | None:
         """Return the file of the image of an entry, or None if it is not kept or there is no such entry."""

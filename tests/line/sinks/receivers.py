@@ -1,6 +1,7 @@
 """A receiver of webhooks that fails at will."""
 
 import json
+import ssl
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Receiver:
     """Keeps the messages that it has accepted. `fault` returns what to do with a request: a status, or "drop"."""
 
-    def __init__(self, fault=lambda: 200, port=0):
+    def __init__(self, fault=lambda: 200, port=0, certificate=()):
         self.received, self.requests, self.fault = [], [], fault
         receiver = self
 
@@ -40,7 +41,11 @@ class Receiver:
         self.server.daemon_threads = True
         self.server.handle_error = lambda *_: None  # a client that was killed
         self.port = self.server.server_port
-        self.url = f"http://127.0.0.1:{self.port}/parts"
+        if certificate:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(*certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.url = f"http{'s' * bool(certificate)}://127.0.0.1:{self.port}/parts"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
         self.thread.start()
 

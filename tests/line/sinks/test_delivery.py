@@ -4,6 +4,8 @@ import hmac
 import itertools
 import json
 import random
+import shutil
+import subprocess
 import threading
 from pathlib import Path
 
@@ -207,6 +209,23 @@ def test_memory_holds_a_batch(log, monkeypatch):
     assert max(map(len, read)) == 10
 
 
+def test_the_certificate_of_a_receiver_is_checked(log, tmp_path, monkeypatch):
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl to make a certificate")
+    files = [tmp_path / "certificate.pem", tmp_path / "key.pem"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", files[0], "-keyout", files[1]]
+    subprocess.run(command, check=True, capture_output=True)
+    with receiving(certificate=files) as receiver:
+        with deliver(log, receiver) as deliveries:
+            record(log)
+            wait_until(lambda: "certificate verify failed" in deliveries.states[0].last_error)
+        assert receiver.requests == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(files[0]))
+        with deliver(log, receiver):
+            wait_until(lambda: len(receiver.received) == 1)
+
+
 def test_a_receiver_is_never_asked_elsewhere(log):
     with receiving(lambda: 302) as receiver, deliver(log, receiver) as deliveries:
         record(log)
@@ -292,7 +311,7 @@ def test_threads_of_a_station_keep_the_order(log):
 def test_another_kind_goes_through_the_same_outbox(log):
     sink = Fake()
     with Deliveries(log, [sink]), log.database.write() as connection:
-        outbox.add(connection, "drift", log.station, NOON, {"cause": "light"})
+        log.send(connection, "drift", NOON, lambda: {"cause": "light"})
     assert sink.sent == [1]
 
 

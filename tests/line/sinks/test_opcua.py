@@ -99,3 +99,19 @@ def test_a_port_in_use_is_one_line(port, tmp_path):
     message = rf"^--sink: {url}: .*already in use.*; choose another address$"
     with InspectionLog.open(str(tmp_path)) as log, pytest.raises(InputError, match=message):
         Deliveries(log, sinks_of([url], log.station)).__enter__()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
+def test_an_address_of_the_network_is_noted(monkeypatch, capsys, host):
+    with socket.create_server((host, 0)) as free:
+        port = free.getsockname()[1]
+    (sink,) = sinks_of([f"opcua://{host}:{port}"], "line-1")
+
+    async def start():
+        pass
+
+    monkeypatch.setattr(sink, "_start", start)
+    sink.open()
+    sink.close()
+    note = f"note: opcua://{host}:{port}: anyone on this network can read the results of this station\n"
+    assert capsys.readouterr().err == (note if host == "0.0.0.0" else "")

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from math import nan
 from threading import Thread
 from typing import Any
@@ -18,12 +19,13 @@ from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.server import Server
 from asyncua.server.user_managers import UserManager
 
+from ssim_ae.console import print_note
 from ssim_ae.errors import InputError
 from ssim_ae.line.outbox import Message
 from ssim_ae.line.sinks.sink import Place, Sink
 
 NAMESPACE = "urn:ssim-ae"
-TIMEOUT = 20.0  # seconds for the start, and for a message
+TIMEOUT = 20.0  # seconds for some messages
 HEARTBEAT = 1.0  # seconds
 NO_TIME = datetime(1601, 1, 1, tzinfo=UTC)  # as OPC UA defines it
 VARIABLES = {  # in the order in which they are written: who waits for Counter to change then reads what belongs to it
@@ -70,17 +72,20 @@ class OpcUa(Sink):
 
     def open(self) -> None:
         """Start the server. Raises InputError if the address is not available."""
-        host, port = self._place.host, self._place.port
-        try:
-            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-            socket.create_server((host, port), family=family).close()  # before the seconds that the server takes
+        address = (self._place.host, self._place.port)
+        try:  # before the seconds that the server takes
+            family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
+            with socket.create_server(address, family=family) as listener:
+                is_loopback = ip_address(listener.getsockname()[0]).is_loopback
         except OSError as error:
             raise InputError(f"--sink: {self.name}: {error.strerror or error}; choose another address") from error
+        if not is_loopback:
+            print_note(f"{self.name}: anyone on this network can read the results of this station")
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name=self.name, daemon=True)
         self._thread.start()
         try:
-            self._run(self._start())
+            self._run(self._start(), timeout=None)
         except BaseException:
             self.close()
             raise
@@ -103,8 +108,12 @@ class OpcUa(Sink):
         self._thread.join()
         self._loop.close()
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(TIMEOUT)
+    def _run(self, work: Coroutine[Any, Any, None], timeout: float | None = TIMEOUT) -> None:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            future.result(timeout)
+        finally:
+            future.cancel()  # of no effect if it is done
 
     async def _start(self) -> None:
         logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # it logs every client that disconnects

@@ -6,12 +6,16 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from ssim_ae.cli import main
+from ssim_ae.line.sinks import stdout
+from ssim_ae.line.sinks.delivery import Deliveries
 
+from ..conftest import record
 from .conftest import wait_until
 
 PNG = {"Content-Type": "image/png"}
@@ -59,6 +63,14 @@ def test_a_reader_that_is_gone_stops_nothing(tiny_run, fabric_folder, tmp_path):
         assert 'ssim_ae_sink_up{sink="stdout:"} 0.0' in client.get("/metrics").text
         server.send_signal(signal.SIGTERM)
         assert server.wait(20) == 0
+
+
+def test_a_line_is_written_in_parts(log, monkeypatch):
+    written = bytearray()
+    monkeypatch.setattr(stdout, "os", SimpleNamespace(write=lambda _file, data: written.extend(data[:7]) or 7))
+    with Deliveries(log, [stdout.StandardOutput()]):
+        record(log)
+    assert json.loads(written)["number"] == 1
 
 
 FAULTS = {

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from itertools import chain
 
@@ -15,6 +16,7 @@ pytest.importorskip("paho.mqtt.client")
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from ssim_ae.line.sinks import mqtt
 from ssim_ae.line.sinks.delivery import Deliveries
 from ssim_ae.line.sinks.places import sinks_of
 
@@ -122,6 +124,34 @@ def test_a_broker_that_is_away_for_a_while(log, broker, subscriber):
         wait_until(lambda: len(first_deliveries(subscriber.received)) == 60)
         wait_until(lambda: deliveries.states[0].failing_since is None)
     assert first_deliveries(subscriber.received) == list(range(1, 61))
+
+
+def test_a_message_is_delivered_once_the_broker_has_confirmed_it(log, monkeypatch):
+    monkeypatch.setattr(mqtt, "TIMEOUT", 0.3)
+
+    def answer(listener):
+        """Accept connections and confirm the first message of each, its state, but no other."""
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                answers = iter((b"\x20\x02\x00\x00", b"\x40\x02\x00\x01"))  # connected; the first is confirmed
+                while connection.recv(4096):
+                    connection.sendall(next(answers, b""))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, args=(listener,))
+        thread.start()
+        url = f"mqtt://127.0.0.1:{listener.getsockname()[1]}/line-1"
+        with Deliveries(log, sinks_of([url], log.station)) as deliveries:
+            record(log)
+            wait_until(lambda: deliveries.states[0].last_error == "no answer within 0.3 s")
+            assert deliveries.states[0].delivered == 0
+            wait_until(lambda: deliveries.states[0].waiting == 1)
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
 
 
 def test_the_broker_says_that_a_server_was_killed(log, broker, subscriber):

@@ -20,7 +20,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle, islice
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Any
 
 from machine import description
@@ -186,11 +186,11 @@ def measure(detector: Path, images: Sequence[bytes], kind: str, count: int, paus
     """Send images one after the other; return the row of a table."""
     sent: list[float] = []
     answered: list[float] = []
-    delays: dict[int, float] = {}
+    arrivals: dict[int, float] = {}
 
     def arrived(text: str) -> None:
-        moment, number = time.perf_counter(), json.loads(text)["number"]
-        delays.setdefault(number, moment - sent[number - 1])
+        moment = time.perf_counter()
+        arrivals.setdefault(json.loads(text)["number"], moment)
 
     with ExitStack() as resources:
         sink = resources.enter_context(SINKS[kind](arrived))
@@ -201,15 +201,21 @@ def measure(detector: Path, images: Sequence[bytes], kind: str, count: int, paus
                 sent.append(time.perf_counter())
                 connection.request("POST", "/v1/inspect", image, {"Content-Type": "application/octet-stream"})
                 connection.getresponse().read()
-                answered.append(time.perf_counter() - sent[-1])
-    if sink and len(delays) != count:
-        raise SystemExit(f"{kind}: {len(delays)} of {count} messages arrived")
-    return f"| {kind} | {percentiles(answered)} | {percentiles(list(delays.values())) if sink else ''} |"
+                answered.append(time.perf_counter())
+    answers = [1000 * (end - start) for start, end in zip(sent, answered, strict=True)]
+    row = f"| {kind} | {percentiles(answers)} "
+    if not sink:
+        return f"{row}| | |"
+    if len(arrivals) != count:
+        raise SystemExit(f"{kind}: {len(arrivals)} of {count} messages arrived")
+    delays = [1000 * (arrivals[number] - start) for number, start in enumerate(sent, 1)]
+    later = [1000 * (arrivals[number] - end) for number, end in enumerate(answered, 1)]
+    return f"{row}| {percentiles(delays)} | {median(later):+.1f} |"
 
 
-def percentiles(seconds: Sequence[float]) -> str:
-    """Return p50 and p99 in ms."""
-    parts = quantiles([1000 * value for value in seconds], n=100)
+def percentiles(milliseconds: Sequence[float]) -> str:
+    """Return p50 and p99."""
+    parts = quantiles(milliseconds, n=100)
     return f"{three_digits(parts[49])}, {three_digits(parts[98])}"
 
 
@@ -224,7 +230,10 @@ def main() -> None:
     options = parser.parse_args()
     images = [path.read_bytes() for path in options.images]
     lines = ["# From an image to its message", "", description(), f"- images per sink: {options.count}", ""]
-    lines += ["| sink | answer: p50, p99, ms | message: p50, p99, ms |", "|---|---|---|"]
+    lines += [
+        "| sink | image to answer: p50, p99, ms | image to message: p50, p99, ms | answer to message: p50, ms |",
+        "|---|---|---|---|",
+    ]
     for kind in SINKS:
         lines.append(measure(options.detector, images, kind, options.count, options.pause))
         print(lines[-1], flush=True)

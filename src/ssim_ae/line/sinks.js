@@ -9,7 +9,8 @@ function sinksText(sinks) {
   return failing
     .map(({ name, waiting, last_error, failing_since }) => {
       const since = new Date(failing_since).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-      return `${counted(waiting, "message")} for ${name} since ${since}: ${last_error}; sent again by itself`;
+      const later = waiting ? `; ${counted(waiting, "message")} will be sent once it works` : "";
+      return `${name}: ${last_error}, since ${since}${later}`;
     })
     .join(" · ");
 }

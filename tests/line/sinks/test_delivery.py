@@ -245,6 +245,21 @@ def test_a_connection_that_the_receiver_has_closed_is_no_failure(log):
         assert deliveries.states[0].last_error == ""
 
 
+def test_what_was_delivered_is_removed_while_the_next_message_fails(log):
+    class Stuck(Fake):
+        at_once = 1
+
+        def send(self, messages):
+            if len(self.sent) == 2:
+                raise OSError("away")
+            super().send(messages)
+
+    with Deliveries(log, [Stuck()]):
+        for _ in range(5):
+            record(log)
+        wait_until(lambda: rows(log) == 3)
+
+
 def test_a_number_is_never_used_twice(log):
     sink = Fake()
     with Deliveries(log, [sink]):

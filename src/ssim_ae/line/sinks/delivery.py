@@ -96,9 +96,8 @@ class _Delivery:
         self._is_outage = False  # and a line has said so
         self._stopping = Event()
         self._deadline = float("inf")
-        self._thread = Thread(
-            target=self._run, name=sink.name, daemon=True
-        )  # a sink that hangs does not keep the server
+        # A daemon: a sink that hangs does not keep the server from stopping.
+        self._thread = Thread(target=self._run, name=sink.name, daemon=True)
         self._thread.start()
 
     def stop(self, deadline: float) -> None:
@@ -127,10 +126,12 @@ class _Delivery:
                 self.wake.clear()
         with suppress(InputError):  # then some messages are delivered again
             self._store_position()
-        self._sink.close()
+        with suppress(InputError, OSError):  # the place is away, too
+            self._sink.close()
 
     def _deliver(self) -> int:
         """Deliver the next messages; return their number."""
+        self._store_position_if_due()
         with self._log.database.read() as connection:
             batch = messages_after(connection, self._log.station, self._position, BATCH)
             is_all = len(batch) < BATCH
@@ -148,10 +149,13 @@ class _Delivery:
             self.state.delivered += len(part)
             self.state.last_success = datetime.now(UTC)
             self._note_success()
+            self._store_position_if_due()
+        return len(batch)
+
+    def _store_position_if_due(self) -> None:
         is_new = self._position != self._stored_position
         if time.monotonic() - self._stored > (STORE_INTERVAL if is_new else SEEN_INTERVAL):
             self._store_position()
-        return len(batch)
 
     def _store_position(self) -> None:
         with self._log.database.write() as connection:

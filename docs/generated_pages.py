@@ -14,7 +14,9 @@ from ssim_ae.config.descriptions import default_of, description, main_user, sect
 from ssim_ae.config.yaml_files import to_yaml_value
 from ssim_ae.line.history import history_of
 from ssim_ae.line.inspection_log import InspectionLog
+from ssim_ae.line.sinks.delivery import Deliveries
 from ssim_ae.server.routes import api_router, public_router
+from ssim_ae.sources.extension import sources_of
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -90,9 +92,10 @@ def http() -> Iterator[str]:
 
 
 def openapi() -> dict[str, Any]:
-    """Return the description of the HTTP API, with the routes of a log."""
+    """Return the description of the HTTP API, with the routes of a log, of sinks and of sources."""
     app = FastAPI()
-    for router in (api_router, history_of(cast(InspectionLog, None)).api, public_router):
+    log, deliveries = cast(InspectionLog, object()), cast(Deliveries, object())  # they are not used before a request
+    for router in (api_router, history_of(log, deliveries).api, sources_of([]).api, public_router):
         app.include_router(router)
     return app.openapi()
 

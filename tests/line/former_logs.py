@@ -36,7 +36,19 @@ CREATE TABLE reviews (
 );
 CREATE INDEX reviews_by_inspection ON reviews (inspection_id);
 """
-FORMER: Mapping[int, str] = {1: VERSION_1, 2: VERSION_2}
+VERSION_3 = f"""{VERSION_2}
+UPDATE schema_version SET version = 3;
+CREATE TABLE outbox (
+    number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, kind TEXT NOT NULL, station TEXT NOT NULL,
+    time BIGINT NOT NULL, data TEXT NOT NULL
+);
+CREATE INDEX outbox_by_station ON outbox (station, number);
+CREATE TABLE sinks (
+    station TEXT NOT NULL, name TEXT NOT NULL, position BIGINT NOT NULL, seen BIGINT NOT NULL,
+    PRIMARY KEY (station, name)
+);
+"""
+FORMER: Mapping[int, str] = {1: VERSION_1, 2: VERSION_2, 3: VERSION_3}
 
 
 def make_former(version: int, path: Path) -> None:

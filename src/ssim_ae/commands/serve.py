@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from math import isfinite
 from pathlib import Path
@@ -14,6 +15,8 @@ from ssim_ae.commands.parser import Parser
 from ssim_ae.errors import InputError
 
 if TYPE_CHECKING:
+    from ssim_ae.line.inspection_log import InspectionLog
+    from ssim_ae.line.sinks.delivery import Deliveries
     from ssim_ae.sources.settings import SourceSettings
 
 
@@ -46,6 +49,13 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("--timeout", type=float, default=30, help="maximum duration of a request, seconds (30)")
     parser.add_argument("--device_target", default="auto", help="auto, CPU, GPU or Ascend")
     add_log_options(parser)
+    parser.add_argument(
+        "--sink",
+        action="append",
+        metavar="URL",
+        help="send a message for each inspection of the log there; may be repeated: https://HOST/PATH, "
+        "mqtt://HOST/TOPIC, opcua://HOST:PORT or stdout:",
+    )
     parser.add_runtime_options()
 
 
@@ -72,7 +82,8 @@ def run(options: argparse.Namespace) -> int:
 
             log = resources.enter_context(opened)
             recorder = ServerRecorder(log, {name: current_version(path) for name, path in detectors.items()})
-            extensions = [history_of(log)]
+            deliveries = resources.enter_context(_deliveries(log, options.sink)) if options.sink else None
+            extensions = [history_of(log, deliveries)]
         if cameras:
             from ssim_ae.sources.extension import sources_of
 
@@ -101,12 +112,21 @@ def _sources(options: argparse.Namespace) -> list[SourceSettings]:
     return source_settings(options.source, options.trigger)
 
 
+def _deliveries(log: InspectionLog, urls: Sequence[str]) -> Deliveries:
+    from ssim_ae.line.sinks.delivery import Deliveries
+    from ssim_ae.line.sinks.places import sinks_of
+
+    return Deliveries(log, sinks_of(urls, log.station))
+
+
 def _check(options: argparse.Namespace) -> None:
     """Raise InputError if an option is out of range."""
     from ssim_ae.buckets import is_url
     from ssim_ae.images.files import MAX_PIXELS
 
     max_megapixels = MAX_PIXELS // 10**6
+    if options.sink and not options.log:
+        raise InputError("--sink: needs a log, which holds messages until they are delivered; add --log PLACE")
     if options.queue < 0:
         raise InputError(f"--queue: should be at least 0, not {options.queue}")
     if options.max_mb < 1:

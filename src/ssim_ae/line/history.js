@@ -294,6 +294,7 @@ async function start() {
       if (entries.length) $("day").value = dayText(new Date(entries[0].time));
     }
     await refresh();
+    if (data.sinks) followSinks();
   });
 }
 

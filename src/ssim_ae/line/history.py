@@ -1,7 +1,7 @@
 """The page History and its API: the entries of a log, with their images."""
 
 from io import BytesIO
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from fastapi import APIRouter, HTTPException, Path, Query, Response
@@ -18,6 +18,9 @@ from ssim_ae.line.reviews import MAX_ID, Review, UnknownInspection, add_review
 from ssim_ae.pages.page import render_page
 from ssim_ae.server.extension import Extension
 from ssim_ae.server.routes import problem_responses
+
+if TYPE_CHECKING:
+    from ssim_ae.line.sinks.delivery import Deliveries
 
 TITLE = "History"
 PATH = "/history"
@@ -41,8 +44,8 @@ class HourQuery(Filters):
     until: Moment = Field(description="The moment after the last one.")
 
 
-def history_of(log: InspectionLog) -> Extension:
-    """Return the page and the API of a log."""
+def history_of(log: InspectionLog, deliveries: "Deliveries | None" = None) -> Extension:
+    """Return the page and the API of a log, with the states of its sinks."""
     router = APIRouter()
 
     @router.get("/v1/log", responses=problem_responses(422, 503))
@@ -87,8 +90,14 @@ def history_of(log: InspectionLog) -> Extension:
             raise HTTPException(404, f"{number}: no such inspection, or its image is not kept") from error
         return Response(_png(pixels, side), media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
-    html = render_page("line", TITLE, {}, ("pages/api.js", "history.js"), ("history.css",))
-    return Extension(TITLE, PATH, html, router)
+    scripts = ("pages/api.js", "sinks.js", "history.js")
+    html = render_page("line", TITLE, {"sinks": deliveries is not None}, scripts, ("history.css",))
+    if not deliveries:
+        return Extension(TITLE, PATH, html, router)
+    from ssim_ae.line.sinks.status import SinkMetrics, sinks_router
+
+    router.include_router(sinks_router(deliveries))
+    return Extension(TITLE, PATH, html, router, metrics=(SinkMetrics(deliveries),))
 
 
 def _png(pixels: np.ndarray, side: int) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import BigInteger, Column, Connection, Double, ForeignKey, Index, Integer, MetaData, Table, Text, text
 
-VERSION = 2
+VERSION = 3
 
 metadata = MetaData()
 NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself in an INTEGER alone
@@ -80,6 +80,28 @@ watched_files = Table(
     Column("inspection_id", NUMBER, ForeignKey("inspections.id")),  # none: the file was there first
 )
 
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("number", NUMBER, primary_key=True),  # in the order of a station's messages, never used twice
+    Column("id", Text, nullable=False),  # UUID of the message
+    Column("kind", Text, nullable=False),  # one of `outbox.Kind`
+    Column("station", Text, nullable=False),
+    Column("time", BigInteger, nullable=False),  # ms since the epoch
+    Column("data", Text, nullable=False),  # JSON: an object
+    Index("outbox_by_station", "station", "number"),
+    sqlite_autoincrement=True,
+)
+
+sinks = Table(
+    "sinks",
+    metadata,
+    Column("station", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),  # the number of the last message that it has received
+    Column("seen", BigInteger, nullable=False),  # ms since the epoch: when a server last had it
+)
+
 
 def _add_reviews(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE inspections ADD COLUMN review TEXT"))
@@ -87,4 +109,9 @@ def _add_reviews(connection: Connection) -> None:
     _reviewed.create(connection)
 
 
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _add_reviews}  # from each version to the next
+def _add_outbox(connection: Connection) -> None:
+    outbox.create(connection)
+    sinks.create(connection)
+
+
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _add_reviews, 2: _add_outbox}  # to the next version

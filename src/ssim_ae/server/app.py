@@ -54,6 +54,8 @@ def create_app(
             app.include_router(router)
     for extension in extensions:
         app.include_router(extension.page_router())
+        for collector in extension.metrics:
+            inspector.metrics.registry.register(collector)
     app.include_router(public_router)
     app.add_middleware(BodyLimitMiddleware, max_bytes=inspector.limits.max_bytes)
     app.add_middleware(TimeoutMiddleware, timeout=inspector.limits.timeout)

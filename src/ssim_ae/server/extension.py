@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
+from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from ssim_ae.server.inspector import Inspector
@@ -17,6 +18,7 @@ class Extension(NamedTuple):
     """A page with its title, path and HTML, which the inspection page links to, and routes that require the token.
 
     `run` returns a context manager that is open while the server runs, for work with its inspector.
+    `metrics` are collectors of more metrics.
     """
 
     title: str
@@ -24,6 +26,7 @@ class Extension(NamedTuple):
     html: str
     api: APIRouter
     run: Callable[[Inspector], AbstractContextManager[None]] | None = None
+    metrics: tuple[Collector, ...] = ()
 
     def page_router(self) -> APIRouter:
         """Return the route of the page."""

@@ -36,7 +36,15 @@ CREATE TABLE reviews (
 );
 CREATE INDEX reviews_by_inspection ON reviews (inspection_id);
 """
-FORMER: Mapping[int, str] = {1: VERSION_1, 2: VERSION_2}
+VERSION_3 = f"""{VERSION_2}
+UPDATE schema_version SET version = 3;
+CREATE TABLE version_changes (
+    id INTEGER NOT NULL PRIMARY KEY, time BIGINT NOT NULL, station TEXT NOT NULL, detector TEXT NOT NULL,
+    person TEXT NOT NULL, action TEXT NOT NULL, version INTEGER NOT NULL, fingerprint TEXT NOT NULL
+);
+CREATE INDEX version_changes_by_detector ON version_changes (detector, id);
+"""
+FORMER: Mapping[int, str] = {1: VERSION_1, 2: VERSION_2, 3: VERSION_3}
 
 
 def make_former(version: int, path: Path) -> None:

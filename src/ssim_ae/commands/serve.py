@@ -44,11 +44,13 @@ def run(options: argparse.Namespace) -> int:
         recorder, extensions = None, []
         if opened:
             from ssim_ae.line.history import history_of
+            from ssim_ae.line.served_runs import ServedRuns
             from ssim_ae.line.server_recorder import ServerRecorder
 
             log = resources.enter_context(opened)
             recorder = ServerRecorder(log, {name: current_version(path) for name, path in detectors.items()})
-            extensions = [history_of(log)]
+            runs = resources.enter_context(ServedRuns(log, recorder, detectors))
+            extensions = [history_of(log, runs)]
         serve(
             detectors,
             host=options.host,

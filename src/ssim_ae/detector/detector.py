@@ -123,6 +123,12 @@ class Detector:
         detector._origin = _Origin(path.absolute(), options, (file.config, file.thresholds))
         return detector
 
+    def reopen(self) -> Self:
+        """Open the file again that the detector was opened from, in the same way. Raises InputError as `load` does."""
+        if not self._origin:
+            raise InputError("detector: not opened from a file; use Detector.load")
+        return type(self).load(self._origin.path, **self._origin.options)
+
     @classmethod
     def from_file(
         cls, file: DetectorFile, *, runtime: str = "auto", device_target: str = "auto", threads: int | None = None

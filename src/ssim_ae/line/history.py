@@ -14,11 +14,15 @@ from ssim_ae.images.files import encode_png, read_image
 from ssim_ae.line.entries import Filters, Hour, LogPage, Moment
 from ssim_ae.line.inspection_log import InspectionLog
 from ssim_ae.line.queries import detector_names, hours_of, page_of
-from ssim_ae.line.reviews import MAX_ID, Review, UnknownInspection, add_review
+from ssim_ae.line.reviews import MAX_ID, LoggedReview, Review, UnknownInspection, add_review, reviews_of
+from ssim_ae.line.served_runs import ServedRuns
+from ssim_ae.line.version_routes import version_router
 from ssim_ae.pages.page import render_page
 from ssim_ae.server.extension import Extension
 from ssim_ae.server.routes import problem_responses
 
+SCRIPTS = ("reviewing.js", "marking.js", "versions.js", "history.js")
+STYLES = ("history.css", "versions.css")
 TITLE = "History"
 PATH = "/history"
 MAX_ENTRIES = 500  # of one response
@@ -41,9 +45,11 @@ class HourQuery(Filters):
     until: Moment = Field(description="The moment after the last one.")
 
 
-def history_of(log: InspectionLog) -> Extension:
-    """Return the page and the API of a log."""
+def history_of(log: InspectionLog, runs: ServedRuns | None = None) -> Extension:
+    """Return the page and the API of a log, and of the versions of a server's runs."""
     router = APIRouter()
+    if runs:
+        router.include_router(version_router(runs))
 
     @router.get("/v1/log", responses=problem_responses(422, 503))
     def list_inspections(query: Annotated[LogQuery, Query()]) -> LogPage:
@@ -87,7 +93,13 @@ def history_of(log: InspectionLog) -> Extension:
             raise HTTPException(404, f"{number}: no such inspection, or its image is not kept") from error
         return Response(_png(pixels, side), media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
-    html = render_page("line", TITLE, {}, ("pages/api.js", "history.js"), ("history.css",))
+    @router.get("/v1/log/{number}/reviews", responses=problem_responses(422, 503))
+    def list_reviews(number: Annotated[int, Path(ge=1, le=MAX_ID)]) -> list[LoggedReview]:
+        """List what was said of an image, the latest first."""
+        return reviews_of(log, number)
+
+    data = {"has_runs": bool(runs and runs.names)}
+    html = render_page("line", TITLE, data, ("pages/api.js", *SCRIPTS), STYLES)
     return Extension(TITLE, PATH, html, router)
 
 

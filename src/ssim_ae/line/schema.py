@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import BigInteger, Column, Connection, Double, ForeignKey, Index, Integer, MetaData, Table, Text, text
 
-VERSION = 2
+VERSION = 3
 
 metadata = MetaData()
 NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself in an INTEGER alone
@@ -61,6 +61,20 @@ reviews = Table(
     Index("reviews_by_inspection", "inspection_id"),
 )
 
+version_changes = Table(
+    "version_changes",
+    metadata,
+    Column("id", NUMBER, primary_key=True),
+    Column("time", BigInteger, nullable=False),  # ms since the epoch
+    Column("station", Text, nullable=False),
+    Column("detector", Text, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("action", Text, nullable=False),  # adopted or rolled back
+    Column("version", Integer, nullable=False),  # that is the current one from then on
+    Column("fingerprint", Text, nullable=False),
+    Index("version_changes_by_detector", "detector", "id"),
+)
+
 watched_folders = Table(
     "watched_folders",
     metadata,
@@ -87,4 +101,9 @@ def _add_reviews(connection: Connection) -> None:
     _reviewed.create(connection)
 
 
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _add_reviews}  # from each version to the next
+def _add_version_changes(connection: Connection) -> None:
+    version_changes.create(connection)
+
+
+# From each version to the next.
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _add_reviews, 2: _add_version_changes}

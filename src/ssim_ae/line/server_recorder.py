@@ -17,6 +17,7 @@ class ServerRecorder:
     def __init__(self, log: InspectionLog, versions: Mapping[str, int | None]) -> None:
         self.log = log
         self.versions = versions
+        self._adopted: dict[tuple[str, str], int] = {}  # versions by name and fingerprint of the detector
 
     def record(self, image: InspectedImage) -> None:
         """Write a row for an inspected image. Raises RecordError if it cannot be written."""
@@ -25,10 +26,17 @@ class ServerRecorder:
             "folder" if image.watched else "http",
             image.result.name,
             image.data,
-            DetectorIdentity(image.detector, image.fingerprint, self.versions[image.detector]),
+            DetectorIdentity(image.detector, image.fingerprint, self._version_of(image)),
             _result(image.result),
             image.watched,
         )
+
+    def expect(self, detector: str, fingerprint: str, version: int) -> None:
+        """Record images that another detector of this name inspects as those of a version."""
+        self._adopted[detector, fingerprint] = version
+
+    def _version_of(self, image: InspectedImage) -> int | None:
+        return self._adopted.get((image.detector, image.fingerprint), self.versions[image.detector])
 
     def known_files(self, folder: Path, found: Mapping[Path, FileVersion]) -> dict[Path, FileVersion]:
         """Return the files of a folder that need no inspection, as the log knows them."""

@@ -13,7 +13,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
 from ssim_ae import __version__
-from ssim_ae.errors import InputError
+from ssim_ae.errors import Conflict, InputError
 from ssim_ae.server.extension import Extension
 from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
@@ -62,6 +62,7 @@ def create_app(
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts, www_redirect=False)
     app.add_middleware(RequestCountMiddleware, metrics=inspector.metrics)  # added last: the outermost
     app.add_exception_handler(InputError, _input_error)
+    app.add_exception_handler(Conflict, _conflict)
     app.add_exception_handler(RecordError, _record_error)
     app.add_exception_handler(Full, _queue_full)
     app.add_exception_handler(RequestValidationError, _invalid_parameter)
@@ -81,6 +82,10 @@ async def _check_token(
 
 async def _input_error(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, 400)
+
+
+async def _conflict(_request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 409)
 
 
 async def _record_error(_request: Request, error: Exception) -> JSONResponse:

@@ -27,6 +27,7 @@ PROBLEMS = {  # description and example of each error status
     ),
     404: ("The detector or image does not exist.", "detector: no detector 'bottle-9'; choose one of bottle-1, grid-1"),
     408: ("The body did not arrive in time.", "body: not received within 30 s; send it again"),
+    409: ("Something else has happened meanwhile.", "bottle-1: a candidate is being made; wait for it"),
     413: ("The body is too large.", "body: larger than 32 MiB; send smaller or fewer images"),
     415: ("The content type is not supported.", "content type: text/plain is not supported; send image/png, ..."),
     422: ("A query parameter or a field of the form is invalid.", "sensitivity: should be at most 8"),

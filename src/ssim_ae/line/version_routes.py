@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Path
+from fastapi import Depends, HTTPException, Path, Request
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from ssim_ae.line.comparison import MAX_PICTURES
 from ssim_ae.line.served_runs import RunState, ServedRuns
+from ssim_ae.server.roles import Role, RoleRouters, person_of
 from ssim_ae.server.routes import InspectorDep, problem_responses
 
 BODY_STATUSES = (400, 404, 408, 409, 413, 422, 503)
@@ -40,9 +41,8 @@ class Rollback(_Body):
 RunName = Annotated[str, Path(description="Name of the detector.")]
 
 
-def version_router(runs: ServedRuns) -> APIRouter:
-    """Return the routes for the runs of a server."""
-    router = APIRouter()
+def add_version_routes(api: RoleRouters, runs: ServedRuns) -> None:
+    """Add the routes for the runs of a server."""
 
     def known(detector: RunName) -> str:
         if detector not in runs.names:
@@ -51,29 +51,31 @@ def version_router(runs: ServedRuns) -> APIRouter:
 
     known_run = Annotated[str, Depends(known)]
 
-    @router.get("/v1/versions", responses=problem_responses(400, 503))
+    @api[Role.REVIEW].get("/v1/versions", responses=problem_responses(400, 503))
     def list_runs() -> list[RunState]:
         """List the runs among the server's detectors, with their versions, reviewed images and candidates."""
         return [runs.state(name) for name in runs.names]
 
-    @router.get("/v1/versions/{detector}", responses=problem_responses(400, 404, 422, 503))
+    @api[Role.REVIEW].get("/v1/versions/{detector}", responses=problem_responses(400, 404, 422, 503))
     def get_run(detector: known_run) -> RunState:
         """Return a run with its versions, reviewed images and candidate."""
         return runs.state(detector)
 
-    @router.post("/v1/versions/{detector}/candidate", status_code=202, responses=problem_responses(*BODY_STATUSES))
+    @api[Role.REVIEW].post(
+        "/v1/versions/{detector}/candidate", status_code=202, responses=problem_responses(*BODY_STATUSES)
+    )
     def make_candidate(detector: known_run, how: CandidateRequest) -> RunState:
         """Start to make a candidate from the reviewed images and to compare it. `work` of the run is the progress."""
         runs.make_candidate(detector, learn=how.learn)
         return runs.state(detector)
 
-    @router.delete("/v1/versions/{detector}/candidate", responses=problem_responses(400, 404, 409, 422, 503))
+    @api[Role.REVIEW].delete("/v1/versions/{detector}/candidate", responses=problem_responses(400, 404, 409, 422, 503))
     def discard_candidate(detector: known_run) -> RunState:
         """Remove the candidate."""
         runs.discard(detector)
         return runs.state(detector)
 
-    @router.get(
+    @api[Role.REVIEW].get(
         "/v1/versions/{detector}/candidate/pictures/{number}",
         responses={200: {"content": {"image/png": {}}}, **problem_responses(404, 422)},
         response_class=FileResponse,
@@ -85,16 +87,14 @@ def version_router(runs: ServedRuns) -> APIRouter:
             raise HTTPException(404, f"{number}: no such picture, or the candidate is another one by now")
         return FileResponse(path, media_type="image/png", headers={"Cache-Control": "no-store"})
 
-    @router.post("/v1/versions/{detector}/adopt", responses=problem_responses(*BODY_STATUSES))
-    def adopt_candidate(detector: known_run, adoption: Adoption, inspector: InspectorDep) -> RunState:
+    @api[Role.ADMINISTER].post("/v1/versions/{detector}/adopt", responses=problem_responses(*BODY_STATUSES))
+    def adopt_candidate(detector: known_run, adoption: Adoption, request: Request, inspector: InspectorDep) -> RunState:
         """Make the candidate the current version. The server inspects with it from the next image on."""
-        runs.adopt(detector, adoption.candidate, "", inspector)
+        runs.adopt(detector, adoption.candidate, person_of(request), inspector)
         return runs.state(detector)
 
-    @router.post("/v1/versions/{detector}/rollback", responses=problem_responses(*BODY_STATUSES))
-    def roll_back(detector: known_run, rollback: Rollback, inspector: InspectorDep) -> RunState:
+    @api[Role.ADMINISTER].post("/v1/versions/{detector}/rollback", responses=problem_responses(*BODY_STATUSES))
+    def roll_back(detector: known_run, rollback: Rollback, request: Request, inspector: InspectorDep) -> RunState:
         """Go back to the version before the current one. The server inspects with it from the next image on."""
-        runs.roll_back(detector, rollback.fingerprint, "", inspector)
+        runs.roll_back(detector, rollback.fingerprint, person_of(request), inspector)
         return runs.state(detector)
-
-    return router

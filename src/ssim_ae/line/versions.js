@@ -1,10 +1,12 @@
 // New versions of the server's runs, learned from reviews: made, compared, adopted, and the way back.
 
 const POLL_MS = 500; // while a candidate is being made
+let mayAdopt = true; // whether the role of the token permits it
 
 async function showVersions() {
   if (!data.has_runs) return;
-  const runs = await callApi("/v1/versions");
+  const [runs, { role }] = await Promise.all([callApi("/v1/versions"), callApi("/v1/access")]);
+  mayAdopt = role === "administer";
   const shown = runs.filter((run) => run.confirmed_good || run.confirmed_defective || run.versions > 1 || run.candidate || run.work);
   $("versions").hidden = !shown.length;
   if (shown.some((run) => run.work || run.candidate)) $("versions").open = true;
@@ -32,7 +34,7 @@ function startView(run) {
     buttons.append(requestButton(run, "Raise thresholds", "POST", "candidate", { learn: false }));
     if (run.can_learn) buttons.append(requestButton(run, "Learn the good images", "POST", "candidate", { learn: true }));
   }
-  if (run.versions > 1 && run.version > 1) {
+  if (mayAdopt && run.version > 1) {
     buttons.append(requestButton(run, "Back to the version before", "POST", "rollback", { fingerprint: run.fingerprint }));
   }
   return buttons;
@@ -57,7 +59,7 @@ function candidateView(run) {
     make(
       "div",
       { className: "controls" },
-      requestButton(run, "Adopt", "POST", "adopt", { candidate: candidate.fingerprint }),
+      ...(mayAdopt ? [requestButton(run, "Adopt", "POST", "adopt", { candidate: candidate.fingerprint })] : []),
       requestButton(run, "Discard", "DELETE", "candidate"),
     ),
   ];

@@ -5,14 +5,16 @@ from typing import NamedTuple
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
+from ssim_ae.server.roles import RoleRouters
+
 
 class Extension(NamedTuple):
-    """A page with its title, path and HTML, which the inspection page links to, and routes that require the token."""
+    """A page with its title, path and HTML, which the inspection page links to, and routes by the role they need."""
 
     title: str
     path: str
     html: str
-    api: APIRouter
+    api: RoleRouters
 
     def page_router(self) -> APIRouter:
         """Return the route of the page."""

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from ssim_ae import Detector
+from ssim_ae.line.drift import DriftWatch
 from ssim_ae.line.history import history_of
 from ssim_ae.line.inspection_log import InspectionLog
 from ssim_ae.line.served_runs import ServedRuns
@@ -37,6 +38,9 @@ LEAST = {  # the least role of each other route
     "POST /v1/versions/{detector}/candidate": Role.REVIEW,
     "DELETE /v1/versions/{detector}/candidate": Role.REVIEW,
     "GET /v1/versions/{detector}/candidate/pictures/{number}": Role.REVIEW,
+    "GET /v1/drift": Role.REVIEW,
+    "GET /v1/drift/alarms": Role.REVIEW,
+    "POST /v1/drift/alarms/{number}/end": Role.ADMINISTER,
     "POST /v1/versions/{detector}/adopt": Role.ADMINISTER,
     "POST /v1/versions/{detector}/rollback": Role.ADMINISTER,
 }
@@ -48,7 +52,7 @@ def headers(token):
 
 @pytest.fixture
 def extensions(log):
-    return [history_of(log, ServedRuns(log, ServerRecorder(log, {}), {}))]
+    return [history_of(log, ServedRuns(log, ServerRecorder(log, {}), {}), DriftWatch(log))]
 
 
 @pytest.fixture

@@ -49,14 +49,16 @@ def run(options: argparse.Namespace) -> int:
         opened = open_log(options)
         recorder, extensions = None, []
         if opened:
+            from ssim_ae.line.drift import DriftWatch, note_alarm
             from ssim_ae.line.history import history_of
             from ssim_ae.line.served_runs import ServedRuns
             from ssim_ae.line.server_recorder import ServerRecorder
 
             log = resources.enter_context(opened)
-            recorder = ServerRecorder(log, {name: current_version(path) for name, path in detectors.items()})
+            drift = DriftWatch(log, on_alarm=note_alarm)
+            recorder = ServerRecorder(log, {name: current_version(path) for name, path in detectors.items()}, drift)
             runs = resources.enter_context(ServedRuns(log, recorder, detectors))
-            extensions = [history_of(log, runs)]
+            extensions = [history_of(log, runs, drift)]
         serve(
             detectors,
             host=options.host,

@@ -81,6 +81,7 @@ def with_raised_thresholds(run: Path, file: DetectorFile, good: Sequence[Path]) 
         thresholds={name: value * factor for name, value in file.thresholds.items()},
         provenance=file.provenance.model_copy(update={"thresholds": origin}),
         detectability=None,
+        usual=file.usual and file.usual.with_thresholds_times(factor),
     )
 
 

@@ -259,7 +259,7 @@ async function start() {
       const { entries } = await callApi("/v1/log?limit=1");
       if (entries.length) $("day").value = dayText(new Date(entries[0].time));
     }
-    await Promise.all([refresh(), showVersions()]);
+    await Promise.all([refresh(), showVersions(), showDrift()]);
   });
 }
 

@@ -11,6 +11,8 @@ from pydantic import Field
 from ssim_ae.errors import InputError
 from ssim_ae.images.colors import eight_bit
 from ssim_ae.images.files import encode_png, read_image
+from ssim_ae.line.drift import DriftWatch
+from ssim_ae.line.drift_routes import DriftCollector, add_drift_routes
 from ssim_ae.line.entries import Filters, Hour, LogPage, Moment
 from ssim_ae.line.inspection_log import InspectionLog
 from ssim_ae.line.queries import detector_names, hours_of, page_of
@@ -22,7 +24,7 @@ from ssim_ae.server.extension import Extension
 from ssim_ae.server.roles import Role, RoleRouters, person_of
 from ssim_ae.server.routes import problem_responses
 
-SCRIPTS = ("reviewing.js", "marking.js", "versions.js", "history.js")
+SCRIPTS = ("reviewing.js", "marking.js", "versions.js", "drift.js", "history.js")
 STYLES = ("history.css", "versions.css")
 TITLE = "History"
 PATH = "/history"
@@ -46,8 +48,8 @@ class HourQuery(Filters):
     until: Moment = Field(description="The moment after the last one.")
 
 
-def history_of(log: InspectionLog, runs: ServedRuns | None = None) -> Extension:
-    """Return the page and the API of a log, and of the versions of a server's runs."""
+def history_of(log: InspectionLog, runs: ServedRuns | None = None, drift: DriftWatch | None = None) -> Extension:
+    """Return the page and the API of a log, of the versions of a server's runs, and of the drift of its inspections."""
     api = RoleRouters()
     if runs:
         add_version_routes(api, runs)
@@ -99,9 +101,11 @@ def history_of(log: InspectionLog, runs: ServedRuns | None = None) -> Extension:
         """List what was said of an image, the latest first."""
         return reviews_of(log, number)
 
-    data = {"has_runs": bool(runs and runs.names)}
+    if drift:
+        add_drift_routes(api, drift)
+    data = {"has_runs": bool(runs and runs.names), "has_drift": bool(drift)}
     html = render_page("line", TITLE, data, ("pages/api.js", *SCRIPTS), STYLES)
-    return Extension(TITLE, PATH, html, api)
+    return Extension(TITLE, PATH, html, api, [DriftCollector(drift)] if drift else [])
 
 
 def _png(pixels: np.ndarray, side: int) -> bytes:

@@ -50,6 +50,8 @@ def create_app(
         routers.include_in(app, problem_responses(401, 403))
     for extension in extensions:
         app.include_router(extension.page_router())
+        for collector in extension.collectors:
+            inspector.metrics.registry.register(collector)
     app.include_router(public_router)
     app.add_middleware(BodyLimitMiddleware, max_bytes=inspector.limits.max_bytes)
     app.add_middleware(TimeoutMiddleware, timeout=inspector.limits.timeout)

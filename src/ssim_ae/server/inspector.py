@@ -136,17 +136,20 @@ class Inspector:
         watched: WatchedFile | None,
         submitted: float,
     ) -> InspectionResponse:
-        started, time, data = perf_counter(), datetime.now(UTC), b""
+        started, time, data, look = perf_counter(), datetime.now(UTC), b"", None
         detector, initialize_thread, _ = self._opened[request.detector]
         result: InspectionResponse | Failure
         try:
             initialize_thread()
             data = self._data(image, name or DEFAULT_IMAGE_NAME)
-            result = response = self._inspect(detector, data, request, name)
+            pixels = self._decode(detector, data, name)
+            result = response = _response(detector.inspect(pixels), request, name)
             seconds = perf_counter() - started
             response.milliseconds = Timing(waited=_milliseconds(started - submitted), inspected=_milliseconds(seconds))
             self.metrics.inspections.labels(request.detector, response.verdict).inc()
             self.metrics.inspection_seconds.labels(request.detector).observe(seconds)
+            if self.recorder and request.record and detector.usual:
+                look = detector.usual.look(pixels)
             return response
         except Exception as error:
             self.metrics.inspections.labels(request.detector, "error").inc()
@@ -155,20 +158,21 @@ class Inspector:
         finally:
             if self.recorder and request.record:
                 self.recorder.record(
-                    InspectedImage(time, request.detector, detector.fingerprint, data, result, watched)
+                    InspectedImage(
+                        time, request.detector, detector.fingerprint, data, result, watched, look, detector.usual
+                    )
                 )
 
     def _data(self, image: bytes | Path, name: str) -> bytes:
         return _read_file(image, name, self.limits.max_bytes) if isinstance(image, Path) else image
 
-    def _inspect(self, detector: Detector, data: bytes, request: InspectionRequest, name: str) -> InspectionResponse:
-        pixels = decode_image(
+    def _decode(self, detector: Detector, data: bytes, name: str) -> np.ndarray:
+        return decode_image(
             BytesIO(data),
             name or DEFAULT_IMAGE_NAME,
             grayscale=detector.config.grayscale,
             max_pixels=self.limits.max_pixels,
         )
-        return _response(detector.inspect(pixels), request, name)
 
 
 class QueueSlot:

@@ -14,6 +14,7 @@ from ssim_ae.console import print_note
 from ssim_ae.detectability.measure import measure_detectability
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import DetectorFile, read_detector, write_detector
+from ssim_ae.detector.look import UsualImages
 from ssim_ae.detector.provenance import COPIES, Provenance
 from ssim_ae.detector.regions import Regions
 from ssim_ae.detector.run_folder import DETECTOR_NAME, set_current
@@ -64,6 +65,8 @@ class TrainingResult(NamedTuple):
         file = DetectorFile(
             config, thresholds, learner.weights(), provenance, statistics, learner.alignment, regions=regions
         )
+        usual = UsualImages.of(calibration.accepted([*held_out, *training]), calibration.scores, config)
+        file = file._replace(usual=usual)
         detector = Detector(
             config,
             thresholds,

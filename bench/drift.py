@@ -126,10 +126,12 @@ def drawn_usual(line: Line, like: UsualImages) -> UsualImages:
 
 
 def quiet_alarms(line: Line, usual: UsualImages, *, is_drawn: bool) -> Counter[str]:
-    """Return the causes of the false alarms of some months; after each, the test starts anew."""
+    """Return the causes of the alarms in some months. After an alarm the test starts anew; if `is_drawn`, each month."""
     alarms: Counter[str] = Counter()
+    test = DriftTest(usual)
     for _ in range(MONTHS):
-        test = DriftTest(drawn_usual(line, usual) if is_drawn else usual)
+        if is_drawn:
+            test = DriftTest(drawn_usual(line, usual))
         for _ in range(30 * HOURS * PER_HOUR):
             if drift := test.add(line.image()):
                 alarms[drift.cause] += 1

@@ -57,7 +57,7 @@ def test_good_images_lie_where_their_mean_does(usual):
     assert usual.scores == [0.5, 0.25] and usual.with_thresholds_times(2).scores == [0.25, 0.125]
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 900, 3), (48, 48, 4), (3000, 7, 3)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 900, 3), (48, 48, 4), (3000, 7, 3), (2, 3000, 1)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_images_of_any_size_have_a_look(usual, shape, dtype):
     assert np.isfinite(usual.look(np.full(shape, 7, dtype))).all()

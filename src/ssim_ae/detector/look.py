@@ -26,6 +26,7 @@ from ssim_ae.machine import parallel_map
 
 MAX_SIDE = 512  # px, to which an image is reduced before it is measured
 THUMBNAIL = 48  # px, side
+SAMPLED = 3  # rows and columns of a square that becomes a pixel
 SMOOTHINGS = 3  # of a thumbnail: a larger shift is measured, too
 RIDGE = 1e-3  # of the least squares, relative to the mean variance
 MIN_VALUE = 1e-4  # of brightness and contrast: their logarithms stay finite
@@ -164,10 +165,16 @@ def _measure(image: np.ndarray, bit_depth: int) -> _Measured:
 
 
 def _reduced(image: np.ndarray, step: int) -> np.ndarray:
-    """Return the gray means of squares of `step` px, (H / step, W / step) float32."""
-    height, width = (max(1, side // step) for side in image.shape[:2])
-    cut = image[: height * step, : width * step].astype(np.float32).mean(axis=2)
-    return cut.reshape(height, -1, width, cut.shape[1] // width).mean(axis=(1, 3))
+    """Return the gray means of squares of `step` px, of at most 9 pixels of each, (H / step, W / step) float32."""
+    height, width = (side // step * step or side for side in image.shape[:2])
+    rows, columns = (_sampled(min(step, side)) for side in image.shape[:2])
+    parts = [image[y:height:step, x:width:step].mean(axis=2, dtype=np.float32) for y in rows for x in columns]
+    reduced: np.ndarray = sum(parts) / np.float32(len(parts))
+    return reduced
+
+
+def _sampled(number: int) -> list[int]:
+    return sorted({*np.linspace(0, number - 1, SAMPLED).astype(int).tolist()})
 
 
 def _smoothed(image: np.ndarray) -> np.ndarray:

@@ -155,11 +155,15 @@ def _write(candidate: Path, comparison: Comparison, pictures: Sequence[np.ndarra
 
 def _side_by_side(before: Inspection, after: Inspection) -> np.ndarray:
     """Return an image as the current detector sees it, and beside it as the candidate does: (H, W, 3) uint8."""
-    sheet = Image.new("RGB", (2 * PICTURE_SIZE + GAP, PICTURE_SIZE), BACKGROUND_COLOR)
-    for index, inspection in enumerate((before, after)):
-        overlay, size = Image.fromarray(inspection.overlay), (PICTURE_SIZE, PICTURE_SIZE)
-        resized = ImageOps.pad(overlay, size, Image.Resampling.LANCZOS, BACKGROUND_COLOR)
-        sheet.paste(resized, (index * (PICTURE_SIZE + GAP), 0))
+    size = (PICTURE_SIZE, PICTURE_SIZE)
+    pictures = [
+        ImageOps.contain(Image.fromarray(inspection.overlay), size, Image.Resampling.LANCZOS)
+        for inspection in (before, after)
+    ]
+    width, height = pictures[0].size
+    sheet = Image.new("RGB", (2 * width + GAP, height), BACKGROUND_COLOR)
+    for index, picture in enumerate(pictures):
+        sheet.paste(picture, (index * (width + GAP), 0))
     return np.asarray(sheet)
 
 

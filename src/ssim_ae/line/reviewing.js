@@ -37,7 +37,7 @@ async function store(entries, review, box = null) {
 function showReviewButtons() {
   const entry = state.entries[state.selected];
   for (const verdict of ["good", "defective"]) $(verdict).setAttribute("aria-pressed", entry?.review === verdict);
-  for (const button of document.querySelectorAll(".undo")) button.disabled = !state.undo.length;
+  $("undo").disabled = !state.undo.length;
 }
 
 /** Review the chosen entries, or the one that is shown, and go on to the next. */
@@ -116,7 +116,7 @@ function listenForReviews() {
   for (const verdict of ["good", "defective"]) {
     for (const id of [verdict, `chosen-${verdict}`]) $(id).addEventListener("click", () => guarded(() => review(verdict)));
   }
-  for (const button of document.querySelectorAll(".undo")) button.addEventListener("click", () => guarded(undo));
+  $("undo").addEventListener("click", () => guarded(undo));
   $("clear-chosen").addEventListener("click", clearChosen);
   $("choose-all").addEventListener("change", () => {
     state.entries.forEach((_, index) => choose(index, $("choose-all").checked));

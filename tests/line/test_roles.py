@@ -36,7 +36,7 @@ LEAST = {  # the least role of each other route
     "GET /v1/versions": Role.REVIEW,
     "GET /v1/versions/{detector}": Role.REVIEW,
     "POST /v1/versions/{detector}/candidate": Role.REVIEW,
-    "DELETE /v1/versions/{detector}/candidate": Role.REVIEW,
+    "POST /v1/versions/{detector}/discard": Role.REVIEW,
     "GET /v1/versions/{detector}/candidate/pictures/{number}": Role.REVIEW,
     "GET /v1/drift": Role.REVIEW,
     "GET /v1/drift/alarms": Role.REVIEW,

@@ -3,8 +3,8 @@
 import argparse
 from collections.abc import Callable, Iterator
 from typing import Any, cast
+from unittest.mock import Mock
 
-from fastapi import FastAPI
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
@@ -12,10 +12,13 @@ from ssim_ae.cli import COMMANDS
 from ssim_ae.commands.parser import Parser
 from ssim_ae.config.descriptions import default_of, description, main_user, sections
 from ssim_ae.config.yaml_files import to_yaml_value
+from ssim_ae.line.drift import DriftWatch
 from ssim_ae.line.history import history_of
 from ssim_ae.line.inspection_log import InspectionLog
+from ssim_ae.line.served_runs import ServedRuns
 from ssim_ae.line.sinks.delivery import Deliveries
-from ssim_ae.server.routes import api_router, public_router
+from ssim_ae.server.app import create_app
+from ssim_ae.server.inspector import Inspector
 from ssim_ae.sources.extension import sources_of
 
 
@@ -93,11 +96,9 @@ def http() -> Iterator[str]:
 
 def openapi() -> dict[str, Any]:
     """Return the description of the HTTP API, with the routes of a log, of sinks and of sources."""
-    app = FastAPI()
-    log, deliveries = cast(InspectionLog, object()), cast(Deliveries, object())  # they are not used before a request
-    for router in (api_router, history_of(log, deliveries).api, sources_of([]).api, public_router):
-        app.include_router(router)
-    return app.openapi()
+    log, runs = cast(InspectionLog, Mock()), cast(ServedRuns, Mock())  # they are not used before a request
+    line = history_of(log, runs, [cast(DriftWatch, Mock())], cast(Deliveries, Mock()))
+    return create_app(Inspector({}), extensions=[line, sources_of([])]).openapi()
 
 
 PAGES: dict[str, Callable[[], Iterator[str]]] = {

@@ -13,13 +13,13 @@ from ssim_ae.server.inspector import Inspector
 from ssim_ae.sources import routes
 from ssim_ae.sources.camera_source import CameraSource
 from ssim_ae.sources.metrics import SourceMetrics
-from ssim_ae.sources.routes import router_of
+from ssim_ae.sources.routes import api_of
 from ssim_ae.sources.settings import source_settings
 
 from .conftest import running_mjpeg_server, wait_until
 
 sources: dict[str, CameraSource] = {}
-app = create_app(Inspector({}), extensions=[Extension("Live", "/live", "", router_of(sources))])
+app = create_app(Inspector({}), extensions=[Extension("Live", "/live", "", api_of(sources))])
 schema = schemathesis.openapi.from_asgi("/openapi.json", app).include(path_regex="^/v1/sources")
 
 

@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from ssim_ae.errors import InputError
 if TYPE_CHECKING:
     from ssim_ae.line.inspection_log import InspectionLog
     from ssim_ae.line.sinks.delivery import Deliveries
+    from ssim_ae.server.roles import Access
     from ssim_ae.sources.settings import SourceSettings
 
 
@@ -43,6 +45,7 @@ def arguments(parser: Parser) -> None:
         help="which pictures of a source: every:2s, still (a part rests), stop, request (every:1s)",
     )
     parser.add_argument("--token", help="require this Bearer token (environment variable SSIM_AE_TOKEN)")
+    parser.add_argument("--tokens", metavar="FILE", help="require one of the tokens in this file: NAME ROLE TOKEN")
     parser.add_argument("--queue", type=int, default=32, help="number of images that may wait for a worker (32)")
     parser.add_argument("--max_mb", type=int, default=32, help="maximum size of a request body, MiB (32)")
     parser.add_argument("--max_megapixels", type=int, default=25, help="maximum size of an image, megapixels (25)")
@@ -72,18 +75,24 @@ def run(options: argparse.Namespace) -> int:
     folders = [WatchedFolder(Path(source.address), source.name) for source in sources if source.kind == "folder"]
     if options.watch:
         folders.append(WatchedFolder(Path(options.watch)))
+    tokens = _tokens(options)
     detectors = detectors_by_name(options.detectors)
     with ExitStack() as resources:
         opened = open_log(options)
         recorder, extensions = None, []
         if opened:
+            from ssim_ae.line.drift import DriftWatch, tell_of_alarm
             from ssim_ae.line.history import history_of
+            from ssim_ae.line.served_runs import ServedRuns
             from ssim_ae.line.server_recorder import ServerRecorder
 
             log = resources.enter_context(opened)
-            recorder = ServerRecorder(log, {name: current_version(path) for name, path in detectors.items()})
             deliveries = resources.enter_context(_deliveries(log, options.sink)) if options.sink else None
-            extensions = [history_of(log, deliveries)]
+            stations = [log.station, *(source.name for source in sources)]
+            drift = [DriftWatch(log, station, on_alarm=partial(tell_of_alarm, log)) for station in stations]
+            recorder = ServerRecorder(log, {name: current_version(path) for name, path in detectors.items()}, drift)
+            runs = resources.enter_context(ServedRuns(log, recorder, detectors))
+            extensions = [history_of(log, runs, drift, deliveries)]
         if cameras:
             from ssim_ae.sources.extension import sources_of
 
@@ -93,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
             host=options.host,
             port=options.port,
             watch=folders,
-            token=options.token or os.environ.get("SSIM_AE_TOKEN"),
+            tokens=tokens,
             limits=Limits(options.queue, options.max_mb * MIB, options.max_megapixels * 10**6, options.timeout),
             runtime=options.runtime,
             device_target=options.device_target,
@@ -102,6 +111,18 @@ def run(options: argparse.Namespace) -> int:
             extensions=extensions,
         )
     return 0
+
+
+def _tokens(options: argparse.Namespace) -> list[Access]:
+    """Return the tokens that the options or the environment name; none if they name none."""
+    from ssim_ae.server.roles import only_token, read_tokens
+
+    token = options.token or os.environ.get("SSIM_AE_TOKEN")
+    if options.tokens and token:
+        raise InputError("--tokens: contradicts the single token of --token or SSIM_AE_TOKEN; give one of them")
+    if options.tokens:
+        return read_tokens(Path(options.tokens))
+    return only_token(token) if token else []
 
 
 def _sources(options: argparse.Namespace) -> list[SourceSettings]:

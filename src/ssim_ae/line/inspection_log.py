@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, Self
 from sqlalchemy import Connection, insert, select
 
 from ssim_ae.detector.box import Box
+from ssim_ae.detector.look import Look
 from ssim_ae.errors import InputError
 from ssim_ae.line import outbox
 from ssim_ae.line.database import Database, open_database
@@ -105,6 +106,7 @@ class InspectionLog:
         result: Result,
         watched: WatchedFile | None = None,
         station: str = "",
+        look: Look | None = None,
     ) -> None:
         """Write a row, and the file `data` of the image if the rule keeps it. `station` defaults to that of the log.
 
@@ -128,6 +130,7 @@ class InspectionLog:
                 "image_hash": image_hash,
                 "image_file": file,
                 "image_bytes": len(data) if keeps else None,
+                **(look._asdict() if look else {}),
             }
             try:
                 with self.database.write() as connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,23 +10,25 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from prometheus_client.registry import Collector
 
+from ssim_ae.server.roles import RoleRouters
+
 if TYPE_CHECKING:
     from ssim_ae.server.inspector import Inspector
 
 
 class Extension(NamedTuple):
-    """A page with its title, path and HTML, which the inspection page links to, and routes that require the token.
+    """A page with its title, path and HTML, which the inspection page links to, and routes by the role they need.
 
-    `run` returns a context manager that is open while the server runs, for work with its inspector.
-    `metrics` are collectors of more metrics.
+    `collectors` are added to the server's metrics. `run` returns a context manager that is open while the server runs,
+    for work with its inspector.
     """
 
     title: str
     path: str
     html: str
-    api: APIRouter
+    api: RoleRouters
+    collectors: Sequence[Collector] = ()
     run: Callable[[Inspector], AbstractContextManager[None]] | None = None
-    metrics: tuple[Collector, ...] = ()
 
     def page_router(self) -> APIRouter:
         """Return the route of the page."""

@@ -28,6 +28,7 @@ from ssim_ae.server.folder_watcher import FolderWatcher, WatchedFolder
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.limits import ACCEPT_BATCH, IdleTimeoutProtocol, Limits
 from ssim_ae.server.recorder import Recorder
+from ssim_ae.server.roles import Access
 from ssim_ae.server.watched_results import WatchedResults
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")  # values of the header Host from this machine
@@ -58,7 +59,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     watch: Sequence[WatchedFolder] = (),
-    token: str | None = None,
+    tokens: Sequence[Access] = (),
     limits: Limits | None = None,
     runtime: str = "auto",
     device_target: str = "auto",
@@ -71,8 +72,6 @@ def serve(
     `watch` are folders whose new images are inspected with the first detector. With a `recorder`, no result is given
     out before it is recorded. Raises InputError if the server cannot start.
     """
-    if token and not re.fullmatch(r"[!-~]+", token):
-        raise InputError("token: should consist of printable ASCII characters without spaces")
     with suppress(KeyboardInterrupt), listening_socket(host, port) as listener, ExitStack() as resources:
         load = partial(Detector.load, runtime=runtime, device_target=device_target, threads=threads)
         loaded = {name: load(path) for name, path in detectors.items()}
@@ -88,10 +87,10 @@ def serve(
             if extension.run:
                 resources.enter_context(extension.run(inspector))
         is_loopback = ip_address(listener.getsockname()[0]).is_loopback
-        if not is_loopback and not token:
-            print_note(f"{host}: anyone on this network can use the server; use --token to require a token")
+        if not is_loopback and not tokens:
+            print_note(f"{host}: anyone on this network can use the server; use --tokens to require one")
         allowed_hosts = (*LOOPBACK_HOSTS, host) if is_loopback else None
-        app = create_app(inspector, watched=watched, token=token, allowed_hosts=allowed_hosts, extensions=extensions)
+        app = create_app(inspector, watched=watched, tokens=tokens, allowed_hosts=allowed_hosts, extensions=extensions)
         with _signals_ignored_outside_uvicorn():
             Server(app, f"serving {', '.join(loaded)} at {_url(host, listener)}").run([listener])
     print("stopped", flush=True)

@@ -11,7 +11,7 @@ from ssim_ae.server.inspector import Inspector
 from ssim_ae.sources.camera_source import CameraSource
 from ssim_ae.sources.cameras import check_video
 from ssim_ae.sources.metrics import SourceMetrics
-from ssim_ae.sources.routes import router_of
+from ssim_ae.sources.routes import api_of
 from ssim_ae.sources.settings import SourceSettings
 
 TITLE = "Live"
@@ -40,4 +40,4 @@ def sources_of(settings: Sequence[SourceSettings]) -> Extension:
                     camera.stop()  # all at once, before each is waited for
 
     html = render_page("sources", TITLE, {}, ("pages/api.js", "live.js"), ("live.css",))
-    return Extension(TITLE, PATH, html, router_of(sources), run)
+    return Extension(TITLE, PATH, html, api_of(sources), run=run)

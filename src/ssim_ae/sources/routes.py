@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
+from fastapi import Depends, HTTPException, Path, Query, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from ssim_ae.server.roles import Role, RoleRouters
 from ssim_ae.server.routes import problem_responses
 from ssim_ae.server.schemas import Failure, InspectionResponse
 from ssim_ae.sources.camera_source import CameraSource, SourceAwayError, State
@@ -35,7 +36,7 @@ class SourceInfo(BaseModel):
     ]
 
 
-def router_of(sources: Mapping[str, CameraSource]) -> APIRouter:
+def api_of(sources: Mapping[str, CameraSource]) -> RoleRouters:
     """Return the API of running sources by name."""
 
     async def get_source(name: Annotated[str, Path(description="Name of the source.")]) -> CameraSource:
@@ -43,20 +44,20 @@ def router_of(sources: Mapping[str, CameraSource]) -> APIRouter:
             raise HTTPException(404, f"source: no source {name!r}; choose one of {', '.join(sources)}")
         return sources[name]
 
-    router = APIRouter()
+    api = RoleRouters()
     named = Depends(get_source)
 
-    @router.get("/v1/sources")
+    @api[Role.INSPECT].get("/v1/sources")
     async def list_sources() -> list[SourceInfo]:
         """List the sources with their latest results."""
         return [_info(source) for source in sources.values()]
 
-    @router.get("/v1/sources/{name}", responses=problem_responses(404, 422))
+    @api[Role.INSPECT].get("/v1/sources/{name}", responses=problem_responses(404, 422))
     async def describe_source(source: CameraSource = named) -> SourceInfo:
         """Describe a source, with its latest result."""
         return _info(source)
 
-    @router.get(
+    @api[Role.INSPECT].get(
         "/v1/sources/{name}/picture",
         responses={
             200: {"content": {"image/jpeg": {}}, "description": f"The number is in the header {PICTURE_HEADER}."},
@@ -79,7 +80,7 @@ def router_of(sources: Mapping[str, CameraSource]) -> APIRouter:
         headers = {PICTURE_HEADER: str(picture.number), "Cache-Control": "no-store", **_headers(source)}
         return Response(jpeg, media_type="image/jpeg", headers=headers)
 
-    @router.post("/v1/sources/{name}/trigger", responses=problem_responses(400, 404, 422, 503))
+    @api[Role.INSPECT].post("/v1/sources/{name}/trigger", responses=problem_responses(400, 404, 422, 503))
     async def trigger(source: CameraSource = named) -> InspectionResponse:
         """Inspect the next picture of a source, whatever its trigger is."""
         try:
@@ -94,12 +95,12 @@ def router_of(sources: Mapping[str, CameraSource]) -> APIRouter:
             raise HTTPException(503, str(error)) from error
         return response.model_copy(update={"pictures": {}})
 
-    @router.post("/v1/sources/{name}/empty", status_code=204, responses=problem_responses(404, 422))
+    @api[Role.REVIEW].post("/v1/sources/{name}/empty", status_code=204, responses=problem_responses(404, 422))
     async def forget_empty(source: CameraSource = named) -> None:
         """Say that no part is there: the trigger `still` takes the next picture that is still for the empty one."""
         source.trigger.forget_empty()
 
-    return router
+    return api
 
 
 def _info(source: CameraSource) -> SourceInfo:

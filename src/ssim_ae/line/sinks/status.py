@@ -2,26 +2,23 @@
 
 from collections.abc import Iterator
 
-from fastapi import APIRouter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ssim_ae.line.sinks.delivery import Deliveries, SinkState
+from ssim_ae.server.roles import Role, RoleRouters
 
 
-def sinks_router(deliveries: Deliveries) -> APIRouter:
-    """Return the route of the states."""
-    router = APIRouter()
+def add_sink_routes(api: RoleRouters, deliveries: Deliveries) -> None:
+    """Add the route of the states."""
 
-    @router.get("/v1/sinks")
+    @api[Role.REVIEW].get("/v1/sinks")
     async def list_sinks() -> list[SinkState]:
         """List the sinks, with the messages that wait for each and its last failure."""
         return deliveries.states
 
-    return router
 
-
-class SinkMetrics(Collector):
+class SinkCollector(Collector):
     """The states as Prometheus metrics."""
 
     def __init__(self, deliveries: Deliveries) -> None:

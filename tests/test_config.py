@@ -270,8 +270,10 @@ def test_replace_keeps_track_of_what_is_set():
 
 
 def test_settings_of_another_method_are_refused_or_named(tmp_path, capsys):
-    assert unused_settings("repair") == {"z_dim", "stride", "align", "backbone", "distance_threshold"}
-    assert unused_settings("reference") == {"align", "backbone", "distance_threshold"}
+    assert unused_settings("repair") == {
+        *("z_dim", "stride", "align", "backbone", "distance_threshold", "damage_threshold")
+    }
+    assert unused_settings("reference") == {"align", "backbone", "distance_threshold", "damage_threshold"}
     assert {"z_dim", "epochs", "ssim_threshold"} <= unused_settings("features")
     assert "z_dim" not in Config().portable_settings() and "z_dim" in Config(method="reference").portable_settings()
     with pytest.raises(InputError, match=r"^Config: z_dim has no effect with method repair"):
@@ -297,7 +299,7 @@ def test_negative_means_automatic_in_files_and_on_the_command_line_alone(tmp_pat
 
 
 def test_descriptions_give_the_defaults_of_the_other_methods():
-    assert description("resolution", "features").endswith("px (repair: 144; reference: 256)")
+    assert description("resolution", "features").endswith("px (repair: 144; segment: 256; reference: 256)")
     assert description("z_dim", "repair").endswith("(reference only)")
     assert description("lr", "repair") == "learning rate (not features)"
     assert description("flc", "repair").endswith("(not features; reference: 32)")

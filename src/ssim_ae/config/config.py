@@ -35,7 +35,12 @@ from ssim_ae.spelling import did_you_mean
 COMMAND_LINE = "command line"
 CROP_SIZES = (32, 64, 128, 256, 512)  # px
 MIN_SIDE, MAX_SIDE = 32, 4096  # px, of resized images
-THRESHOLD_SETTINGS = ("ssim_threshold", "l1_threshold", "distance_threshold")  # one per residual of any method
+THRESHOLD_SETTINGS = (
+    "ssim_threshold",
+    "l1_threshold",
+    "distance_threshold",
+    "damage_threshold",
+)  # one per residual of any method
 MAX_LAYER_VALUES = 2**26  # values of a layer with `flc` channels as large as the network's input
 MAX_TILE_PIXELS = 2**26  # px of all tiles of an image
 PLACE_SETTINGS = frozenset(  # paths and locations: they stay in the run's config.yaml, and leave in no other file
@@ -198,6 +203,9 @@ class Config(BaseModel):
     distance_threshold: float | None = Field(
         None, ge=0, description="distance of features above which a pixel is defective; -1: estimated"
     )
+    damage_threshold: float | None = Field(
+        None, ge=0, description="log-odds of damage, plus 10, above which a pixel is defective; -1: estimated"
+    )
 
     # evaluation and output
     image_level: bool = Field(
@@ -301,7 +309,11 @@ class Config(BaseModel):
             raise ValueError(f"flc {self.flc} is too large for patches of {self.tile_size}")
         if self.tile_count * tile_pixels > MAX_TILE_PIXELS:
             raise ValueError(f"stride {self.stride} cuts an image of {size} into {self.tile_count:,} tiles")
-        if not self.do_aug and any(self.inspected_side(side) > self.crop_size for side in size):
+        if (
+            self.uses("crop_size")
+            and not self.do_aug
+            and any(self.inspected_side(side) > self.crop_size for side in size)
+        ):
             raise ValueError(
                 f"do_aug False trains on the center of each image, but crop_size {self.crop_size} "
                 f"does not cover im_resize {size.in_file()}"

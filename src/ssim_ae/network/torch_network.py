@@ -11,10 +11,10 @@ from ssim_ae.network.torch_convolution import onednn_convolution
 
 
 class Autoencoder(nn.Module):
-    """The network of a layer table: patches (B, C, H, W) in [0, 1] in, reconstructions of the same shape out.
+    """The network of a layer table: patches (B, C, H, W) in [0, 1] in, outputs out.
 
     The weights are float32 and are converted to the dtype of the patches. Initially the weights are Xavier-uniform
-    and the biases 0.
+    and the biases those of the layers.
     """
 
     def __init__(self, table: tuple[Layer, ...]) -> None:
@@ -29,7 +29,7 @@ class Autoencoder(nn.Module):
         return self.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Return the reconstructions."""
+        """Return the outputs."""
         onednn = patches.device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         apply_layer = _apply_with_onednn if onednn else _apply_with_torch
         values = _channels_last(patches)
@@ -69,10 +69,10 @@ def _channels_last(values: Tensor) -> Tensor:
 
 
 def _initial_convolution(layer: Layer) -> nn.Module:
-    """Return the module of a layer with Xavier-uniform weights and bias 0."""
+    """Return the module of a layer with Xavier-uniform weights and its initial bias."""
     kind = nn.Conv2d if layer.kind == "conv" else nn.ConvTranspose2d
     module = kind(layer.in_channels, layer.out_channels, layer.kernel, stride=layer.stride, padding=layer.padding)
     nn.init.xavier_uniform_(module.weight)
     assert module.bias is not None
-    nn.init.zeros_(module.bias)
+    nn.init.constant_(module.bias, layer.initial_bias)
     return module

@@ -35,26 +35,29 @@ CELL = 8  # px, in which the strength of edges is compared
 MAX_EDGES_QUANTILE = 0.9  # of the cells: stronger edges attract no more
 STRIDE = 4  # px of an image in a pixel of the labels
 MAX_NOISE_STD = 0.015  # standard deviation of the Gaussian noise
+LOG_GAIN_STD = 0.06  # standard deviation of the logarithm of the gain
 
 
 @dataclass(frozen=True)
 class Damage:
-    """What the damage of B images is drawn from: seeds (B,), and the standard deviation of Gaussian noise (B,)."""
+    """What the damage of B images is drawn from, and what all of such an image gets, which is no damage."""
 
-    seed: np.ndarray
-    noise_std: np.ndarray
+    seed: np.ndarray  # (B,), of the damage and of the noise
+    gain: np.ndarray  # (B,), factor of the brightness
+    noise_std: np.ndarray  # (B,), standard deviation of Gaussian noise
 
     def __len__(self) -> int:
         return len(self.seed)
 
     def take(self, chosen: slice | np.ndarray) -> Self:
         """Return that of the chosen images."""
-        return type(self)(self.seed[chosen], self.noise_std[chosen])
+        return type(self)(self.seed[chosen], self.gain[chosen], self.noise_std[chosen])
 
 
 def draw_damages(count: int, rng: np.random.Generator) -> Damage:
     """Draw what the damage of `count` images is drawn from."""
-    return Damage(rng.integers(0, 2**31, count), rng.uniform(0, MAX_NOISE_STD, count))
+    gain = np.exp(rng.normal(0, LOG_GAIN_STD, count))
+    return Damage(rng.integers(0, 2**31, count), gain, rng.uniform(0, MAX_NOISE_STD, count))
 
 
 def damaged(image: np.ndarray, good: np.ndarray, seed: int) -> np.ndarray:
@@ -111,7 +114,8 @@ class _Cells(NamedTuple):
         edges[:, 1:] += np.abs(np.diff(gray, axis=1))
         rows, columns = (side // CELL for side in edges.shape)
         means = edges[: rows * CELL, : columns * CELL].reshape(rows, CELL, columns, CELL).mean(axis=(1, 3))
-        padded = np.pad(np.minimum(means, np.quantile(means, MAX_EDGES_QUANTILE)), 1, mode="edge")
+        most = max(np.quantile(means, MAX_EDGES_QUANTILE), means.mean())  # the former is 0 around a small part
+        padded = np.pad(np.minimum(means, most), 1, mode="edge")
         around = np.sum([padded[y : y + rows, x : x + columns] for y in range(3) for x in range(3)], axis=0)
         share = AIMED_SHARE * around.ravel() / max(around.sum(), 1e-6) + (1 - AIMED_SHARE) / around.size
         return cls(np.cumsum(share), columns)

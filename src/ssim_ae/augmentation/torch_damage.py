@@ -15,16 +15,16 @@ INVISIBLE = 0.2 * FAINT  # less is no damage at all
 
 
 def damaged_images(images: Tensor, good: Tensor, damage: Damage, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return images with damage and noise, (B, C, H, W) in [0, 1], and labels of it, (B, 1, H / 4, W / 4), on a device.
+    """Return damaged images, (B, C, H, W) in [0, 1], and labels of the damage, (B, 1, H / 4, W / 4), on a device.
 
     `images` (B, C, H, W) float32 in [0, 1] and the images `good` that pieces come from are in the host's memory.
     """
     pool = good.numpy()
     drawn = np.stack([damaged(image, pool, seed) for image, seed in zip(images.numpy(), damage.seed, strict=True)])
     before, after = images.to(device, non_blocking=True), torch.from_numpy(drawn).to(device, non_blocking=True)
-    std = floats_to_device(damage.noise_std, device)[:, None, None, None]
+    gain, std = (floats_to_device(values, device)[:, None, None, None] for values in (damage.gain, damage.noise_std))
     noise = gaussian_noise(damage.seed, after.shape[1:], device).mul_(std)
-    return noise.add_(after).clamp_(0, 1), visible_change(before, after)
+    return noise.addcmul_(after, gain).clamp_(0, 1), visible_change(before, after)
 
 
 def visible_change(before: Tensor, after: Tensor) -> Tensor:

@@ -40,7 +40,6 @@ class SegmentMethod(TrainedMethod):
         "p_rotate": 1.0,
         "p_horizontal_flip": 0.0,  # flipped, a good part may be a defective one
         "p_vertical_flip": 0.0,
-        "illumination_std": 0.06,
         "flc": 16,
         "epochs": 8,
         "batch_size": 8,

@@ -122,7 +122,7 @@ def test_a_written_config_is_read_again(tmp_path, method):
         ("- a\n- b", "should be lines of the form 'key: value'"),
         ("a: [1", "not a YAML file in line "),
         ("holdout: 1", "holdout: "),
-        ("method: repiar", "method: should be one of features, repair, reference, not 'repiar'"),
+        ("method: repiar", "method: should be one of features, repair, segment, reference, not 'repiar'"),
         ("method: 5", "method: "),
         ("method: repair\nengine: mindspore", "engine mindspore does not support method repair"),
     ],
@@ -301,7 +301,7 @@ def test_negative_means_automatic_in_files_and_on_the_command_line_alone(tmp_pat
 def test_descriptions_give_the_defaults_of_the_other_methods():
     assert description("resolution", "features").endswith("px (repair: 144; segment: 256; reference: 256)")
     assert description("z_dim", "repair").endswith("(reference only)")
-    assert description("lr", "repair") == "learning rate (not features)"
+    assert description("lr", "repair") == "learning rate (not features; segment: 0.0006)"
     assert description("flc", "repair").endswith("(not features; reference: 32)")
     assert description("seed", "repair").endswith("held-out images")
     assert description("method", "repair").count(":") >= 3

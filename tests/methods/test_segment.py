@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import torch
 from PIL import Image
 
 from ssim_ae import Config, Detector, InputError, train
+from ssim_ae.alignment.choose import Alignment
+from ssim_ae.alignment.strip import Strip
 from ssim_ae.augmentation.damage import STRIDE
 from ssim_ae.cli import main
-from ssim_ae.detector.detector_file import read_detector
+from ssim_ae.detector.detector_file import frame_of, read_detector
 from ssim_ae.export.export import export
 from ssim_ae.export.options import ExportOptions
 from ssim_ae.images.files import read_image, write_png
@@ -20,6 +23,8 @@ from ssim_ae.images.size import Size
 from ssim_ae.methods.segment import METHOD, NEGLIGIBLE, unet_layers
 from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.training import loop
+from ssim_ae.training.alignment_choice import with_aligned_pixels
+from ssim_ae.training.good_images import GoodImages
 from ssim_ae.training.history import read_history
 
 SETTINGS = {
@@ -142,6 +147,22 @@ def test_thresholds_are_set_by_hand(run, capsys):
     assert main(["threshold", str(run.folder), "--rollback"]) == 0
 
 
+def test_strips_keep_the_depth_of_their_images(tmp_path):
+    paths = [tmp_path / name for name in ("deep.png", "flat.png")]
+    for path, dtype, factor in zip(paths, (np.uint16, np.uint8), (257, 1), strict=True):
+        Image.fromarray((wedge(1)[..., 0].astype(int) * factor + factor // 2).astype(dtype)).save(path)
+    alignment = Alignment(Strip(-0.4, 0.4, -0.2, 0.2))
+    config = Config(method="segment", im_resize=96)
+    good = GoodImages((paths[0],), (paths[1],), *np.zeros((2, 1, 3, 96, 96), np.uint8))
+    aligned = with_aligned_pixels(good, alignment, config, tmp_path)
+    assert aligned.training_images.shape == (1, 3, *frame_of(config, alignment).size)
+    assert aligned.training_images.dtype == np.float32 and aligned.training_images.max() <= 1
+    steps = aligned.training_images * 255
+    assert np.abs(steps - np.rint(steps)).max() > 0.1, "finer than 8 bits"
+    eight = with_aligned_pixels(replace(good, training_paths=paths[1:]), alignment, config, tmp_path)
+    assert eight.training_images.dtype == np.uint8
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_few_images_will_do_to_begin_with(wedges, count, tmp_path):
     folder = tmp_path / "few"
@@ -157,7 +178,8 @@ def test_long_images_and_16_bits_are_trained_on(tmp_path, rng):
     folder.mkdir()
     for index in range(6):
         Image.fromarray(rng.integers(20_000, 30_000, (40, 500)).astype(np.uint16)).save(folder / f"{index}.png")
-    run = train(Config(dataset_path=str(folder), **SETTINGS | {"epochs": 1, "align": False}), runs=tmp_path)
+    few = {"epochs": 1, "augment_num": 16, "align": False}
+    run = train(Config(dataset_path=str(folder), **SETTINGS | few), runs=tmp_path)
     detector = Detector.load(run.folder)
     assert detector.view.size == (64, 800) and detector.frame.alignment is None
     assert detector.inspect(folder / "0.png").anomaly_map.shape == (40, 500)

@@ -12,7 +12,7 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -149,9 +149,8 @@ def main(output: Path, folders: list[Path]) -> None:
     for folder in folders:
         run = output / f"{folder.name}-1"
         if not run.exists():
-            train(
-                Config(method="features", dataset_path=str(folder), drawn_defects=0, dataset=folder.name), runs=output
-            )
+            settings: dict[str, Any] = {"dataset_path": str(folder), "dataset": folder.name, "drawn_defects": 0}
+            train(Config(method="features", **settings), runs=output)
         detector = Detector.load(run)
         pools_file = output / f"{folder.name}.json"
         if not pools_file.exists():

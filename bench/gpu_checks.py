@@ -16,7 +16,7 @@ import torch
 
 from gpu_result import Plan, Result
 from ssim_ae import Config, Detector
-from workload import batches_of, engine_of, fabric_data_set, trained_methods, untrained_detector
+from workload import batches_of, config_of_method, engine_of, fabric_data_set, trained_methods, untrained_detector
 
 STEPS = 8  # of the comparison of losses: the first few run one by one, the others as a CUDA graph
 MAX_LOSS_DIFFERENCE = {"fp32": 1e-4, "bf16": 2e-2}
@@ -146,9 +146,9 @@ def processes(plan: Plan) -> Iterator[Result]:
         yield Result(name, ", ".join(sorted(losses)), met=not failed and len(losses) == 1, note="; ".join(failed))
 
 
-def config_of_check(plan: Plan, **settings: Any) -> Config:
+def config_of_check(plan: Plan, method: str, **settings: Any) -> Config:
     sizes: dict[str, Any] = {"im_resize": plan.side, "crop_size": plan.crop_size, "flc": plan.channels_scale}
-    return Config(**{**sizes, "device_target": plan.device_target, **settings})
+    return config_of_method(method, **{**sizes, "device_target": plan.device_target, **settings})
 
 
 def _ssim_ae(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -19,7 +19,16 @@ from peers.stock_losses import STOCK_LOSSES, Loss
 from peers.stock_network import stock_network
 from ssim_ae import Config, Detector, evaluate, train
 from ssim_ae.methods.method import Method
-from workload import config_of, engine_of, fabric_data_set, recorded_rate, step_of, trained_methods, untrained_detector
+from workload import (
+    config_of,
+    config_of_method,
+    engine_of,
+    fabric_data_set,
+    recorded_rate,
+    step_of,
+    trained_methods,
+    untrained_detector,
+)
 
 PEAK_SIDE = 8192  # of the matrices whose product is the measured peak
 STEPS = 20  # per repeat: the device is waited for once
@@ -153,10 +162,8 @@ def inspection_rates(plan: Plan) -> Iterator[Result]:
 
 def _inspection_rates(plan: Plan, method: Method, side: int) -> Iterator[Result]:
     rng = np.random.default_rng(0)
-    sizes: dict[str, Any] = {"im_resize": side, "crop_size": plan.crop_size}
-    if not method.inspects_whole_image:
-        sizes["stride"] = plan.crop_size
-    config = Config(method=method.name, device_target=plan.device_target, flc=plan.channels_scale, **sizes)
+    sizes: dict[str, Any] = {"im_resize": side, "crop_size": plan.crop_size, "stride": plan.crop_size}
+    config = config_of_method(method.name, device_target=plan.device_target, flc=plan.channels_scale, **sizes)
     with tempfile.TemporaryDirectory() as folder:
         path = untrained_detector(config, Path(folder) / "detector.safetensors")
         detector = Detector.load(path, runtime="torch", device_target=plan.device_target)

@@ -16,7 +16,7 @@ from ssim_ae import Config
 from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.detector.detector_file import DetectorFile, write_detector
 from ssim_ae.detector.provenance import Provenance
-from ssim_ae.methods import methods, reconstruction_method_of
+from ssim_ae.methods import methods, trained_method_of, unused_settings
 from ssim_ae.methods.method import Method
 from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.synthetic import fabric
@@ -45,11 +45,17 @@ def config_of(case: Case, **settings: Any) -> Config:
     return Config(**case_settings | settings)
 
 
+def config_of_method(method: str, **settings: Any) -> Config:
+    """Return the configuration of a method, without those of the settings that it does not use."""
+    used = {key: value for key, value in settings.items() if key not in unused_settings(method)}
+    return Config(method=method, **used)
+
+
 def engine_of(config: Config) -> TorchEngine:
     """Return an engine with random images."""
     shape = (IMAGES, config.channels, *config.working_size)
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    return TorchEngine(config, reconstruction_method_of(config).layers(config), images, images[:1])
+    return TorchEngine(config, trained_method_of(config).layers(config), images, images[:1])
 
 
 def step_of(engine: TorchEngine, config: Config) -> Callable[[], torch.Tensor]:
@@ -73,10 +79,12 @@ def trained_methods() -> list[Method]:
 def untrained_detector(config: Config, path: Path) -> Path:
     """Write a detector with initial weights; return its path."""
     torch.manual_seed(0)
-    method = reconstruction_method_of(config)
+    method = trained_method_of(config)
     network = Autoencoder(method.layers(config))
     weights = {name: weight.detach().numpy() for name, weight in network.named_parameters()}
-    write_detector(path, DetectorFile(config, method.thresholds([1.0, 1.0]), weights, Provenance()))
+    write_detector(
+        path, DetectorFile(config, method.thresholds([1.0] * len(method.residual_names)), weights, Provenance())
+    )
     return path
 
 

@@ -122,7 +122,7 @@ def test_a_written_config_is_read_again(tmp_path, method):
         ("- a\n- b", "should be lines of the form 'key: value'"),
         ("a: [1", "not a YAML file in line "),
         ("holdout: 1", "holdout: "),
-        ("method: repiar", "method: should be one of features, repair, reference, not 'repiar'"),
+        ("method: repiar", "method: should be one of features, repair, segment, reference, not 'repiar'"),
         ("method: 5", "method: "),
         ("method: repair\nengine: mindspore", "engine mindspore does not support method repair"),
     ],
@@ -270,8 +270,10 @@ def test_replace_keeps_track_of_what_is_set():
 
 
 def test_settings_of_another_method_are_refused_or_named(tmp_path, capsys):
-    assert unused_settings("repair") == {"z_dim", "stride", "align", "backbone", "distance_threshold"}
-    assert unused_settings("reference") == {"align", "backbone", "distance_threshold"}
+    assert unused_settings("repair") == {
+        *("z_dim", "stride", "align", "backbone", "distance_threshold", "damage_threshold")
+    }
+    assert unused_settings("reference") == {"align", "backbone", "distance_threshold", "damage_threshold"}
     assert {"z_dim", "epochs", "ssim_threshold"} <= unused_settings("features")
     assert "z_dim" not in Config().portable_settings() and "z_dim" in Config(method="reference").portable_settings()
     with pytest.raises(InputError, match=r"^Config: z_dim has no effect with method repair"):
@@ -297,9 +299,9 @@ def test_negative_means_automatic_in_files_and_on_the_command_line_alone(tmp_pat
 
 
 def test_descriptions_give_the_defaults_of_the_other_methods():
-    assert description("resolution", "features").endswith("px (repair: 144; reference: 256)")
+    assert description("resolution", "features").endswith("px (repair: 144; segment: 256; reference: 256)")
     assert description("z_dim", "repair").endswith("(reference only)")
-    assert description("lr", "repair") == "learning rate (not features)"
+    assert description("lr", "repair") == "learning rate (not features; segment: 0.0006)"
     assert description("flc", "repair").endswith("(not features; reference: 32)")
     assert description("seed", "repair").endswith("held-out images")
     assert description("method", "repair").count(":") >= 3

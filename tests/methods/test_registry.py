@@ -40,7 +40,7 @@ def blur():
 
 
 def test_built_in_methods_are_found_the_default_first():
-    assert tuple(method.name for method in methods()) == METHOD_ORDER == ("features", "repair", "reference")
+    assert tuple(method.name for method in methods()) == METHOD_ORDER == ("features", "repair", "segment", "reference")
     assert default_method() == "features"
 
 
@@ -51,6 +51,8 @@ def test_built_in_methods_are_found_the_default_first():
         (["epochs"], "auto", "repair"),
         (["epochs", "z_dim"], "auto", "reference"),
         (["ssim_threshold"], "auto", "repair"),
+        (["damage_threshold"], "auto", "segment"),
+        (["align", "epochs"], "auto", "segment"),
         (["distance_threshold"], "auto", "features"),
         (["distance_threshold", "epochs"], "auto", "features"),  # validation says that epochs has no effect
         ([], "torch", "repair"),
@@ -62,7 +64,7 @@ def test_the_default_method_uses_all_given_settings(given, engine, expected):
 
 
 def test_an_unknown_method_is_refused():
-    with pytest.raises(InputError, match="method: should be one of features, repair, reference, not 'blur'"):
+    with pytest.raises(InputError, match="method: should be one of features, repair, segment, reference, not 'blur'"):
         get_method("blur")
 
 
@@ -93,7 +95,7 @@ def test_a_third_method_trains_calibrates_inspects_reports_and_exports(blur, fab
 
 
 def test_no_place_outside_methods_asks_which_method_it_is():
-    names_a_method = re.compile(r"""["'](repair|reference)["']""")
+    names_a_method = re.compile(r"""["'](repair|segment|reference)["']""")
     found = [
         f"{path.relative_to(PACKAGE)}: {line.strip()}"
         for path in sorted(PACKAGE.rglob("*.py"))

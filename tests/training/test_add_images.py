@@ -330,7 +330,7 @@ def test_images_of_aligned_parts_are_added(tmp_path, monkeypatch):
     assert after.alignment == before.alignment
     images = sorted(draw_wedges(tmp_path / "new", 4, 3).iterdir())
     aligned_alike = lambda paths, config: before.alignment  # noqa: E731 (all images would choose another strip)
-    monkeypatch.setattr("ssim_ae.training.feature_fitter._choose_alignment", aligned_alike)
+    monkeypatch.setattr("ssim_ae.training.feature_fitter.alignment_of", aligned_alike)
     assert_equal_to_a_fit_at_once(run, fitted_at_once(run, [first, more], tmp_path, **settings), images)
     fitter = FeatureFitter.of_detector(after, [])
     assert fitter.restore(run, after.provenance.training_images)

@@ -48,14 +48,14 @@ def test_a_captured_step_gets_each_batch_and_another_shape_is_not_captured(cuda,
     calls = []
     weight = torch.zeros(())
 
-    def step(inputs, patches):
+    def step(inputs, targets):
         calls.append(len(inputs))
-        return weight.add_(inputs.sum() - patches.sum())
+        return weight.add_(inputs.sum() - targets.sum())
 
     captured = CapturedStep(step)
 
-    def record(inputs, patches):  # what a real capture does without taking the step
-        captured.graph.recorded = lambda: captured.loss.copy_(step(captured.inputs, captured.patches))
+    def record(inputs, targets):  # what a real capture does without taking the step
+        captured.graph.recorded = lambda: captured.loss.copy_(step(captured.inputs, captured.targets))
         return torch.zeros(())
 
     losses = []

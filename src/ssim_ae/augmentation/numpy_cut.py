@@ -3,38 +3,41 @@
 import numpy as np
 
 from ssim_ae.augmentation.patches import PatchBatch, illumination_weights
+from ssim_ae.images.size import Size
 
 
-def cut_patches(images: np.ndarray, batch: PatchBatch, crop_size: int) -> np.ndarray:
-    """Return patches (B, C, crop_size, crop_size), float32 in [0, 1].
+def cut_patches(images: np.ndarray, batch: PatchBatch, crop_size: int | Size) -> np.ndarray:
+    """Return patches (B, C, h, w), float32 in [0, 1].
 
-    `images` is (N, C, H, W), uint8 or float32 in [0, 1]. Rotated patches are interpolated bilinearly. Images are
-    extended by reflection, so that rotated patches have no black corners.
+    `crop_size` is their size, or the side of square ones; `images` is (N, C, H, W), uint8 or float32 in [0, 1]. Rotated
+    patches are interpolated bilinearly. Images are extended by reflection, so that rotated patches have no black
+    corners.
     """
-    patches = np.empty((len(batch), images.shape[1], crop_size, crop_size), np.float32)
-    affine = batch.affine(images.shape[-2:], crop_size)
+    crop = Size.of(crop_size)
+    patches = np.empty((len(batch), images.shape[1], *crop), np.float32)
+    affine = batch.affine(images.shape[-2:], crop)
     for index, (image, (y, x)) in enumerate(zip(batch.image, batch.corner, strict=True)):
         if batch.angle[index]:
-            patches[index] = _rotated_patch(images[image], affine[index], crop_size)
+            patches[index] = _rotated_patch(images[image], affine[index], crop)
         else:
-            patch = images[image, :, y : y + crop_size, x : x + crop_size]
+            patch = images[image, :, y : y + crop.height, x : x + crop.width]
             patches[index] = np.flip(patch, tuple(np.flatnonzero(batch.flipped[index]) + 1))
     if images.dtype == np.uint8:
         patches /= np.float32(255)
     if batch.illumination is None:
         return patches
-    weights = illumination_weights(crop_size)
-    gain = 1 + weights @ batch.illumination[:, None] @ weights.T
+    rows, columns = map(illumination_weights, crop)
+    gain = 1 + rows @ batch.illumination[:, None] @ columns.T
     return np.clip(patches * gain, 0, 1)
 
 
-def _rotated_patch(image: np.ndarray, affine: np.ndarray, crop_size: int) -> np.ndarray:
-    """Return the patch (C, crop_size, crop_size) of image (C, H, W) in the range of the image.
+def _rotated_patch(image: np.ndarray, affine: np.ndarray, crop: Size) -> np.ndarray:
+    """Return the patch (C, *crop) of image (C, H, W) in the range of the image.
 
     `affine` (2, 3) maps coordinates of the patch to those of the image, both in [-1, 1].
     """
-    coordinates = (2 * np.arange(crop_size, dtype=np.float32) + 1) / crop_size - 1
-    x, y = affine[:, :1, None] * coordinates + affine[:, 1:2, None] * coordinates[:, None] + affine[:, 2:, None]
+    down, right = ((2 * np.arange(side, dtype=np.float32) + 1) / side - 1 for side in crop)
+    x, y = affine[:, :1, None] * right + affine[:, 1:2, None] * down[:, None] + affine[:, 2:, None]
     left, right, right_weight = _neighbors(x, image.shape[-1])
     top, bottom, bottom_weight = _neighbors(y, image.shape[-2])
     values = image.astype(np.float32)

@@ -9,6 +9,8 @@ from typing import Self
 import numpy as np
 
 from ssim_ae.augmentation.corruption import Corruption
+from ssim_ae.augmentation.damage import Damage
+from ssim_ae.images.size import Size
 
 ILLUMINATION_GRID = 4  # points along each side of a patch whose illumination is drawn
 
@@ -28,7 +30,7 @@ class PatchBatch:
     angle: np.ndarray
     flipped: np.ndarray
     illumination: np.ndarray | None = None
-    corruption: Corruption | None = None
+    corruption: Corruption | Damage | None = None
 
     def __len__(self) -> int:
         return len(self.image)
@@ -40,29 +42,31 @@ class PatchBatch:
         geometry = (self.image[chosen], self.corner[chosen], self.angle[chosen], self.flipped[chosen])
         return type(self)(*geometry, illumination, corruption)
 
-    def affine(self, size: Sequence[int], crop_size: int) -> np.ndarray:
+    def affine(self, size: Sequence[int], crop_size: int | Size) -> np.ndarray:
         """Return the transforms from coordinates of patches to those of images of `size`, (B, 2, 3) float32.
 
-        Both coordinates run from -1 to 1 between the outer edges of the pixels. `size` is (height, width).
+        Both coordinates run from -1 to 1 between the outer edges of the pixels. `size` is (height, width), `crop_size`
+        the size of the patches, or the side of square ones.
         """
-        scale_y, scale_x = crop_size / np.array(size)
-        middle_y, middle_x = (2 * self.corner.T + crop_size) / np.array(size)[:, None] - 1
+        height, width = size
+        crop = Size.of(crop_size)
+        middle_y, middle_x = (2 * self.corner.T + np.array(crop)[:, None]) / np.array(size)[:, None] - 1
         sign_y, sign_x = np.where(self.flipped.T, -1, 1)
         cosine, sine = np.cos(self.angle), np.sin(self.angle)
         rows = [
-            [cosine * sign_x * scale_x, -sine * sign_y * scale_x, middle_x],
-            [sine * sign_x * scale_y, cosine * sign_y * scale_y, middle_y],
+            [cosine * sign_x * (crop.width / width), -sine * sign_y * (crop.height / width), middle_x],
+            [sine * sign_x * (crop.width / height), cosine * sign_y * (crop.height / height), middle_y],
         ]
         return np.moveaxis(np.array(rows, np.float32), 2, 0).copy()
 
 
-def illumination_weights(crop_size: int) -> np.ndarray:
-    """Return the weights of the points of the grid along a side of the patch, (crop_size, ILLUMINATION_GRID) float32.
+def illumination_weights(side: int) -> np.ndarray:
+    """Return the weights of the points of the grid along a side of the patch, (side, ILLUMINATION_GRID) float32.
 
-    With these weights W, an illumination I of a `PatchBatch` multiplies the patch by 1 + W I W^T.
+    With these weights of both sides, V and W, an illumination I of a `PatchBatch` multiplies the patch by 1 + V I W^T.
     """
     points = np.arange(ILLUMINATION_GRID, dtype=np.float32)
-    distance = np.linspace(0, ILLUMINATION_GRID - 1, crop_size, dtype=np.float32)[:, None] - points
+    distance = np.linspace(0, ILLUMINATION_GRID - 1, side, dtype=np.float32)[:, None] - points
     weights: np.ndarray = (1 + np.cos(np.float32(np.pi) * np.minimum(1, np.abs(distance)))) / 2
     return weights
 

@@ -14,7 +14,7 @@ from ssim_ae.errors import InputError
 
 EVALUATION_KEYS = (
     *("checkpoint_path", "dataset_path", "img_suffix", "mask_suffix", "save_dir"),
-    *("image_level", "ssim_threshold", "l1_threshold", "distance_threshold", "device_target"),
+    *("image_level", "ssim_threshold", "l1_threshold", "distance_threshold", "damage_threshold", "device_target"),
 )
 
 

@@ -21,6 +21,7 @@ THRESHOLD_KEYS = (
     "ssim_threshold",
     "l1_threshold",
     "distance_threshold",
+    "damage_threshold",
     "drawn_defects",
     "regions",
 )

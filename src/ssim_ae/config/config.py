@@ -103,7 +103,11 @@ class Config(Settings):
             raise ValueError(f"flc {self.flc} is too large for patches of {self.tile_size}")
         if self.tile_count * tile_pixels > MAX_TILE_PIXELS:
             raise ValueError(f"stride {self.stride} cuts an image of {size} into {self.tile_count:,} tiles")
-        if not self.do_aug and any(self.inspected_side(side) > self.crop_size for side in size):
+        if (
+            self.uses("crop_size")
+            and not self.do_aug
+            and any(self.inspected_side(side) > self.crop_size for side in size)
+        ):
             raise ValueError(
                 f"do_aug False trains on the center of each image, but crop_size {self.crop_size} "
                 f"does not cover im_resize {size.in_file()}"

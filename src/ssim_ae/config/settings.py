@@ -16,7 +16,9 @@ from ssim_ae.images.size import Size
 
 CROP_SIZES = (32, 64, 128, 256, 512)  # px
 MIN_SIDE, MAX_SIDE = 32, 4096  # px, of resized images
-THRESHOLD_SETTINGS = ("ssim_threshold", "l1_threshold", "distance_threshold")  # one per residual of any method
+THRESHOLD_SETTINGS = (  # one per residual of any method
+    *("ssim_threshold", "l1_threshold", "distance_threshold", "damage_threshold"),
+)
 
 
 class Settings(BaseModel):
@@ -147,6 +149,9 @@ class Settings(BaseModel):
     )
     distance_threshold: float | None = Field(
         None, ge=0, description="distance of features above which a pixel is defective; -1: estimated"
+    )
+    damage_threshold: float | None = Field(
+        None, ge=0, description="log-odds of damage, plus 10, above which a pixel is defective; -1: estimated"
     )
 
     # evaluation and output

@@ -24,6 +24,7 @@ AUTOMATIC_IF_NEGATIVE = (
     "ssim_threshold",
     "l1_threshold",
     "distance_threshold",
+    "damage_threshold",
 )  # None in Config
 AUTOMATIC = -1  # their value in a file for None
 REFERENCE = "reference"

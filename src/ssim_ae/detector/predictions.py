@@ -41,7 +41,7 @@ class Prediction(NamedTuple):
         time: when the image was inspected: ISO 8601, UTC.
         milliseconds: time for decoding and inspection, without the overlay.
         overlay: name of the overlay in its folder.
-        distance_threshold: likewise, of the residual `distance`.
+        distance_threshold, damage_threshold: likewise, of the residuals `distance` and `damage`.
     """
 
     path: str
@@ -58,6 +58,7 @@ class Prediction(NamedTuple):
     milliseconds: float | None = None
     overlay: str = ""
     distance_threshold: float | None = None
+    damage_threshold: float | None = None
 
     def __str__(self) -> str:
         if self.score is None:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from ssim_ae.errors import InputError
 from ssim_ae.methods.method import Method
-from ssim_ae.methods.reconstruction import ReconstructionMethod
+from ssim_ae.methods.trained import TrainedMethod
 
 if TYPE_CHECKING:
     from ssim_ae.config import Config
 
-METHOD_ORDER = ("features", "repair", "reference")  # the first is the default (docs/results/current.md)
+METHOD_ORDER = ("features", "repair", "segment", "reference")  # the first is the default (docs/results/current.md)
 
 
 @cache
@@ -53,10 +53,10 @@ def method_of(config: Config) -> Method:
     return get_method(config.method)
 
 
-def reconstruction_method_of(config: Config) -> ReconstructionMethod:
-    """Return the method that a configuration names; TypeError if it does not reconstruct images."""
+def trained_method_of(config: Config) -> TrainedMethod:
+    """Return the method that a configuration names; TypeError if it is not trained."""
     method = method_of(config)
-    if not isinstance(method, ReconstructionMethod):
+    if not isinstance(method, TrainedMethod):
         raise TypeError(f"method {method.name} has no layers and is not trained")
     return method
 

@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from ssim_ae.features.extractor import STRIDE
 from ssim_ae.images.size import Size
 from ssim_ae.onnx_operators.graph import GraphBuilder
-from ssim_ae.onnx_operators.resize import triangle_matrix
+from ssim_ae.onnx_operators.resize import enlarged
 
 
 def residual_maps(add: GraphBuilder, image: str, output: str, size: Size) -> Sequence[str]:  # noqa: ARG001 (interface)
     """Add the distances, enlarged to the size of the image, (H, W)."""
-    rows, columns = (triangle_matrix(side // STRIDE, side) for side in size)
-    enlarged = add("MatMul", add("MatMul", rows, output), columns.T)
-    return (add("Squeeze", enlarged, [0]),)
+    return (enlarged(add, output, STRIDE, size),)
 
 
 def combine(add: GraphBuilder, ratios: Sequence[str]) -> str:  # noqa: ARG001 (interface)

@@ -2,51 +2,24 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
-from ssim_ae.augmentation.corruption import Corruption
 from ssim_ae.images.size import Size
-from ssim_ae.methods.method import Method
-from ssim_ae.network.architecture import Layer, LayeredNetwork
+from ssim_ae.methods.trained import TRAINING_SETTINGS, LossWeights, TrainedMethod
+from ssim_ae.network.architecture import LayeredNetwork
 
 if TYPE_CHECKING:
     from ssim_ae.config import Config
 
-TRAINING_SETTINGS = frozenset(
-    {
-        *("crop_size", "do_aug", "online_aug", "augment_num", "aug_dir", "rotate_angle", "p_rotate"),
-        *("p_horizontal_flip", "p_vertical_flip", "illumination_std", "flc", "epochs", "minutes", "batch_size"),
-        *("optimizer", "lr", "weight_decay", "schedule", "lr_peak_factor", "precision", "checkpoint_seconds"),
-        *("load_ckpt_path", "distribute", "ssim_threshold", "l1_threshold"),
-    }
-)
 
+class ReconstructionMethod(TrainedMethod):
+    """A network of layers that is trained to reconstruct patches; the residuals are SSIM and L1."""
 
-class LossWeights(NamedTuple):
-    """The weight of each term of the training loss."""
-
-    ssim: float = 1.0  # of 1 - SSIM
-    squared_error: float = 0.0  # of the mean squared error
-
-
-class ReconstructionMethod(Method):
-    """A network of layers that is trained to reconstruct; the residuals are SSIM and L1."""
-
-    own_settings = TRAINING_SETTINGS
-    engines: ClassVar[tuple[str, ...]] = ("torch",)
+    own_settings = TRAINING_SETTINGS | {"crop_size", "ssim_threshold", "l1_threshold"}
     residual_names = ("ssim", "l1")
     residual_weights = (1.0, 1.0)
     reconstructs = True
-
-    loss: ClassVar[LossWeights] = LossWeights()
-    max_gradient_norm: ClassVar[float | None] = None  # gradients are clipped to this norm
-
-    @abstractmethod
-    def layers(self, config: Config) -> tuple[Layer, ...]:
-        """Return the layer table of the network."""
+    loss: ClassVar[LossWeights] = LossWeights(ssim=1.0)
 
     def smallest_side(self, config: Config) -> int:
         """Return the size of a patch: the least height and width that images can be resized to, px."""
@@ -55,7 +28,3 @@ class ReconstructionMethod(Method):
     def network(self, config: Config, size: Size) -> LayeredNetwork:
         """Return the network of the layer table."""
         return LayeredNetwork(self.layers(config), (config.channels, *size))
-
-    def draw_corruption(self, count: int, images: int, rng: np.random.Generator) -> Corruption | None:  # noqa: ARG002
-        """Draw how `count` patches are corrupted, with pieces of `images` images; None if they are not."""
-        return None

@@ -12,7 +12,8 @@ import numpy as np
 
 from ssim_ae.augmentation.corruption import Corruption, draw_corruption
 from ssim_ae.images.size import Size
-from ssim_ae.methods.reconstruction import LossWeights, ReconstructionMethod
+from ssim_ae.methods.reconstruction import ReconstructionMethod
+from ssim_ae.methods.trained import LossWeights
 from ssim_ae.network.architecture import CODE_SIZE, Layer, halvings
 from ssim_ae.network.ssim import gaussian_filter, ssim_residual
 from ssim_ae.spelling import counted

@@ -28,13 +28,20 @@ class Layer(NamedTuple):
     padding: int
     activation: Literal["leaky_relu", "sigmoid", "linear"] = "leaky_relu"
     skip: str = ""  # the earlier layer whose output is concatenated after the input
+    initial_bias: float = 0.0
+
+    def output_side(self, side: int) -> int:
+        """Return the height or width of the output, given that of the input."""
+        if self.kind == "conv":
+            return (side + 2 * self.padding - self.kernel) // self.stride + 1
+        return (side - 1) * self.stride - 2 * self.padding + self.kernel
 
 
 LEAKY_SLOPE = 0.2  # of LeakyReLU below 0
 
 
 class LayeredNetwork(NamedTuple):
-    """The network of a layer table, whose output has the shape of its input."""
+    """The network of a layer table."""
 
     layers: tuple[Layer, ...]
     input_shape: tuple[int, int, int]
@@ -43,7 +50,10 @@ class LayeredNetwork(NamedTuple):
     @property
     def output_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of the output for a patch."""
-        return self.input_shape
+        _, height, width = self.input_shape
+        for layer in self.layers:
+            height, width = layer.output_side(height), layer.output_side(width)
+        return self.layers[-1].out_channels, height, width
 
     def weights(self) -> dict[str, Weight]:
         """Return the shape and dtype of every weight, by name."""
@@ -53,7 +63,7 @@ class LayeredNetwork(NamedTuple):
         """Return the operators that compute the output from the patches and the weights."""
         from ssim_ae.network.onnx_network import layer_nodes
 
-        return Operators(layer_nodes(self.layers))
+        return Operators(layer_nodes(self.layers, self.output))
 
 
 def halvings(crop_size: int) -> int:
@@ -97,10 +107,7 @@ def describe(table: tuple[Layer, ...], crop_size: int) -> str:
         f"| input | {side} x {side} x {table[0].in_channels} | | | |",
     ]
     for layer in table:
-        if layer.kind == "conv":
-            side = (side + 2 * layer.padding - layer.kernel) // layer.stride + 1
-        else:
-            side = (side - 1) * layer.stride - 2 * layer.padding + layer.kernel
+        side = layer.output_side(side)
         rows.append(
             f"| {layer.name} | {side} x {side} x {layer.out_channels} | "
             f"{layer.kernel} x {layer.kernel} | {layer.stride} | {layer.padding} |"

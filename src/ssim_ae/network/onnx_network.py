@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from ssim_ae.network.architecture import LEAKY_SLOPE, RECONSTRUCTIONS, Layer
+from ssim_ae.network.architecture import LEAKY_SLOPE, Layer
 from ssim_ae.network.network import PATCHES, Network
 from ssim_ae.storage import METADATA_KEY, parse_json, with_checksum
 
@@ -40,14 +40,14 @@ def network_model(
     return checked_model(graph, opset, NETWORK_IR_VERSION)
 
 
-def layer_nodes(table: tuple[Layer, ...]) -> list[NodeProto]:
-    """Return the nodes that compute RECONSTRUCTIONS from PATCHES. The output of a layer has the layer's name."""
+def layer_nodes(table: tuple[Layer, ...], output: str) -> list[NodeProto]:
+    """Return the nodes that compute `output` from PATCHES. The output of a layer has the layer's name."""
     nodes: list[NodeProto] = []
     source = PATCHES
     for layer in table:
         nodes += _layer_nodes(layer, source)
         source = layer.name
-    nodes[-1].output[0] = RECONSTRUCTIONS
+    nodes[-1].output[0] = output
     return nodes
 
 

@@ -13,10 +13,10 @@ from ssim_ae.network.torch_gpu_convolution import gpu_convolution
 
 
 class Autoencoder(nn.Module):
-    """The network of a layer table: patches (B, C, H, W) in [0, 1] in, reconstructions of the same shape out.
+    """The network of a layer table: patches (B, C, H, W) in [0, 1] in, outputs out.
 
     The weights are float32 and are converted to the dtype of the patches. Initially the weights are Xavier-uniform
-    and the biases 0.
+    and the biases those of the layers.
     """
 
     def __init__(self, table: tuple[Layer, ...]) -> None:
@@ -31,7 +31,7 @@ class Autoencoder(nn.Module):
         return self.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Return the reconstructions."""
+        """Return the outputs."""
         apply_layer = _apply_function(patches.device)
         values = _channels_last(patches)
         skip_outputs: dict[str, Tensor] = {}
@@ -86,10 +86,10 @@ def _channels_last(values: Tensor) -> Tensor:
 
 
 def _initial_convolution(layer: Layer) -> nn.Module:
-    """Return the module of a layer with Xavier-uniform weights and bias 0."""
+    """Return the module of a layer with Xavier-uniform weights and its initial bias."""
     kind = nn.Conv2d if layer.kind == "conv" else nn.ConvTranspose2d
     module = kind(layer.in_channels, layer.out_channels, layer.kernel, stride=layer.stride, padding=layer.padding)
     nn.init.xavier_uniform_(module.weight)
     assert module.bias is not None
-    nn.init.zeros_(module.bias)
+    nn.init.constant_(module.bias, layer.initial_bias)
     return module

@@ -1,8 +1,10 @@
-"""The matrix of `images.resize` for constant sizes, as a constant of ONNX graphs."""
+"""`images.resize` for constant sizes, in ONNX operators."""
 
 import numpy as np
 
 from ssim_ae.images.resize import triangle_blocks
+from ssim_ae.images.size import Size
+from ssim_ae.onnx_operators.graph import GraphBuilder
 
 
 def triangle_matrix(size: int, new_size: int) -> np.ndarray:
@@ -11,3 +13,9 @@ def triangle_matrix(size: int, new_size: int) -> np.ndarray:
     for block in triangle_blocks(size, new_size):
         matrix[block.outputs, block.inputs] = block.weights
     return matrix
+
+
+def enlarged(add: GraphBuilder, plane: str, stride: int, size: Size) -> str:
+    """Add a map (1, h, w) of places of `stride` px, enlarged to `size`, (H, W)."""
+    rows, columns = (triangle_matrix(side // stride, side) for side in size)
+    return add("Squeeze", add("MatMul", add("MatMul", rows, plane), columns.T), [0])

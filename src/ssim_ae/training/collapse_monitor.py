@@ -13,7 +13,7 @@ from ssim_ae.console import print_note
 from ssim_ae.errors import InputError
 from ssim_ae.training.checkpoints import TrainingState
 from ssim_ae.training.engine import Engine
-from ssim_ae.training.patch_sampling import monitor_patches
+from ssim_ae.training.patch_sampling import monitor_patches, patch_size
 
 Arrays = dict[str, np.ndarray]
 
@@ -47,7 +47,7 @@ class CollapseMonitor:
         if len(held_out):
             self.batch = monitor_patches(config, len(held_out), MONITOR_PATCH_COUNT)
             self.variance_patches = cut_patches(
-                held_out, self.batch.take(slice(0, VARIANCE_PATCH_COUNT)), config.crop_size
+                held_out, self.batch.take(slice(0, VARIANCE_PATCH_COUNT)), patch_size(config, held_out)
             )
         self.initial_state = engine.state()
         self.best_loss: float | None = None

@@ -30,7 +30,7 @@ class Engine(Protocol):
         ...
 
     def patches(self, batch: PatchBatch) -> np.ndarray:
-        """Return the network's input for a batch, (B, C, S, S) float32 in [0, 1]."""
+        """Return the network's input for a batch, (B, C, h, w) float32 in [0, 1]."""
         ...
 
     def runtime(self) -> Runtime:

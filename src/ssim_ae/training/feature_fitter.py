@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from ssim_ae.alignment.choose import Alignment, choose_alignment
+from ssim_ae.alignment.choose import Alignment
 from ssim_ae.alignment.pose import Part, Pose, find_part, pose_of
 from ssim_ae.alignment.silhouette import Silhouettes
 from ssim_ae.config import Config
-from ssim_ae.console import print_note, progress
+from ssim_ae.console import progress
 from ssim_ae.detector.detector_file import DetectorFile, frame_of, network_of
 from ssim_ae.errors import InputError
 from ssim_ae.features.backbones import BACKBONES
@@ -28,13 +28,13 @@ from ssim_ae.methods import methods
 from ssim_ae.runtimes.choose import open_runtime
 from ssim_ae.runtimes.runtime import Runtime
 from ssim_ae.storage import file_hash, read_tensors, write_tensors
+from ssim_ae.training.alignment_choice import alignment_of
 from ssim_ae.training.learner import Addition, Learned
 
 MOMENTS_NAME = "moments.safetensors"  # in the folder of a run: what later additions of images start from
 KIND = "moments"
 OF_SILHOUETTES = "silhouettes."  # what their arrays' names begin with
 BATCH = 16  # images whose features are added at once
-MAX_ALIGNMENT_IMAGES = 100  # that decide whether parts are aligned
 
 
 class _Measured(NamedTuple):
@@ -71,7 +71,7 @@ class FeatureFitter:
     def start(cls, config: Config, paths: Sequence[Path]) -> Self:
         """Return a fitter for the images of a new run, which decide whether parts are aligned."""
         backbone = _backbone(config)
-        return cls(config, paths, backbone, _choose_alignment(paths, config) if config.align else None)
+        return cls(config, paths, backbone, alignment_of(paths, config))
 
     @classmethod
     def of_detector(cls, file: DetectorFile, paths: Sequence[Path]) -> Self:
@@ -180,20 +180,6 @@ class FeatureFitter:
         if batch:
             self.moments.add(np.stack(batch))
         batch.clear()
-
-
-def _choose_alignment(images: Sequence[Path], config: Config) -> Alignment | None:
-    """Decide from images at equal intervals whether parts are aligned, and say so."""
-    count = min(MAX_ALIGNMENT_IMAGES, len(images))
-    paths = [images[index] for index in np.linspace(0, len(images) - 1, count).astype(int)]
-    read = (read_image(path, grayscale=config.grayscale) for path in paths)
-    alignment, statistics = choose_alignment(read, config.bit_depth)
-    if alignment:
-        print_note(
-            "parts lie at any angle and are turned before they are inspected: that lowers the spread of the good "
-            f"images from {statistics.spread:.2f} to {statistics.aligned_spread:.2f}; --align False leaves them"
-        )
-    return alignment
 
 
 def _backbone(config: Config) -> dict[str, np.ndarray]:

@@ -106,6 +106,26 @@ def load_good_images(
     )
 
 
+def read_pixels(
+    first: Sequence[Path],
+    second: Sequence[Path],
+    planes_of: Callable[[np.ndarray], np.ndarray],
+    config: Config,
+    folder: Path,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `planes_of` makes of two lists of images, (C, H, W) float32 in [0, 1], as pixels of `GoodImages`."""
+
+    def load(path: Path) -> np.ndarray:
+        image = read_image(path, grayscale=config.grayscale)
+        return _stored(planes_of(image), image)
+
+    count = len(first) + len(second)
+    store = PixelStore(count, len(second), folder)
+    for planes in _map_with_progress(load, [*first, *second], "reading good images"):
+        store.add(planes)
+    return store.split(range(len(first), count))
+
+
 def good_image_sizes(dataset: Dataset) -> list[Size]:
     """Return the sizes of the good images from the headers of their files, without files that cannot be read."""
     sizes = _map_with_progress(_size_or_error, dataset.good, "reading sizes")
@@ -139,11 +159,14 @@ def _load_image(path: Path, view: View | None, *, grayscale: bool) -> tuple[_Ima
         image = read_image(path, grayscale=grayscale)
     except InputError as error:
         return error
-    size = Size(*image.shape[:2])
     resized = view.resize(image) if view else np.zeros((0, 0, 0), np.float32)
-    if image.dtype == np.uint16:
-        return _Image(path, size, int(image.max())), resized
-    return _Image(path, size, None), np.rint(resized * 255).astype(np.uint8)
+    max_value = int(image.max()) if image.dtype == np.uint16 else None
+    return _Image(path, Size(*image.shape[:2]), max_value), _stored(resized, image)
+
+
+def _stored(planes: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Return planes (C, H, W) float32 in [0, 1] of an image as they are kept: uint8, unless the image has 16 bits."""
+    return planes if image.dtype == np.uint16 else np.rint(planes * 255).astype(np.uint8)
 
 
 def _test_image_errors(dataset: Dataset) -> list[InputError]:

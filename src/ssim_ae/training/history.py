@@ -20,7 +20,7 @@ MAX_MARKED_EPOCHS = 30  # epochs; from here on the curves have no markers
 class EpochRecord(NamedTuple):
     """One row of the history. The field names are the columns of the CSV file.
 
-    Losses are the mean 1 - SSIM; with the method `repair`, plus 10 times the mean squared error.
+    Losses are those of the method: the sum of its terms by their weights (`LossWeights`).
     """
 
     epoch: int  # counted from 1

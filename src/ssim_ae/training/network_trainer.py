@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -17,8 +18,9 @@ from ssim_ae.detector.detector_file import read_detector, weights_in
 from ssim_ae.detector.run_folder import detector_path
 from ssim_ae.images.colors import eight_bit, pixels
 from ssim_ae.images.files import write_png
-from ssim_ae.methods import method_of, reconstruction_method_of
+from ssim_ae.methods import method_of, trained_method_of
 from ssim_ae.runtimes.runtime import Runtime
+from ssim_ae.training.alignment_choice import alignment_of, with_aligned_pixels
 from ssim_ae.training.checkpoints import TrainingState, read_checkpoint, write_checkpoint
 from ssim_ae.training.collapse_monitor import CollapseMonitor
 from ssim_ae.training.engine import Engine
@@ -34,19 +36,27 @@ SHEET_COLUMNS = 8
 
 
 class NetworkTrainer:
-    """Trains the network of a method that reconstructs images."""
+    """Trains the network of a method on good images; with an alignment, their pixels are those of the strips."""
 
-    alignment: Alignment | None = None
-
-    def __init__(self, config: Config, good: GoodImages) -> None:
+    def __init__(self, config: Config, good: GoodImages, alignment: Alignment | None = None) -> None:
         self.config = config
+        self.alignment = alignment
         self.good = good
-        layers = reconstruction_method_of(config).layers(config)
+        layers = trained_method_of(config).layers(config)
         self.engine = _engine_class(config)(config, layers, good.training_images, good.held_out_images)
         self.rank = self.engine.rank
         if config.load_ckpt_path:
             file = read_detector(detector_path(Path(config.load_ckpt_path)))
             self.engine.load_weights(weights_in(file), config.load_ckpt_path)
+
+    @classmethod
+    def start(cls, config: Config, good: GoodImages, folder: Path) -> Self:
+        """Return a trainer on good images, which decide whether parts are aligned.
+
+        Pixels that do not fit in memory are in a temporary file in `folder`.
+        """
+        alignment = alignment_of(good.training_paths, config)
+        return cls(config, with_aligned_pixels(good, alignment, config, folder) if alignment else good, alignment)
 
     def describe(self) -> str:
         """Return device, precision and number of workers as text."""
@@ -144,7 +154,7 @@ def _write_patches(folder: Path, engine: Engine, batch: PatchBatch) -> None:
 
 
 def _sheet(patches: np.ndarray) -> np.ndarray:
-    """Return patches (B, C, S, S) side by side in rows, (H, W, 3) uint8."""
+    """Return patches (B, C, h, w) side by side in rows, (H, W, 3) uint8."""
     blank = np.ones((-len(patches) % SHEET_COLUMNS, *patches.shape[1:]), np.float32)
     tiles = np.concatenate([patches, blank])
     starts = range(0, len(tiles), SHEET_COLUMNS)

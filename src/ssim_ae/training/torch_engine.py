@@ -7,44 +7,44 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn import functional
 
-from ssim_ae.augmentation.patches import PatchBatch, corruption_pieces
-from ssim_ae.augmentation.torch_corruption import apply_corruption
-from ssim_ae.augmentation.torch_cut import cut_patches
+from ssim_ae.augmentation.patches import PatchBatch
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
 from ssim_ae.machine import check_not_forked, keep_freed_memory
-from ssim_ae.methods import reconstruction_method_of
+from ssim_ae.methods import trained_method_of
 from ssim_ae.network.architecture import Layer, check_weights
 from ssim_ae.network.torch_network import Autoencoder
-from ssim_ae.network.torch_ssim import SSIMLoss
 from ssim_ae.runtimes.torch_runtime import TorchRuntime, pick_device
 from ssim_ae.training.captured_step import CapturedStep, UpdateFunction
+from ssim_ae.training.patch_sampling import patch_size
+from ssim_ae.training.torch_batches import Batches, DamageToSegment, PatchesToReconstruct
+from ssim_ae.training.torch_loss import TrainingLoss
 from ssim_ae.training.torch_muon import Muon
 
 EVALUATION_BATCH = 32  # patches at once, without gradients
 
 
 class TorchEngine:
-    """Trains the network of `table` on images (N, C, H, W), uint8 or float32 in [0, 1], that it keeps on its device."""
+    """Trains the network of `table` on images (N, C, H, W), uint8 or float32 in [0, 1]."""
 
     def __init__(self, config: Config, table: tuple[Layer, ...], images: np.ndarray, held_out: np.ndarray) -> None:
         check_not_forked("PyTorch")
-        self.method = reconstruction_method_of(config)
+        self.method = trained_method_of(config)
         self.device = pick_device(config.device_target)
         self.rank, self.workers = _join_group(config, self.device)
-        self.crop_size = config.crop_size
+        size = patch_size(config, images)
+        kind: type[Batches] = PatchesToReconstruct if self.method.reconstructs else DamageToSegment
+        self.batches = kind(size, self.device)
         with _memory_errors(f"{len(images) + len(held_out)} good images"):
-            self.images = torch.from_numpy(images).to(self.device)
-            self.held_out = torch.from_numpy(held_out).to(self.device)
+            self.images, self.held_out = self.batches.stored(images), self.batches.stored(held_out)
         torch.manual_seed(config.seed)
         self.table = table
         self.network = Autoencoder(table).to_device(self.device)
         self.trained: nn.Module = self.network
         if self.workers > 1:
             self.trained = nn.parallel.DistributedDataParallel(self.network)
-        self.ssim_loss = SSIMLoss(config.crop_size).to(self.device)
+        self.loss = TrainingLoss(self.method.loss, size.height, self.device)
         self.names = {parameter: name for name, parameter in self.network.named_parameters()}
         self.lr = torch.tensor(config.lr, device=self.device)
         self.optimizers = _optimizers(config, self.network, self.lr)
@@ -66,7 +66,7 @@ class TorchEngine:
         own = batch.take(slice(self.rank * share, (self.rank + 1) * share))
         self.lr.fill_(lr)
         with _memory_errors(f"a batch of {len(own)} patches"):
-            loss = self.update(*self._pair(self.images, own))
+            loss = self.update(*self.batches.pair(self.images, own))
         if self.workers > 1:
             distributed.all_reduce(loss, distributed.ReduceOp.SUM)
             loss /= self.workers
@@ -78,7 +78,7 @@ class TorchEngine:
         total = 0.0
         for start in range(0, len(patches), EVALUATION_BATCH):
             part = patches.take(slice(start, start + EVALUATION_BATCH))
-            total += float(self._loss(self.network, *self._pair(self.held_out, part))) * len(part)
+            total += float(self._loss(self.network, *self.batches.pair(self.held_out, part))) * len(part)
         return total / len(patches)
 
     def any_worker(self, flag: bool) -> bool:
@@ -90,8 +90,8 @@ class TorchEngine:
         return bool(flags)
 
     def patches(self, batch: PatchBatch) -> np.ndarray:
-        """Return the network's inputs in training, (B, C, S, S) float32 in [0, 1]."""
-        inputs, _ = self._pair(self.images, batch)
+        """Return the network's inputs in training, (B, C, h, w) float32 in [0, 1]."""
+        inputs, _ = self.batches.pair(self.images, batch)
         return inputs.cpu().numpy()
 
     def runtime(self) -> TorchRuntime:
@@ -143,10 +143,10 @@ class TorchEngine:
         is_captured = self.device.type == "cuda" and self.workers == 1
         return CapturedStep(self._update) if is_captured else self._update
 
-    def _update(self, inputs: Tensor, patches: Tensor) -> Tensor:
-        """Take one optimizer step on a batch of inputs and the patches to reconstruct; return its mean loss."""
+    def _update(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Take one optimizer step on a batch of inputs and what to return for them; return its mean loss."""
         self.network.zero_grad(set_to_none=True)
-        loss = self._loss(self.trained, inputs, patches)
+        loss = self._loss(self.trained, inputs, targets)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.method.max_gradient_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.method.max_gradient_norm)
@@ -154,24 +154,8 @@ class TorchEngine:
             optimizer.step()
         return loss.detach()
 
-    def _loss(self, network: nn.Module, inputs: Tensor, patches: Tensor) -> Tensor:
-        reconstructions = network(inputs.to(self.dtype))
-        weights = self.method.loss
-        loss = patches.new_zeros(())
-        if weights.ssim:
-            loss = loss + weights.ssim * self.ssim_loss(reconstructions, patches)
-        if weights.squared_error:
-            loss = loss + weights.squared_error * functional.mse_loss(reconstructions.float(), patches)
-        return loss
-
-    def _pair(self, images: Tensor, batch: PatchBatch) -> tuple[Tensor, Tensor]:
-        """Return the inputs of the network and the patches, which are equal unless the batch has a corruption."""
-        patches = cut_patches(images, batch, self.crop_size)
-        if batch.corruption is None:
-            return patches, patches
-        chosen = corruption_pieces(batch.corruption, images.shape[-2:], self.crop_size)
-        pieces = cut_patches(images, chosen, self.crop_size)
-        return apply_corruption(patches, pieces, batch.corruption), patches
+    def _loss(self, network: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        return self.loss(network(inputs.to(self.dtype)), targets)
 
 
 @contextmanager

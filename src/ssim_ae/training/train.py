@@ -121,7 +121,11 @@ def train(
     is_trained = bool(method_of(config).engines)
     good = load_good_images(dataset, config, resumed or Path(runs), skip_bad=skip_bad, keep_pixels=is_trained)
     config = _with_rotation(config, good.training_images)
-    learner: Learner = NetworkTrainer(config, good) if is_trained else FeatureFitter.start(config, good.training_paths)
+    learner: Learner
+    if is_trained:
+        learner = NetworkTrainer.start(config, good, resumed or Path(runs))
+    else:
+        learner = FeatureFitter.start(config, good.training_paths)
     try:
         regions = _regions(config, learner, dataset, resumed)
         return _run(learner, config, dataset, good, excluded, regions, Path(runs), resumed, add)

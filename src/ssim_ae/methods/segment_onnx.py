@@ -1,0 +1,26 @@
+"""The map of the method `segment` as ONNX operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ssim_ae.augmentation.damage import STRIDE
+from ssim_ae.images.size import Size
+from ssim_ae.methods.segment import NEGLIGIBLE
+from ssim_ae.onnx_operators.graph import GraphBuilder
+from ssim_ae.onnx_operators.resize import enlarged
+
+
+def residual_maps(add: GraphBuilder, image: str, output: str, size: Size) -> Sequence[str]:  # noqa: ARG001 (interface)
+    """Add by how much the log-odds of damage exceed negligible ones, enlarged to the size of the image, (H, W)."""
+    return (add("Max", add("Sub", enlarged(add, output, STRIDE, size), NEGLIGIBLE), 0.0),)
+
+
+def combine(add: GraphBuilder, ratios: Sequence[str]) -> str:  # noqa: ARG001 (interface)
+    """Return the only map."""
+    return ratios[0]
+
+
+def postprocess(add: GraphBuilder, anomaly: str, size: Size) -> str:  # noqa: ARG001 (interface)
+    """Return the map as it is."""
+    return anomaly

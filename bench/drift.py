@@ -75,12 +75,14 @@ def measured(detector: Detector, folder: Path) -> dict[str, dict[str, list[list[
     defective = sorted(path for path in (folder / "test").glob("*/*.png") if path.parent.name != "good")
     chosen = [defective[index] for index in np.linspace(0, len(defective) - 1, MAX_DEFECTIVE).astype(int)]
     found: dict[str, dict[str, list[list[float]]]] = {}
+    usual = detector.usual
+    assert usual
     for condition in ("none", *list(CAUSES)[:-1]):
         of = found.setdefault(condition, {"good": [], "defective": []})
         for kind, paths in (("good", good), ("defective", chosen if condition == "none" else [])):
             for path in paths:
                 pixels = np.asarray(changed(Image.fromarray(read_image(path)), condition))
-                of[kind].append([detector.inspect(pixels).score, *detector.usual.look(pixels)])
+                of[kind].append([detector.inspect(pixels).score, *usual.look(pixels)])
         print(folder.name, condition, len(of["good"]), flush=True)
     return found
 

@@ -239,7 +239,7 @@ def test_a_line_says_how_the_sinks_are_doing(open_page, log):
     with (
         Deliveries(log, [sink]) as deliveries,
         Inspector({}) as inspector,
-        running_server(inspector, extensions=[history_of(log, deliveries)]) as client,
+        running_server(inspector, extensions=[history_of(log, deliveries=deliveries)]) as client,
     ):
         fill(log, 3)
         wait_until(lambda: deliveries.states[0].waiting == 6)

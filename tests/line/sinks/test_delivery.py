@@ -78,6 +78,7 @@ def test_a_message_says_what_the_log_says(log):
         "time": "2026-03-14T12:01:00.000Z",
         "data": {
             "inspection": 1,
+            "station": "line-1",
             "source": "http",
             "name": "1.png",
             "image_hash": "",
@@ -100,7 +101,7 @@ def test_a_message_says_what_the_log_says(log):
 
 
 def test_the_example_of_the_documentation_has_the_fields_of_a_message(log):
-    page = (Path(__file__).parents[3] / "docs" / "sinks.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "messages.md").read_text(encoding="utf-8")
     example = json.loads(page.split("```json")[1].split("```")[0])
     with receiving() as receiver, deliver(log, receiver):
         record(log, score=1.5)

@@ -12,9 +12,12 @@ from ssim_ae.cli import COMMANDS
 from ssim_ae.commands.parser import Parser
 from ssim_ae.config.descriptions import default_of, description, main_user, sections
 from ssim_ae.config.yaml_files import to_yaml_value
+from ssim_ae.line.drift import DriftWatch
 from ssim_ae.line.history import history_of
 from ssim_ae.line.inspection_log import InspectionLog
-from ssim_ae.server.routes import api_router, public_router
+from ssim_ae.line.served_runs import ServedRuns
+from ssim_ae.line.server_recorder import ServerRecorder
+from ssim_ae.server.routes import api, public_router
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -92,8 +95,11 @@ def http() -> Iterator[str]:
 def openapi() -> dict[str, Any]:
     """Return the description of the HTTP API, with the routes of a log."""
     app = FastAPI()
-    for router in (api_router, history_of(cast(InspectionLog, None)).api, public_router):
-        app.include_router(router)
+    app.state.tokens = ()
+    log, recorder, drift = cast(InspectionLog, None), cast(ServerRecorder, None), cast(DriftWatch, object())
+    for routers in (api, history_of(log, ServedRuns(log, recorder, {}), drift).api):
+        routers.include_in(app, {})
+    app.include_router(public_router)
     return app.openapi()
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 LOG_INTERVAL = 15.0  # s between two progress lines when standard error is not a terminal
+Report = Callable[[str, int, int], None]  # of a label, the units that are done, and their total
 
 
 class ProgressBar(Protocol):
@@ -56,11 +58,23 @@ def progress(label: str, total: int, *, done: int = 0, unit: str = "") -> Iterat
     """
     if not total or not _is_main_process():
         yield _NoProgress()
+    elif report := _report.get():
+        yield _ReportedProgress(report, label, total, done)
     elif sys.stderr.isatty():
         with _terminal_progress(label, total, done, unit) as bar:
             yield bar
     else:
         yield _LogProgress(label, total, done, unit)
+
+
+@contextmanager
+def progress_reported_to(report: Report) -> Iterator[None]:
+    """Call `report` with the progress of the block, in this thread, instead of showing it. It may raise to stop it."""
+    token = _report.set(report)
+    try:
+        yield
+    finally:
+        _report.reset(token)
 
 
 @contextmanager
@@ -89,6 +103,19 @@ def _is_main_process() -> bool:
 class _NoProgress:
     def advance(self, amount: int = 1, note: str = "") -> None:
         pass
+
+
+class _ReportedProgress:
+    def __init__(self, report: Report, label: str, total: int, done: int) -> None:
+        self.report = report
+        self.label = label
+        self.total = total
+        self.done = done
+        report(label, done, total)
+
+    def advance(self, amount: int = 1, note: str = "") -> None:  # noqa: ARG002
+        self.done += amount
+        self.report(self.label, self.done, self.total)
 
 
 class _TerminalProgress:
@@ -141,3 +168,6 @@ class _Rate:
 
     def _per_second(self) -> float:
         return max(self.amount, 1e-9) / max(time.monotonic() - self.start, 1e-9)
+
+
+_report: ContextVar[Report | None] = ContextVar("report", default=None)

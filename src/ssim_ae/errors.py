@@ -7,6 +7,10 @@ class InputError(ValueError):
     """An input cannot be used. `str(error)` is one line: where, what is wrong and, if possible, what to do."""
 
 
+class Conflict(InputError):  # noqa: N818
+    """What is asked for does not fit what has happened meanwhile."""
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, shortened, or the name of its type if the message is empty."""
     line = next(filter(None, str(error).splitlines()), type(error).__name__)

@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from ssim_ae.cli import main
 from ssim_ae.detector.box import Box
 
 if find_spec("sqlalchemy"):
+    from ssim_ae.line.entries import Filters
     from ssim_ae.line.inspection_log import DetectorIdentity, InspectionLog, Result
     from ssim_ae.line.kept_images import KeepRule
+    from ssim_ae.line.queries import all_entries
+    from ssim_ae.line.reviews import Review, add_review
 
     BOTTLE = DetectorIdentity("bottle", "f" * 64, 1)
     KEEP_ALL = KeepRule("all", max_days=1e6)  # the tests are about a moment in the past
@@ -44,6 +48,46 @@ def place(tmp_path) -> str:
 def log(place):
     with InspectionLog.open(place, station="line-1", rule=KEEP_ALL) as opened:
         yield opened
+
+
+@pytest.fixture
+def run(features_run, tmp_path) -> Path:
+    return Path(shutil.copytree(features_run.folder, tmp_path / "cloth-1"))
+
+
+@pytest.fixture
+def reviewed_place(run, cloth_folder, tmp_path, capsys) -> str:
+    """A log of the test images, of which two nok ones are reviewed as good, and the others as defective."""
+    place = str(tmp_path / "reviewed")
+    main(["predict", str(run), str(cloth_folder / "test"), "--log", place, "--keep", "all"])
+    capsys.readouterr()
+    with InspectionLog.open(place) as log:
+        rejected = sorted(all_entries(log, Filters(verdict="nok")), key=lambda entry: entry.score)
+        assert len(rejected) >= 4
+        for index, entry in enumerate(rejected):
+            add_review(log, Review(inspections=[entry.id], verdict="good" if index < 2 else "defective"))
+    return place
+
+
+@pytest.fixture
+def open_page(browser):
+    contexts, problems = [], []
+
+    def open_(client, path="/history", width=1200, **options):
+        context = browser.new_context(viewport={"width": width, "height": 900}, timezone_id="UTC", **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda message: "Failed to load resource" in message.text or problems.append(message.text))
+        own = (str(client.base_url), "data:", "blob:")
+        page.on("request", lambda request: request.url.startswith(own) or problems.append(request.url))
+        page.goto(f"{client.base_url}{path}")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert problems == []
 
 
 def postgres_program(name: str) -> str | None:

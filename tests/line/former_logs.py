@@ -36,7 +36,31 @@ CREATE TABLE reviews (
 );
 CREATE INDEX reviews_by_inspection ON reviews (inspection_id);
 """
-FORMER: Mapping[int, str] = {1: VERSION_1, 2: VERSION_2}
+VERSION_3 = f"""{VERSION_2}
+UPDATE schema_version SET version = 3;
+CREATE TABLE version_changes (
+    id INTEGER NOT NULL PRIMARY KEY, time BIGINT NOT NULL, station TEXT NOT NULL, detector TEXT NOT NULL,
+    person TEXT NOT NULL, action TEXT NOT NULL, version INTEGER NOT NULL, fingerprint TEXT NOT NULL
+);
+CREATE INDEX version_changes_by_detector ON version_changes (detector, id);
+"""
+VERSION_4 = f"""{VERSION_3}
+UPDATE schema_version SET version = 4;
+ALTER TABLE inspections ADD COLUMN brightness DOUBLE PRECISION;
+ALTER TABLE inspections ADD COLUMN contrast DOUBLE PRECISION;
+ALTER TABLE inspections ADD COLUMN sharpness DOUBLE PRECISION;
+ALTER TABLE inspections ADD COLUMN shift_x DOUBLE PRECISION;
+ALTER TABLE inspections ADD COLUMN shift_y DOUBLE PRECISION;
+ALTER TABLE inspections ADD COLUMN turn DOUBLE PRECISION;
+CREATE TABLE usual_images (fingerprint TEXT NOT NULL PRIMARY KEY, content TEXT NOT NULL);
+CREATE TABLE drift_alarms (
+    id INTEGER NOT NULL PRIMARY KEY, inspection_id INTEGER NOT NULL REFERENCES inspections (id), time BIGINT NOT NULL,
+    station TEXT NOT NULL, detector TEXT NOT NULL, fingerprint TEXT NOT NULL, cause TEXT NOT NULL,
+    changes TEXT NOT NULL, ended BIGINT, ended_by TEXT
+);
+CREATE UNIQUE INDEX drift_alarms_by_inspection ON drift_alarms (station, fingerprint, inspection_id);
+"""
+FORMER: Mapping[int, str] = {1: VERSION_1, 2: VERSION_2, 3: VERSION_3, 4: VERSION_4}
 
 
 def make_former(version: int, path: Path) -> None:

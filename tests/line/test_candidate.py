@@ -1,5 +1,6 @@
 """The way from a review to a new version: propose, compare, adopt, roll back."""
 
+import getpass
 import shutil
 from pathlib import Path
 
@@ -14,30 +15,17 @@ from ssim_ae.line.entries import Filters
 from ssim_ae.line.inspection_log import InspectionLog
 from ssim_ae.line.queries import all_entries
 from ssim_ae.line.reviews import Review, add_review
-
-
-@pytest.fixture
-def run(features_run, tmp_path) -> Path:
-    return Path(shutil.copytree(features_run.folder, tmp_path / "cloth-1"))
-
-
-@pytest.fixture
-def place(run, cloth_folder, tmp_path, capsys) -> str:
-    """A log of the test images, of which two nok ones are reviewed as good, and the others as defective."""
-    place = str(tmp_path / "log")
-    main(["predict", str(run), str(cloth_folder / "test"), "--log", place, "--keep", "all"])
-    capsys.readouterr()
-    with InspectionLog.open(place) as log:
-        rejected = sorted(all_entries(log, Filters(verdict="nok")), key=lambda entry: entry.score)
-        assert len(rejected) >= 4
-        for index, entry in enumerate(rejected):
-            add_review(log, Review(inspections=[entry.id], verdict="good" if index < 2 else "defective"))
-    return place
+from ssim_ae.line.version_changes import changes_of
 
 
 def reviewed_as(place, verdict):
     with InspectionLog.open(place) as log:
         return {log.image_path(entry.id) for entry in all_entries(log, Filters(review=verdict))}
+
+
+@pytest.fixture
+def place(reviewed_place):
+    return reviewed_place
 
 
 @pytest.mark.parametrize("options", [[], ["--learn"]], ids=["threshold", "learn"])
@@ -101,6 +89,15 @@ def test_a_candidate_that_was_interrupted_is_not_adopted(run, place, monkeypatch
         adopt(run)
 
 
+def test_who_adopts_is_in_the_log(run, place, capsys):
+    main(["review", "apply", str(run), "--log", place])
+    assert main(["review", "adopt", str(run), "--log", place]) == 0
+    with InspectionLog.open(place) as log:
+        (change,) = changes_of(log, run.name)
+    assert (change.person, change.action, change.version) == (getpass.getuser(), "adopted", 2)
+    assert change.fingerprint == read_detector(run / "detector.safetensors").fingerprint
+
+
 FAULTS = {
     "no log": (["apply", "RUN"], "--log: required; name the log with the reviews"),
     "no reviews": (
@@ -108,7 +105,11 @@ FAULTS = {
         "RUN: no kept image was reviewed as good; review some on the page History",
     ),
     "no candidate": (["adopt", "RUN"], "RUN: has no candidate; make one with: ssim-ae review apply"),
-    "more": (["adopt", "RUN", "--learn"], "review adopt: takes the run alone; give no other argument"),
+    "more": (
+        ["adopt", "RUN", "--learn"],
+        "review adopt: takes the run, --log, and with it --detector; leave out the others",
+    ),
+    "no log of that name": (["adopt", "RUN", "--log", "none"], "none: no log; name the folder or URL"),
     "no run": (["apply", "none", "--log", "LOG"], "none: no such file or run"),
 }
 
@@ -116,7 +117,7 @@ FAULTS = {
 @pytest.mark.parametrize(("arguments", "message"), FAULTS.values(), ids=FAULTS)
 def test_a_fault_is_one_line(run, place, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
-    names = {"RUN": run.name, "LOG": "log"}
+    names = {"RUN": run.name, "LOG": "reviewed"}
     assert main(["review", *[names.get(argument, argument) for argument in arguments]]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"ssim-ae: {message.replace('RUN', run.name)}") and error.count("\n") == 1

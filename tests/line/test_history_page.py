@@ -39,27 +39,6 @@ def served(place):
             yield client
 
 
-@pytest.fixture
-def open_page(browser):
-    contexts, problems = [], []
-
-    def open_(client, path="/history", width=1200, **options):
-        context = browser.new_context(viewport={"width": width, "height": 900}, timezone_id="UTC", **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda message: "Failed to load resource" in message.text or problems.append(message.text))
-        own = (str(client.base_url), "data:", "blob:")
-        page.on("request", lambda request: request.url.startswith(own) or problems.append(request.url))
-        page.goto(f"{client.base_url}{path}")
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert problems == []
-
-
 def names(page):
     return page.locator("#entries .name > span").all_text_contents()
 
@@ -134,7 +113,7 @@ def test_entries_are_opened_by_keyboard_and_mouse(open_page, served):
     assert "13.png: not an image, or corrupt" in page.text_content("#entry-details")
     page.keyboard.press("k")
     assert page.text_content("#entry-name") == HOSTILE
-    page.locator("#entries li > button").nth(3).click()
+    page.locator("#entries .row > button").nth(3).click()
     assert page.text_content("#entry-name") == "10.png"
 
 
@@ -165,6 +144,56 @@ def test_images_are_reviewed_by_keyboard_and_mouse(open_page, served):
     assert len(served.get("/v1/log", params={"review": "none"}).json()["entries"]) == 13
 
 
+def reviewed(client):
+    return {entry["name"]: entry["review"] for entry in client.get("/v1/log").json()["entries"] if entry["review"]}
+
+
+def test_several_images_are_reviewed_at_once(open_page, served):
+    page = open_page(served)
+    wait_for(page, 14)
+    boxes = page.locator("#entries .choose input")
+    boxes.nth(2).click()
+    boxes.nth(4).click(modifiers=["Shift"])
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    assert page.text_content("#chosen-count") == "4 images chosen"
+    page.click("#chosen-defective")
+    page.get_by_role("status").filter(has_text="4 images: reviewed as defective").wait_for()
+    assert reviewed(served) == dict.fromkeys([HOSTILE, "11.png", "10.png", "9.png"], "defective")
+    assert not page.is_visible("#chosen")
+    boxes.nth(2).click()
+    page.locator("#choose-all").check()
+    assert page.text_content("#chosen-count") == "14 images chosen"
+    page.keyboard.press("g")
+    page.get_by_role("status").filter(has_text="14 images: reviewed as good").wait_for()
+    assert len(reviewed(served)) == 14
+    page.keyboard.press("u")
+    page.get_by_role("status").filter(has_text="14 images: as before").wait_for()
+    assert reviewed(served) == dict.fromkeys([HOSTILE, "11.png", "10.png", "9.png"], "defective")
+
+
+def test_a_defect_is_marked_with_a_box(open_page, served):
+    page = open_page(served)
+    wait_for(page, 14)
+    page.keyboard.press("j")
+    page.locator("#entry-image img").wait_for()
+    page.keyboard.press("b")
+    frame = page.locator("#entry-image").bounding_box()
+    page.mouse.move(frame["x"] + 0.2 * frame["width"], frame["y"] + 0.25 * frame["height"])
+    page.mouse.down()
+    page.mouse.move(frame["x"] + 0.6 * frame["width"], frame["y"] + 2 * frame["height"])
+    page.mouse.up()
+    page.keyboard.press("d")
+    page.get_by_role("status").filter(has_text="reviewed as defective").wait_for()
+    number = served.get("/v1/log").json()["entries"][0]["id"]
+    box = served.get(f"/v1/log/{number}/reviews").json()[0]["box"]
+    assert box == {"x": 18, "y": 15, "width": 36, "height": 45}, "it ends at the border of the image of 90 x 60 px"
+    page.keyboard.press("k")
+    page.locator("#entry-image .mark").wait_for()
+    page.keyboard.press("Escape")
+    assert page.locator("#entry-image .mark").count() == 0
+
+
 def test_an_empty_log(open_page, place):
     with (
         InspectionLog.open(place) as log,
@@ -187,7 +216,7 @@ def test_the_page_asks_for_the_token(open_page, place):
             page.fill("#token", "secret")
             page.click("#token-form button")
             wait_for(page, 5)
-            page.locator("#entries li > button img").first.wait_for()
+            page.locator("#entries .row > button img").first.wait_for()
             assert not page.is_visible("#token-form")
             page.close()
 
@@ -206,6 +235,7 @@ def test_the_page_is_accessible(open_page, served, scheme, width):
     wait_for(page, 14)
     page.keyboard.press("j")
     page.locator("#entry-image img").wait_for()
+    page.keyboard.press("x")
     found = Axe().run(page)
     assert [violation["id"] for violation in found.response["violations"]] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width

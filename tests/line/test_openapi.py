@@ -9,8 +9,11 @@ pytest.importorskip("sqlalchemy")
 import schemathesis
 from hypothesis import settings
 
+from ssim_ae.line.drift import DriftWatch
 from ssim_ae.line.history import history_of
 from ssim_ae.line.inspection_log import InspectionLog
+from ssim_ae.line.served_runs import ServedRuns
+from ssim_ae.line.server_recorder import ServerRecorder
 from ssim_ae.server.app import create_app
 from ssim_ae.server.inspector import Inspector
 
@@ -18,8 +21,10 @@ from .conftest import KEEP_ALL, record
 
 folder = tempfile.TemporaryDirectory()  # the schema is needed before any fixture
 log = InspectionLog.open(folder.name, rule=KEEP_ALL)
-app = create_app(Inspector({}), extensions=[history_of(log)])
-schema = schemathesis.openapi.from_asgi("/openapi.json", app).include(path_regex="^/v1/(log|reviews)")
+app = create_app(
+    Inspector({}), extensions=[history_of(log, ServedRuns(log, ServerRecorder(log, {}), {}), DriftWatch(log))]
+)
+schema = schemathesis.openapi.from_asgi("/openapi.json", app).include(path_regex="^/v1/(log|reviews|versions|drift)")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,6 +12,7 @@ import pytest
 from ssim_ae import Detector
 from ssim_ae.server.app import create_app
 from ssim_ae.server.inspector import Inspector
+from ssim_ae.server.roles import only_token
 from ssim_ae.server.serve import Server, listening_socket
 from ssim_ae.training.train import Run
 
@@ -29,8 +30,10 @@ class BlockingDetector(Detector):
 
 
 @contextmanager
-def running_server(inspector: Inspector, **options) -> Iterator[httpx.Client]:
-    """Run a server on a free port in a thread, and yield a client of it."""
+def running_server(inspector: Inspector, *, token: str = "", **options) -> Iterator[httpx.Client]:
+    """Run a server on a free port in a thread, and yield a client of it; with a `token`, it requires this one."""
+    if token:
+        options["tokens"] = only_token(token)
     with closing(listening_socket("127.0.0.1", 0)) as listener:
         server = Server(create_app(inspector, **options))
         thread = threading.Thread(target=server.run, args=([listener],))

@@ -162,6 +162,8 @@ def test_detectors_by_name(tiny_run, tmp_path, monkeypatch):
         (["RUN", "--timeout", "nan"], "--timeout: should be a finite number above 0, not nan"),
         (["RUN", "--threads", "0"], "threads: should be at least 1"),
         (["RUN", "--token", "café"], "token: should consist of"),
+        (["RUN", "--token", "secret", "--tokens", "x"], "--tokens: contradicts the single token of --token"),
+        (["RUN", "--tokens", "none"], "none: "),
     ],
 )
 def test_an_invalid_argument_is_one_line_and_exit_2(capsys, tiny_run, tmp_path, monkeypatch, arguments, message):

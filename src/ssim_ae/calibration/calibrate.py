@@ -35,12 +35,16 @@ Item = TypeVar("Item")
 
 
 class Calibration(NamedTuple):
-    """Thresholds, the normal statistics if the method normalizes residuals, how both were estimated, and suspects."""
+    """Thresholds, the normal statistics if the method normalizes residuals, how both were estimated, and suspects.
+
+    `scores` are those at the thresholds of the images that count as held out, without far outliers.
+    """
 
     thresholds: Thresholds
     normal_statistics: NormalStatistics | None
     origin: ThresholdOrigin
     suspects: Sequence[Suspect] = ()
+    scores: Sequence[float] = ()
 
     def accepted(self, images: Sequence[Path]) -> list[Path]:
         """Return the images that were not left out."""
@@ -116,7 +120,8 @@ def calibrate(
     origin = origin.model_copy(update={"cross_fitted_images": len(cross_fitted)})
     if origin.expected:  # other estimators reject many images by design
         _note_rejected(held_out_maps, training_maps, thresholds, config)
-    return Calibration(thresholds, statistics, origin, suspects)
+    scores = [_score(maps, thresholds, config) for maps in held_out_maps.residuals]
+    return Calibration(thresholds, statistics, origin, suspects, scores)
 
 
 def cross_validate(

@@ -12,6 +12,7 @@ from ssim_ae.errors import InputError
 
 if TYPE_CHECKING:
     from ssim_ae.line.entries import LogEntry
+    from ssim_ae.line.inspection_log import InspectionLog
 
 LISTED = 50  # inspections
 DATE_LENGTH = len("2026-01-31")
@@ -27,6 +28,7 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("--station", help="inspections of this station")
     parser.add_argument("--detector", help="inspections with the detector of this name")
     parser.add_argument("--limit", type=int, help=f"number of inspections in the list, the latest first ({LISTED})")
+    parser.add_argument("--drift", action="store_true", help="whether inspections have changed, and since when")
     parser.add_argument("--output", metavar="FILE", help="write all to this file: .csv or .parquet")
 
 
@@ -42,6 +44,11 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--errors: contradicts --verdict {options.verdict}; give one of them")
     if options.output and options.limit is not None:
         raise InputError("--limit: no effect with --output, which writes all; give one of them")
+    if options.drift:
+        _check_drift_alone(options)
+        with InspectionLog.open(options.place, create=False) as log:
+            _print_drift(log, options.station)
+        return 0
     limit = LISTED if options.limit is None else options.limit
     if limit < 1:
         raise InputError(f"--limit: should be at least 1, not {limit}")
@@ -59,6 +66,45 @@ def run(options: argparse.Namespace) -> int:
         else:
             _print_entries(page_of(log, filters, limit).entries, count_of(log, filters))
     return 0
+
+
+def _check_drift_alone(options: argparse.Namespace) -> None:
+    names = ("since", "until", "verdict", "errors", "detector", "limit", "output")
+    for name in names:
+        if getattr(options, name) not in (None, False):
+            raise InputError(f"--{name}: no effect with --drift; leave it out")
+
+
+def _print_drift(log: InspectionLog, only_station: str | None) -> None:
+    """Print a line for each detector at each station, and all alarms."""
+    from ssim_ae.line.drift import DriftWatch, alarms_of, stations_of
+    from ssim_ae.tables import Row, print_table
+
+    stations = [only_station] if only_station is not None else stations_of(log)
+    states = [state for station in stations for state in DriftWatch(log, station, store=False).states()]
+    if not states:
+        print("no inspections")
+        return
+    rows = [
+        Row(
+            _printable(state.station),
+            [
+                _printable(state.detector),
+                state.fingerprint[:8],
+                str(state.images),
+                f"{state.evidence:.2f}",
+                state.alarm.text if state.alarm else "",
+            ],
+        )
+        for state in states
+    ]
+    print_table("", ["station", "detector", "fingerprint", "images", "evidence (alarm at 1)", "changed"], rows)
+    for alarm in alarms_of(log, only_station):
+        ended = ""
+        if alarm.ended:
+            ended = f"; ended {_local(alarm.ended)}{f' by {_printable(alarm.ended_by)}' if alarm.ended_by else ''}"
+        names = f"{_printable(alarm.station)}, {_printable(alarm.detector)}"
+        print(f"{_local(alarm.time)}  {names}: {alarm.text}, since about {_local(alarm.since)}{ended}")
 
 
 def _moment(option: str, value: str | None, *, end_of_day: bool = False) -> datetime | None:

@@ -7,10 +7,14 @@ import os
 from contextlib import ExitStack
 from math import isfinite
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ssim_ae.commands.log_options import add_log_options, open_log
 from ssim_ae.commands.parser import Parser
 from ssim_ae.errors import InputError
+
+if TYPE_CHECKING:
+    from ssim_ae.server.roles import Access
 
 
 def arguments(parser: Parser) -> None:
@@ -22,6 +26,7 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("--port", type=int, default=8000, help="port to listen on, 0 for any free port (8000)")
     parser.add_argument("--watch", metavar="FOLDER", help="inspect new images in this folder with the first detector")
     parser.add_argument("--token", help="require this Bearer token (environment variable SSIM_AE_TOKEN)")
+    parser.add_argument("--tokens", metavar="FILE", help="require one of the tokens in this file: NAME ROLE TOKEN")
     parser.add_argument("--queue", type=int, default=32, help="number of images that may wait for a worker (32)")
     parser.add_argument("--max_mb", type=int, default=32, help="maximum size of a request body, MiB (32)")
     parser.add_argument("--max_megapixels", type=int, default=25, help="maximum size of an image, megapixels (25)")
@@ -38,23 +43,28 @@ def run(options: argparse.Namespace) -> int:
     from ssim_ae.server.serve import detectors_by_name, serve
 
     _check(options)
+    tokens = _tokens(options)
     detectors = detectors_by_name(options.detectors)
     with ExitStack() as resources:
         opened = open_log(options)
         recorder, extensions = None, []
         if opened:
+            from ssim_ae.line.drift import DriftWatch, note_alarm
             from ssim_ae.line.history import history_of
+            from ssim_ae.line.served_runs import ServedRuns
             from ssim_ae.line.server_recorder import ServerRecorder
 
             log = resources.enter_context(opened)
-            recorder = ServerRecorder(log, {name: current_version(path) for name, path in detectors.items()})
-            extensions = [history_of(log)]
+            drift = DriftWatch(log, on_alarm=note_alarm)
+            recorder = ServerRecorder(log, {name: current_version(path) for name, path in detectors.items()}, drift)
+            runs = resources.enter_context(ServedRuns(log, recorder, detectors))
+            extensions = [history_of(log, runs, drift)]
         serve(
             detectors,
             host=options.host,
             port=options.port,
             watch=Path(options.watch) if options.watch else None,
-            token=options.token or os.environ.get("SSIM_AE_TOKEN"),
+            tokens=tokens,
             limits=Limits(options.queue, options.max_mb * MIB, options.max_megapixels * 10**6, options.timeout),
             runtime=options.runtime,
             device_target=options.device_target,
@@ -63,6 +73,18 @@ def run(options: argparse.Namespace) -> int:
             extensions=extensions,
         )
     return 0
+
+
+def _tokens(options: argparse.Namespace) -> list[Access]:
+    """Return the tokens that the options or the environment name; none if they name none."""
+    from ssim_ae.server.roles import only_token, read_tokens
+
+    token = options.token or os.environ.get("SSIM_AE_TOKEN")
+    if options.tokens and token:
+        raise InputError("--tokens: contradicts the single token of --token or SSIM_AE_TOKEN; give one of them")
+    if options.tokens:
+        return read_tokens(Path(options.tokens))
+    return only_token(token) if token else []
 
 
 def _check(options: argparse.Namespace) -> None:

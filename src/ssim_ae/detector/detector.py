@@ -18,6 +18,7 @@ from ssim_ae.config import Config
 from ssim_ae.detector.detectability_chart import DetectabilityChart
 from ssim_ae.detector.detector_file import DetectorFile, frame_of, network_of, read_detector
 from ssim_ae.detector.inspection import Inspection
+from ssim_ae.detector.look import UsualImages
 from ssim_ae.detector.provenance import Provenance
 from ssim_ae.detector.regions import Regions
 from ssim_ae.detector.run_folder import detector_path
@@ -58,6 +59,7 @@ class Detector:
         normal_statistics: NormalStatistics | None = None,
         alignment: Alignment | None = None,
         regions: Regions | None = None,
+        usual: UsualImages | None = None,
         fingerprint: str = "",
         detectability: DetectabilityChart | None = None,
         threads: int | None = None,
@@ -73,6 +75,7 @@ class Detector:
         self.view = View.from_config(config)
         self.frame = frame_of(config, alignment)
         self.regions = regions
+        self.usual = usual
         self.sensitivity = regions.sensitivity(self.frame) if regions else None  # of the network's input, (h, w)
         self.residual_scale = normal_statistics.scale(self.view.size) if normal_statistics else None
         self._process = os.getpid()
@@ -123,6 +126,12 @@ class Detector:
         detector._origin = _Origin(path.absolute(), options, (file.config, file.thresholds))
         return detector
 
+    def reopen(self) -> Self:
+        """Open the file again that the detector was opened from, in the same way. Raises InputError as `load` does."""
+        if not self._origin:
+            raise InputError("detector: not opened from a file; use Detector.load")
+        return type(self).load(self._origin.path, **self._origin.options)
+
     @classmethod
     def from_file(
         cls, file: DetectorFile, *, runtime: str = "auto", device_target: str = "auto", threads: int | None = None
@@ -159,6 +168,7 @@ class Detector:
             normal_statistics=file.normal_statistics,
             alignment=file.alignment,
             regions=file.regions,
+            usual=file.usual,
             fingerprint=file.fingerprint,
             detectability=file.detectability,
             threads=threads,

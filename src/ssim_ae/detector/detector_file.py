@@ -16,6 +16,7 @@ from ssim_ae.alignment.frame import Frame
 from ssim_ae.config import Config
 from ssim_ae.config.yaml_files import read_yaml
 from ssim_ae.detector.detectability_chart import DetectabilityChart
+from ssim_ae.detector.look import UsualImages
 from ssim_ae.detector.provenance import Provenance
 from ssim_ae.detector.regions import Regions
 from ssim_ae.errors import InputError
@@ -52,8 +53,9 @@ class DetectorFile(NamedTuple):
     """The content of a detector file.
 
     `normal_statistics` are present if the method normalizes residuals, `alignment` if parts are turned before they are
-    inspected, `detectability` if it was measured, `regions` if some are ignored or of another sensitivity. If a `model`
-    holds the weights in the format of its runtime, `weights` is empty. `fingerprint` is the checksum in the file that
+    inspected, `detectability` if it was measured, `regions` if some are ignored or of another sensitivity, `usual` if
+    the good images were there when the thresholds were set. If a `model` holds the weights in the format of its
+    runtime, `weights` is empty. `fingerprint` is the checksum in the file that
     it was read from.
     """
 
@@ -65,6 +67,7 @@ class DetectorFile(NamedTuple):
     alignment: Alignment | None = None
     detectability: DetectabilityChart | None = None
     regions: Regions | None = None
+    usual: UsualImages | None = None
     model: Model | None = None
     fingerprint: str = ""
 
@@ -109,6 +112,8 @@ def header(detector: DetectorFile) -> dict[str, Any]:
         metadata["detectability"] = detector.detectability.model_dump(mode="json")
     if detector.regions:
         metadata["regions"] = detector.regions.model_dump(mode="json")
+    if detector.usual:
+        metadata["usual"] = detector.usual.model_dump(mode="json")
     return metadata
 
 
@@ -236,6 +241,7 @@ def _parse(path: Path, metadata: dict[str, Any]) -> DetectorFile:
         chart = metadata.get("detectability")
         detectability = None if chart is None else DetectabilityChart.model_validate(chart)
         regions = _parse_regions(metadata.get("regions"), config, alignment)
+        usual = None if metadata.get("usual") is None else UsualImages.from_file(metadata["usual"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: the header is corrupt, or from a newer version") from error
     if not all(_is_threshold(value) for value in thresholds.values()):
@@ -249,6 +255,7 @@ def _parse(path: Path, metadata: dict[str, Any]) -> DetectorFile:
         alignment,
         detectability,
         regions,
+        usual,
         fingerprint=metadata[CHECKSUM_KEY],
     )
 

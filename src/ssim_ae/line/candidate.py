@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from ssim_ae.console import progress
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import CONFIG_NAME, DetectorFile, read_detector, write_detector
 from ssim_ae.detector.run_folder import DETECTOR_NAME, Version, config_path, detector_path, set_current
@@ -41,8 +42,8 @@ def propose(run: Path, reviewed: Sequence[ReviewedImage], *, learn: bool) -> Pat
     good = [image for image in reviewed if image.verdict == "good"]
     if not good:
         raise InputError(f"{run}: no kept image was reviewed as good; review some on the page History")
+    discard(run)
     folder = run / CANDIDATE_NAME
-    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
         if learn:
@@ -50,7 +51,7 @@ def propose(run: Path, reviewed: Sequence[ReviewedImage], *, learn: bool) -> Pat
         else:
             write_detector(folder / DETECTOR_NAME, with_raised_thresholds(run, file, [image.path for image in good]))
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        discard(run)
         raise
     write_atomic(folder / BASE_NAME, file.fingerprint)  # last: with it the candidate is complete
     return folder
@@ -63,7 +64,12 @@ def with_raised_thresholds(run: Path, file: DetectorFile, good: Sequence[Path]) 
     with higher thresholds rejects no image that it accepted before: the rate estimated for the former thresholds is an
     upper bound.
     """
-    scores = [found.score for found in Detector.from_file(file).inspect_all(good) if not isinstance(found, InputError)]
+    scores = []
+    with progress("measuring reviewed images", len(good)) as bar:
+        for found in Detector.from_file(file).inspect_all(good):
+            bar.advance()
+            if not isinstance(found, InputError):
+                scores.append(found.score)
     rejected = [score for score in scores if is_defective(score)]
     if not rejected:
         raise InputError(
@@ -75,6 +81,7 @@ def with_raised_thresholds(run: Path, file: DetectorFile, good: Sequence[Path]) 
         thresholds={name: value * factor for name, value in file.thresholds.items()},
         provenance=file.provenance.model_copy(update={"thresholds": origin}),
         detectability=None,
+        usual=file.usual and file.usual.with_thresholds_times(factor),
     )
 
 
@@ -99,10 +106,22 @@ def _learn(run: Path, file: DetectorFile, good: Sequence[ReviewedImage], folder:
         raise InputError(f"{run}: knows all {counted(len(good), 'confirmed good image')} already; no candidate made")
 
 
+def candidate_of(run: Path) -> Path | None:
+    """Return the folder of the candidate of a run, or None if it has none that is complete."""
+    folder = run / CANDIDATE_NAME
+    return folder if (folder / BASE_NAME).exists() else None
+
+
+def discard(run: Path) -> None:
+    """Remove the candidate of a run, if there is one."""
+    (run / CANDIDATE_NAME / BASE_NAME).unlink(missing_ok=True)  # first: from now on it is incomplete
+    shutil.rmtree(run / CANDIDATE_NAME, ignore_errors=True)
+
+
 def adopt(run: Path) -> Version:
     """Make the candidate the current version of its run. Raises InputError if there is none, or the run has changed."""
-    folder = run / CANDIDATE_NAME
-    if not (folder / BASE_NAME).exists():
+    folder = candidate_of(run)
+    if not folder:
         raise InputError(f"{run}: has no candidate; make one with: ssim-ae review apply")
     with lock_folder(run):
         base = read_file(folder / BASE_NAME).decode(errors="replace")
@@ -115,5 +134,5 @@ def adopt(run: Path) -> Version:
         version = set_current(run, read_detector(folder / DETECTOR_NAME))
         if (folder / MOMENTS_NAME).exists():
             write_atomic(run / MOMENTS_NAME, read_file(folder / MOMENTS_NAME))
-    shutil.rmtree(folder, ignore_errors=True)
+    discard(run)
     return version

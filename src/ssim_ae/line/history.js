@@ -11,7 +11,8 @@ const state = {
   entries: [],
   selected: -1, // index of the entry that is shown
   cursor: null, // of the next, older entries
-  undo: [], // reviews before the last ones: {entry, review}
+  chosen: new Set(), // entries that are reviewed together
+  undo: [], // what was said before each of the last reviews: a list of {entry, review} for each
   load: 0, // number of the latest request: the responses of earlier ones are dropped
 };
 
@@ -102,6 +103,7 @@ async function showEntries(load) {
   for (const entry of entries) $("entries").append(entryRow(entry, state.entries.push(entry) - 1));
   $("older").hidden = !next;
   $("status").textContent = state.entries.length ? "" : "no inspections";
+  showChosen();
 }
 
 function entryRow(entry, index) {
@@ -115,7 +117,7 @@ function entryRow(entry, index) {
   if (entry.image_file) thumbnails.observe(Object.assign(frame, { entry }));
   const button = make("button", { type: "button" }, frame, time, name, verdict, score);
   button.addEventListener("click", () => select(index));
-  const row = make("li", {}, button);
+  const row = make("li", {}, make("div", { className: "row" }, chooser(entry, index), button));
   showReview(row, entry);
   return row;
 }
@@ -157,7 +159,7 @@ const entryPanel = $("entry");
 
 async function select(index) {
   if (index < 0 || index >= state.entries.length) return;
-  const buttons = [...$("entries").querySelectorAll("li > button")];
+  const buttons = [...$("entries").querySelectorAll(".row > button")];
   buttons[state.selected]?.removeAttribute("aria-current");
   state.selected = index;
   buttons[index].setAttribute("aria-current", "true");
@@ -168,51 +170,12 @@ async function select(index) {
   showEntryVerdict($("entry-verdict"), entry);
   $("entry-details").textContent = detailsOf(entry);
   showReviewButtons();
+  startMarking(entry);
   $("entry-image").replaceChildren();
-  if (!entry.image_file) return;
-  const image = await loadedImage(entry, SHOWN_SIDE);
-  if (image && state.selected === index) $("entry-image").replaceChildren(image, ...entry.defects.map((box) => outline(box, entry)));
-}
-
-function showReview(row, { review }) {
-  row.querySelector(".reviewed").textContent = review ?? "";
-}
-
-/** Store a review of an entry: good, defective or null for none. */
-async function store(entry, review) {
-  const body = JSON.stringify({ inspections: [entry.id], verdict: review ?? "withdrawn" });
-  await fetchApi("/v1/reviews", { method: "POST", body, headers: { "Content-Type": "application/json" } });
-  entry.review = review;
-  const index = state.entries.indexOf(entry);
-  if (index >= 0) showReview($("entries").children[index], entry);
-  showReviewButtons();
-}
-
-function showReviewButtons() {
-  const entry = state.entries[state.selected];
-  for (const verdict of ["good", "defective"]) $(verdict).setAttribute("aria-pressed", entry?.review === verdict);
-  $("undo").disabled = !state.undo.length;
-}
-
-/** Review the selected entry, and go on to the next. */
-async function review(verdict) {
-  const entry = state.entries[state.selected];
-  if (!entry) return;
-  const former = entry.review;
-  await store(entry, verdict);
-  state.undo.push({ entry, review: former });
-  showReviewButtons();
-  $("status").textContent = `${entry.name || "image"}: reviewed as ${verdict}`;
-  await move(1);
-}
-
-async function undo() {
-  const last = state.undo.pop();
-  if (!last) return;
-  await store(last.entry, last.review);
-  $("status").textContent = `${last.entry.name || "image"}: ${last.review ? `reviewed as ${last.review}` : "not reviewed"}`;
-  const index = state.entries.indexOf(last.entry);
-  if (index >= 0) await select(index);
+  const [image] = await Promise.all([entry.image_file && loadedImage(entry, SHOWN_SIDE), showReviews(entry)]);
+  if (!image || state.entries[state.selected] !== entry) return;
+  $("entry-image").replaceChildren(image, ...entry.defects.map((box) => outline(box, entry)));
+  showMark();
 }
 
 async function move(step) {
@@ -249,11 +212,14 @@ const keys = {
   g: () => review("good"),
   d: () => review("defective"),
   u: undo,
+  x: chooseSelected,
+  b: toggleMarking,
+  Escape: dropMark,
 };
 
 function listenForKeys() {
   addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input:not([type=checkbox]), select")) return;
     const action = keys[event.key];
     if (!action) return;
     event.preventDefault();
@@ -267,7 +233,7 @@ function listenForKeys() {
 async function refresh() {
   writeUrl();
   const load = (state.load += 1);
-  Object.assign(state, { entries: [], selected: -1, cursor: null });
+  Object.assign(state, { entries: [], selected: -1, cursor: null, chosen: new Set() });
   $("entries").replaceChildren();
   entryPanel.hidden = true;
   $("entries").after(entryPanel);
@@ -293,7 +259,7 @@ async function start() {
       const { entries } = await callApi("/v1/log?limit=1");
       if (entries.length) $("day").value = dayText(new Date(entries[0].time));
     }
-    await refresh();
+    await Promise.all([refresh(), showVersions(), showDrift()]);
   });
 }
 
@@ -307,9 +273,8 @@ $("filters").addEventListener("reset", () => {
   setTimeout(refresh); // once the fields are empty
 });
 $("older").addEventListener("click", () => guarded(() => showEntries(state.load)));
-$("good").addEventListener("click", () => guarded(() => review("good")));
-$("defective").addEventListener("click", () => guarded(() => review("defective")));
-$("undo").addEventListener("click", () => guarded(undo));
+listenForReviews();
+listenForMarks();
 listenForToken(start);
 listenForKeys();
 start();

@@ -4,21 +4,28 @@ from io import BytesIO
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, HTTPException, Path, Query, Response
+from fastapi import HTTPException, Path, Query, Request, Response
 from PIL import Image
 from pydantic import Field
 
 from ssim_ae.errors import InputError
 from ssim_ae.images.colors import eight_bit
 from ssim_ae.images.files import encode_png, read_image
+from ssim_ae.line.drift import DriftWatch
+from ssim_ae.line.drift_routes import DriftCollector, add_drift_routes
 from ssim_ae.line.entries import Filters, Hour, LogPage, Moment
 from ssim_ae.line.inspection_log import InspectionLog
 from ssim_ae.line.queries import detector_names, hours_of, page_of
-from ssim_ae.line.reviews import MAX_ID, Review, UnknownInspection, add_review
+from ssim_ae.line.reviews import MAX_ID, LoggedReview, Review, UnknownInspection, add_review, reviews_of
+from ssim_ae.line.served_runs import ServedRuns
+from ssim_ae.line.version_routes import add_version_routes
 from ssim_ae.pages.page import render_page
 from ssim_ae.server.extension import Extension
+from ssim_ae.server.roles import Role, RoleRouters, person_of
 from ssim_ae.server.routes import problem_responses
 
+SCRIPTS = ("reviewing.js", "marking.js", "versions.js", "drift.js", "history.js")
+STYLES = ("history.css", "versions.css")
 TITLE = "History"
 PATH = "/history"
 MAX_ENTRIES = 500  # of one response
@@ -41,34 +48,36 @@ class HourQuery(Filters):
     until: Moment = Field(description="The moment after the last one.")
 
 
-def history_of(log: InspectionLog) -> Extension:
-    """Return the page and the API of a log."""
-    router = APIRouter()
+def history_of(log: InspectionLog, runs: ServedRuns | None = None, drift: DriftWatch | None = None) -> Extension:
+    """Return the page and the API of a log, of the versions of a server's runs, and of the drift of its inspections."""
+    api = RoleRouters()
+    if runs:
+        add_version_routes(api, runs)
 
-    @router.get("/v1/log", responses=problem_responses(422, 503))
+    @api[Role.REVIEW].get("/v1/log", responses=problem_responses(422, 503))
     def list_inspections(query: Annotated[LogQuery, Query()]) -> LogPage:
         """List logged inspections, the latest first."""
         return page_of(log, query, query.limit, query.cursor)
 
-    @router.get("/v1/log/hours", responses=problem_responses(422, 503))
+    @api[Role.REVIEW].get("/v1/log/hours", responses=problem_responses(422, 503))
     def count_per_hour(query: Annotated[HourQuery, Query()]) -> list[Hour]:
         """Count the verdicts of each hour between two moments; those without any are left out."""
         return hours_of(log, query, query.since)
 
-    @router.get("/v1/log/detectors", responses=problem_responses(503))
+    @api[Role.REVIEW].get("/v1/log/detectors", responses=problem_responses(503))
     def list_logged_detectors() -> list[str]:
         """List the names of all detectors in the log."""
         return detector_names(log)
 
-    @router.post("/v1/reviews", status_code=204, responses=problem_responses(400, 404, 408, 413, 422, 503))
-    def review_inspections(review: Review) -> None:
-        """Say that images are good or defective."""
+    @api[Role.REVIEW].post("/v1/reviews", status_code=204, responses=problem_responses(400, 404, 408, 413, 422, 503))
+    def review_inspections(review: Review, request: Request) -> None:
+        """Say that images are good or defective. If the server has tokens, the reviewer is whose token it is."""
         try:
-            add_review(log, review)
+            add_review(log, review.model_copy(update={"reviewer": person_of(request) or review.reviewer}))
         except UnknownInspection as error:
             raise HTTPException(404, str(error)) from error
 
-    @router.get(
+    @api[Role.REVIEW].get(
         "/v1/log/{number}/image",
         responses={200: {"content": {"image/png": {}}}, **problem_responses(404, 422, 503)},
         response_class=Response,
@@ -87,8 +96,16 @@ def history_of(log: InspectionLog) -> Extension:
             raise HTTPException(404, f"{number}: no such inspection, or its image is not kept") from error
         return Response(_png(pixels, side), media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
-    html = render_page("line", TITLE, {}, ("pages/api.js", "history.js"), ("history.css",))
-    return Extension(TITLE, PATH, html, router)
+    @api[Role.REVIEW].get("/v1/log/{number}/reviews", responses=problem_responses(422, 503))
+    def list_reviews(number: Annotated[int, Path(ge=1, le=MAX_ID)]) -> list[LoggedReview]:
+        """List what was said of an image, the latest first."""
+        return reviews_of(log, number)
+
+    if drift:
+        add_drift_routes(api, drift)
+    data = {"has_runs": bool(runs and runs.names), "has_drift": bool(drift)}
+    html = render_page("line", TITLE, data, ("pages/api.js", *SCRIPTS), STYLES)
+    return Extension(TITLE, PATH, html, api, [DriftCollector(drift)] if drift else [])
 
 
 def _png(pixels: np.ndarray, side: int) -> bytes:

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, Self
 from sqlalchemy import Connection, insert, select
 
 from ssim_ae.detector.box import Box
+from ssim_ae.detector.look import Look
 from ssim_ae.errors import InputError
 from ssim_ae.line.database import Database, open_database
 from ssim_ae.line.entries import milliseconds_since_epoch
@@ -97,6 +98,7 @@ class InspectionLog:
         detector: DetectorIdentity,
         result: Result,
         watched: WatchedFile | None = None,
+        look: Look | None = None,
     ) -> None:
         """Write a row, and the file `data` of the image if the rule keeps it.
 
@@ -120,6 +122,7 @@ class InspectionLog:
                 "image_hash": image_hash,
                 "image_file": file,
                 "image_bytes": len(data) if keeps else None,
+                **(look._asdict() if look else {}),
             }
             try:
                 with self.database.write() as connection:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, case, func, select, tuple_
 
+from ssim_ae.detector.look import Look
 from ssim_ae.line.entries import Filters, Hour, LogEntry, LogPage, entry_of, milliseconds_since_epoch, moment_of
 from ssim_ae.line.inspection_log import InspectionLog, text_of
 from ssim_ae.line.schema import inspections
@@ -14,7 +15,7 @@ from ssim_ae.line.schema import inspections
 HOUR = 3_600_000  # ms
 MAX_HOURS = 1000
 EXPORTED_AT_ONCE = 1000  # entries
-COLUMNS = [column for column in inspections.columns if column.name != "image_bytes"]
+COLUMNS = [column for column in inspections.columns if column.name not in ("image_bytes", *Look._fields)]
 
 
 def page_of(log: InspectionLog, filters: Filters, limit: int, cursor: str | None = None) -> LogPage:

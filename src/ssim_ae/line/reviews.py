@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from sqlalchemy import func, insert, select, update
 
 from ssim_ae.errors import InputError
-from ssim_ae.line.entries import ReviewVerdict, milliseconds_since_epoch
+from ssim_ae.line.entries import ReviewVerdict, milliseconds_since_epoch, moment_of
 from ssim_ae.line.inspection_log import InspectionLog, text_of
 from ssim_ae.line.schema import inspections, reviews
 
@@ -51,6 +51,15 @@ class Review(BaseModel):
     box: Annotated[DefectBox | None, Field(description="Where the defect is.")] = None
 
 
+class LoggedReview(BaseModel):
+    """What a person said of an image."""
+
+    time: Annotated[datetime, Field(description="When it was said, UTC.")]
+    reviewer: Annotated[str, Field(description="Who said so; empty if nobody gave a name.")]
+    verdict: ReviewVerdict | Literal["withdrawn"]
+    box: DefectBox | None
+
+
 class ReviewedImage(NamedTuple):
     """A kept image that a person has reviewed, with its SHA-256."""
 
@@ -81,6 +90,22 @@ def add_review(log: InspectionLog, review: Review) -> None:
             raise UnknownInspection(f"{unknown[0]}: no such inspection; take the id of an entry of the log")
         connection.execute(insert(reviews), [{**row, "inspection_id": number} for number in numbers])
         connection.execute(update(inspections).where(is_meant).values(review=current))
+
+
+def reviews_of(log: InspectionLog, number: int) -> list[LoggedReview]:
+    """Return the reviews of an inspection, the latest first; none if it does not exist."""
+    query = select(reviews).where(reviews.c.inspection_id == number).order_by(reviews.c.id.desc())
+    with log.database.read() as connection:
+        rows = connection.execute(query).all()
+    return [
+        LoggedReview(
+            time=moment_of(row.time),
+            reviewer=row.reviewer,
+            verdict=row.verdict,
+            box=DefectBox.model_validate_json(row.box) if row.box else None,
+        )
+        for row in rows
+    ]
 
 
 def reviewed_images(log: InspectionLog, detector: str) -> list[ReviewedImage]:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import BigInteger, Column, Connection, Double, ForeignKey, Index, Integer, MetaData, Table, Text, text
 
-VERSION = 2
+from ssim_ae.detector.look import Look
+
+VERSION = 4
 
 metadata = MetaData()
 NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself in an INTEGER alone
@@ -37,6 +39,7 @@ inspections = Table(
     Column("milliseconds", Double),
     Column("error", Text, nullable=False),
     Column("review", Text),  # the verdict of the last review: good or defective
+    *(Column(name, Double) for name in Look._fields),  # of the image, if the detector knows how good ones look
     Index("inspections_by_time", "time", "id"),
 )
 _IS_KEPT = inspections.c.image_file.is_not(None)
@@ -59,6 +62,43 @@ reviews = Table(
     Column("verdict", Text, nullable=False),  # good, defective or withdrawn
     Column("box", Text),  # JSON: where the defect is
     Index("reviews_by_inspection", "inspection_id"),
+)
+
+usual_images = Table(  # what the drift of a detector's inspections is measured from
+    "usual_images",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),  # of the detector
+    Column("content", Text, nullable=False),  # JSON of `UsualImages`
+)
+
+drift_alarms = Table(
+    "drift_alarms",
+    metadata,
+    Column("id", NUMBER, primary_key=True),
+    Column("inspection_id", NUMBER, ForeignKey("inspections.id"), nullable=False),  # at which it was raised
+    Column("time", BigInteger, nullable=False),  # ms since the epoch: of this inspection
+    Column("station", Text, nullable=False),
+    Column("detector", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("cause", Text, nullable=False),  # one of `drift.Cause`
+    Column("changes", Text, nullable=False),  # JSON: what has changed by how much
+    Column("ended", BigInteger),  # ms since the epoch: a person says that it is as it should be
+    Column("ended_by", Text),
+    Index("drift_alarms_by_inspection", "station", "fingerprint", "inspection_id", unique=True),
+)
+
+version_changes = Table(
+    "version_changes",
+    metadata,
+    Column("id", NUMBER, primary_key=True),
+    Column("time", BigInteger, nullable=False),  # ms since the epoch
+    Column("station", Text, nullable=False),
+    Column("detector", Text, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("action", Text, nullable=False),  # adopted or rolled back
+    Column("version", Integer, nullable=False),  # that is the current one from then on
+    Column("fingerprint", Text, nullable=False),
+    Index("version_changes_by_detector", "detector", "id"),
 )
 
 watched_folders = Table(
@@ -87,4 +127,16 @@ def _add_reviews(connection: Connection) -> None:
     _reviewed.create(connection)
 
 
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _add_reviews}  # from each version to the next
+def _add_version_changes(connection: Connection) -> None:
+    version_changes.create(connection)
+
+
+def _add_drift(connection: Connection) -> None:
+    for name in Look._fields:
+        connection.execute(text(f"ALTER TABLE inspections ADD COLUMN {name} DOUBLE PRECISION"))
+    usual_images.create(connection)
+    drift_alarms.create(connection)
+
+
+# From each version to the next.
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _add_reviews, 2: _add_version_changes, 3: _add_drift}

@@ -3,32 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from ssim_ae.errors import InputError
+from ssim_ae.line.drift import DriftWatch, remember_usual
 from ssim_ae.line.inspection_log import DetectorIdentity, InspectionLog, Result
 from ssim_ae.line.watched_files import known_files
-from ssim_ae.server.recorder import FileVersion, InspectedImage
+from ssim_ae.server.recorder import FileVersion, InspectedImage, RecordError
 from ssim_ae.server.schemas import Failure, InspectionResponse
 
 
 class ServerRecorder:
-    """A `Recorder` that writes to a log. `versions` are those of the server's detectors in their runs, by name."""
+    """A `Recorder` that writes to a log.
 
-    def __init__(self, log: InspectionLog, versions: Mapping[str, int | None]) -> None:
+    `versions` are those of the server's detectors in their runs, by name. `drift` looks at each row.
+    """
+
+    def __init__(self, log: InspectionLog, versions: Mapping[str, int | None], drift: DriftWatch | None = None) -> None:
         self.log = log
         self.versions = versions
+        self.drift = drift
+        self._known: set[str] = set()  # fingerprints of the detectors whose usual images are in the log
+        self._adopted: dict[tuple[str, str], int] = {}  # versions by name and fingerprint of the detector
 
     def record(self, image: InspectedImage) -> None:
         """Write a row for an inspected image. Raises RecordError if it cannot be written."""
+        self._remember_usual(image)
         self.log.record(
             image.time,
             "folder" if image.watched else "http",
             image.result.name,
             image.data,
-            DetectorIdentity(image.detector, image.fingerprint, self.versions[image.detector]),
+            DetectorIdentity(image.detector, image.fingerprint, self._version_of(image)),
             _result(image.result),
             image.watched,
+            image.look,
         )
+        if self.drift:
+            with suppress(InputError):  # the row is written: the next call looks at it, too
+                self.drift.update(wait=False)
+
+    def _remember_usual(self, image: InspectedImage) -> None:
+        """Write what the detector's good images are like into the log, before its first inspection."""
+        if image.usual and image.fingerprint not in self._known:
+            try:
+                remember_usual(self.log, image.fingerprint, image.usual)
+            except InputError as error:
+                raise RecordError(f"log: cannot be written: {error}") from error
+            self._known.add(image.fingerprint)
+
+    def expect(self, detector: str, fingerprint: str, version: int) -> None:
+        """Record images that another detector of this name inspects as those of a version."""
+        self._adopted[detector, fingerprint] = version
+
+    def _version_of(self, image: InspectedImage) -> int | None:
+        return self._adopted.get((image.detector, image.fingerprint), self.versions[image.detector])
 
     def known_files(self, folder: Path, found: Mapping[Path, FileVersion]) -> dict[Path, FileVersion]:
         """Return the files of a folder that need no inspection, as the log knows them."""

@@ -1,40 +1,39 @@
 """The FastAPI application: routes, middleware, authentication and error handlers."""
 
-import hmac
 from collections.abc import Sequence
 from queue import Full
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
 from ssim_ae import __version__
-from ssim_ae.errors import InputError
+from ssim_ae.errors import Conflict, InputError
 from ssim_ae.server.extension import Extension
 from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.limits import BackpressureMiddleware, BodyLimitMiddleware, TimeoutMiddleware
 from ssim_ae.server.metrics import RequestCountMiddleware
 from ssim_ae.server.recorder import RecordError
-from ssim_ae.server.routes import RETRY_SECONDS, api_router, problem_responses, public_router
+from ssim_ae.server.roles import Access
+from ssim_ae.server.routes import RETRY_SECONDS, api, problem_responses, public_router
 
 
 def create_app(
     inspector: Inspector,
     *,
     watcher: FolderWatcher | None = None,
-    token: str | None = None,
+    tokens: Sequence[Access] = (),
     allowed_hosts: Sequence[str] | None = None,
     extensions: Sequence[Extension] = (),
 ) -> FastAPI:
     """Return the application that serves an open inspector within its limits.
 
-    With a `token`, the API requires it as a Bearer token, also that of `extensions`. `allowed_hosts` are the values of
-    the header Host, without port, that are accepted; None accepts any.
+    With `tokens`, the API requires one of them as a Bearer token, also that of `extensions`, with the role that the
+    route needs. `allowed_hosts` are the values of the header Host, without port, that are accepted; None accepts any.
     """
     app = FastAPI(
         title="SSIM-AE",
@@ -45,15 +44,14 @@ def create_app(
     )
     app.state.inspector = inspector
     app.state.watcher = watcher
-    app.state.token = token
+    app.state.tokens = tokens
     app.state.extensions = extensions
-    for router in (api_router, *(extension.api for extension in extensions)):
-        if token:
-            app.include_router(router, dependencies=[Depends(_check_token)], responses=problem_responses(401))
-        else:
-            app.include_router(router)
+    for routers in (api, *(extension.api for extension in extensions)):
+        routers.include_in(app, problem_responses(401, 403))
     for extension in extensions:
         app.include_router(extension.page_router())
+        for collector in extension.collectors:
+            inspector.metrics.registry.register(collector)
     app.include_router(public_router)
     app.add_middleware(BodyLimitMiddleware, max_bytes=inspector.limits.max_bytes)
     app.add_middleware(TimeoutMiddleware, timeout=inspector.limits.timeout)
@@ -62,6 +60,7 @@ def create_app(
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts, www_redirect=False)
     app.add_middleware(RequestCountMiddleware, metrics=inspector.metrics)  # added last: the outermost
     app.add_exception_handler(InputError, _input_error)
+    app.add_exception_handler(Conflict, _conflict)
     app.add_exception_handler(RecordError, _record_error)
     app.add_exception_handler(Full, _queue_full)
     app.add_exception_handler(RequestValidationError, _invalid_parameter)
@@ -69,18 +68,12 @@ def create_app(
     return app
 
 
-async def _check_token(
-    request: Request,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))],
-) -> None:
-    token = credentials.credentials if credentials else ""
-    if not hmac.compare_digest(token.encode(), request.app.state.token.encode()):
-        detail = "token: missing or wrong; send a valid Bearer token"
-        raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
-
-
 async def _input_error(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, 400)
+
+
+async def _conflict(_request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 409)
 
 
 async def _record_error(_request: Request, error: Exception) -> JSONResponse:

@@ -1,18 +1,26 @@
 """What another package adds to the server: a page, and an API for it."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
+from prometheus_client.registry import Collector
+
+from ssim_ae.server.roles import RoleRouters
 
 
 class Extension(NamedTuple):
-    """A page with its title, path and HTML, which the inspection page links to, and routes that require the token."""
+    """A page with its title, path and HTML, which the inspection page links to, and routes by the role they need.
+
+    `collectors` are added to the server's metrics.
+    """
 
     title: str
     path: str
     html: str
-    api: APIRouter
+    api: RoleRouters
+    collectors: Sequence[Collector] = ()
 
     def page_router(self) -> APIRouter:
         """Return the route of the page."""

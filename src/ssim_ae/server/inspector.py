@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -57,6 +57,7 @@ class Inspector:
         recorder: Recorder | None = None,
     ) -> None:
         self.detectors = dict(detectors)
+        self._opened: dict[str, _Opened] = {}
         self.recorder = recorder
         self.limits = limits or Limits()
         self.metrics = ServerMetrics()
@@ -66,11 +67,10 @@ class Inspector:
 
     def __enter__(self) -> Self:
         with ExitStack() as resources:
-            initializers = [
-                resources.enter_context(detector.runtime.concurrent()) for detector in self.detectors.values()
-            ]
+            resources.callback(self._close_detectors)
+            for name, detector in self.detectors.items():
+                self._opened[name] = _open(detector)
             resources.enter_context(one_blas_thread())
-            self._initialize_thread = once_per_thread(lambda: _call_all(initializers))
             self._pool = resources.enter_context(ThreadPoolExecutor(self._workers))
             self._resources = resources.pop_all()
         return self
@@ -82,6 +82,13 @@ class Inspector:
     def default(self) -> str:
         """The name of the detector that is used if a request names none."""
         return next(iter(self.detectors))
+
+    def replace(self, name: str, detector: Detector) -> None:
+        """Inspect with another detector of this name from the next image on; those that are inspected now finish."""
+        former = self._opened[name]
+        self._opened[name] = _open(detector)
+        self.detectors[name] = detector
+        former.resources.close()
 
     def infos(self) -> list[DetectorInfo]:
         """Return the descriptions of all detectors, the default first."""
@@ -113,6 +120,10 @@ class Inspector:
         """
         return self._pool.submit(self._inspect_and_record, image, request, name, watched, perf_counter())
 
+    def _close_detectors(self) -> None:
+        for opened in self._opened.values():
+            opened.resources.close()
+
     def _release_slot(self) -> None:
         self.metrics.queue_slots_used.dec()
         self._free_slots.release()
@@ -125,16 +136,20 @@ class Inspector:
         watched: WatchedFile | None,
         submitted: float,
     ) -> InspectionResponse:
-        started, time, data = perf_counter(), datetime.now(UTC), b""
+        started, time, data, look = perf_counter(), datetime.now(UTC), b"", None
+        detector, initialize_thread, _ = self._opened[request.detector]
         result: InspectionResponse | Failure
         try:
-            self._initialize_thread()
+            initialize_thread()
             data = self._data(image, name or DEFAULT_IMAGE_NAME)
-            result = response = self._inspect(data, request, name)
+            pixels = self._decode(detector, data, name)
+            result = response = _response(detector.inspect(pixels), request, name)
             seconds = perf_counter() - started
             response.milliseconds = Timing(waited=_milliseconds(started - submitted), inspected=_milliseconds(seconds))
             self.metrics.inspections.labels(request.detector, response.verdict).inc()
             self.metrics.inspection_seconds.labels(request.detector).observe(seconds)
+            if self.recorder and request.record and detector.usual:
+                look = detector.usual.look(pixels)
             return response
         except Exception as error:
             self.metrics.inspections.labels(request.detector, "error").inc()
@@ -142,21 +157,22 @@ class Inspector:
             raise
         finally:
             if self.recorder and request.record:
-                fingerprint = self.detectors[request.detector].fingerprint
-                self.recorder.record(InspectedImage(time, request.detector, fingerprint, data, result, watched))
+                self.recorder.record(
+                    InspectedImage(
+                        time, request.detector, detector.fingerprint, data, result, watched, look, detector.usual
+                    )
+                )
 
     def _data(self, image: bytes | Path, name: str) -> bytes:
         return _read_file(image, name, self.limits.max_bytes) if isinstance(image, Path) else image
 
-    def _inspect(self, data: bytes, request: InspectionRequest, name: str) -> InspectionResponse:
-        detector = self.detectors[request.detector]
-        pixels = decode_image(
+    def _decode(self, detector: Detector, data: bytes, name: str) -> np.ndarray:
+        return decode_image(
             BytesIO(data),
             name or DEFAULT_IMAGE_NAME,
             grayscale=detector.config.grayscale,
             max_pixels=self.limits.max_pixels,
         )
-        return _response(detector.inspect(pixels), request, name)
 
 
 class QueueSlot:
@@ -187,9 +203,17 @@ def failure(name: str, error: Exception) -> Failure:
     return Failure(name=name, error=str(error) if isinstance(error, InputError) else f"{name}: {error!r}")
 
 
-def _call_all(functions: Sequence[Callable[[], None]]) -> None:
-    for function in functions:
-        function()
+class _Opened(NamedTuple):
+    """A detector, the function that a worker calls before it inspects with it, and what is closed after its use."""
+
+    detector: Detector
+    initialize_thread: Callable[[], None]
+    resources: ExitStack
+
+
+def _open(detector: Detector) -> _Opened:
+    resources = ExitStack()
+    return _Opened(detector, once_per_thread(resources.enter_context(detector.runtime.concurrent())), resources)
 
 
 def _read_file(path: Path, name: str, max_bytes: int) -> bytes:

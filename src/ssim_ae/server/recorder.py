@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from ssim_ae.detector.look import Look, UsualImages
 from ssim_ae.errors import InputError
 from ssim_ae.server.schemas import Failure, InspectionResponse
 
@@ -42,6 +43,8 @@ class InspectedImage(NamedTuple):
     data: bytes
     result: InspectionResponse | Failure
     watched: WatchedFile | None = None
+    look: Look | None = None  # if the detector knows how good images look:
+    usual: UsualImages | None = None
 
 
 class Recorder(Protocol):

@@ -13,7 +13,16 @@ from ssim_ae.maps.levels import THRESHOLD_DOUBLINGS
 from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import InspectionRequest, Inspector, QueueSlot
 from ssim_ae.server.page import page_html
-from ssim_ae.server.schemas import DetectorInfo, Failure, InspectionResponse, PictureName, Problem, WatchedImage
+from ssim_ae.server.roles import Role, RoleRouters, access_of
+from ssim_ae.server.schemas import (
+    AccessInfo,
+    DetectorInfo,
+    Failure,
+    InspectionResponse,
+    PictureName,
+    Problem,
+    WatchedImage,
+)
 from ssim_ae.server.uploads import BATCH_BODY, IMAGE_BODY, Upload, many_images, one_image
 
 RETRY_SECONDS = 1  # header Retry-After of status 429
@@ -25,8 +34,10 @@ PROBLEMS = {  # description and example of each error status
         "The token is missing or wrong.",
         "token: missing or wrong; send a valid Bearer token",
     ),
+    403: ("The role of the token does not permit this.", "token: its role is inspect; send one with the role review"),
     404: ("The detector or image does not exist.", "detector: no detector 'bottle-9'; choose one of bottle-1, grid-1"),
     408: ("The body did not arrive in time.", "body: not received within 30 s; send it again"),
+    409: ("Something else has happened meanwhile.", "bottle-1: a candidate is being made; wait for it"),
     413: ("The body is too large.", "body: larger than 32 MiB; send smaller or fewer images"),
     415: ("The content type is not supported.", "content type: text/plain is not supported; send image/png, ..."),
     422: ("A query parameter or a field of the form is invalid.", "sensitivity: should be at most 8"),
@@ -100,11 +111,11 @@ async def _get_queue_slot(inspector: InspectorDep) -> AsyncIterator[QueueSlot]:
 
 InspectionRequestDep = Annotated[InspectionRequest, Depends(_get_inspection_request)]
 QueueSlotDep = Annotated[QueueSlot, Depends(_get_queue_slot)]  # reserved before the body is read
-api_router = APIRouter()  # requires the token, if there is one
+api = RoleRouters()
 public_router = APIRouter()
 
 
-@api_router.post("/v1/inspect", responses=problem_responses(*INSPECTION_STATUSES), openapi_extra=IMAGE_BODY)
+@api[Role.INSPECT].post("/v1/inspect", responses=problem_responses(*INSPECTION_STATUSES), openapi_extra=IMAGE_BODY)
 async def inspect(
     http_request: Request, inspection_request: InspectionRequestDep, slot: QueueSlotDep
 ) -> InspectionResponse:
@@ -113,7 +124,9 @@ async def inspect(
     return await slot.inspect(image.data, inspection_request, image.name)
 
 
-@api_router.post("/v1/inspect/batch", responses=problem_responses(*INSPECTION_STATUSES), openapi_extra=BATCH_BODY)
+@api[Role.INSPECT].post(
+    "/v1/inspect/batch", responses=problem_responses(*INSPECTION_STATUSES), openapi_extra=BATCH_BODY
+)
 async def inspect_batch(
     http_request: Request, inspection_request: InspectionRequestDep, slot: QueueSlotDep
 ) -> list[InspectionResponse | Failure]:
@@ -122,13 +135,13 @@ async def inspect_batch(
     return [await _response_or_failure(image, inspection_request, slot) for image in images]
 
 
-@api_router.get("/v1/detectors")
+@api[Role.INSPECT].get("/v1/detectors")
 async def list_detectors(inspector: InspectorDep) -> list[DetectorInfo]:
     """List the detectors, the default first."""
     return inspector.infos()
 
 
-@api_router.get("/v1/watched", responses=problem_responses(404, 422))
+@api[Role.INSPECT].get("/v1/watched", responses=problem_responses(404, 422))
 async def list_watched_images(
     watcher: FolderWatcherDep,
     after: Annotated[int, Query(ge=0, description="Return only images with a higher number.")] = 0,
@@ -137,7 +150,7 @@ async def list_watched_images(
     return watcher.results_after(after)
 
 
-@api_router.get("/v1/watched/{number}", responses=problem_responses(400, 404, 422, 429, 503))
+@api[Role.INSPECT].get("/v1/watched/{number}", responses=problem_responses(400, 404, 422, 429, 503))
 async def inspect_watched_image(
     number: Annotated[int, Path(ge=1)],
     watcher: FolderWatcherDep,
@@ -158,7 +171,14 @@ async def healthz() -> dict[str, Literal["ok"]]:
     return {"status": "ok"}
 
 
-@api_router.get("/metrics", response_class=PlainTextResponse)
+@api[Role.INSPECT].get("/v1/access")
+async def get_access(request: Request) -> AccessInfo:
+    """Return whose token was sent, and its role."""
+    access = access_of(request)
+    return AccessInfo(name=access.name, role=str(access.role))
+
+
+@api[Role.INSPECT].get("/metrics", response_class=PlainTextResponse)
 async def metrics(inspector: InspectorDep) -> PlainTextResponse:
     """Return the metrics in the Prometheus text format."""
     return PlainTextResponse(inspector.metrics.text(), media_type=CONTENT_TYPE_LATEST)

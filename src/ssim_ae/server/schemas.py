@@ -23,6 +23,13 @@ class Problem(BaseModel):
     detail: Annotated[str, _described("The reason, in one line.", "image: not an image, or corrupt")]
 
 
+class AccessInfo(BaseModel):
+    """Who uses the server, and what they may do."""
+
+    name: Annotated[str, _described("Name of the token; empty if the server has no tokens.", "ana")]
+    role: Annotated[str, _described("`inspect`, `review` or `administer`.", "review")]
+
+
 class Timing(BaseModel):
     """The duration of an inspection, in milliseconds."""
 

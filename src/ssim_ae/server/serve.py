@@ -28,6 +28,7 @@ from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.limits import ACCEPT_BATCH, IdleTimeoutProtocol, Limits
 from ssim_ae.server.recorder import Recorder
+from ssim_ae.server.roles import Access
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")  # values of the header Host from this machine
 LISTEN_BACKLOG = 512  # connections that the operating system holds until they are accepted
@@ -57,7 +58,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     watch: Path | None = None,
-    token: str | None = None,
+    tokens: Sequence[Access] = (),
     limits: Limits | None = None,
     runtime: str = "auto",
     device_target: str = "auto",
@@ -70,8 +71,6 @@ def serve(
     `watch` is a folder whose new images are inspected with the first detector. With a `recorder`, no result is given
     out before it is recorded. Raises InputError if the server cannot start.
     """
-    if token and not re.fullmatch(r"[!-~]+", token):
-        raise InputError("token: should consist of printable ASCII characters without spaces")
     with suppress(KeyboardInterrupt), listening_socket(host, port) as listener, ExitStack() as resources:
         load = partial(Detector.load, runtime=runtime, device_target=device_target, threads=threads)
         loaded = {name: load(path) for name, path in detectors.items()}
@@ -80,10 +79,10 @@ def serve(
         if watcher and watcher.suffix:
             print_note(f"{watch}: only images whose names end with {watcher.suffix} are inspected, as in the training")
         is_loopback = ip_address(listener.getsockname()[0]).is_loopback
-        if not is_loopback and not token:
-            print_note(f"{host}: anyone on this network can use the server; use --token to require a token")
+        if not is_loopback and not tokens:
+            print_note(f"{host}: anyone on this network can use the server; use --tokens to require one")
         allowed_hosts = (*LOOPBACK_HOSTS, host) if is_loopback else None
-        app = create_app(inspector, watcher=watcher, token=token, allowed_hosts=allowed_hosts, extensions=extensions)
+        app = create_app(inspector, watcher=watcher, tokens=tokens, allowed_hosts=allowed_hosts, extensions=extensions)
         with _signals_ignored_outside_uvicorn():
             Server(app, f"serving {', '.join(loaded)} at {_url(host, listener)}").run([listener])
     print("stopped", flush=True)

@@ -14,6 +14,7 @@ from ssim_ae.console import print_note
 from ssim_ae.detectability.measure import measure_detectability
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import DetectorFile, frame_of, read_detector, weights_in, write_detector
+from ssim_ae.detector.look import UsualImages
 from ssim_ae.detector.provenance import GIVEN, CrossValidation, ThresholdOrigin
 from ssim_ae.detector.regions import Regions
 from ssim_ae.detector.regions_file import NONE as NO_REGIONS
@@ -70,7 +71,7 @@ def recalibrate(
         calibration = calibrate(Detector.from_file(file), images.held_out, config, images.training)
     else:
         calibration = _calibrate_as_in_training(file, found, run_of(detector), source, config)
-    file = file._replace(config=config)
+    file = file._replace(config=config, usual=_usual(file, images, calibration, config))
     if given and images.held_out:
         tested = _test_on_good_images(calibration.applied_to(file), images.held_out)
         calibration = calibration._replace(origin=ThresholdOrigin(cross_validation=tested))
@@ -111,6 +112,14 @@ def _regions(file: DetectorFile, changed: str | None, images: KnownImages) -> Re
         return None
     good = [*images.held_out, *images.training]
     return read_regions(Path(changed), frame_of(file.config, file.alignment), image_size(good[0]) if good else None)
+
+
+def _usual(file: DetectorFile, images: KnownImages, calibration: Calibration, config: Config) -> UsualImages | None:
+    """Return how the good images look and score; as before, but without scores, if thresholds were given."""
+    good = calibration.accepted([*images.held_out, *images.training])
+    if calibration.scores:
+        return UsualImages.of(good, calibration.scores, config)
+    return file.usual and file.usual.model_copy(update={"scores": []})
 
 
 def _write(new: DetectorFile, detector: Path, source: Path, output: Path | None) -> Path:

@@ -14,6 +14,7 @@ from ssim_ae.console import print_note
 from ssim_ae.detectability.measure import measure_detectability
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import DetectorFile, read_detector, write_detector
+from ssim_ae.detector.look import UsualImages
 from ssim_ae.detector.provenance import COPIES, Provenance
 from ssim_ae.detector.regions import Regions
 from ssim_ae.detector.run_folder import DETECTOR_NAME, set_current
@@ -57,7 +58,8 @@ class TrainingResult(NamedTuple):
             print_note(
                 "thresholds: estimated from training images (none is held out); expect more false alarms on new images"
             )
-        file = calibration.applied_to(learned)
+        usual = UsualImages.of(calibration.accepted([*held_out, *training]), calibration.scores, config)
+        file = calibration.applied_to(learned)._replace(usual=usual)
         detector = Detector.with_runtime(file, untested.runtime)
         if provenance.finished:  # who has interrupted a training waits for its end
             file = file._replace(detectability=measure_detectability(detector, calibration.accepted(held_out)))

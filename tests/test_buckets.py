@@ -17,11 +17,13 @@ import threading
 import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ssim_ae import locations
 from ssim_ae.buckets import cache_folder, fetch, is_url, put, state, store
@@ -845,7 +847,7 @@ def test_a_job_writes_its_pictures_into_the_bucket_once(bucket, proxy, photos_in
     del bucket[part]
     proxy.requests.clear()
     assert main(job) == 0
-    assert len(proxy.puts()) == 1, "the missing part, whose picture is there"
+    assert proxy.puts() == 1, "the missing part, whose picture is there"
     assert job_rows(bucket, "rows/") == rows
     proxy.requests.clear()
     assert main(job) == 0

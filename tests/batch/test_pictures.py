@@ -133,7 +133,7 @@ def test_pictures_beside_the_images_are_refused(tiny_run, images, monkeypatch, t
             "place\n"
         )
     assert not Path("images/b/parts").exists()
-    beside = ["predict", str(tiny_run.folder), "images/a/*.png", "--output", "images/b/p", "--pictures", "masks"]
+    beside = ["predict", str(tiny_run.folder), "images/b/*.png", "--output", "images/b/p", "--pictures", "masks"]
     assert main(beside) == 0
 
 

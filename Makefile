@@ -59,5 +59,5 @@ $(VENV)/ready: pyproject.toml constraints.txt requirements.lock
 		|| { echo "Python: 3.11, 3.12 or 3.13 is required; run: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --no-deps --require-hashes --requirement requirements.lock
-	$(INSTALL) --no-build-isolation --constraint constraints.txt --editable '.[train,int8,buckets,serve,line,postgresql,parquet]'
+	$(INSTALL) --no-build-isolation --constraint constraints.txt --editable '.[train,int8,buckets,serve,line,postgresql,parquet,camera,mqtt,opcua]'
 	@touch $@

@@ -3,7 +3,7 @@
     python bench/drift.py OUTPUT DATA_SET...
 
 A data set is a folder in MVTec AD's layout. A detector of the method `features` is fitted to its training images. The
-line is simulated by resampling test images, each in some slightly changed copies. The table is printed as Markdown.
+line is simulated by resampling test images. The table is printed as Markdown.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from ssim_ae.detector.look import Look, UsualImages
 from ssim_ae.images.files import read_image
 from ssim_ae.line.drift_detection import HOUR, LIMIT, DriftTest
 
-COPIES = 3  # of a good test image
 MAX_DEFECTIVE = 24  # test images
 MONTHS = 30
 HOURS = 16  # of work in a day
@@ -70,29 +69,18 @@ def changed(image: Image.Image, condition: str) -> Image.Image:
     return image
 
 
-def jittered(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Return another picture of the same part: up to 0.5 px elsewhere, other noise, up to 1 % brighter or darker."""
-    x, y = rng.uniform(-0.5, 0.5, 2)
-    moved = image.transform(image.size, Image.Transform.AFFINE, (1, 0, x, 0, 1, y), Image.Resampling.BILINEAR)
-    pixels = np.asarray(moved, np.float32) * rng.uniform(0.99, 1.01) + rng.normal(0, 1, (*image.size[::-1], 1))
-    return Image.fromarray(np.clip(pixels + 0.5, 0, 255).astype(np.uint8))
-
-
 def measured(detector: Detector, folder: Path) -> dict[str, dict[str, list[list[float]]]]:
-    """Return score and look of each test image and copy, by condition, of good and of defective images."""
-    rng = np.random.default_rng(1)
+    """Return score and look of each test image, by condition, of good and of defective ones."""
     good = sorted((folder / "test" / "good").glob("*.png"))
     defective = sorted(path for path in (folder / "test").glob("*/*.png") if path.parent.name != "good")
     chosen = [defective[index] for index in np.linspace(0, len(defective) - 1, MAX_DEFECTIVE).astype(int)]
     found: dict[str, dict[str, list[list[float]]]] = {}
     for condition in ("none", *list(CAUSES)[:-1]):
         of = found.setdefault(condition, {"good": [], "defective": []})
-        for kind, paths, copies in (("good", good, COPIES), ("defective", chosen if condition == "none" else [], 1)):
+        for kind, paths in (("good", good), ("defective", chosen if condition == "none" else [])):
             for path in paths:
-                image = Image.fromarray(read_image(path))
-                for _ in range(copies):
-                    copy = np.asarray(jittered(changed(image, condition), rng))
-                    of[kind].append([detector.inspect(copy).score, *detector.usual.look(copy)])
+                pixels = np.asarray(changed(Image.fromarray(read_image(path)), condition))
+                of[kind].append([detector.inspect(pixels).score, *detector.usual.look(pixels)])
         print(folder.name, condition, len(of["good"]), flush=True)
     return found
 
@@ -126,7 +114,7 @@ def drawn_usual(line: Line, like: UsualImages) -> UsualImages:
 
 
 def quiet_alarms(line: Line, usual: UsualImages, *, is_drawn: bool) -> Counter[str]:
-    """Return the causes of alarms in some months. An alarm starts the test anew; if `is_drawn`, so does each month."""
+    """Return the causes of alarms in some months. The test starts anew after an alarm, and each month if `is_drawn`."""
     alarms: Counter[str] = Counter()
     test = DriftTest(usual)
     for _ in range(MONTHS):

@@ -3,8 +3,8 @@
 import argparse
 from collections.abc import Callable, Iterator
 from typing import Any, cast
+from unittest.mock import Mock
 
-from fastapi import FastAPI
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
@@ -16,8 +16,10 @@ from ssim_ae.line.drift import DriftWatch
 from ssim_ae.line.history import history_of
 from ssim_ae.line.inspection_log import InspectionLog
 from ssim_ae.line.served_runs import ServedRuns
-from ssim_ae.line.server_recorder import ServerRecorder
-from ssim_ae.server.routes import api, public_router
+from ssim_ae.line.sinks.delivery import Deliveries
+from ssim_ae.server.app import create_app
+from ssim_ae.server.inspector import Inspector
+from ssim_ae.sources.extension import sources_of
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -93,14 +95,10 @@ def http() -> Iterator[str]:
 
 
 def openapi() -> dict[str, Any]:
-    """Return the description of the HTTP API, with the routes of a log."""
-    app = FastAPI()
-    app.state.tokens = ()
-    log, recorder, drift = cast(InspectionLog, None), cast(ServerRecorder, None), cast(DriftWatch, object())
-    for routers in (api, history_of(log, ServedRuns(log, recorder, {}), drift).api):
-        routers.include_in(app, {})
-    app.include_router(public_router)
-    return app.openapi()
+    """Return the description of the HTTP API, with the routes of a log, of sinks and of sources."""
+    log, runs = cast(InspectionLog, Mock()), cast(ServedRuns, Mock())  # they are not used before a request
+    line = history_of(log, runs, [cast(DriftWatch, Mock())], cast(Deliveries, Mock()))
+    return create_app(Inspector({}), extensions=[line, sources_of([])]).openapi()
 
 
 PAGES: dict[str, Callable[[], Iterator[str]]] = {

@@ -66,7 +66,7 @@ def test_the_site_builds_and_no_link_is_dead(tmp_path):
     settings = (tmp_path / "site" / "reference" / "settings" / "index.html").read_text(encoding="utf-8")
     assert "false_alarm_rate" in settings
     served = (tmp_path / "site" / "reference" / "http" / "index.html").read_text(encoding="utf-8")
-    assert "/v1/inspect" in served and "/v1/log" in served
+    assert all(path in served for path in ("/v1/inspect", "/v1/log", "/v1/sinks", "/v1/sources"))
 
 
 @pytest.mark.long

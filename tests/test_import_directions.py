@@ -30,7 +30,7 @@ LEVELS = (  # from the lowest to the highest; packages of one level do not impor
     {"model_zoo", "training", "evaluation"},
     {"export", "pages"},
     {"report", "runs", "server"},
-    {"demo", "line"},
+    {"demo", "line", "sources"},
     {"commands"},
     {"cli"},
     {"__init__", "__main__"},

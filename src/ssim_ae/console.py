@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +29,13 @@ class ProgressBar(Protocol):
 def print_message(text: str) -> None:
     """Print a line to standard error. Errors are ignored: a closed standard error does not end the work."""
     with suppress(OSError, ValueError):
-        print(escape_unprintable(text, keep="\n"), file=sys.stderr, flush=True)
+        print(escape_unprintable(without_credentials(text), keep="\n"), file=sys.stderr, flush=True)
+
+
+def without_credentials(text: str) -> str:
+    """Return `text` without the passwords of URLs, and without the queries of those of cameras, which can hold some."""
+    text = re.sub(r"://([^\s:@/]*):\S*@", r"://\1:***@", text)
+    return re.sub(r"((?:rtsps?|https?)://[^\s?]*\?)\S*", r"\1***", text)
 
 
 def print_note(text: str) -> None:

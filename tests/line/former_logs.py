@@ -38,14 +38,26 @@ CREATE INDEX reviews_by_inspection ON reviews (inspection_id);
 """
 VERSION_3 = f"""{VERSION_2}
 UPDATE schema_version SET version = 3;
+CREATE TABLE outbox (
+    number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, kind TEXT NOT NULL, station TEXT NOT NULL,
+    time BIGINT NOT NULL, data TEXT NOT NULL
+);
+CREATE INDEX outbox_by_station ON outbox (station, number);
+CREATE TABLE sinks (
+    station TEXT NOT NULL, name TEXT NOT NULL, position BIGINT NOT NULL, seen BIGINT NOT NULL,
+    PRIMARY KEY (station, name)
+);
+"""
+VERSION_4 = f"""{VERSION_3}
+UPDATE schema_version SET version = 4;
 CREATE TABLE version_changes (
     id INTEGER NOT NULL PRIMARY KEY, time BIGINT NOT NULL, station TEXT NOT NULL, detector TEXT NOT NULL,
     person TEXT NOT NULL, action TEXT NOT NULL, version INTEGER NOT NULL, fingerprint TEXT NOT NULL
 );
 CREATE INDEX version_changes_by_detector ON version_changes (detector, id);
 """
-VERSION_4 = f"""{VERSION_3}
-UPDATE schema_version SET version = 4;
+VERSION_5 = f"""{VERSION_4}
+UPDATE schema_version SET version = 5;
 ALTER TABLE inspections ADD COLUMN brightness DOUBLE PRECISION;
 ALTER TABLE inspections ADD COLUMN contrast DOUBLE PRECISION;
 ALTER TABLE inspections ADD COLUMN sharpness DOUBLE PRECISION;
@@ -60,7 +72,7 @@ CREATE TABLE drift_alarms (
 );
 CREATE UNIQUE INDEX drift_alarms_by_inspection ON drift_alarms (station, fingerprint, inspection_id);
 """
-FORMER: Mapping[int, str] = {1: VERSION_1, 2: VERSION_2, 3: VERSION_3, 4: VERSION_4}
+FORMER: Mapping[int, str] = {1: VERSION_1, 2: VERSION_2, 3: VERSION_3, 4: VERSION_4, 5: VERSION_5}
 
 
 def make_former(version: int, path: Path) -> None:

@@ -1,5 +1,6 @@
 """Drift: which cause is named, what survives a restart, and where it is shown."""
 
+from functools import partial
 from io import BytesIO
 from typing import NamedTuple
 
@@ -11,10 +12,11 @@ from PIL import Image
 from ssim_ae import Detector
 from ssim_ae.cli import main
 from ssim_ae.detector.look import Look, UsualImages
-from ssim_ae.line.drift import DriftWatch, alarms_of, drift_message, note_alarm, remember_usual
+from ssim_ae.line.drift import DriftWatch, alarms_of, drift_message, remember_usual, tell_of_alarm
 from ssim_ae.line.drift_detection import HOUR, DriftTest
 from ssim_ae.line.history import history_of
 from ssim_ae.line.inspection_log import InspectionLog, Result
+from ssim_ae.line.outbox import messages_after
 from ssim_ae.line.server_recorder import ServerRecorder
 from ssim_ae.server.inspector import Inspector
 
@@ -115,11 +117,11 @@ def test_images_without_a_look_or_a_score_are_compared_as_far_as_they_go():
 # The watch
 
 
-def write(log, line, number, **change):
+def write(log, line, number, *, station="", **change):
     for _ in range(number):
         row = line.row(**change)
         result = Result(row.verdict, row.score, 1.0, 90, 60, (), 12.5)
-        log.record(NOON, "http", "x.png", b"", BOTTLE, result, None, Look(*row[4:]))
+        log.record(NOON, "http", "x.png", b"", BOTTLE, result, None, station, Look(*row[4:]))
 
 
 @pytest.fixture
@@ -137,12 +139,13 @@ def drifted(log, line):
 
 
 def test_an_alarm_is_stored_once_and_holds_after_a_restart(drifted, line, capsys):
-    (state,) = DriftWatch(drifted, on_alarm=note_alarm).states()
+    tell = partial(tell_of_alarm, drifted)
+    (state,) = DriftWatch(drifted, on_alarm=tell).states()
     assert (state.detector, state.station, state.evidence, state.alarm.cause) == ("bottle", "line-1", 1, "light")
     note = "note: drift: bottle at line-1: the light has changed, since about 2026-03-14 12:00 UTC\n"
     assert capsys.readouterr().err == note
     write(drifted, line, 60, brightness=-0.15)
-    again = DriftWatch(drifted, on_alarm=note_alarm).states()
+    again = DriftWatch(drifted, on_alarm=tell).states()
     assert again == [state] and len(alarms_of(drifted)) == 1 and capsys.readouterr().err == ""
 
 
@@ -186,8 +189,31 @@ def test_each_station_and_detector_is_watched_by_itself(drifted, place, line):
 def test_the_message_is_json(drifted):
     (state,) = DriftWatch(drifted).states()
     message = drift_message(state.alarm)
+    assert message["station"] == "line-1"
     assert (message["detector"], message["cause"], message["text"]) == ("bottle", "light", "the light has changed")
     assert {change["name"] for change in message["changes"]} == {"nok", "score", *SPREAD}
+
+
+def test_sinks_get_an_alarm_once(drifted):
+    drifted.wake_sinks = lambda: None
+    for _ in range(2):
+        DriftWatch(drifted, on_alarm=partial(tell_of_alarm, drifted)).states()
+    with drifted.database.read() as connection:
+        (message,) = messages_after(connection, "line-1", 0, 10)
+    assert (message.kind, message.data["cause"]) == ("drift", "light")
+
+
+def test_a_source_is_watched_as_a_station(log, line):
+    remember_usual(log, BOTTLE.fingerprint, line.usual())
+    write(log, line, 150, station="press-1")
+    write(log, line, 40, brightness=-0.15, station="press-1")
+    watches = [DriftWatch(log), DriftWatch(log, "press-1")]
+    with Inspector({}) as inspector, running_server(inspector, extensions=[history_of(log, drift=watches)]) as client:
+        (state,) = client.get("/v1/drift").json()
+        assert (state["station"], state["alarm"]["cause"]) == ("press-1", "light")
+        assert client.post("/v1/drift/alarms/99/end").status_code == 404
+        (state,) = client.post(f"/v1/drift/alarms/{state['alarm']['id']}/end").json()
+        assert state["alarm"] is None and len(client.get("/v1/drift/alarms").json()) == 1
 
 
 def test_the_hook_runs_in_the_transaction_of_the_alarm(drifted):
@@ -228,10 +254,10 @@ def test_a_server_says_that_the_light_has_changed(open_page, features_run, cloth
     good = sorted((cloth_folder / "test" / "good").glob("*.png"))
     detector = Detector.load(features_run.folder)
     drift = DriftWatch(log)
-    recorder = ServerRecorder(log, {"cloth": 1}, drift)
+    recorder = ServerRecorder(log, {"cloth": 1}, [drift])
     with (
         Inspector({"cloth": detector}, recorder=recorder) as inspector,
-        running_server(inspector, extensions=[history_of(log, drift=drift)]) as client,
+        running_server(inspector, extensions=[history_of(log, drift=[drift])]) as client,
     ):
 
         def send(number, factor):
@@ -242,11 +268,11 @@ def test_a_server_says_that_the_light_has_changed(open_page, features_run, cloth
         send(6, 1.0)
         (state,) = client.get("/v1/drift").json()
         assert (state["images"], state["alarm"]) == (6, None)
-        assert 'ssim_ae_drift_evidence{detector="cloth"}' in client.get("/metrics").text
+        assert 'ssim_ae_drift_evidence{detector="cloth",station="line-1"}' in client.get("/metrics").text
         page = open_page(client, bypass_csp=True)
         page.get_by_text("No drift in the last 6 images.").wait_for()
         send(60, 0.8)
-        assert 'ssim_ae_drift_alarm{cause="light",detector="cloth"} 1.0' in client.get("/metrics").text
+        assert 'ssim_ae_drift_alarm{cause="light",detector="cloth",station="line-1"} 1.0' in client.get("/metrics").text
         (alarm,) = client.get("/v1/drift/alarms").json()
         assert alarm["cause"] == "light" and client.post("/v1/drift/alarms/99/end").status_code == 404
         page.reload()

@@ -8,10 +8,13 @@ from PIL import Image
 
 from ssim_ae.line.history import history_of
 from ssim_ae.line.inspection_log import InspectionLog
+from ssim_ae.line.sinks.delivery import Deliveries
+from ssim_ae.line.sinks.sink import Sink
 from ssim_ae.server.inspector import Inspector
 
 from ..server.conftest import running_server
 from .conftest import BOTTLE, KEEP_ALL, record
+from .sinks.conftest import wait_until
 
 HOSTILE = '<img src=x onerror="alert(1)">.png'
 
@@ -219,6 +222,42 @@ def test_the_page_asks_for_the_token(open_page, place):
             page.locator("#entries .row > button img").first.wait_for()
             assert not page.is_visible("#token-form")
             page.close()
+
+
+class Away(Sink):
+    """A place that answers once `is_back`."""
+
+    is_back = False
+
+    def send(self, messages):
+        if not self.is_back:
+            raise OSError("Connection refused")
+
+
+def test_a_line_says_how_the_sinks_are_doing(open_page, log):
+    sink = Away("mqtt://broker:1883/line-1")
+    with (
+        Deliveries(log, [sink]) as deliveries,
+        Inspector({}) as inspector,
+        running_server(inspector, extensions=[history_of(log, deliveries)]) as client,
+    ):
+        fill(log, 3)
+        wait_until(lambda: deliveries.states[0].waiting == 6)
+        page = open_page(client)
+        page.locator("#sinks", has_text="mqtt://broker:1883/line-1: Connection refused, since ").wait_for()
+        assert page.text_content("#sinks").endswith("; 6 messages will be sent once it works")
+        assert [violation["id"] for violation in Axe().run(page).response["violations"]] == []
+        sink.is_back = True
+        wait_until(lambda: deliveries.states[0].waiting == 0)
+        page.reload()
+        page.locator("#sinks", has_text="Messages: all sent").wait_for()
+        page.close()
+
+
+def test_without_sinks_nothing_is_said_of_them(open_page, served):
+    page = open_page(served)
+    wait_for(page, 14)
+    assert not page.is_visible("#sinks") and served.get("/v1/sinks").status_code == 404
 
 
 def test_the_inspection_page_links_to_it(open_page, served):

@@ -14,6 +14,7 @@ from ssim_ae.line.history import history_of
 from ssim_ae.line.inspection_log import InspectionLog
 from ssim_ae.line.served_runs import ServedRuns
 from ssim_ae.line.server_recorder import ServerRecorder
+from ssim_ae.line.sinks.delivery import Deliveries
 from ssim_ae.server.app import create_app
 from ssim_ae.server.inspector import Inspector
 
@@ -21,10 +22,10 @@ from .conftest import KEEP_ALL, record
 
 folder = tempfile.TemporaryDirectory()  # the schema is needed before any fixture
 log = InspectionLog.open(folder.name, rule=KEEP_ALL)
-app = create_app(
-    Inspector({}), extensions=[history_of(log, ServedRuns(log, ServerRecorder(log, {}), {}), DriftWatch(log))]
-)
-schema = schemathesis.openapi.from_asgi("/openapi.json", app).include(path_regex="^/v1/(log|reviews|versions|drift)")
+runs, drift = ServedRuns(log, ServerRecorder(log, {}), {}), [DriftWatch(log)]
+app = create_app(Inspector({}), extensions=[history_of(log, runs, drift, Deliveries(log, []))])
+schema = schemathesis.openapi.from_asgi("/openapi.json", app)
+schema = schema.include(path_regex="^/v1/(log|reviews|versions|drift|sinks)")
 
 
 @pytest.fixture(scope="module", autouse=True)

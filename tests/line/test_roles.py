@@ -10,15 +10,24 @@ from ssim_ae.line.history import history_of
 from ssim_ae.line.inspection_log import InspectionLog
 from ssim_ae.line.served_runs import ServedRuns
 from ssim_ae.line.server_recorder import ServerRecorder
+from ssim_ae.line.sinks.delivery import Deliveries
 from ssim_ae.server.app import create_app
+from ssim_ae.server.extension import Extension
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.roles import Access, Role, read_tokens
+from ssim_ae.sources.routes import api_of
 
 from ..server.conftest import running_server
 from .conftest import record
 
 TOKENS = [Access(f"the {role}", role, f"token-{role}") for role in Role]
-PUBLIC = {"GET /", "GET /history", "GET /healthz", "GET /openapi.json"}  # they show nothing of images or detectors
+PUBLIC = {
+    "GET /",
+    "GET /history",
+    "GET /live",
+    "GET /healthz",
+    "GET /openapi.json",
+}  # they show nothing of images or detectors
 LEAST = {  # the least role of each other route
     "POST /v1/inspect": Role.INSPECT,
     "POST /v1/inspect/batch": Role.INSPECT,
@@ -27,6 +36,12 @@ LEAST = {  # the least role of each other route
     "GET /v1/watched/{number}": Role.INSPECT,
     "GET /v1/access": Role.INSPECT,
     "GET /metrics": Role.INSPECT,
+    "GET /v1/sources": Role.INSPECT,
+    "GET /v1/sources/{name}": Role.INSPECT,
+    "GET /v1/sources/{name}/picture": Role.INSPECT,
+    "POST /v1/sources/{name}/trigger": Role.INSPECT,
+    "POST /v1/sources/{name}/empty": Role.REVIEW,
+    "GET /v1/sinks": Role.REVIEW,
     "GET /v1/log": Role.REVIEW,
     "GET /v1/log/hours": Role.REVIEW,
     "GET /v1/log/detectors": Role.REVIEW,
@@ -36,7 +51,7 @@ LEAST = {  # the least role of each other route
     "GET /v1/versions": Role.REVIEW,
     "GET /v1/versions/{detector}": Role.REVIEW,
     "POST /v1/versions/{detector}/candidate": Role.REVIEW,
-    "DELETE /v1/versions/{detector}/candidate": Role.REVIEW,
+    "POST /v1/versions/{detector}/discard": Role.REVIEW,
     "GET /v1/versions/{detector}/candidate/pictures/{number}": Role.REVIEW,
     "GET /v1/drift": Role.REVIEW,
     "GET /v1/drift/alarms": Role.REVIEW,
@@ -52,7 +67,9 @@ def headers(token):
 
 @pytest.fixture
 def extensions(log):
-    return [history_of(log, ServedRuns(log, ServerRecorder(log, {}), {}), DriftWatch(log))]
+    runs = ServedRuns(log, ServerRecorder(log, {}), {})
+    live = Extension("Live", "/live", "", api_of({}))
+    return [history_of(log, runs, [DriftWatch(log)], Deliveries(log, [])), live]
 
 
 @pytest.fixture

@@ -149,10 +149,10 @@ def test_a_file_whose_result_cannot_be_logged_is_inspected_again(inspector, log,
             patched.setattr(log, "_insert", lambda *_: (_ for _ in ()).throw(InputError("disk is full")))
             for _ in range(4):
                 watcher.scan()
-        assert watcher.results_after(0) == [] and watched_names(log) == []
+        assert watcher.results.after(0) == [] and watched_names(log) == []
         assert capsys.readouterr().err.count("log: cannot be written: disk is full") == 1
         watcher.scan()
-        assert watched_names(log) == ["new.png"] and len(watcher.results_after(0)) == 1
+        assert watched_names(log) == ["new.png"] and len(watcher.results.after(0)) == 1
 
 
 def test_an_image_that_the_page_shows_again_is_not_logged_twice(inspector, log, images, tmp_path):
@@ -160,7 +160,7 @@ def test_an_image_that_the_page_shows_again_is_not_logged_twice(inspector, log, 
         put(images[0], tmp_path / "new.png")
         watcher.scan()
         watcher.scan()
-        with running_server(inspector, watcher=watcher) as client:
+        with running_server(inspector, watched=watcher.results) as client:
             (image,) = client.get("/v1/watched").json()
             assert client.get(f"/v1/watched/{image['number']}").status_code == 200
     assert watched_names(log) == ["new.png"]

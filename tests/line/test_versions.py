@@ -92,7 +92,7 @@ def test_only_the_candidate_that_was_looked_at_is_adopted(served, run):
     answer = served.post(f"{PATH}/adopt", json={"candidate": state["candidate"]["fingerprint"]})
     assert answer.status_code == 400 and "has another detector since its candidate was made" in answer.json()["detail"]
     assert served.post(f"{PATH}/rollback", json={"fingerprint": "0" * 64}).status_code == 409
-    assert served.delete(f"{PATH}/candidate").json()["candidate"] is None
+    assert served.post(f"{PATH}/discard").json()["candidate"] is None
     assert served.post(f"{PATH}/adopt", json={"candidate": "0" * 64}).status_code == 409
 
 
@@ -138,7 +138,7 @@ def test_one_candidate_is_made_at_a_time_and_stopped_with_the_server(run, review
 
 def test_what_is_no_run_has_no_versions(served):
     assert [state["detector"] for state in served.get("/v1/versions").json()] == [NAME]
-    for method, path in (("GET", ""), ("POST", "/adopt"), ("DELETE", "/candidate"), ("GET", "/candidate/pictures/0")):
+    for method, path in (("GET", ""), ("POST", "/adopt"), ("POST", "/discard"), ("GET", "/candidate/pictures/0")):
         answer = served.request(
             method, f"/v1/versions/none{path}", json={"candidate": ""} if method == "POST" else None
         )

@@ -19,7 +19,7 @@ def copy(path, target):
 
 
 def results(watcher):
-    return [image.result for image in watcher.results_after(0)]
+    return [image.result for image in watcher.results.after(0)]
 
 
 @pytest.fixture
@@ -32,14 +32,14 @@ def folder(tmp_path, images):
 @pytest.fixture
 def watcher(folder, inspector):
     with FolderWatcher(folder, inspector, interval=NEVER) as watcher:
-        watcher.last_number = 0
+        watcher.results.last_number = 0
         yield watcher
 
 
 def test_numbers_keep_increasing_after_a_restart(folder, inspector):
-    first = FolderWatcher(folder, inspector).last_number
+    first = FolderWatcher(folder, inspector).results.last_number
     time.sleep(0.01)
-    assert FolderWatcher(folder, inspector).last_number > first
+    assert FolderWatcher(folder, inspector).results.last_number > first
 
 
 def test_new_images_are_inspected_and_existing_ones_are_not(watcher, folder, images, detector):
@@ -49,23 +49,23 @@ def test_new_images_are_inspected_and_existing_ones_are_not(watcher, folder, ima
         watcher.scan()
     watcher.scan()
     watcher.scan()
-    first, second = watcher.results_after(0)
+    first, second = watcher.results.after(0)
     assert (first.number, second.number) == (1, 2)
     for path, image in zip(images[1:3], (first, second), strict=True):
         assert image.result.name == f"{path.parent.name}_{path.name}" and image.result.detector == "twill"
         assert image.result.score == detector.inspect(path).score
-    assert watcher.results_after(1) == [second] and watcher.results_after(2) == []
+    assert watcher.results.after(1) == [second] and watcher.results.after(2) == []
 
 
 def test_the_folder_is_scanned_periodically(folder, inspector, images):
     with FolderWatcher(folder, inspector, interval=0.02) as watcher:
         copy(images[1], folder / "new.png")
-        while not watcher.results_after(0):
+        while not watcher.results.after(0):
             time.sleep(0.01)
     assert [result.name for result in results(watcher)] == ["new.png"]
     copy(images[1], folder / "late.png")
     time.sleep(0.1)
-    assert len(watcher.results_after(0)) == 1 and not watcher._thread.is_alive()
+    assert len(watcher.results.after(0)) == 1 and not watcher._thread.is_alive()
 
 
 def test_a_file_is_inspected_once_it_is_complete(watcher, folder, images):
@@ -74,7 +74,7 @@ def test_a_file_is_inspected_once_it_is_complete(watcher, folder, images):
         for start in range(0, len(data), 2000):
             file.write(data[start : start + 2000])
             watcher.scan()
-            assert watcher.results_after(0) == []
+            assert watcher.results.after(0) == []
     watcher.scan()
     watcher.scan()
     (result,) = results(watcher)
@@ -84,12 +84,12 @@ def test_a_file_is_inspected_once_it_is_complete(watcher, folder, images):
 def test_a_file_that_is_overwritten_is_inspected_again(watcher, folder, images, detector):
     for number, path in enumerate(images[1:3], 1):
         copy(path, folder / "old.png")
-        assert watcher.path_of(number - 1) is None, "the file has changed"
+        assert watcher.results.path_of(number - 1) is None, "the file has changed"
         watcher.scan()
         watcher.scan()
-        assert watcher.path_of(number) == folder / "old.png"
+        assert watcher.results.path_of(number) == folder / "old.png"
         assert [result.score for result in results(watcher)][-1] == detector.inspect(path).score
-    assert len(watcher.results_after(0)) == 2
+    assert len(watcher.results.after(0)) == 2
 
 
 def test_a_corrupt_image_yields_a_failure_and_the_others_are_inspected(watcher, folder, images):
@@ -126,7 +126,7 @@ def test_a_file_name_that_is_not_utf8(watcher, folder, images):
     watcher.scan()
     watcher.scan()
     assert [result.model_dump()["name"] for result in results(watcher)] == ["caf\ufffd.png"]
-    assert watcher.results_after(0)[0].model_dump_json()
+    assert watcher.results.after(0)[0].model_dump_json()
 
 
 def test_the_folder_is_not_changed(watcher, folder, images):
@@ -134,7 +134,7 @@ def test_the_folder_is_not_changed(watcher, folder, images):
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
     watcher.scan()
     watcher.scan()
-    assert len(watcher.results_after(0)) == 1
+    assert len(watcher.results.after(0)) == 1
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()} == before
 
 
@@ -151,15 +151,15 @@ def test_a_folder_that_is_unreachable_for_a_while(watcher, folder, images):
 
 
 def test_the_oldest_results_are_dropped(folder, inspector, images, monkeypatch):
-    monkeypatch.setattr("ssim_ae.server.folder_watcher.MAX_REMEMBERED_RESULTS", 2)
+    monkeypatch.setattr("ssim_ae.server.watched_results.MAX_REMEMBERED_RESULTS", 2)
     with FolderWatcher(folder, inspector, interval=NEVER) as watcher:
-        watcher.last_number = 0
+        watcher.results.last_number = 0
         for number in range(3):
             copy(images[1], folder / f"{number}.png")
         watcher.scan()
         watcher.scan()
-        assert [image.number for image in watcher.results_after(0)] == [2, 3]
-        assert watcher.path_of(1) is None and watcher.path_of(3) == folder / "2.png"
+        assert [image.number for image in watcher.results.after(0)] == [2, 3]
+        assert watcher.results.path_of(1) is None and watcher.results.path_of(3) == folder / "2.png"
 
 
 def test_a_missing_folder(tmp_path, inspector):
@@ -168,7 +168,7 @@ def test_a_missing_folder(tmp_path, inspector):
 
 
 def test_over_http(watcher, folder, inspector, serve, images, detector):
-    with serve(inspector, watcher=watcher) as client:
+    with serve(inspector, watched=watcher.results) as client:
         assert client.get("/v1/watched").json() == []
         copy(images[1], folder / "new.png")
         watcher.scan()

@@ -42,7 +42,7 @@ def watcher(inspector, images, tmp_path_factory):
     folder = tmp_path_factory.mktemp("watched")
     with FolderWatcher(folder, inspector, interval=0.05) as watcher:
         shutil.copy(images[0], folder)
-        while not watcher.results_after(0):
+        while not watcher.results.after(0):
             time.sleep(0.01)
         yield watcher
 

@@ -283,7 +283,7 @@ def test_an_image_of_the_watched_folder_appears(open_page, serve, loaded, images
     with (
         Inspector({"twill": loaded}) as inspector,
         FolderWatcher(tmp_path, inspector, interval=0.05) as watcher,
-        serve(inspector, watcher=watcher) as client,
+        serve(inspector, watched=watcher.results) as client,
     ):
         page = open_page(client)
         shutil.copy(images[2], tmp_path / "new.png")

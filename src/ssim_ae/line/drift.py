@@ -204,16 +204,17 @@ class DriftWatch:
         )
 
 
-def note_alarm(_connection: Connection, alarm: DriftAlarm) -> None:
-    """Print a note about a new alarm."""
+def tell_of_alarm(log: InspectionLog, connection: Connection, alarm: DriftAlarm) -> None:
+    """Print a note about a new alarm, and store a message for the sinks in the transaction of the alarm."""
     print_note(
         f"drift: {alarm.detector} at {alarm.station}: {alarm.text}, since about {alarm.since:%Y-%m-%d %H:%M} UTC"
     )
+    log.send(connection, "drift", alarm.time, lambda: drift_message(alarm))
 
 
 def drift_message(alarm: DriftAlarm) -> dict[str, Any]:
     """Return what a message of kind "drift" tells of an alarm, as JSON."""
-    return alarm.model_dump(mode="json", exclude={"ended", "ended_by", "station", "time"})
+    return alarm.model_dump(mode="json", exclude={"ended", "ended_by", "time"})
 
 
 def alarms_of(log: InspectionLog, station: str | None = None) -> list[DriftAlarm]:

@@ -19,6 +19,7 @@ LIMIT = HOURS_PER_MONTH / ALARMS_PER_MONTH  # of the evidence
 MIN_IMAGES = 8  # since a change, before its cause is named
 MAX_IMAGES = 60  # since a change, that its cause is named from
 MIN_GROWTH = 0.01  # of the logarithm of the evidence at an image, in the mean since a change
+LATEST = 16  # of these: what has changed may show in them more clearly
 MIN_Z = 3.5  # of the ranks of the images since the change: what has changed
 QUANTA = {"score": 0.01, "brightness": 0.002, "contrast": 0.002, "sharpness": 0.002, "turn": 0.02}  # of ties
 SHIFT_QUANTUM = 0.0005
@@ -113,13 +114,18 @@ class DriftTest:
         for name, stream in self._streams.items():
             pairs = [found[name] for found in since if name in found]
             if pairs:
-                p = float(np.mean([p for p, _ in pairs]))
+                ranks = [p for p, _ in pairs]
                 values = [value for _, value in pairs]
                 middle = np.mean if name == "nok" else np.median
                 before = _without(stream.ranks.values, values) or values
-                z = (0.5 - p) * sqrt(12 * len(pairs))
+                z = max(_z(ranks), _z(ranks[-LATEST:]), key=abs)
                 changes.append(Change(name, _shown(name, middle(before)), _shown(name, middle(values)), round(z, 1)))
         return Drift(_cause({change.name: change.z for change in changes}), start, tuple(changes))
+
+
+def _z(p_values: list[float]) -> float:
+    """Return how many standard deviations the mean of p-values is below that of uniform ones."""
+    return float((0.5 - np.mean(p_values)) * sqrt(12 * len(p_values)))
 
 
 def _cause(z: dict[str, float]) -> Cause:

@@ -29,7 +29,9 @@ class LogEntry(BaseModel):
     id: Annotated[int, Field(description="Identifies the inspection.", examples=[4711])]
     time: Annotated[datetime, Field(description="When the image was inspected, UTC.")]
     station: Annotated[str, Field(description="Name of the station that inspected it.", examples=["line-2"])]
-    source: Annotated[str, Field(description="How the image came: `http`, `folder` or `predict`.", examples=["http"])]
+    source: Annotated[
+        str, Field(description="How the image came: `http`, `folder`, `camera` or `predict`.", examples=["http"])
+    ]
     name: Annotated[str, Field(description="File name of the image.", examples=["017.png"])]
     detector: Annotated[str, Field(description="Name of the detector.", examples=["bottle-1"])]
     fingerprint: Annotated[str, Field(description="The detector's fingerprint.")]

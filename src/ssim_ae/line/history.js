@@ -260,6 +260,7 @@ async function start() {
       if (entries.length) $("day").value = dayText(new Date(entries[0].time));
     }
     await Promise.all([refresh(), showVersions(), showDrift()]);
+    if (data.has_sinks) followSinks();
   });
 }
 

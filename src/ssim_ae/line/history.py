@@ -1,11 +1,13 @@
 """The page History and its API: the entries of a log, with their images."""
 
+from collections.abc import Sequence
 from io import BytesIO
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from fastapi import HTTPException, Path, Query, Request, Response
 from PIL import Image
+from prometheus_client.registry import Collector
 from pydantic import Field
 
 from ssim_ae.errors import InputError
@@ -24,7 +26,10 @@ from ssim_ae.server.extension import Extension
 from ssim_ae.server.roles import Role, RoleRouters, person_of
 from ssim_ae.server.routes import problem_responses
 
-SCRIPTS = ("reviewing.js", "marking.js", "versions.js", "drift.js", "history.js")
+if TYPE_CHECKING:
+    from ssim_ae.line.sinks.delivery import Deliveries
+
+SCRIPTS = ("reviewing.js", "marking.js", "versions.js", "drift.js", "sinks.js", "history.js")
 STYLES = ("history.css", "versions.css")
 TITLE = "History"
 PATH = "/history"
@@ -48,8 +53,13 @@ class HourQuery(Filters):
     until: Moment = Field(description="The moment after the last one.")
 
 
-def history_of(log: InspectionLog, runs: ServedRuns | None = None, drift: DriftWatch | None = None) -> Extension:
-    """Return the page and the API of a log, of the versions of a server's runs, and of the drift of its inspections."""
+def history_of(
+    log: InspectionLog,
+    runs: ServedRuns | None = None,
+    drift: Sequence[DriftWatch] = (),
+    deliveries: "Deliveries | None" = None,
+) -> Extension:
+    """Return the page and the API of a log, with those of a server's runs, drift and sinks, if there are any."""
     api = RoleRouters()
     if runs:
         add_version_routes(api, runs)
@@ -101,11 +111,18 @@ def history_of(log: InspectionLog, runs: ServedRuns | None = None, drift: DriftW
         """List what was said of an image, the latest first."""
         return reviews_of(log, number)
 
+    collectors: list[Collector] = []
     if drift:
         add_drift_routes(api, drift)
-    data = {"has_runs": bool(runs and runs.names), "has_drift": bool(drift)}
+        collectors.append(DriftCollector(drift))
+    if deliveries:
+        from ssim_ae.line.sinks.status import SinkCollector, add_sink_routes
+
+        add_sink_routes(api, deliveries)
+        collectors.append(SinkCollector(deliveries))
+    data = {"has_runs": bool(runs and runs.names), "has_drift": bool(drift), "has_sinks": bool(deliveries)}
     html = render_page("line", TITLE, data, ("pages/api.js", *SCRIPTS), STYLES)
-    return Extension(TITLE, PATH, html, api, [DriftCollector(drift)] if drift else [])
+    return Extension(TITLE, PATH, html, api, collectors)
 
 
 def _png(pixels: np.ndarray, side: int) -> bytes:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from sqlalchemy import Connection, insert, select
 
 from ssim_ae.detector.box import Box
 from ssim_ae.detector.look import Look
 from ssim_ae.errors import InputError
+from ssim_ae.line import outbox
 from ssim_ae.line.database import Database, open_database
-from ssim_ae.line.entries import milliseconds_since_epoch
+from ssim_ae.line.entries import milliseconds_since_epoch, moment_of
 from ssim_ae.line.kept_images import KeepRule, KeptImages
 from ssim_ae.line.schema import inspections
 from ssim_ae.line.watched_files import remember_file
@@ -24,7 +25,12 @@ from ssim_ae.server.recorder import RecordError, WatchedFile
 from ssim_ae.storage import file_hash
 
 IMAGES_NAME = "images"
-Source = Literal["http", "folder", "predict"]
+Source = Literal["http", "folder", "camera", "predict"]
+SENT = (  # columns that a message has
+    *("station", "source", "name", "image_hash", "width", "height", "detector", "fingerprint", "version"),
+    *("verdict", "score", "threshold", "milliseconds", "error"),
+)
+MAX_SENT_DEFECTS = 100
 NO_IMAGES = KeepRule("none")
 
 
@@ -59,6 +65,7 @@ class InspectionLog:
         self.database = database
         self.images = images
         self.station = text_of(station)
+        self.wake_sinks: Callable[[], None] | None = None  # called when a message was stored; None: there are no sinks
 
     @classmethod
     def open(
@@ -98,9 +105,10 @@ class InspectionLog:
         detector: DetectorIdentity,
         result: Result,
         watched: WatchedFile | None = None,
+        station: str = "",
         look: Look | None = None,
     ) -> None:
-        """Write a row, and the file `data` of the image if the rule keeps it.
+        """Write a row, and the file `data` of the image if the rule keeps it. `station` defaults to that of the log.
 
         Raises RecordError if they cannot be written; then neither is there.
         """
@@ -113,7 +121,7 @@ class InspectionLog:
                 "error": text_of(result.error),
                 "defects": json.dumps([asdict(box) for box in result.defects]),
                 "time": milliseconds_since_epoch(moment),
-                "station": self.station,
+                "station": text_of(station) or self.station,
                 "source": source,
                 "name": text_of(name),
                 "detector": detector.name,
@@ -133,13 +141,23 @@ class InspectionLog:
                 raise
         except (InputError, OSError) as error:
             raise RecordError(f"log: cannot be written: {error}") from error
+        if self.wake_sinks:
+            self.wake_sinks()
         with suppress(InputError, OSError):  # the row is written: another call will remove what is too much
             self.images.enforce_limits()
 
-    def _insert(self, connection: Connection, row: Mapping[str, object], watched: WatchedFile | None) -> None:
+    def _insert(self, connection: Connection, row: Mapping[str, Any], watched: WatchedFile | None) -> None:
         number = connection.execute(insert(inspections).values(**row).returning(inspections.c.id)).scalar_one()
         if watched:
-            remember_file(connection, self.station, watched, number)
+            remember_file(connection, row["station"], watched, number)
+        self.send(connection, "inspection", moment_of(row["time"]), lambda: message_data(number, row))
+
+    def send(
+        self, connection: Connection, kind: outbox.Kind, moment: datetime, data: Callable[[], Mapping[str, Any]]
+    ) -> None:
+        """Store a message for the sinks, if there are any, in the transaction of what it tells of."""
+        if self.wake_sinks:
+            outbox.add(connection, kind, self.station, moment, data())
 
     def image_path(self, number: int) -> Path | None:
         """Return the file of the image of an entry, or None if it is not kept or there is no such entry."""
@@ -148,6 +166,17 @@ class InspectionLog:
                 select(inspections.c.image_file).where(inspections.c.id == number)
             ).scalar_one_or_none()
         return self.images.folder / name if name else None
+
+
+def message_data(number: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a message tells of an inspection, from its row: of its defects at most `MAX_SENT_DEFECTS`."""
+    defects = json.loads(row["defects"])
+    return {
+        "inspection": number,
+        **{key: row[key] for key in SENT},
+        "defects": defects[:MAX_SENT_DEFECTS],
+        "defect_count": len(defects),
+    }
 
 
 def text_of(value: str) -> str:

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Column, Connection, Double, ForeignKey, Index
 
 from ssim_ae.detector.look import Look
 
-VERSION = 4
+VERSION = 5
 
 metadata = MetaData()
 NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself in an INTEGER alone
@@ -120,11 +120,38 @@ watched_files = Table(
     Column("inspection_id", NUMBER, ForeignKey("inspections.id")),  # none: the file was there first
 )
 
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("number", NUMBER, primary_key=True),  # in the order of a station's messages, never used twice
+    Column("id", Text, nullable=False),  # UUID of the message
+    Column("kind", Text, nullable=False),  # one of `outbox.Kind`
+    Column("station", Text, nullable=False),
+    Column("time", BigInteger, nullable=False),  # ms since the epoch
+    Column("data", Text, nullable=False),  # JSON: an object
+    Index("outbox_by_station", "station", "number"),
+    sqlite_autoincrement=True,
+)
+
+sinks = Table(
+    "sinks",
+    metadata,
+    Column("station", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),  # the number of the last message that it has received
+    Column("seen", BigInteger, nullable=False),  # ms since the epoch: when a server last had it
+)
+
 
 def _add_reviews(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE inspections ADD COLUMN review TEXT"))
     reviews.create(connection)
     _reviewed.create(connection)
+
+
+def _add_outbox(connection: Connection) -> None:
+    outbox.create(connection)
+    sinks.create(connection)
 
 
 def _add_version_changes(connection: Connection) -> None:
@@ -139,4 +166,9 @@ def _add_drift(connection: Connection) -> None:
 
 
 # From each version to the next.
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _add_reviews, 2: _add_version_changes, 3: _add_drift}
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
+    1: _add_reviews,
+    2: _add_outbox,
+    3: _add_version_changes,
+    4: _add_drift,
+}

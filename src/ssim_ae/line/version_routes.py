@@ -69,7 +69,7 @@ def add_version_routes(api: RoleRouters, runs: ServedRuns) -> None:
         runs.make_candidate(detector, learn=how.learn)
         return runs.state(detector)
 
-    @api[Role.REVIEW].delete("/v1/versions/{detector}/candidate", responses=problem_responses(400, 404, 409, 422, 503))
+    @api[Role.REVIEW].post("/v1/versions/{detector}/discard", responses=problem_responses(400, 404, 409, 422, 503))
     def discard_candidate(detector: known_run) -> RunState:
         """Remove the candidate."""
         runs.discard(detector)

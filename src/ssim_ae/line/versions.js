@@ -31,11 +31,11 @@ function runView(run, isNamed) {
 function startView(run) {
   const buttons = make("div", { className: "controls" });
   if (run.confirmed_good) {
-    buttons.append(requestButton(run, "Raise thresholds", "POST", "candidate", { learn: false }));
-    if (run.can_learn) buttons.append(requestButton(run, "Learn the good images", "POST", "candidate", { learn: true }));
+    buttons.append(requestButton(run, "Raise thresholds", "candidate", { learn: false }));
+    if (run.can_learn) buttons.append(requestButton(run, "Learn the good images", "candidate", { learn: true }));
   }
   if (mayAdopt && run.version > 1) {
-    buttons.append(requestButton(run, "Back to the version before", "POST", "rollback", { fingerprint: run.fingerprint }));
+    buttons.append(requestButton(run, "Back to the version before", "rollback", { fingerprint: run.fingerprint }));
   }
   return buttons;
 }
@@ -59,8 +59,8 @@ function candidateView(run) {
     make(
       "div",
       { className: "controls" },
-      ...(mayAdopt ? [requestButton(run, "Adopt", "POST", "adopt", { candidate: candidate.fingerprint })] : []),
-      requestButton(run, "Discard", "DELETE", "candidate"),
+      ...(mayAdopt ? [requestButton(run, "Adopt", "adopt", { candidate: candidate.fingerprint })] : []),
+      requestButton(run, "Discard", "discard"),
     ),
   ];
 }
@@ -68,7 +68,7 @@ function candidateView(run) {
 function comparisonTable(groups) {
   const row = (tag, cells) => make("tr", {}, ...cells.map((cell) => make(tag, { textContent: cell })));
   const rows = groups.filter(({ images }) => images).map(({ title, images, rejected_before, rejected_after }) => row("td", [title, images, rejected_before, rejected_after]));
-  const head = make("thead", {}, row("th", ["images", "number", "rejected now", "then"]));
+  const head = make("thead", {}, row("th", ["images", "number", "nok now", "nok then"]));
   return make("table", {}, head, make("tbody", {}, ...rows));
 }
 
@@ -90,7 +90,7 @@ function changeText({ time, person, action, version }) {
   return `Version ${version} ${action}${person ? ` by ${person}` : ""}, ${new Date(time).toLocaleString()}.`;
 }
 
-function requestButton(run, label, method, place, content) {
+function requestButton(run, label, place, content) {
   const button = make("button", { type: "button", textContent: label });
   button.dataset.action = `${run.detector} ${place} ${content?.learn ?? ""}`;
   button.addEventListener("click", () =>
@@ -98,7 +98,7 @@ function requestButton(run, label, method, place, content) {
       button.disabled = true;
       const options = content ? { body: JSON.stringify(content), headers: { "Content-Type": "application/json" } } : {};
       try {
-        await fetchApi(`/v1/versions/${encodeURIComponent(run.detector)}/${place}`, { method, ...options });
+        await fetchApi(`/v1/versions/${encodeURIComponent(run.detector)}/${place}`, { method: "POST", ...options });
       } finally {
         await showVersions();
       }

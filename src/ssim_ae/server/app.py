@@ -13,19 +13,19 @@ from starlette.requests import ClientDisconnect
 from ssim_ae import __version__
 from ssim_ae.errors import Conflict, InputError
 from ssim_ae.server.extension import Extension
-from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.limits import BackpressureMiddleware, BodyLimitMiddleware, TimeoutMiddleware
 from ssim_ae.server.metrics import RequestCountMiddleware
 from ssim_ae.server.recorder import RecordError
 from ssim_ae.server.roles import Access
 from ssim_ae.server.routes import RETRY_SECONDS, api, problem_responses, public_router
+from ssim_ae.server.watched_results import WatchedResults
 
 
 def create_app(
     inspector: Inspector,
     *,
-    watcher: FolderWatcher | None = None,
+    watched: WatchedResults | None = None,
     tokens: Sequence[Access] = (),
     allowed_hosts: Sequence[str] | None = None,
     extensions: Sequence[Extension] = (),
@@ -43,7 +43,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.inspector = inspector
-    app.state.watcher = watcher
+    app.state.watched = watched
     app.state.tokens = tokens
     app.state.extensions = extensions
     for routers in (api, *(extension.api for extension in extensions)):

@@ -1,7 +1,10 @@
 """What another package adds to the server: a page, and an API for it."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
@@ -9,11 +12,15 @@ from prometheus_client.registry import Collector
 
 from ssim_ae.server.roles import RoleRouters
 
+if TYPE_CHECKING:
+    from ssim_ae.server.inspector import Inspector
+
 
 class Extension(NamedTuple):
     """A page with its title, path and HTML, which the inspection page links to, and routes by the role they need.
 
-    `collectors` are added to the server's metrics.
+    `collectors` are added to the server's metrics. `run` returns a context manager that is open while the server runs,
+    for work with its inspector.
     """
 
     title: str
@@ -21,6 +28,7 @@ class Extension(NamedTuple):
     html: str
     api: RoleRouters
     collectors: Sequence[Collector] = ()
+    run: Callable[[Inspector], AbstractContextManager[None]] | None = None
 
     def page_router(self) -> APIRouter:
         """Return the route of the page."""

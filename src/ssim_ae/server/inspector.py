@@ -111,14 +111,21 @@ class Inspector:
             slot.call_when_idle(self._release_slot)
 
     def submit(
-        self, image: bytes | Path, request: InspectionRequest, name: str = "", watched: WatchedFile | None = None
+        self,
+        image: bytes | Path,
+        request: InspectionRequest,
+        name: str = "",
+        watched: WatchedFile | None = None,
+        station: str = "",
     ) -> Future[InspectionResponse]:
         """Queue an image, given as the bytes of a file or as its path, and return the future response.
+
+        `station` is the name of the source that the image is from, if it is from one that has a name.
 
         The future raises InputError if the image cannot be read, is too large or cannot be decoded, and RecordError if
         the result cannot be recorded.
         """
-        return self._pool.submit(self._inspect_and_record, image, request, name, watched, perf_counter())
+        return self._pool.submit(self._inspect_and_record, image, request, name, watched, station, perf_counter())
 
     def _close_detectors(self) -> None:
         for opened in self._opened.values():
@@ -134,6 +141,7 @@ class Inspector:
         request: InspectionRequest,
         name: str,
         watched: WatchedFile | None,
+        station: str,
         submitted: float,
     ) -> InspectionResponse:
         started, time, data, look = perf_counter(), datetime.now(UTC), b"", None
@@ -157,11 +165,9 @@ class Inspector:
             raise
         finally:
             if self.recorder and request.record:
-                self.recorder.record(
-                    InspectedImage(
-                        time, request.detector, detector.fingerprint, data, result, watched, look, detector.usual
-                    )
-                )
+                of_detector = (request.detector, detector.fingerprint)
+                inspected = InspectedImage(time, *of_detector, data, result, watched, station, look, detector.usual)
+                self.recorder.record(inspected)
 
     def _data(self, image: bytes | Path, name: str) -> bytes:
         return _read_file(image, name, self.limits.max_bytes) if isinstance(image, Path) else image

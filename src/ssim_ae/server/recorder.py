@@ -34,7 +34,8 @@ class WatchedFile(NamedTuple):
 class InspectedImage(NamedTuple):
     """An image, when it was inspected (UTC), by which detector, and the result or the reason why there is none.
 
-    `data` is the content of the file; empty if it could not be read.
+    `data` is the content of the file; empty if it could not be read. `station` is the name of the source that the image
+    is from; empty if it is from a request, or from a folder without a name.
     """
 
     time: datetime
@@ -43,6 +44,7 @@ class InspectedImage(NamedTuple):
     data: bytes
     result: InspectionResponse | Failure
     watched: WatchedFile | None = None
+    station: str = ""
     look: Look | None = None  # if the detector knows how good images look:
     usual: UsualImages | None = None
 
@@ -54,7 +56,9 @@ class Recorder(Protocol):
         """Record an image before its result is given out. Raises RecordError if it cannot be recorded."""
         ...
 
-    def known_files(self, folder: Path, found: Mapping[Path, FileVersion]) -> dict[Path, FileVersion]:
+    def known_files(
+        self, folder: Path, found: Mapping[Path, FileVersion], station: str = ""
+    ) -> dict[Path, FileVersion]:
         """Return the files of a folder that need no inspection, in the version last inspected.
 
         The first time that a folder is watched, these are the files that are `found` in it.

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ssim_ae.errors import InputError
 from ssim_ae.maps.levels import THRESHOLD_DOUBLINGS
-from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import InspectionRequest, Inspector, QueueSlot
 from ssim_ae.server.page import page_html
 from ssim_ae.server.roles import Role, RoleRouters, access_of
@@ -24,6 +23,7 @@ from ssim_ae.server.schemas import (
     WatchedImage,
 )
 from ssim_ae.server.uploads import BATCH_BODY, IMAGE_BODY, Upload, many_images, one_image
+from ssim_ae.server.watched_results import WatchedResults
 
 RETRY_SECONDS = 1  # header Retry-After of status 429
 MAX_SENSITIVITY = 2.0**THRESHOLD_DOUBLINGS  # up to its inverse: the thresholds that the picture `levels` covers
@@ -84,15 +84,15 @@ async def _get_inspector(request: Request) -> Inspector:
     return inspector
 
 
-async def _get_watcher(request: Request) -> FolderWatcher:
-    watcher: FolderWatcher | None = request.app.state.watcher
-    if not watcher:
+async def _get_watched_results(request: Request) -> WatchedResults:
+    watched: WatchedResults | None = request.app.state.watched
+    if not watched:
         raise HTTPException(404, "watched folder: none; start the server with --watch FOLDER")
-    return watcher
+    return watched
 
 
 InspectorDep = Annotated[Inspector, Depends(_get_inspector)]
-FolderWatcherDep = Annotated[FolderWatcher, Depends(_get_watcher)]
+WatchedResultsDep = Annotated[WatchedResults, Depends(_get_watched_results)]
 
 
 async def _get_inspection_request(
@@ -143,25 +143,26 @@ async def list_detectors(inspector: InspectorDep) -> list[DetectorInfo]:
 
 @api[Role.INSPECT].get("/v1/watched", responses=problem_responses(404, 422))
 async def list_watched_images(
-    watcher: FolderWatcherDep,
+    watched: WatchedResultsDep,
     after: Annotated[int, Query(ge=0, description="Return only images with a higher number.")] = 0,
 ) -> list[WatchedImage]:
-    """List the inspected images of the watched folder, oldest first. The server keeps the last 1000 results."""
-    return watcher.results_after(after)
+    """List the inspected images of the watched folders, oldest first. The server keeps the last 1000 results."""
+    return watched.after(after)
 
 
 @api[Role.INSPECT].get("/v1/watched/{number}", responses=problem_responses(400, 404, 422, 429, 503))
 async def inspect_watched_image(
     number: Annotated[int, Path(ge=1)],
-    watcher: FolderWatcherDep,
+    watched: WatchedResultsDep,
+    inspector: InspectorDep,
     slot: QueueSlotDep,
     pictures: Annotated[list[PictureName], Query(description="Pictures to return.")] = list(WATCHED_PICTURES),  # noqa: B006
 ) -> InspectionResponse:
     """Inspect an image of the watched folder again."""
-    path = watcher.path_of(number)
+    path = watched.path_of(number)
     if not path:
         raise HTTPException(404, f"{number}: unknown number, or the image was changed or deleted")
-    request = InspectionRequest(watcher.detector, pictures=tuple(pictures), record=False)
+    request = InspectionRequest(inspector.default, pictures=tuple(pictures), record=False)
     return await slot.inspect(path, request, path.name)
 
 
@@ -187,7 +188,7 @@ async def metrics(inspector: InspectorDep) -> PlainTextResponse:
 @public_router.get("/", include_in_schema=False)
 async def page(request: Request) -> HTMLResponse:
     """Return the inspection page."""
-    watching = request.app.state.watcher is not None
+    watching = request.app.state.watched is not None
     links = {extension.title: extension.path for extension in request.app.state.extensions}
     return HTMLResponse(page_html(watching=watching, links=links))
 

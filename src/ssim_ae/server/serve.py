@@ -24,11 +24,12 @@ from ssim_ae.errors import InputError
 from ssim_ae.locations import local_path
 from ssim_ae.server.app import create_app
 from ssim_ae.server.extension import Extension
-from ssim_ae.server.folder_watcher import FolderWatcher
+from ssim_ae.server.folder_watcher import FolderWatcher, WatchedFolder
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.limits import ACCEPT_BATCH, IdleTimeoutProtocol, Limits
 from ssim_ae.server.recorder import Recorder
 from ssim_ae.server.roles import Access
+from ssim_ae.server.watched_results import WatchedResults
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")  # values of the header Host from this machine
 LISTEN_BACKLOG = 512  # connections that the operating system holds until they are accepted
@@ -57,7 +58,7 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
-    watch: Path | None = None,
+    watch: Sequence[WatchedFolder] = (),
     tokens: Sequence[Access] = (),
     limits: Limits | None = None,
     runtime: str = "auto",
@@ -68,21 +69,28 @@ def serve(
 ) -> None:
     """Serve detectors until SIGINT or SIGTERM, then finish the running requests.
 
-    `watch` is a folder whose new images are inspected with the first detector. With a `recorder`, no result is given
+    `watch` are folders whose new images are inspected with the first detector. With a `recorder`, no result is given
     out before it is recorded. Raises InputError if the server cannot start.
     """
     with suppress(KeyboardInterrupt), listening_socket(host, port) as listener, ExitStack() as resources:
         load = partial(Detector.load, runtime=runtime, device_target=device_target, threads=threads)
         loaded = {name: load(path) for name, path in detectors.items()}
         inspector = resources.enter_context(Inspector(loaded, limits=limits, threads=threads, recorder=recorder))
-        watcher = resources.enter_context(FolderWatcher(watch, inspector)) if watch else None
-        if watcher and watcher.suffix:
-            print_note(f"{watch}: only images whose names end with {watcher.suffix} are inspected, as in the training")
+        watched = WatchedResults() if watch else None
+        for folder, station in watch:
+            watcher = FolderWatcher(folder, inspector, station=station, results=watched)
+            resources.enter_context(watcher)
+            if watcher.suffix:
+                suffix = watcher.suffix
+                print_note(f"{folder}: only images whose names end with {suffix} are inspected, as in the training")
+        for extension in extensions:
+            if extension.run:
+                resources.enter_context(extension.run(inspector))
         is_loopback = ip_address(listener.getsockname()[0]).is_loopback
         if not is_loopback and not tokens:
             print_note(f"{host}: anyone on this network can use the server; use --tokens to require one")
         allowed_hosts = (*LOOPBACK_HOSTS, host) if is_loopback else None
-        app = create_app(inspector, watcher=watcher, tokens=tokens, allowed_hosts=allowed_hosts, extensions=extensions)
+        app = create_app(inspector, watched=watched, tokens=tokens, allowed_hosts=allowed_hosts, extensions=extensions)
         with _signals_ignored_outside_uvicorn():
             Server(app, f"serving {', '.join(loaded)} at {_url(host, listener)}").run([listener])
     print("stopped", flush=True)

@@ -1,0 +1,1 @@
+"""Sinks: where the messages of a station are sent."""

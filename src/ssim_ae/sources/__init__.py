@@ -1,0 +1,1 @@
+"""Sources that the server inspects by itself: cameras, streams and video files."""

@@ -87,10 +87,10 @@ def test_scores_of_accepted_images_that_differ_are_said():
         return text(*map(row, np.linspace(low, high, 1000)), usual=usual)
 
     usual = np.linspace(0.4, 0.9, 60)
-    moved = "scores of accepted images are {} than those of the calibration: in {} of pairs of both"
+    moved = "scores of accepted images are higher than those of the calibration: in 79% of pairs of both"
     assert "accepted" not in shown(0.4, 0.9, usual)
-    assert moved.format("higher", "79%") in shown(0.7, 0.9, usual)
-    assert moved.format("lower", "80%") in shown(0.4, 0.6, usual)
+    assert moved in shown(0.7, 0.9, usual)
+    assert "accepted" not in shown(0.4, 0.6, usual), "lower"
     assert "accepted" not in shown(0.45, 0.9, np.linspace(0.4, 0.9, 2000)), "different, but hardly"
     assert "accepted" not in shown(0.7, 0.9, usual[::20]), "too few images of the calibration"
     assert "accepted" not in shown(1.1, 2.0, usual), "none is accepted"

@@ -23,7 +23,7 @@ class ShownBin(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Of all pairs of a score here and one there, the share in which that here is higher; and its p-value."""
+    """Of all pairs of a score here and one there, the share in which that here is higher; and the p-value of that."""
 
     higher: float
     p_value: float
@@ -61,7 +61,7 @@ class ScoreHistogram:
             yield ShownBin(2 ** (number / SHOWN_PER_DOUBLING), 2 ** ((number + 1) / SHOWN_PER_DOUBLING), sums[number])
 
     def compared_with(self, other: ScoreHistogram) -> Comparison:
-        """Compare by ranks: the test of Mann and Whitney (1947), two-sided, normal approximation with ties.
+        """Compare by ranks: the test of Mann and Whitney (1947), one-sided, normal approximation with ties.
 
         Scores of one bin are tied. Neither histogram may be empty.
         """
@@ -77,7 +77,7 @@ class ScoreHistogram:
         variance = (total + 1 - ties / (total * (total - 1))) / (12 * here * there)
         if variance <= 0:  # all scores are in one bin
             return Comparison(higher, 1.0)
-        return Comparison(higher, erfc(abs(higher - 0.5) / sqrt(2 * variance)))
+        return Comparison(higher, erfc((higher - 0.5) / sqrt(2 * variance)) / 2)
 
 
 def _bin(ratio: float) -> int:

@@ -133,10 +133,9 @@ class Summary:
         if not len(accepted) or not len(usual):
             return
         higher, p_value = accepted.compared_with(usual)
-        if p_value < LEVEL and max(higher, 1 - higher) >= CLEARLY_HIGHER:
-            word, share = ("higher", higher) if higher > 0.5 else ("lower", 1 - higher)
+        if p_value < LEVEL and higher >= CLEARLY_HIGHER:
             yield (
-                f"  scores of accepted images are {word} than those of the calibration: in {share:.0%} of pairs of "
+                f"  scores of accepted images are higher than those of the calibration: in {higher:.0%} of pairs of "
                 f"both, 50% if nothing has changed (Mann-Whitney test, p < {LEVEL:g})"
             )
 

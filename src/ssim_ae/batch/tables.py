@@ -57,7 +57,7 @@ def read_rows(data: bytes) -> list[Row]:
     try:
         table = pq.read_table(pa.BufferReader(data), columns=[name for name in Row._fields if name != "defects"])
         return [Row(**{**cells, "defects": []}) for cells in table.to_pylist()]
-    except (TypeError, pa.ArrowException) as error:
+    except (TypeError, OSError, pa.ArrowException) as error:
         raise ValueError("not a table of rows") from error
 
 

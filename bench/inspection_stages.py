@@ -39,6 +39,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     detector = Detector.load(options.detector, threads=1)
+    if detector.config.tile_count > 1:
+        raise SystemExit(f"{options.detector}: inspects tiles; name a detector of a method that inspects whole images")
     rows, decoders = [], []
     with tempfile.TemporaryDirectory() as folder:
         for size in options.sizes:

@@ -196,6 +196,15 @@ def test_the_summary_is_that_of_all_starts(run, photos, tmp_path):
     assert {**again, "rates": None} == {**summary, "rates": None}
 
 
+def test_a_part_without_the_column_of_pictures_is_counted(run, photos, tmp_path):
+    """An earlier version did not have it."""
+    run("--output", "parts", images=photos / "late")
+    (part,) = (tmp_path / "parts").glob("*.parquet")
+    pq.write_table(pq.read_table(part).drop_columns(["picture"]), part)
+    status, out, _ = run("--output", "parts", images=photos / "late")
+    assert (status, f"\n{len(list((photos / 'late').iterdir()))} images: " in out) == (0, True)
+
+
 @pytest.mark.parametrize("damage", ["empty", "cut", "header", "foreign"])
 def test_a_damaged_part_of_an_earlier_start_is_said(run, photos, tmp_path, damage):
     run("--output", "parts", images=photos / "late")
@@ -203,7 +212,7 @@ def test_a_damaged_part_of_an_earlier_start_is_said(run, photos, tmp_path, damag
     data = part.read_bytes()
     contents = {"empty": b"", "cut": data[:-20], "header": data[: len(data) // 2] + data[len(data) // 2 + 9 :]}
     if damage == "foreign":
-        pq.write_table(pa.table({"a": [1]}), part)
+        pq.write_table(pa.table({"path": ["a.png"]}), part)
     else:
         part.write_bytes(contents[damage])
     status, out, err = run("--output", "parts", images=photos / "late")

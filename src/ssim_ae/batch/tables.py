@@ -55,7 +55,8 @@ def read_rows(data: bytes) -> list[Row]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(pa.BufferReader(data), columns=[name for name in Row._fields if name != "defects"])
+        file = pq.ParquetFile(pa.BufferReader(data))
+        table = file.read(columns=[name for name in Row._fields if name != "defects"])
         return [Row(**{**cells, "defects": []}) for cells in table.to_pylist()]
     except (TypeError, OSError, pa.ArrowException) as error:
         raise ValueError("not a table of rows") from error

@@ -119,6 +119,13 @@ def test_detectability_prints_a_row_for_each_detector_and_the_correlation(bench,
     assert printed.splitlines()[-1].startswith("all: ")
 
 
+def test_stages_of_an_inspection_are_measured_for_each_size_and_format(bench, features_run):
+    rows = table_rows(bench.printed_by("inspection_stages.py", features_run.folder, "--sizes", 40, 90, "--repeats", 1))
+    assert [tuple(row[:2]) for row in rows][:6] == [
+        (size, name) for size in ("40", "90") for name in ("png", "jpeg", "bmp")
+    ]
+
+
 def test_spoilt_prints_a_row_for_each_kind_and_share(bench, tiny_config, fabric_folder):
     keys = ("method", "im_resize", "crop_size", "z_dim", "flc", "stride", "augment_num")
     settings = [f"--{key}={getattr(tiny_config, key)}" for key in keys]

@@ -17,11 +17,13 @@ import threading
 import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ssim_ae import locations
 from ssim_ae.buckets import cache_folder, fetch, is_url, put, state, store
@@ -829,6 +831,52 @@ def test_a_job_from_bucket_to_bucket(bucket, proxy, photos_in_bucket, tiny_run, 
     assert not [request for request in proxy.requests if "/photos/" in request], "done: not read again"
     assert not proxy.puts()
     assert job_rows(bucket, "rows/") == rows
+
+
+def test_a_job_writes_its_pictures_into_the_bucket_once(bucket, proxy, photos_in_bucket, tiny_run, detector, tmp_path):
+    pytest.importorskip("pyarrow")
+    job = ["predict", str(tiny_run.folder), f"s3://{bucket.name}/photos", "--output", f"s3://{bucket.name}/rows"]
+    job += ["--part_images", "1", "--pictures", "masks", "--threshold_scale", "0.125"]
+    assert main(job) == 0
+    rows = job_rows(bucket, "rows/")
+    for row, key in zip(rows, sorted(photos_in_bucket), strict=True):
+        (tmp_path / "a.png").write_bytes(photos_in_bucket[key])
+        mask = Image.open(BytesIO(bucket.content()[f"rows/{row['picture']}"]))
+        assert np.array_equal(np.asarray(mask) > 0, detector.inspect(tmp_path / "a.png").at(0.125).mask)
+    part = min(key for key in bucket.content() if key.startswith("rows/part-"))
+    del bucket[part]
+    proxy.requests.clear()
+    assert main(job) == 0
+    assert proxy.puts() == 1, "the missing part, whose picture is there"
+    assert job_rows(bucket, "rows/") == rows
+    proxy.requests.clear()
+    assert main(job) == 0
+    assert not proxy.puts()
+
+
+def test_pictures_between_the_images_of_a_bucket_are_refused(bucket, photos_in_bucket, tiny_run, capsys):
+    pytest.importorskip("pyarrow")
+    before = bucket.content()
+    place = f"s3://{bucket.name}/photos/rows"
+    job = ["predict", str(tiny_run.folder), f"s3://{bucket.name}/photos/", "--output", place, "--pictures", "masks"]
+    assert main(job) == 2
+    assert f"{place}: inside s3://{bucket.name}/photos/, whose images are inspected" in capsys.readouterr().err
+    assert bucket.content() == before
+
+
+def test_names_in_a_prefix_are_listed_without_what_is_in_folders(bucket, photos_in_bucket, monkeypatch):
+    bucket["photos/"] = b""  # a marker of an empty folder
+    opened = store.ObjectStore("s3", bucket.name, "photos")
+    original, pages = opened.file_system.call_s3, []
+
+    def small_pages(method, **options):
+        pages.append(original(method, **options, MaxKeys=2))
+        return pages[-1]
+
+    monkeypatch.setattr(opened.file_system, "call_s3", small_pages)
+    assert sorted(opened.names()) == [".hidden", "0", "1", "notes.doc"]
+    assert len(pages) > 1
+    assert not list(store.ObjectStore("s3", bucket.name, "none").names())
 
 
 def test_a_job_lists_page_by_page(bucket, photos_in_bucket, monkeypatch):

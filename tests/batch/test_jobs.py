@@ -176,6 +176,52 @@ def test_job_json_says_what_the_rows_are_of(run, detector, photos, tmp_path):
     assert job == {"detector": detector.fingerprint, "threshold": 1.0, "images": [str(photos)], "part_images": 256}
 
 
+def test_the_summary_is_that_of_all_starts(run, photos, tmp_path):
+    images, place = photos / "late", tmp_path / "parts"
+    run("--output", "parts", "--part_images", 1, images=images)
+    summary = json.loads((place / "summary.json").read_text())
+    count = len(list(images.iterdir()))
+    assert (summary["images"], summary["ok"] + summary["nok"], summary["error"]) == (count, count, 0)
+    assert sum(summary["scores"]["images"]) == count
+    assert sum(summary["scores"]["calibration"]) == 2
+    before = (place / "summary.json").stat().st_mtime_ns
+    _, out, _ = run("--output", "parts", "--part_images", 1, images=images)
+    assert f"{count} images: " in out
+    assert " images/s" not in out, "nothing was inspected"
+    assert (place / "summary.json").stat().st_mtime_ns == before
+    (place / "summary.json").write_text("[")
+    min(place.glob("*.parquet")).unlink()
+    run("--output", "parts", "--part_images", 1, images=images)
+    again = json.loads((place / "summary.json").read_text())
+    assert {**again, "rates": None} == {**summary, "rates": None}
+
+
+def test_a_part_without_the_column_of_pictures_is_counted(run, photos, tmp_path):
+    """An earlier version did not have it."""
+    run("--output", "parts", images=photos / "late")
+    (part,) = (tmp_path / "parts").glob("*.parquet")
+    pq.write_table(pq.read_table(part).drop_columns(["picture"]), part)
+    status, out, _ = run("--output", "parts", images=photos / "late")
+    assert (status, f"\n{len(list((photos / 'late').iterdir()))} images: " in out) == (0, True)
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "header", "foreign"])
+def test_a_damaged_part_of_an_earlier_start_is_said(run, photos, tmp_path, damage):
+    run("--output", "parts", images=photos / "late")
+    (part,) = (tmp_path / "parts").glob("*.parquet")
+    data = part.read_bytes()
+    contents = {"empty": b"", "cut": data[:-20], "header": data[: len(data) // 2] + data[len(data) // 2 + 9 :]}
+    if damage == "foreign":
+        pq.write_table(pa.table({"path": ["a.png"]}), part)
+    else:
+        part.write_bytes(contents[damage])
+    status, out, err = run("--output", "parts", images=photos / "late")
+    assert (status, out) == (2, "")
+    assert err == f"ssim-ae: {tmp_path / 'parts'}: {part.name} is damaged; remove it and start again\n"
+    part.unlink()
+    assert run("--output", "parts", images=photos / "late")[0] == 0
+
+
 @pytest.mark.parametrize(("module", "packages"), [("pyarrow", "pyarrow"), ("ray", "'ray[data]'")])
 def test_a_missing_package_is_named(run, monkeypatch, module, packages):
     monkeypatch.setitem(sys.modules, "ray", sys.modules[__name__])

@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ssim_ae.errors import InputError
 from ssim_ae.images import files
-from ssim_ae.images.files import read_image, write_png
+from ssim_ae.images.files import pillow_pixels, read_image, write_png
 
 GRADIENT = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (40, 1))
 
@@ -289,3 +289,22 @@ def test_errors_of_the_machine_are_not_input_errors(tmp_path, monkeypatch, numbe
     monkeypatch.setattr(Image.Image, "convert", fail)
     with pytest.raises(OSError, match="machine error"):
         read_image(path)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (90, 30_000), (30_000, 90), (700, 900), (512, 512), (513, 1024)])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_pixels_of_images_of_several_strips_are_those_of_pillow(rng, size, mode):
+    """A strip has 2**18 px."""
+    image = Image.fromarray(rng.integers(0, 256, (*size[::-1], 3), np.uint8)).convert(mode)
+    for grayscale in (False, True):
+        expected = np.asarray(image.convert("L" if grayscale else "RGB")).reshape(*size[::-1], -1)
+        found = pillow_pixels(image, "", grayscale=grayscale)
+        assert np.array_equal(found, expected)
+
+
+def test_pixels_of_a_pillow_image_are_its_own(rng):
+    """Neither changes with the other, though Pillow can give its pixels without a copy."""
+    image = Image.fromarray(rng.integers(0, 256, (20, 30, 3), np.uint8))
+    before = image.tobytes()
+    pillow_pixels(image, "")[:] = 0
+    assert image.tobytes() == before

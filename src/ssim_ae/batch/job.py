@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from copy import copy
 from itertools import chain
 from pathlib import Path
+from typing import Self
 
 from ssim_ae.batch.listing import Listing
 from ssim_ae.batch.parts import Part, cut_into_parts
 from ssim_ae.batch.place import open_place, start_job
 from ssim_ae.batch.rows import inspect_images
 from ssim_ae.batch.summary import Summary
-from ssim_ae.batch.tables import TABLE_SUFFIX, table_file
+from ssim_ae.batch.tables import TABLE_SUFFIX, read_rows, table_file
 from ssim_ae.batch.work import Work
 from ssim_ae.console import LOG_INTERVAL, print_message
 from ssim_ae.detector.detector import Detector
@@ -23,6 +26,7 @@ from ssim_ae.errors import InputError
 from ssim_ae.spelling import counted, listed
 
 MAX_NAMED = 20  # files in a message
+READERS = 8  # of parts that an earlier start has written
 Distribute = Callable[[Iterable[Part]], Iterator[Summary]]
 
 
@@ -44,7 +48,7 @@ def write_table(detector: Detector, listing: Listing, path: Path, *, threshold: 
 def write_parts(work: Work, listing: Listing, distribute: Distribute, *, part_images: int) -> tuple[Summary, int]:
     """Inspect the images of a listing and write a file for each part that is not done.
 
-    Returns what was found, and the number of images whose parts an earlier start has written.
+    Returns what was found in all parts, and the number of images whose parts an earlier start has written.
 
     Raises InputError if the place holds another job, or rows of images that have changed since: these are named.
     """
@@ -55,10 +59,12 @@ def write_parts(work: Work, listing: Listing, distribute: Distribute, *, part_im
         "threshold": work.threshold,
         "images": sorted(listing.locations),
         "part_images": part_images,
+        **({"pictures": work.pictures} if work.pictures else {}),
     }
     written = start_job(open_place(work.place), work.place, identity)
     left = set(written)
     done_before = 0
+    earlier = _EarlierParts(work.place)
     progress = Progress(listing)
 
     def missing() -> Iterator[Part]:
@@ -69,18 +75,54 @@ def write_parts(work: Work, listing: Listing, distribute: Distribute, *, part_im
                 continue
             left.discard(part.name)
             done_before += len(part.images)
+            earlier.count(part)
             progress.skip(len(part.images))
 
     summary = Summary()
-    for done in distribute(missing()):
-        summary.add(done)
-        progress.advance(done.images)
+    with earlier:
+        for done in distribute(missing()):
+            summary.add(done)
+            progress.advance(done.images)
+    summary.add(earlier.summary)
     if left:
         raise InputError(
             f"{work.place}: holds rows of images that have changed or are gone since, in {counted(len(left), 'file')} "
             f"({_listed(left)}); remove these, all other rows are complete"
         )
     return summary, done_before
+
+
+class _EarlierParts:
+    """Counts the rows of parts that an earlier start has written, beside the work, a few parts at a time."""
+
+    def __init__(self, place: str) -> None:
+        self.summary = Summary()
+        self._place = place
+        self._pool = ThreadPoolExecutor(READERS)
+        self._reading: deque[Future[Summary]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        while self._reading and kind is None:
+            self._add_first()
+        self._pool.shutdown(cancel_futures=True)
+
+    def count(self, part: Part) -> None:
+        """Read the rows of a part and count them. Raises InputError if an earlier part cannot be read."""
+        if len(self._reading) >= 2 * READERS:
+            self._add_first()
+        self._reading.append(self._pool.submit(self._read, part.name + TABLE_SUFFIX))
+
+    def _add_first(self) -> None:
+        self.summary.add(self._reading.popleft().result())
+
+    def _read(self, name: str) -> Summary:
+        try:
+            return Summary.of(read_rows(open_place(self._place).read(name) or b""))
+        except ValueError as error:
+            raise InputError(f"{self._place}: {name} is damaged; remove it and start again") from error
 
 
 def _listed(parts: set[str]) -> str:

@@ -12,20 +12,26 @@ from ssim_ae.buckets import is_url
 from ssim_ae.buckets.store import ObjectStore
 from ssim_ae.buckets.urls import parse_url
 from ssim_ae.errors import InputError
+from ssim_ae.images.own_folders import JOB, PICTURES_OF_JOB
 from ssim_ae.storage import PARTIAL_SUFFIX, parse_json, write_atomic
 
-JOB_NAME = "job.json"
+SUMMARY_NAME = "summary.json"
+RATES = "rates"  # entry of the summary: of the last start that had something to do
 
 
 class Place(Protocol):
     """A folder or a prefix of a bucket."""
 
-    def create(self) -> None:
-        """Create the place, if it does not exist. `write` does not: a worker may see another disk."""
+    def create(self, folder: str = "") -> None:
+        """Create the place, or a folder in it, if missing. `write` does not: a worker may see another disk."""
         ...
 
     def names(self) -> Iterator[str]:
-        """Yield the names of all files."""
+        """Yield the names of all files and folders in it, but not of what is in these folders."""
+        ...
+
+    def has(self, name: str) -> bool:
+        """Return whether a file exists."""
         ...
 
     def read(self, name: str) -> bytes | None:
@@ -41,9 +47,9 @@ class _Folder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def create(self) -> None:
+    def create(self, folder: str = "") -> None:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{self.folder}: cannot be written: {error.strerror}") from error
 
@@ -54,6 +60,9 @@ class _Folder:
             for path in self.folder.iterdir():
                 if not path.name.endswith(PARTIAL_SUFFIX):  # left by a process that was killed
                     yield path.name
+
+    def has(self, name: str) -> bool:
+        return (self.folder / name).is_file()
 
     def read(self, name: str) -> bytes | None:
         path = self.folder / name
@@ -67,11 +76,14 @@ class _Prefix:
     def __init__(self, url: str) -> None:
         self.store = ObjectStore(*parse_url(url))
 
-    def create(self) -> None:
+    def create(self, folder: str = "") -> None:
         pass
 
     def names(self) -> Iterator[str]:
-        return (name for name, _ in self.store.iterate())
+        return self.store.names()
+
+    def has(self, name: str) -> bool:
+        return self.store.head(name) is not None
 
     def read(self, name: str) -> bytes | None:
         return self.store.read(name)
@@ -93,14 +105,16 @@ def start_job(place: Place, location: str, job: dict[str, Any]) -> set[str]:
     """
     content = json.dumps(job, indent=2, sort_keys=True)
     names = set(place.names())
-    known = place.read(JOB_NAME) if JOB_NAME in names else None
+    known = place.read(JOB) if JOB in names else None
     if known is None and names:
         raise InputError(f"{location}: holds other files, such as {min(names)}; name an empty place")
     if known is None:
         place.create()
-        place.write(JOB_NAME, content.encode())
+        place.write(JOB, content.encode())
     elif differing := _differences(known, job):
         raise InputError(f"{location}: holds the rows of another job ({', '.join(differing)}); name another place")
+    if job.get("pictures"):
+        place.create(PICTURES_OF_JOB)
     return {name.removesuffix(TABLE_SUFFIX) for name in names if name.endswith(TABLE_SUFFIX)}
 
 
@@ -110,4 +124,14 @@ def _differences(known: bytes, job: dict[str, Any]) -> list[str]:
         other = parse_json(known)
         return sorted(key for key in job.keys() | other.keys() if job.get(key) != other.get(key))
     except (ValueError, AttributeError):
-        return [f"{JOB_NAME} is not readable"]
+        return [f"{JOB} is not readable"]
+
+
+def write_summary(place: Place, summary: dict[str, Any]) -> None:
+    """Write the summary of a job, unless the place holds one with the same figures."""
+    try:
+        known = parse_json(place.read(SUMMARY_NAME) or b"{}")
+    except ValueError:
+        known = {}
+    if not isinstance(known, dict) or {**known, RATES: None} != {**summary, RATES: None}:
+        place.write(SUMMARY_NAME, (json.dumps(summary, indent=2) + "\n").encode())

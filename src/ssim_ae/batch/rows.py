@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ssim_ae.batch.listing import ImageFile
+from ssim_ae.batch.pictures import PictureWriter
 from ssim_ae.buckets import is_url
 from ssim_ae.buckets.store import ObjectStore, StoredObject
 from ssim_ae.buckets.urls import parse_url
@@ -37,7 +38,8 @@ class Row(NamedTuple):
         defects: boxes of the defects in px of the image, the highest score first.
         threshold: threshold of the score.
         detector: fingerprint of the detector.
-        error: why the image has no verdict.
+        error: why the image has no verdict, or why its picture was not written.
+        picture: name of its picture in the place of the job; empty without one.
     """
 
     path: str
@@ -52,17 +54,23 @@ class Row(NamedTuple):
     threshold: float
     detector: str
     error: str
+    picture: str = ""
 
 
 Read = Callable[[ImageFile], bytes]
 
 
 def inspect_images(
-    detector: Detector, images: Sequence[ImageFile], *, threshold: float = THRESHOLD, read: Read | None = None
+    detector: Detector,
+    images: Sequence[ImageFile],
+    *,
+    threshold: float = THRESHOLD,
+    read: Read | None = None,
+    pictures: PictureWriter | None = None,
 ) -> Iterator[Row]:
     """Inspect images; yield their rows in order. An image that cannot be used has a row with the reason.
 
-    `read` returns the content of an image, by default of its file or object.
+    `read` returns the content of an image, by default of its file or object. `pictures` writes those of nok images.
 
     Raises:
         OSError: The machine or the object store failed. This says nothing about an image.
@@ -78,6 +86,12 @@ def inspect_images(
         size, digest = contents.pop(image, (None, ""))
         found = None if isinstance(result, InputError) else result.at(threshold)
         height, width = found.pixels.shape[:2] if found else (None, None)
+        error, picture = "" if found else str(result), ""
+        if found and pictures and found.verdict == "nok":
+            try:
+                picture = pictures.write(found, digest)
+            except InputError as fault:
+                error = f"{image.location}: {fault}"
         return Row(
             path=image.location,
             size=size,
@@ -90,7 +104,8 @@ def inspect_images(
             defects=[asdict(box) for box in found.defects] if found else [],
             threshold=threshold,
             detector=detector.fingerprint,
-            error="" if found else str(result),
+            error=error,
+            picture=picture,
         )
 
     results = detector.map_inspections(images, row, read=pixels)

@@ -28,7 +28,7 @@ def schema() -> pa.Schema:
     types = {
         **{"path": text, "size": whole, "sha256": text, "width": whole, "height": whole, "verdict": text},
         **{"score": number, "defect_share": number, "defects": pa.list_(box), "threshold": number},
-        **{"detector": text, "error": text},
+        **{"detector": text, "error": text, "picture": text},
     }
     return pa.schema([(name, types[name]) for name in Row._fields], metadata=TABLE_MARK)
 
@@ -47,6 +47,19 @@ def as_parquet(rows: Iterable[Row]) -> bytes:
     file = BytesIO()
     pq.write_table(as_table(rows), file, compression="zstd")
     return file.getvalue()
+
+
+def read_rows(data: bytes) -> list[Row]:
+    """Return the rows of a Parquet file without their boxes. Raises ValueError if it is not one of a job."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data))
+        table = file.read(columns=[name for name in Row._fields if name != "defects"])
+        return [Row(**{**cells, "defects": []}) for cells in table.to_pylist()]
+    except (TypeError, OSError, pa.ArrowException) as error:
+        raise ValueError("not a table of rows") from error
 
 
 @contextmanager

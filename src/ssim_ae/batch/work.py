@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from ssim_ae.batch.parts import Part
+from ssim_ae.batch.pictures import PictureWriter
 from ssim_ae.batch.place import open_place
 from ssim_ae.batch.rows import inspect_images
 from ssim_ae.batch.summary import Summary
@@ -24,6 +25,7 @@ class Work(NamedTuple):
         fingerprint: that of the detector.
         threshold: of the score.
         place: absolute path or URL of the folder that the parts are written to.
+        pictures: kind of the pictures of nok images beside them; empty for none.
         runtime, device_target, threads: as in `Detector.load`.
     """
 
@@ -31,6 +33,7 @@ class Work(NamedTuple):
     fingerprint: str
     threshold: float
     place: str
+    pictures: str = ""
     runtime: str = "auto"
     device_target: str = "auto"
     threads: int | None = None
@@ -50,7 +53,7 @@ class Scores(NamedTuple):
 
 
 def write_part(work: Work, part: Part) -> Summary:
-    """Inspect the images of a part and write their rows to its file.
+    """Inspect the images of a part, write their pictures, and then their rows to its file.
 
     Raises:
         InputError: The detector cannot be used here, or the file cannot be written.
@@ -58,8 +61,10 @@ def write_part(work: Work, part: Part) -> Summary:
     """
     start = perf_counter()
     detector = _open_detector(work)
-    rows = list(inspect_images(detector, part.images, threshold=work.threshold))
-    open_place(work.place).write(part.name + TABLE_SUFFIX, as_parquet(rows))
+    place = open_place(work.place)
+    pictures = PictureWriter(place, work.pictures) if work.pictures else None
+    rows = list(inspect_images(detector, part.images, threshold=work.threshold, pictures=pictures))
+    place.write(part.name + TABLE_SUFFIX, as_parquet(rows))
     return Summary.of(rows, (perf_counter() - start) * detector.threads)
 
 

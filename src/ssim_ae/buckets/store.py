@@ -82,21 +82,22 @@ class ObjectStore:
 
     def iterate(self) -> Iterator[tuple[str, StoredObject]]:
         """Yield name, size and ETag of all objects in the order of their keys; at most a page of them is in memory."""
-        prefix = f"{self.key}/" if self.key else ""
-        options: dict[str, str] = {}
         found = False
-        while True:
-            page = self._with_retries("", lambda: self._list_page(prefix, options))  # noqa: B023 (called at once)
+        for page in self._pages():
             for entry in page.get("Contents", ()):
-                name = entry["Key"][len(prefix) :]
+                name = entry["Key"][len(self._prefix) :]
                 if name and not name.endswith("/"):  # a marker of an empty folder
                     found = True
                     yield name, StoredObject(entry["Size"], entry["ETag"].strip('"'))
-            if not page.get("IsTruncated"):
-                break
-            options = {"ContinuationToken": page["NextContinuationToken"]}
         if not found and self.key and (stored := self.head("")):
             yield "", stored
+
+    def names(self) -> Iterator[str]:
+        """Yield the names of objects without a slash in their name, and what others have before their first slash."""
+        for page in self._pages(Delimiter="/"):
+            entries = [entry["Key"] for entry in page.get("Contents", ())]
+            entries += [entry["Prefix"].removesuffix("/") for entry in page.get("CommonPrefixes", ())]
+            yield from (name for entry in entries if (name := entry[len(self._prefix) :]))
 
     def read(self, name: str, listed: StoredObject | None = None) -> bytes | None:
         """Return the content of an object; None if it does not exist or is not the one that was listed."""
@@ -144,8 +145,20 @@ class ObjectStore:
             return None
         return data
 
-    def _list_page(self, prefix: str, options: dict[str, str]) -> dict[str, Any]:
-        return self.file_system.call_s3("list_objects_v2", Bucket=self.bucket, Prefix=prefix, **options)
+    @property
+    def _prefix(self) -> str:
+        return f"{self.key}/" if self.key else ""
+
+    def _pages(self, **options: str) -> Iterator[dict[str, Any]]:
+        while True:
+            page = self._with_retries("", lambda: self._list_page(options))
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            options["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _list_page(self, options: dict[str, str]) -> dict[str, Any]:
+        return self.file_system.call_s3("list_objects_v2", Bucket=self.bucket, Prefix=self._prefix, **options)
 
     def _head_if_exists(self, name: str) -> StoredObject | None:
         with suppress(FileNotFoundError):

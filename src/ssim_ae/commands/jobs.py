@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 LOCAL_RAY = "local"
 PART_IMAGES = 256  # seconds to minutes of work, which a worker that dies loses
+PICTURES = ("masks", "heatmaps", "overlays")
 MAX_PRINTED_ERRORS = 20
 Result = TypeVar("Result")
 
@@ -33,6 +35,13 @@ def add_ray_option(parser: Parser) -> None:
         const=LOCAL_RAY,
         metavar="ADDRESS",
         help="inspect with Ray: on the cluster at HOST:PORT, on the one of this machine (auto), or on new workers here",
+    )
+
+
+def add_pictures_option(parser: Parser) -> None:
+    """Add the option `--pictures`."""
+    parser.add_argument(
+        "--pictures", choices=PICTURES, help="also write a picture of each nok image into the folder or bucket --output"
     )
 
 
@@ -92,6 +101,7 @@ def evaluate(options: argparse.Namespace) -> int:
     if not options.folder:
         raise InputError("evaluate --ray: no manifest; name a .csv or .parquet file with the columns path and label")
     options.detector, options.threshold_scale, options.output = str(named_detector(options)), 1.0, ""
+    options.pictures = None
     options.device_target = getattr(options, "config.device_target") or "auto"
     images = read_manifest(options.folder)
     detector = _load(options)
@@ -130,16 +140,37 @@ def _check_options(options: argparse.Namespace) -> None:
     if options.part_images < 1:
         raise InputError(f"--part_images: should be at least 1, not {options.part_images}")
     if not output:
-        raise InputError("--ray: no place for the rows; name a folder or a prefix of a bucket with --output")
+        option = "--ray" if options.ray else "--pictures"
+        raise InputError(f"{option}: no place for the rows; name a folder or a prefix of a bucket with --output")
     for name in ("csv", "json", "overlays"):
         if getattr(options, name):
             raise InputError(f"--output: cannot be combined with --{name}; start two commands")
     if options.ray and output.endswith(TABLE_SUFFIX):
         raise InputError(f"{output}: --ray writes parts; name a folder or a prefix of a bucket")
+    if options.pictures and output.endswith(TABLE_SUFFIX):
+        raise InputError(f"{output}: --pictures needs a folder or a prefix of a bucket; name one")
+    if options.pictures and (outer := _location_around(output, options.images)):
+        raise InputError(f"{output}: inside {outer}, whose images are inspected; write the pictures to another place")
     suffix = Path(output).suffix
     is_folder = output.endswith("/") or (not is_url(output) and Path(output).is_dir())
     if suffix not in ("", TABLE_SUFFIX) and not is_folder:
         raise InputError(f"{output}: unknown suffix {suffix}; use {TABLE_SUFFIX}, or end the name of a folder with /")
+
+
+def _location_around(output: str, images: Sequence[str]) -> str | None:
+    """Return the folder, pattern or prefix of images that an output is inside of, if any."""
+    place = f"{_resolved(output)}/"
+    for location in images:
+        outer, *rest = re.split(r"[^/]*[*?\[]", location, maxsplit=1)  # before the part of a pattern with a wildcard
+        if ("/" in rest[0] if rest else True) and place.startswith(f"{_resolved(outer)}/"):
+            return location
+    return None
+
+
+def _resolved(location: str) -> str:
+    from ssim_ae.buckets import is_url
+
+    return location.rstrip("/") if is_url(location) else str(Path(location).resolve()).rstrip("/")
 
 
 def import_packages(options: argparse.Namespace) -> None:
@@ -175,6 +206,7 @@ def _work(options: argparse.Namespace, detector: Detector) -> Work:
         fingerprint=detector.fingerprint,
         threshold=options.threshold_scale,
         place=absolute_location(options.output) if options.output else "",
+        pictures=options.pictures or "",
         runtime=options.runtime,
         device_target=options.device_target,
         threads=1 if options.ray else options.threads,
@@ -204,8 +236,19 @@ def _results(
 
 
 def _report(summary: Summary, detector: Detector, seconds: float, options: argparse.Namespace) -> int:
-    for line in summary.lines(detector.provenance.thresholds.expected, seconds):
+    from ssim_ae.batch.place import open_place, write_summary
+    from ssim_ae.batch.score_histogram import ScoreHistogram
+    from ssim_ae.batch.summary import Calibration
+    from ssim_ae.batch.tables import TABLE_SUFFIX
+
+    calibration = Calibration(
+        detector.provenance.thresholds.expected if options.threshold_scale == 1 else None,
+        ScoreHistogram.of(detector.usual.scores if detector.usual else (), options.threshold_scale),
+    )
+    for line in summary.lines(calibration, seconds):
         print(line, flush=True)
-    if summary.verdicts["error"]:
+    if not options.output.endswith(TABLE_SUFFIX):
+        write_summary(open_place(options.output), summary.as_json(calibration, seconds))
+    if summary.reasons:
         return INPUT_ERROR
     return NOK_FOUND if options.fail_on_nok and summary.verdicts["nok"] else 0

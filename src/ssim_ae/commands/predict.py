@@ -35,6 +35,7 @@ def arguments(parser: Parser) -> None:
         "it exists",
     )
     jobs.add_ray_option(parser)
+    jobs.add_pictures_option(parser)
     parser.add_argument(
         "--part_images",
         type=int,
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     if not 1 / MAX_THRESHOLD_SCALE <= scale <= MAX_THRESHOLD_SCALE:
         limits = f"from {1 / MAX_THRESHOLD_SCALE} to {MAX_THRESHOLD_SCALE}"
         raise InputError(f"--threshold_scale: should be {limits}, not {scale:g}")
-    if options.output or options.ray:
+    if options.output or options.ray or options.pictures:
         return jobs.predict(options)
     detector = Detector.load(
         local_path(options.detector),

@@ -32,6 +32,8 @@ from ssim_ae.storage import write_atomic
 if TYPE_CHECKING:
     from PIL.TiffImagePlugin import TiffImageFile
 
+UPRIGHT = 1  # orientation in EXIF
+STRIP_PIXELS = 2**18  # copied at once
 MAX_PIXELS = 89_478_485  # Pillow's own threshold for decompression bombs
 MAX_FILE_BYTES = 512 * 2**20  # file size
 MAX_SIDE = 32_768  # px; the memory for resizing a line grows with its length
@@ -212,7 +214,9 @@ def _to_array(image: Image.Image, name: str, *, grayscale: bool) -> np.ndarray:
     if is_deep_color(image):
         return with_channels(deep_pixels(cast(ImageFile.ImageFile, image)), grayscale=grayscale)
     inverted = _is_white_zero(image)
-    image = ImageOps.exif_transpose(image)
+    image.load()  # a PNG file may say its orientation after the pixels
+    if image.getexif().get(ExifTags.Base.Orientation, UPRIGHT) != UPRIGHT:
+        image = ImageOps.exif_transpose(image)
     if image.mode in SIXTEEN_BIT_MODES:
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65_535:
@@ -227,8 +231,22 @@ def _to_array(image: Image.Image, name: str, *, grayscale: bool) -> np.ndarray:
         image = image.convert("RGBA")
     if image.mode in PREMULTIPLIED_MODES:
         image = image.convert(image.mode.upper())
-    array = np.asarray(image.convert("L" if grayscale else "RGB"))
-    return array[:, :, None] if grayscale else array
+    mode = "L" if grayscale else "RGB"
+    return _copied(image if image.mode == mode else image.convert(mode))
+
+
+def _copied(image: Image.Image) -> np.ndarray:
+    """Return the pixels of an image of mode L or RGB, (H, W, 1) or (H, W, 3) uint8.
+
+    They are copied in strips: of large images, four times as fast as at once, for which Pillow joins a list of parts.
+    """
+    width, height = image.size
+    pixels = np.empty((height, width, len(image.getbands())), np.uint8)
+    rows = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        strip = pixels[top : top + rows]
+        strip[:] = np.asarray(image.crop((0, top, width, top + len(strip)))).reshape(strip.shape)
+    return pixels
 
 
 def _is_white_zero(image: Image.Image) -> bool:

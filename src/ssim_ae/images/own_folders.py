@@ -12,6 +12,7 @@ REPORT_METRICS = "metrics.json"
 REPORT_FILES = ("metrics.csv", "contact_sheet.png", "index.html")
 IMAGE_OF_REPORT, LEVELS_OF_REPORT = "_origin.png", "_levels.png"  # a report has both of an image
 OVERLAY = "_overlay.png"
+JOB, PICTURES_OF_JOB = "job.json", "pictures"  # a file in the place of a job, and a folder beside it
 SOFTWARE_KEY, SOFTWARE = "Software", "ssim-ae"  # entry of the PNG file of an overlay
 OVERLAY_MARK = f"{SOFTWARE_KEY}\0{SOFTWARE}".encode()  # how the file holds it
 HEAD_BYTES = 1024  # of a file, in which its mark is
@@ -30,6 +31,8 @@ def kind_of_own_folder(folder: Path, suffix: str = "") -> str:
         return RUN
     if REPORT_METRICS in names and not names.isdisjoint(REPORT_FILES):
         return "the folder of a report"
+    if folder.name == PICTURES_OF_JOB and (folder.parent / JOB).is_file():
+        return "the pictures of a job"
     levels = (name.removesuffix(LEVELS_OF_REPORT) for name in names if name.endswith(LEVELS_OF_REPORT))
     if any(f"{stem}{IMAGE_OF_REPORT}" in names for stem in levels):
         return "the images of a report"

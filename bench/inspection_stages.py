@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from time import thread_time
@@ -41,7 +42,8 @@ def main() -> None:
     detector = Detector.load(options.detector, threads=1)
     if detector.config.tile_count > 1:
         raise SystemExit(f"{options.detector}: inspects tiles; name a detector of a method that inspects whole images")
-    rows, decoders = [], []
+    rows: list[list[str]] = []
+    decoders: list[list[str]] = []
     with tempfile.TemporaryDirectory() as folder:
         for size in options.sizes:
             for path in _files(Path(folder), size):
@@ -115,7 +117,7 @@ def _other_decoders(path: Path, size: int, repeats: int) -> Iterator[list[str]]:
     names = {".png": ("png_decode", "spng_decode"), ".jpeg": ("jpeg8_decode",), ".bmp": ("bmp_decode",)}[path.suffix]
     decoders: dict[str, Callable[[], Any]] = {"Pillow": lambda: decode_image(BytesIO(data), path.name)}
     for name in names:
-        decoders[f"imagecodecs.{name}"] = lambda name=name: getattr(imagecodecs, name)(data)
+        decoders[f"imagecodecs.{name}"] = partial(getattr(imagecodecs, name), data)
     ms = _milliseconds(decoders, repeats)
     expected = decoders["Pillow"]()
     for name, decode in decoders.items():

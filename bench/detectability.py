@@ -51,9 +51,14 @@ def cells(row: Row) -> list[str]:
 def correlation(rows: list[Row]) -> str:
     """Return the rank correlation of the share of drawn defects found with nok and with image AUROC."""
     shares = [row.chart.mean_share for row in rows]
-    nok = spearmanr(shares, [row.nok for row in rows]).statistic
-    auroc = spearmanr(shares, [row.auroc for row in rows]).statistic
-    return f"{nok:.2f} with nok, {auroc:.2f} with image AUROC ({len(rows)} detectors)"
+    nok, auroc = (_rank_correlation(shares, [getattr(row, name) for row in rows]) for name in ("nok", "auroc"))
+    return f"{nok} with nok, {auroc} with image AUROC ({len(rows)} detectors)"
+
+
+def _rank_correlation(first: list[float], second: list[float]) -> str:
+    if len(set(first)) == 1 or len(set(second)) == 1:
+        return "undefined (equal values)"
+    return f"{spearmanr(first, second).statistic:.2f}"
 
 
 def main() -> None:

@@ -119,6 +119,13 @@ def test_detectability_prints_a_row_for_each_detector_and_the_correlation(bench,
     assert printed.splitlines()[-1].startswith("all: ")
 
 
+def test_a_correlation_of_equal_values_is_undefined(bench):
+    import detectability
+
+    assert detectability._rank_correlation([1, 2, 3], [2, 4, 9]) == "1.00"
+    assert detectability._rank_correlation([1, 2], [5, 5]) == "undefined (equal values)"
+
+
 def test_stages_of_an_inspection_are_measured_for_each_size_and_format(bench, features_run):
     rows = table_rows(bench.printed_by("inspection_stages.py", features_run.folder, "--sizes", 40, 90, "--repeats", 1))
     assert [tuple(row[:2]) for row in rows][:6] == [

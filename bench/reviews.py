@@ -3,18 +3,20 @@
 CLASS is a folder in MVTec AD's layout. Its test images are halved. The false alarms of a detector (method features) on
 the good images of the first half are confirmed as good; then the good and defective images of the second half are
 inspected by the detector, by a candidate with raised thresholds, and by one that has learned the confirmed images. This
-is done with the images as they are, and with all test images darker by 10 %, as if the light had changed after the
-training.
+is done as it is; with only 20 training images; and with all test images moved by 2 % and turned by 2 degrees, as if the
+camera had moved after the training.
 """
 
 import argparse
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from report import document, table
 from ssim_ae import Config, Detector, train
@@ -24,8 +26,10 @@ from ssim_ae.images.files import read_image, write_png
 from ssim_ae.line.candidate import adopt, propose
 from ssim_ae.line.reviews import ReviewedImage
 
-GAINS = {"as they are": 1.0, "10 % darker": 0.9}
-COLUMNS = ("class", "test images", "reviewed", "detector", "false alarms", "defects found")
+FEW = 20  # training images
+TURN, SHIFT = 2, 0.02  # degrees and share of the width that test images are moved by
+CONDITIONS = ("as they are", f"{FEW} training images", f"moved by {SHIFT:.0%}, turned by {TURN}°")
+COLUMNS = ("class", "condition", "reviewed", "detector", "false alarms", "defects found")
 METHOD = "Method features at its defaults, expected false alarms of 1 %. Rates are those of the second half."
 
 
@@ -36,13 +40,17 @@ class Half(NamedTuple):
     defective: list[Path]
 
 
-def halves(folder: Path, gain: float, scratch: Path) -> tuple[Half, Half]:
-    """Return the two halves of the test images of a class, with a gain, as files in `scratch`."""
+def halves(folder: Path, scratch: Path, *, moved: bool) -> tuple[Half, Half]:
+    """Return the two halves of the test images of a class, as files in `scratch`."""
     found: dict[bool, list[Path]] = {True: [], False: []}
     for path in sorted((folder / "test").glob("*/*.png")):
-        image = np.rint(read_image(path) * gain).astype(np.uint8)
+        image = Image.fromarray(read_image(path))
+        if moved:
+            fill = tuple(int(value) for value in np.asarray(image)[0, 0])
+            shift = (round(SHIFT * image.width), 0)
+            image = image.rotate(TURN, Image.Resampling.BICUBIC, translate=shift, fillcolor=fill)
         copy = scratch / f"{path.parent.name}-{path.name}"
-        write_png(copy, image)
+        write_png(copy, np.asarray(image))
         found[path.parent.name == "good"].append(copy)
     first, second = ([found[is_good][start::2] for is_good in (True, False)] for start in (0, 1))
     return Half(*first), Half(*second)
@@ -62,11 +70,16 @@ def rates(detector: Detector, half: Half) -> tuple[str, str]:
 def rows(folder: Path) -> Iterator[tuple[str, ...]]:
     """Yield the rows of a class."""
     with tempfile.TemporaryDirectory() as scratch:
-        settings: dict[str, Any] = {"dataset_path": str(folder), "drawn_defects": 0, "run_eval": False}
-        for name, gain in GAINS.items():
-            images = Path(scratch) / name
+        few = Path(scratch) / folder.name
+        few.mkdir()
+        for path in sorted((folder / "train" / "good").iterdir())[:FEW]:
+            shutil.copyfile(path, few / path.name)
+        for name in CONDITIONS:
+            images = Path(scratch) / name.replace("%", "")
             images.mkdir()
-            first, second = halves(folder, gain, images)
+            first, second = halves(folder, images, moved=name == CONDITIONS[2])
+            data_set = few if name == CONDITIONS[1] else folder
+            settings: dict[str, Any] = {"dataset_path": str(data_set), "drawn_defects": 0, "run_eval": False}
             for learn in (False, True):
                 run = train(Config(method="features", **settings), runs=Path(scratch) / "runs").folder
                 detector = Detector.load(run)

@@ -13,6 +13,8 @@ import pytest
 from ssim_ae.cli import main
 from ssim_ae.detector.box import Box
 
+from ..server.conftest import page_opener
+
 if find_spec("sqlalchemy"):
     from ssim_ae.line.entries import Filters
     from ssim_ae.line.inspection_log import DetectorIdentity, InspectionLog, Result
@@ -71,23 +73,8 @@ def reviewed_place(run, cloth_folder, tmp_path, capsys) -> str:
 
 @pytest.fixture
 def open_page(browser):
-    contexts, problems = [], []
-
-    def open_(client, path="/history", width=1200, **options):
-        context = browser.new_context(viewport={"width": width, "height": 900}, timezone_id="UTC", **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda message: "Failed to load resource" in message.text or problems.append(message.text))
-        own = (str(client.base_url), "data:", "blob:")
-        page.on("request", lambda request: request.url.startswith(own) or problems.append(request.url))
-        page.goto(f"{client.base_url}{path}")
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert problems == []
+    with page_opener(browser, "/history", timezone_id="UTC") as open_:
+        yield open_
 
 
 def postgres_program(name: str) -> str | None:

@@ -94,3 +94,25 @@ def images(fabric_folder: Path) -> list[Path]:
 def image(images: list[Path]) -> bytes:
     """The first test image, as the bytes of its file."""
     return images[0].read_bytes()
+
+
+@contextmanager
+def page_opener(browser, default_path: str, **defaults: object) -> Iterator[Callable]:
+    """Return a function that opens a page of a server. No script error and no request to another server may occur."""
+    contexts, problems = [], []
+
+    def open_(client, path=default_path, width=1200, **options):
+        context = browser.new_context(viewport={"width": width, "height": 900}, **defaults, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda message: "Failed to load resource" in message.text or problems.append(message.text))
+        own = (str(client.base_url), "data:", "blob:")
+        page.on("request", lambda request: request.url.startswith(own) or problems.append(request.url))
+        page.goto(f"{client.base_url}{path}")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert problems == []

@@ -18,6 +18,8 @@ from ssim_ae.server import inspector as inspector_module
 from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
 
+from .conftest import page_opener
+
 ORIENTATION_TAG = 0x0112  # of EXIF
 DROP = """([name, data]) => {
     const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
@@ -36,25 +38,8 @@ WIDTHS = """(images) => Promise.all(images.map(async (image) => {
 
 @pytest.fixture
 def open_page(browser):
-    """Return a function that opens the page. No script error and no request to another server may occur."""
-    contexts, problems = [], []
-
-    def open_(client, **options):
-        context = browser.new_context(viewport={"width": 1200, "height": 900}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        url = str(client.base_url)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda message: "Failed to load resource" in message.text or problems.append(message.text))
-        own = (url, "data:", "blob:")
-        page.on("request", lambda request: request.url.startswith(own) or problems.append(request.url))
-        page.goto(url)
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert problems == []
+    with page_opener(browser, "") as open_:
+        yield open_
 
 
 def drop(page, path, how=DROP) -> None:

@@ -3,29 +3,14 @@
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from ..server.conftest import page_opener
 from .conftest import wait_until
 
 
 @pytest.fixture
 def open_page(browser):
-    """Return a function that opens the page. No script error and no request to another server may occur."""
-    contexts, problems = [], []
-
-    def open_(client, path="/live", width=1200, **options):
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda message: "Failed to load resource" in message.text or problems.append(message.text))
-        own = (str(client.base_url), "data:", "blob:")
-        page.on("request", lambda request: request.url.startswith(own) or problems.append(request.url))
-        page.goto(f"{client.base_url}{path}")
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert problems == []
+    with page_opener(browser, "/live") as open_:
+        yield open_
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "ssim_ae"
 LEVELS = (  # from the lowest to the highest; packages of one level do not import each other
-    {"errors", "frameworks", "proportions", "random_streams", "spelling"},
+    {"errors", "frameworks", "proportions", "random_streams", "sampling", "spelling"},
     {"console", "machine", "outputs"},
     {"storage", "tables"},
     {"buckets", "images", "network", "synthetic"},

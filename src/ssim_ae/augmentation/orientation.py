@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 
 from ssim_ae.images.resize import resize
+from ssim_ae.sampling import equal_intervals
 
 MIN_IMAGES = 20  # fewer say too little about a range
 MAX_IMAGES = 100  # images that are compared; more do not change the result noticeably
@@ -34,8 +35,7 @@ def range_of_turns(images: np.ndarray) -> float:
     """
     if len(images) < MIN_IMAGES:
         return 0.0
-    chosen = np.linspace(0, len(images) - 1, min(MAX_IMAGES, len(images))).astype(int)
-    edges = np.stack([_edges(images[index]) for index in chosen])
+    edges = np.stack([_edges(images[index]) for index in equal_intervals(len(images), MAX_IMAGES)])
     mean = edges[0]
     for _ in range(ROUNDS):
         turns = _squared_distances(edges, mean).argmin(axis=1)

@@ -22,6 +22,7 @@ from ssim_ae.maps.residuals import Residuals, Thresholds
 from ssim_ae.maps.verdict import is_defective
 from ssim_ae.methods import method_of
 from ssim_ae.random_streams import Stream, random_stream
+from ssim_ae.sampling import equal_intervals
 from ssim_ae.spelling import listed
 
 CROSS_VALIDATION_FOLDS = 5
@@ -175,8 +176,8 @@ def _sample(held_out: Sequence[Path], detector: Detector, config: Config) -> Seq
 
 def _subsample(paths: Sequence[Path], map_pixels: int) -> list[Path]:
     """Return paths at equal intervals: at most MAX_TRAINING_IMAGES, and fewer if their maps would not fit in memory."""
-    count = min(MAX_TRAINING_IMAGES, MAX_TRAINING_PIXELS // map_pixels, len(paths))
-    return [paths[index] for index in np.linspace(0, len(paths) - 1, count).astype(int)]
+    at_most = min(MAX_TRAINING_IMAGES, MAX_TRAINING_PIXELS // map_pixels)
+    return [paths[index] for index in equal_intervals(len(paths), at_most)]
 
 
 def _cross_normalized(held_out: _MeasuredImages, training: _MeasuredImages) -> tuple[_MeasuredImages, _MeasuredImages]:

@@ -24,6 +24,7 @@ from ssim_ae.images.size import Size
 from ssim_ae.machine import parallel_map
 from ssim_ae.maps.verdict import is_defective
 from ssim_ae.random_streams import Stream, random_stream
+from ssim_ae.sampling import equal_intervals
 
 SIZES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16)  # of defects, as shares of the image's shorter side
 SHIFTS = (0.005, 0.01, 0.02, 0.04, 0.08)  # as shares of the image's shorter side
@@ -110,7 +111,7 @@ def measure_detectability(detector: Detector, paths: Sequence[Path]) -> Detectab
 def _read_images(detector: Detector, paths: Sequence[Path]) -> Iterator[_GoodImage]:
     """Yield the images that can be read, at equal intervals if there are many."""
     config, values = detector.config, 0
-    for index in np.unique(np.linspace(0, len(paths) - 1, min(MAX_IMAGES, len(paths))).astype(int)):
+    for index in equal_intervals(len(paths), MAX_IMAGES):
         try:
             image = read_image(paths[index], grayscale=config.grayscale)
         except InputError:

@@ -23,6 +23,7 @@ from ssim_ae.images.colors import white_of
 from ssim_ae.images.files import read_image
 from ssim_ae.images.resize import resize
 from ssim_ae.machine import parallel_map
+from ssim_ae.sampling import equal_intervals
 
 MAX_SIDE = 512  # px, to which an image is reduced before it is measured
 THUMBNAIL = 48  # px, side
@@ -63,8 +64,7 @@ class UsualImages(BaseModel):
     @classmethod
     def of(cls, paths: Sequence[Path], scores: Sequence[float], config: Config) -> Self | None:
         """Measure a sample of good images; None if none of them can be read."""
-        count = min(MAX_IMAGES, len(paths))
-        sample = [paths[index] for index in np.linspace(0, len(paths) - 1, count).astype(int)]
+        sample = [paths[index] for index in equal_intervals(len(paths), MAX_IMAGES)]
         measured = [found for found in parallel_map(lambda path: _read(path, config), sample) if found]
         if not measured:
             return None

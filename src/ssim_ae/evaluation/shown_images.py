@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from ssim_ae.evaluation.contact_sheet import correct_by_distance, errors_by_distance
 from ssim_ae.evaluation.results import ImageResult
+from ssim_ae.sampling import equal_intervals
 from ssim_ae.spelling import counted
 
 MAX_SHOWN = 2000  # images; of more, the following are shown:
@@ -22,7 +21,7 @@ def choose_shown(results: Sequence[ImageResult]) -> tuple[list[ImageResult], str
         return list(results), ""
     errors, correct = errors_by_distance(results), correct_by_distance(results)
     others = sorted(correct[SHOWN_CLOSEST:], key=lambda result: result.image.path)
-    intervals = np.linspace(0, len(others) - 1, min(SHOWN_OTHERS, len(others))).astype(int)
+    intervals = equal_intervals(len(others), SHOWN_OTHERS)
     chosen = {
         result.image.path
         for some in (errors[:MAX_SHOWN_ERRORS], correct[:SHOWN_CLOSEST], [others[index] for index in intervals])

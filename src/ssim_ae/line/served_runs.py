@@ -21,7 +21,7 @@ from ssim_ae.detector.run_folder import (
     version_paths,
 )
 from ssim_ae.errors import Conflict, InputError
-from ssim_ae.line.candidate import adopt, candidate_of, discard, propose
+from ssim_ae.line.candidate import CANDIDATE_NAME, adopt, candidate_of, discard, propose
 from ssim_ae.line.comparison import ComparedGroup, ComparedImage, Comparison, compare, picture_path, read_comparison
 from ssim_ae.line.inspection_log import InspectionLog
 from ssim_ae.line.reviews import reviewed_images
@@ -165,7 +165,7 @@ class ServedRuns:
 
     def picture(self, name: str, number: int) -> Path | None:
         """Return the file with a picture of a changed image of the candidate, or None if there is none."""
-        path = picture_path(self._run(name) / "candidate", number)
+        path = picture_path(self._run(name) / CANDIDATE_NAME, number)
         return path if path.exists() else None
 
     def _run(self, name: str) -> Path:

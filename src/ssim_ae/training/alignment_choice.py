@@ -13,6 +13,7 @@ from ssim_ae.config import Config
 from ssim_ae.console import print_note
 from ssim_ae.detector.detector_file import frame_of
 from ssim_ae.images.files import read_image
+from ssim_ae.sampling import equal_intervals
 from ssim_ae.training.good_images import GoodImages, read_pixels
 
 MAX_ALIGNMENT_IMAGES = 100  # that decide whether parts are aligned
@@ -22,8 +23,7 @@ def alignment_of(images: Sequence[Path], config: Config) -> Alignment | None:
     """Decide from images at equal intervals whether parts are aligned, and say so; None if a method aligns none."""
     if not (config.align and config.uses("align")):
         return None
-    count = min(MAX_ALIGNMENT_IMAGES, len(images))
-    paths = [images[index] for index in np.linspace(0, len(images) - 1, count).astype(int)]
+    paths = [images[index] for index in equal_intervals(len(images), MAX_ALIGNMENT_IMAGES)]
     read = (read_image(path, grayscale=config.grayscale) for path in paths)
     alignment, statistics = choose_alignment(read, config.bit_depth)
     if alignment:

@@ -23,6 +23,7 @@ from ssim_ae.images.colors import white_of
 from ssim_ae.images.files import read_image
 from ssim_ae.maps.residuals import Residuals
 from ssim_ae.random_streams import Stream, random_stream
+from ssim_ae.sampling import equal_intervals
 from ssim_ae.training.learner import Learner
 
 MAX_IMAGES = 100  # in the sample, at equal intervals
@@ -60,7 +61,7 @@ def cross_fitted(
     if len(paths) < 2:
         return
     paths = sorted(paths)  # an addition of images puts them at the end
-    sample = [paths[index] for index in np.linspace(0, len(paths) - 1, min(MAX_IMAGES, len(paths))).astype(int)]
+    sample = [paths[index] for index in equal_intervals(len(paths), MAX_IMAGES)]
     folds = [list(fold) for fold in np.array_split(np.array(sample, object), min(FOLDS, len(sample)))]
     with progress("measuring images by fits without them", len(sample)) as bar:
         for fold in folds:

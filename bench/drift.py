@@ -116,7 +116,7 @@ def drawn_usual(line: Line, like: UsualImages) -> UsualImages:
 
 
 def quiet_alarms(line: Line, usual: UsualImages, *, is_drawn: bool) -> Counter[str]:
-    """Return the causes of alarms in some months. The test starts anew after an alarm, and each month if `is_drawn`."""
+    """Return the causes of alarms in some months. The test restarts after an alarm, and each month if `is_drawn`."""
     alarms: Counter[str] = Counter()
     test = DriftTest(usual)
     for _ in range(MONTHS):

@@ -60,6 +60,20 @@ class Client:
             thread.join()
 
 
+def client_of_killed_server(command, image, watched, number, moments) -> Client:
+    """Start a server with a client, and kill it at a random moment; return the client."""
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        client = Client(server.stdout.readline().rpartition(" ")[2].strip(), image, watched, number)
+        time.sleep(moments.uniform(0.2, 2.5))
+    finally:
+        server.send_signal(signal.SIGKILL)
+        server.wait()
+        server.stdout.close()
+    client.stop()
+    return client
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 @pytest.mark.parametrize("kills", [1, pytest.param(25, marks=pytest.mark.long)])
 @pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.long)])
@@ -79,16 +93,7 @@ def test_nothing_is_lost_or_doubled(request, tiny_run, fabric_folder, tmp_path, 
             return list(all_entries(log, Filters(station=station)))
 
     for number in range(kills):
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        try:
-            line = server.stdout.readline()
-            client = Client(line.rpartition(" ")[2].strip(), image, watched, number)
-            time.sleep(moments.uniform(0.2, 2.5))
-        finally:
-            server.send_signal(signal.SIGKILL)
-            server.wait()
-            server.stdout.close()
-        client.stop()
+        client = client_of_killed_server(command, image, watched, number, moments)
         answered += client.answered
         dropped += client.dropped
         time.sleep(0.02)

@@ -1,8 +1,6 @@
 """A server that is killed at random moments, with receivers that fail: all messages arrive, in order."""
 
-import os
 import random
-import signal
 import subprocess
 import sys
 import threading
@@ -20,7 +18,7 @@ from ssim_ae.line.inspection_log import InspectionLog
 from ssim_ae.line.queries import all_entries
 from ssim_ae.line.schema import outbox
 
-from ..test_kills import Client
+from ..test_kills import client_of_killed_server
 from .conftest import wait_until
 from .receivers import first_deliveries, receiving
 from .test_mqtt import Subscriber, broker  # noqa: F401
@@ -58,26 +56,15 @@ def test_every_message_arrives(request, tiny_run, fabric_folder, tmp_path, broke
         command += ["--watch", str(watched), "--log", place, "--station", station]
         command += ["--sink", receiver.url, "--sink", broker.url]
 
-        def serve():
-            return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ)
-
         interruption = threading.Thread(target=interrupt, args=(broker, chance, is_over))
         interruption.start()
         try:
             for number in range(kills):
-                server = serve()
-                try:
-                    client = Client(server.stdout.readline().rpartition(" ")[2].strip(), image, watched, number)
-                    time.sleep(moments.uniform(0.2, 2.5))
-                finally:
-                    server.send_signal(signal.SIGKILL)
-                    server.wait()
-                    server.stdout.close()
-                client.stop()
+                client_of_killed_server(command, image, watched, number, moments)
         finally:
             is_over.set()
             interruption.join()
-        server = serve()
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             url = server.stdout.readline().rpartition(" ")[2].strip()
             with InspectionLog.open(place, station=station) as log:

@@ -1,11 +1,20 @@
 import ctypes
+import os
+import sys
 import threading
 import time
 
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from ssim_ae.machine import cores, keep_freed_memory, one_blas_thread, parallel_map
+from ssim_ae.machine import (
+    cores,
+    keep_freed_memory,
+    one_blas_thread,
+    others_may_read,
+    parallel_map,
+    raise_open_file_limit,
+)
 
 
 def blas_threads() -> list[int]:
@@ -90,3 +99,27 @@ def test_the_allocator_is_configured_once(monkeypatch):
     keep_freed_memory()
     monkeypatch.setattr(ctypes, "CDLL", None)
     list(parallel_map(abs, range(3)))
+
+
+@pytest.mark.parametrize("system", ["win32", "darwin"])
+def test_other_systems_tell_no_affinity(monkeypatch, system):
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert cores() == os.cpu_count()
+
+
+def test_windows_has_no_limit_of_open_files(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert raise_open_file_limit(10**6) == 10**6
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the mode of a file says nothing there")
+def test_who_may_read_a_file_is_in_its_mode_but_not_on_windows(monkeypatch, tmp_path):
+    path = tmp_path / "tokens"
+    for mode, answer in ((0o600, False), (0o640, True), (0o604, True)):
+        path.touch()
+        path.chmod(mode)
+        assert others_may_read(path) == answer
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert not others_may_read(path)

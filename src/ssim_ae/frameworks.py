@@ -18,7 +18,7 @@ PACKAGES = {
     "matplotlib": TRAINING,
     "openvino": "openvino",
     "nncf": "openvino nncf",
-    "mindspore": "mindspore",
+    "mindspore": "mindspore matplotlib",
     "s3fs": "s3fs",
     "ray": "ray[data]",
     "pyarrow": "pyarrow",

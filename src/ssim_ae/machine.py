@@ -1,8 +1,9 @@
-"""Use of the machine: cores, threads, memory and open files."""
+"""Use of the machine: cores, threads, memory, open files and who may read files."""
 
 import ctypes
 import os
 import platform
+import stat
 import sys
 import threading
 from collections import deque
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cache
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -19,6 +21,7 @@ from ssim_ae.errors import InputError
 
 M_TRIM_THRESHOLD = -1  # parameter of mallopt, from glibc's malloc.h
 M_MMAP_THRESHOLD = -3  # the same
+OTHERS = stat.S_IRWXG | stat.S_IRWXO  # bits of a file's mode
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -106,6 +109,11 @@ def raise_open_file_limit(wanted: int) -> int:
     granted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
     return granted
+
+
+def others_may_read(path: Path) -> bool:
+    """Return whether other users of this machine may read a file. False on Windows, where its mode does not say."""
+    return sys.platform != "win32" and bool(path.stat().st_mode & OTHERS)
 
 
 class OneBlasThread:

@@ -12,10 +12,10 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from ssim_ae.console import print_note
 from ssim_ae.errors import InputError
+from ssim_ae.machine import others_may_read
 from ssim_ae.storage import read_file
 
 MIN_TOKEN_LENGTH = 8  # characters, in a file of tokens
-OTHERS_MAY_READ = 0o077  # bits of a file's mode
 _BEARER = HTTPBearer(auto_error=False)
 EVERYONE = ""  # the name of whoever uses a server without tokens
 
@@ -68,7 +68,7 @@ def read_tokens(path: Path) -> list[Access]:
         found.append(Access(name, roles[role], token))
     if not found:
         raise InputError(f"{path}: no tokens; write a line for each: NAME ROLE TOKEN")
-    if path.stat().st_mode & OTHERS_MAY_READ:
+    if others_may_read(path):
         print_note(f"{path}: other users of this machine may read the tokens; chmod 600 keeps them out")
     return found
 

@@ -9,16 +9,17 @@ FROM python:${PYTHON}-slim AS build
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
-RUN python -m venv /opt/ssim-ae && /opt/ssim-ae/bin/pip install --no-cache-dir '.[serve,line,postgresql,parquet]'
+RUN python -m venv /opt/ssim-ae && /opt/ssim-ae/bin/pip install --no-cache-dir '.[serve,line,postgresql,mqtt]'
 
 FROM build AS build-train
 # Index of PyTorch's builds for CPUs: those of the default index bring 3 GB of libraries for GPUs
 ARG TORCH_INDEX
 RUN if [ -n "$TORCH_INDEX" ]; then /opt/ssim-ae/bin/pip install --no-cache-dir --index-url "$TORCH_INDEX" torch; fi \
-    && /opt/ssim-ae/bin/pip install --no-cache-dir '.[train]'
+    && /opt/ssim-ae/bin/pip install --no-cache-dir '.[train,parquet]'
 
 FROM python:${PYTHON}-slim AS base
-RUN useradd --create-home --uid 1000 inspector
+# /log belongs to the user: a new volume that is mounted there takes that over
+RUN useradd --create-home --uid 1000 inspector && install --directory --owner inspector /log
 ENV PATH=/opt/ssim-ae/bin:$PATH PYTHONUNBUFFERED=1
 USER inspector
 WORKDIR /home/inspector

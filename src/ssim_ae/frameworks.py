@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 from types import ModuleType
+from typing import Any
 
 # The packages of each extra of this package, by the modules that need them, and that of the weights, which some leave
 # out. The hint names packages and not the extra: a package `ssim-ae` is not on the index.
@@ -56,6 +57,13 @@ def import_openvino() -> ModuleType:
     import openvino
 
     return openvino
+
+
+def openvino_core() -> Any:
+    """Return a core of OpenVINO that reads files as a whole: one that is mapped cannot be replaced on Windows."""
+    core = import_openvino().Core()
+    core.set_property({"ENABLE_MMAP": False})
+    return core
 
 
 def import_mindspore() -> ModuleType:

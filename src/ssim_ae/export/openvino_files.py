@@ -22,7 +22,7 @@ from ssim_ae.errors import InputError
 from ssim_ae.export.inspection_model import ANOMALY_MAP, IMAGE, RECONSTRUCTION, SCORE, VERDICT, inspection_model
 from ssim_ae.export.job import ExportJob
 from ssim_ae.export.parity import Inspect, InspectionOutputs, inspect_with
-from ssim_ae.frameworks import import_openvino
+from ssim_ae.frameworks import import_openvino, openvino_core
 from ssim_ae.images.files import read_image
 from ssim_ae.images.view import View
 from ssim_ae.maps.tiles import cut_tiles
@@ -56,14 +56,13 @@ def write(path: Path, job: ExportJob) -> Inspect:
 
 def build_network(file: DetectorFile, precision: str, batch_size: int | None = None) -> openvino.Model:
     """Return the network with weights of `precision` fp32 or fp16."""
-    openvino = import_openvino()
     model = network_model(network_of(file.config, file.alignment), file.weights, batch_size=batch_size)
-    network = openvino.Core().read_model(model.SerializeToString())
+    network = openvino_core().read_model(model.SerializeToString())
     if precision == "fp32":
         return network
     with TemporaryDirectory() as folder:
-        openvino.save_model(network, Path(folder) / "fp16.xml", compress_to_fp16=True)
-        return openvino.Core().read_model(Path(folder) / "fp16.xml")
+        import_openvino().save_model(network, Path(folder) / "fp16.xml", compress_to_fp16=True)
+        return openvino_core().read_model(Path(folder) / "fp16.xml")
 
 
 def quantize(
@@ -98,11 +97,10 @@ def quantize(
 
 def write_inspection(path: Path, file: DetectorFile, network: openvino.Model, *, pixel_dtype: DTypeLike) -> Inspect:
     """Write the graph `inspection` for images of `pixel_dtype` and return a function that runs it."""
-    openvino = import_openvino()
-    model = openvino.Core().read_model(inspection_model(file, pixel_dtype=pixel_dtype).SerializeToString())
+    model = openvino_core().read_model(inspection_model(file, pixel_dtype=pixel_dtype).SerializeToString())
     _replace_network(model, network, network_of(file.config).output)
     _write_files(path, model, file)
-    compiled = openvino.Core().compile_model(path, "CPU", FLOAT32_INFERENCE)
+    compiled = openvino_core().compile_model(path, "CPU", FLOAT32_INFERENCE)
     has_reconstruction = any(RECONSTRUCTION in output.names for output in compiled.outputs)
 
     def inspect(image: np.ndarray) -> InspectionOutputs:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ssim_ae.config.settings import MAX_SIDE
 from ssim_ae.errors import InputError
-from ssim_ae.frameworks import import_openvino
+from ssim_ae.frameworks import import_openvino, openvino_core
 from ssim_ae.machine import check_not_forked, cores
 from ssim_ae.network.network import PATCHES
 from ssim_ae.runtimes.runtime import MAX_BATCH_SIZE, run_in_batches
@@ -73,7 +73,7 @@ class OpenVinoRuntime:
             raise InputError(f"device_target {device_target}: OpenVINO runs on the CPU only; use --runtime=onnxruntime")
         check_not_forked("OpenVINO")
         openvino = import_openvino()
-        self.core = openvino.Core()
+        self.core = openvino_core()
         self.threads = threads or cores()
         loaded = model if isinstance(model, openvino.Model) else self.core.read_model(model)
         self.network = _extract_network(loaded, output)

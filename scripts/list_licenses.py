@@ -37,9 +37,9 @@ them, from the environment of the last release check; `python scripts/list_licen
 The base install has permissive licenses alone: they ask to keep their text with what is passed on. (NumPy's wheels hold
 a library of GCC, whose exception lifts the conditions of the GPL for programs that use it.) Of the extras, `postgresql`
 and `opcua` bring packages under the LGPL: whoever passes them on lets users replace them, as Python packages do. The
-wheels of PyAV (`camera`) hold FFmpeg, under the LGPL, with the encoders libx264 and libx265, under the GPL: their use
-is free, but whoever passes on an image or a device with them passes on GPL software. `genicam` brings the reference
-implementation of GenICam, under a license of its own, and needs a GenTL producer of the camera's vendor.
+wheels of PyAV (`camera`, `genicam`) hold FFmpeg, under the LGPL, with the encoders libx264 and libx265, under the GPL:
+their use is free, but whoever passes on an image or a device with them passes on GPL software. `genicam` also brings
+the reference implementation of GenICam, under a license of its own, and needs a GenTL producer of the camera's vendor.
 
 A package for GPUs that PyTorch names (CUDA) has a license of its vendor; none of them is listed.
 """

@@ -28,7 +28,7 @@ PACKAGES = {
     "prometheus_client": SERVER,
     "sqlalchemy": "sqlalchemy",
     "av": "av",
-    "harvesters": "harvesters",
+    "harvesters": "av harvesters",
     "psycopg": "psycopg[binary]",
     "paho": "paho-mqtt",
     "asyncua": "asyncua",

@@ -1,7 +1,7 @@
 # Two images: edge, which inspects, serves and trains the default method; and train, for the methods that need PyTorch.
-#   docker build --target edge  --tag ssim-ae .
+#   docker build --target edge  --tag ssim-ae:edge .
 #   docker build --target train --tag ssim-ae:train .
-#   docker run --read-only --volume "$PWD/runs:/runs:ro" ssim-ae info /runs/photos-1
+#   docker run --read-only --volume "$PWD/runs:/runs:ro" ssim-ae:edge info /runs/photos-1
 # compose.yaml runs the server.
 ARG PYTHON=3.12
 

@@ -57,6 +57,13 @@ def test_the_python_code_of_a_page_compiles(page):
         compile(text, page.name, "exec")
 
 
+def test_the_cpp_code_of_a_page_is_that_of_the_example():
+    page = (ROOT / "docs" / "how-to" / "export.md").read_text(encoding="utf-8")
+    example = (ROOT / "examples" / "cpp" / "inspect.cpp").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```cpp\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert not [line for line in code.splitlines() if not line.startswith("//") and line not in example]
+
+
 def test_the_site_builds_and_no_link_is_dead(tmp_path):
     pytest.importorskip("mkdocs")
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path / "site")]

@@ -57,6 +57,23 @@ def test_the_python_code_of_a_page_compiles(page):
         compile(text, page.name, "exec")
 
 
+SITE_PAGES = [page for page in PAGES if page != PAGES[0] and "bench" not in page.parts]  # bench: printed by commands
+
+
+@pytest.mark.parametrize("page", SITE_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_says_first_what_it_is_for_and_leads_to_others(page):
+    title, first, *_ = (line for line in page.read_text(encoding="utf-8").splitlines() if line)
+    assert title.startswith("# ") and first[0] not in "#|`<!"
+    assert re.search(r"\]\((?!https?:|#)[^)]+\.md", page.read_text(encoding="utf-8"))
+
+
+def test_the_cpp_code_of_a_page_is_that_of_the_example():
+    page = (ROOT / "docs" / "how-to" / "export.md").read_text(encoding="utf-8")
+    example = (ROOT / "examples" / "cpp" / "inspect.cpp").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```cpp\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert not [line for line in code.splitlines() if not line.startswith("//") and line not in example]
+
+
 def test_the_site_builds_and_no_link_is_dead(tmp_path):
     pytest.importorskip("mkdocs")
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path / "site")]

@@ -32,13 +32,15 @@ NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
 POSTGRES_PROGRAMS = ("initdb", "pg_ctl")
 
 
-def record(log, number=0, *, name="", score=0.5, data=b"", error="", detector=BOTTLE, watched=None, minutes=None):
+def record(
+    log, number=0, *, name="", score=0.5, data=b"", error="", detector=BOTTLE, watched=None, minutes=None, station=""
+):
     """Write a row for the image `number`, which was inspected that many minutes after noon."""
     moment = NOON + timedelta(minutes=number if minutes is None else minutes)
     result = Result("nok" if score > 1 else "ok", score, 1.0, 90, 60, (Box(1, 2, 3, 4, score),), 12.5)
     if error:
         result = Result("error", error=error)
-    log.record(moment, "http", name or f"{number}.png", data, detector, result, watched)
+    log.record(moment, "http", name or f"{number}.png", data, detector, result, watched, station)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Fixtures of the tests of sinks."""
 
+import shutil
+import subprocess
 import time
 from importlib.util import find_spec
 
@@ -19,6 +21,18 @@ def quick(monkeypatch):
     monkeypatch.setenv("SSIM_AE_WEBHOOK_SECRET", "secret")
     for name, seconds in (("POLL_INTERVAL", 0.02), ("STORE_INTERVAL", 0), ("MIN_RETRY", 0.01), ("MAX_RETRY", 0.05)):
         monkeypatch.setattr(delivery, name, seconds)
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """The files of a certificate of this machine that nobody has signed, and of its key."""
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl to make a certificate")
+    files = [tmp_path / "certificate.pem", tmp_path / "key.pem"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=a test"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", files[0], "-keyout", files[1]]
+    subprocess.run(command, check=True, capture_output=True)
+    return files
 
 
 def wait_until(is_so, what="it"):

@@ -35,8 +35,8 @@ def certificate(tmp_path):
     return files
 
 
-def wait_until(is_so, what="it"):
-    deadline = time.monotonic() + PATIENCE
+def wait_until(is_so, what="it", patience=PATIENCE):
+    deadline = time.monotonic() + patience
     while not is_so():
         assert time.monotonic() < deadline, f"{what} did not happen"
         time.sleep(0.005)

@@ -57,7 +57,7 @@ TOKENS = {"camera": "inspect", "Ana": "review", "Bo": "administer"}
 WIDTHS = {"phone": 390, "desktop": 1280}  # px
 FALSE_ALARMS = 3
 STAIN = (220, 60, 180)  # a color that no part has
-PATIENCE = 60  # seconds
+PATIENCE = 900  # seconds: learning a few hundred images on a busy machine
 
 
 def wait_until(is_so, what):
@@ -271,7 +271,7 @@ def review_and_learn(line, run, parts):
     page.get_by_role("button", name="Learn the good images").click()
     page.get_by_role("button", name="Discard").click(timeout=1000 * PATIENCE)
     page.get_by_role("button", name="Raise thresholds").click()
-    page.get_by_text(f"{FALSE_ALARMS} verdicts would change").wait_for()
+    page.get_by_text(f"{FALSE_ALARMS} verdicts would change").wait_for(timeout=1000 * PATIENCE)
     page.locator("#runs .changed img").nth(FALSE_ALARMS - 1).wait_for()
     assert page.get_by_role("button", name="Adopt").count() == 0, "Ana may not"
     page.close()

@@ -35,6 +35,7 @@ from .test_mqtt import Subscriber, broker  # noqa: F401
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 
+SETTLE = 900  # seconds, on a busy machine, until everything that waits is done
 MAX_GROWTH = 60  # MiB, above the memory before the first disturbance
 # Disturbances, and how long what is away is away, in seconds.
 FEW, MANY, LONG = (3, 0.5), (20, 2), (4, 60)
@@ -161,8 +162,8 @@ def settled_entries(log, name, dropped):
         with log.database.read() as connection:
             return connection.execute(select(func.count()).where(outbox.c.station == name)).scalar_one()
 
-    wait_until(lambda: dropped <= names(), "the inspection of each dropped file", 120)
-    wait_until(lambda: not waiting(), "the delivery of all messages", 120)
+    wait_until(lambda: dropped <= names(), "the inspection of each dropped file", SETTLE)
+    wait_until(lambda: not waiting(), "the delivery of all messages", SETTLE)
     stations = (name, f"{name}-camera")
     return [entry for station in stations for entry in all_entries(log, Filters(station=station))]
 

@@ -32,13 +32,15 @@ NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
 POSTGRES_PROGRAMS = ("initdb", "pg_ctl")
 
 
-def record(log, number=0, *, name="", score=0.5, data=b"", error="", detector=BOTTLE, watched=None, minutes=None):
+def record(
+    log, number=0, *, name="", score=0.5, data=b"", error="", detector=BOTTLE, watched=None, minutes=None, station=""
+):
     """Write a row for the image `number`, which was inspected that many minutes after noon."""
     moment = NOON + timedelta(minutes=number if minutes is None else minutes)
     result = Result("nok" if score > 1 else "ok", score, 1.0, 90, 60, (Box(1, 2, 3, 4, score),), 12.5)
     if error:
         result = Result("error", error=error)
-    log.record(moment, "http", name or f"{number}.png", data, detector, result, watched)
+    log.record(moment, "http", name or f"{number}.png", data, detector, result, watched, station)
 
 
 @pytest.fixture
@@ -82,9 +84,30 @@ def postgres_program(name: str) -> str | None:
     return shutil.which(name) or (str(found[-1]) if found else None)
 
 
+class PostgresServer:
+    """A PostgreSQL server on a socket of this machine, which can be stopped and started again."""
+
+    def __init__(self, folder: Path, initdb: str, control: str, as_user: list[str]) -> None:
+        self.url = f"postgresql://line@/postgres?host={folder}"
+        self._folder = folder
+        self._control = [*as_user, control, "-D", folder / "data"]
+        self._run([*as_user, initdb, "-D", folder / "data", "-U", "line", "-A", "trust", "-E", "UTF8"])
+
+    def start(self) -> None:
+        options = f"-c listen_addresses='' -c unix_socket_directories={self._folder}"
+        self._run([*self._control, "-l", self._folder / "log", "-w", "-o", options, "start"])
+
+    def stop(self) -> None:
+        """Stop it as a power failure does."""
+        self._run([*self._control, "-m", "immediate", "stop"])
+
+    def _run(self, command: list[object]) -> None:
+        subprocess.run(command, check=True, capture_output=True, cwd=self._folder)
+
+
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
-    """The URL of a database of a PostgreSQL server on loopback."""
+def postgres_server():
+    """A PostgreSQL server that runs."""
     pytest.importorskip("psycopg")
     initdb, control = map(postgres_program, POSTGRES_PROGRAMS)
     if not initdb or not control:
@@ -96,13 +119,16 @@ def postgres(tmp_path_factory):
             pytest.skip("PostgreSQL refuses to run as root, and there is no setpriv")
         os.chown(folder, 65534, 65534)
         as_user = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-    data = folder / "data"
-    run = {"check": True, "capture_output": True, "cwd": folder}
-    subprocess.run([*as_user, initdb, "-D", data, "-U", "line", "-A", "trust", "-E", "UTF8"], **run)
-    options = f"-c listen_addresses='' -c unix_socket_directories={folder}"
-    subprocess.run([*as_user, control, "-D", data, "-l", folder / "log", "-w", "-o", options, "start"], **run)
+    server = PostgresServer(folder, initdb, control, as_user)
+    server.start()
     try:
-        yield f"postgresql://line@/postgres?host={folder}"
+        yield server
     finally:
-        subprocess.run([*as_user, control, "-D", data, "-m", "immediate", "stop"], **run)
+        server.stop()
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_server):
+    """The URL of a database of this server."""
+    return postgres_server.url

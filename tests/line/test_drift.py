@@ -216,6 +216,18 @@ def test_a_source_is_watched_as_a_station(log, line):
         assert state["alarm"] is None and len(client.get("/v1/drift/alarms").json()) == 1
 
 
+def test_the_page_shows_the_alarm_of_each_station(open_page, log, line):
+    remember_usual(log, BOTTLE.fingerprint, line.usual())
+    for station in ("line-1", "press-1"):
+        write(log, line, 150, station=station)
+    write(log, line, 40, brightness=-0.15, station="press-1")
+    watches = [DriftWatch(log), DriftWatch(log, "press-1")]
+    with Inspector({}) as inspector, running_server(inspector, extensions=[history_of(log, drift=watches)]) as client:
+        page = open_page(client)
+        page.get_by_text("press-1, bottle: the light has changed").wait_for()
+        page.close()
+
+
 def test_the_hook_runs_in_the_transaction_of_the_alarm(drifted):
     def fail(*_arguments):
         raise ZeroDivisionError

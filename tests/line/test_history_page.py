@@ -1,5 +1,6 @@
 """The page History in a real browser with a real server."""
 
+import itertools
 from io import BytesIO
 
 import pytest
@@ -19,9 +20,9 @@ from .sinks.conftest import wait_until
 HOSTILE = '<img src=x onerror="alert(1)">.png'
 
 
-def picture(level: int) -> bytes:
+def picture(level: int, size: tuple[int, int] = (90, 60)) -> bytes:
     buffer = BytesIO()
-    Image.new("RGB", (90, 60), (level, 120, 200 - level)).save(buffer, "PNG")
+    Image.new("RGB", size, (level, 120, 200 - level)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -260,12 +261,35 @@ def test_without_sinks_nothing_is_said_of_them(open_page, served):
     assert not page.is_visible("#sinks") and served.get("/v1/sinks").status_code == 404
 
 
-def test_the_inspection_page_links_to_it(open_page, served):
+def test_the_pages_link_to_each_other(open_page, served):
     page = open_page(served, "/")
     page.click("text=History")
     wait_for(page, 14)
+    assert page.locator("nav a").all_text_contents() == ["Inspect", "History"]
+    assert page.locator("nav a[aria-current=page]").all_text_contents() == ["History"]
     page.click("text=Inspect")
     page.locator("#choose-files").wait_for()
+
+
+def test_nothing_overlaps_on_a_phone(open_page, log):
+    record(log, name="a name that is far too long for a phone.png", data=picture(9, (400, 40)), score=2)
+    with Inspector({}) as inspector, running_server(inspector, extensions=[history_of(log)]) as client:
+        page = open_page(client, width=390)
+        page.locator("#entries img").wait_for()
+        boxes = [page.locator(f".row > button {part}").bounding_box() for part in ("img", ".name", ".badge")]
+        for left, right in itertools.pairwise(boxes):
+            assert left["x"] + left["width"] + 4 <= right["x"]
+        page.close()
+
+
+def test_the_list_does_not_move_when_a_review_is_confirmed(open_page, served):
+    page = open_page(served)
+    wait_for(page, 14)
+    top = page.locator("#entries").bounding_box()["y"]
+    page.keyboard.press("j")
+    page.keyboard.press("g")
+    page.get_by_role("status").filter(has_text="reviewed as good").wait_for()
+    assert page.locator("#entries").bounding_box()["y"] == top
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1300)])

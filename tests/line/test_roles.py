@@ -68,7 +68,7 @@ def headers(token):
 @pytest.fixture
 def extensions(log):
     runs = ServedRuns(log, ServerRecorder(log, {}), {})
-    live = Extension("Live", "/live", "", api_of({}))
+    live = Extension("Live", "/live", lambda _: "", api_of({}))
     return [history_of(log, runs, [DriftWatch(log)], Deliveries(log, [])), live]
 
 

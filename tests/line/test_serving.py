@@ -7,14 +7,17 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from ssim_ae import Detector
 from ssim_ae.cli import main
 from ssim_ae.errors import InputError
+from ssim_ae.images.files import read_image
 from ssim_ae.line.entries import Filters
 from ssim_ae.line.history import history_of
 from ssim_ae.line.inspection_log import InspectionLog
 from ssim_ae.line.queries import all_entries
+from ssim_ae.line.schema import inspections
 from ssim_ae.line.server_recorder import ServerRecorder
 from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
@@ -181,6 +184,18 @@ def test_predict_writes_to_a_log(tiny_run, images, place, tmp_path, capsys):
         assert (good.detector, good.version, good.station, good.source) == (tiny_run.folder.name, 1, "desk", "predict")
         assert log.image_path(good.id).read_bytes() == images[0].read_bytes() and (good.width, good.height) == (64, 64)
         assert failed.error == f"{corrupt}: not an image, or corrupt" and failed.image_hash == file_hash(b"no image")
+
+
+def test_predict_logs_how_images_look(run, cloth_folder, place, tmp_path, capsys):
+    (tmp_path / "corrupt.png").write_bytes(b"no image")
+    good = sorted((cloth_folder / "test" / "good").glob("*.png"))
+    main(["predict", str(run), *map(str, good), str(tmp_path / "corrupt.png"), "--log", place, "--keep", "none"])
+    with InspectionLog.open(place) as log, log.database.read() as connection:
+        rows = connection.execute(select(inspections).order_by(inspections.c.name)).all()
+    detector = Detector.load(run)
+    look = detector.usual.look(read_image(good[0], grayscale=detector.config.grayscale))
+    assert [row.brightness is None for row in rows] == [False] * len(good) + [True]
+    assert [getattr(rows[0], name) for name in look._fields] == pytest.approx(list(look))
 
 
 def test_predict_reads_each_file_once(tiny_run, images, place, tmp_path, capsys, monkeypatch):

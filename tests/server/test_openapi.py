@@ -51,5 +51,5 @@ def watcher(inspector, images, tmp_path_factory):
 @settings(max_examples=15, derandomize=True, deadline=None)
 def test_responses_match_the_schema(case, inspector, watcher):
     app.state.inspector = inspector
-    app.state.watcher = watcher
+    app.state.watched = watcher.results
     case.call_and_validate()

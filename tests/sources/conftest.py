@@ -1,10 +1,13 @@
 """Fixtures: a video of drawn parts, servers of video streams on loopback, and a server with sources."""
 
 import itertools
+import shutil
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from io import BytesIO
@@ -28,6 +31,9 @@ else:
     collect_ignore_glob = ["test_*.py"]
 
 RATE = 25  # pictures per second
+RTSP_SERVER = Path(__file__).with_name("rtsp_server.py")
+SYSTEM_PYTHON = "/usr/bin/python3"
+HAS_RTSP = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
 
 
 def write_video(path: Path, images: list[np.ndarray], codec: str = "mpeg4") -> Path:
@@ -179,6 +185,30 @@ def running_mjpeg_server(parts: list[np.ndarray]) -> Iterator[MjpegServer]:
         yield server
     finally:
         server.stop()
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        return free.getsockname()[1]
+
+
+@contextmanager
+def running_rtsp_server(port: int, folder: Path, *credentials: str) -> Iterator[None]:
+    """Serve the images 00.png, 01.png, ... of a folder at rtsp://127.0.0.1:PORT/parts. Skips without GStreamer."""
+    if (
+        not shutil.which(SYSTEM_PYTHON)
+        or subprocess.run([SYSTEM_PYTHON, "-c", HAS_RTSP], capture_output=True).returncode
+    ):
+        pytest.skip("no RTSP server: install gir1.2-gst-rtsp-server-1.0, python3-gi and GStreamer's plugins")
+    command = [SYSTEM_PYTHON, str(RTSP_SERVER), str(port), str(folder), *credentials]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        yield
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from ssim_ae.sources.settings import source_settings
 from .conftest import running_mjpeg_server, wait_until
 
 sources: dict[str, CameraSource] = {}
-app = create_app(Inspector({}), extensions=[Extension("Live", "/live", "", api_of(sources))])
+app = create_app(Inspector({}), extensions=[Extension("Live", "/live", lambda _: "", api_of(sources))])
 schema = schemathesis.openapi.from_asgi("/openapi.json", app).include(path_regex="^/v1/sources")
 
 

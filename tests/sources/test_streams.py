@@ -1,13 +1,11 @@
 """Streams of real servers on loopback: they go away and come back; no picture waits, no password is shown."""
 
-import shutil
 import socket
 import subprocess
 import sys
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing
 from io import BytesIO
-from pathlib import Path
 from typing import ClassVar
 
 import httpx
@@ -23,11 +21,8 @@ from ssim_ae.sources.extension import sources_of
 from ssim_ae.sources.settings import source_settings
 
 from ..server.conftest import running_server
-from .conftest import RATE, metric, wait_until
+from .conftest import RATE, free_port, metric, running_rtsp_server, wait_until
 
-RTSP_SERVER = Path(__file__).with_name("rtsp_server.py")
-SYSTEM_PYTHON = "/usr/bin/python3"
-HAS_RTSP = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
 CREDENTIALS = "admin:s3cr3t"
 
 
@@ -181,33 +176,15 @@ def test_a_camera_that_is_not_plugged_in_is_away(serve_sources, capsys):
     assert capsys.readouterr().err.startswith("note: press1: away: No such file or directory; tried again until")
 
 
-@contextmanager
-def rtsp_server(port, folder, *credentials):
-    command = [SYSTEM_PYTHON, str(RTSP_SERVER), str(port), str(folder), *credentials]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        assert process.stdout.readline() == "ready\n"
-        yield
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def test_an_rtsp_camera_with_a_password(serve_sources, parts, tmp_path, capsys):
-    if (
-        not shutil.which(SYSTEM_PYTHON)
-        or subprocess.run([SYSTEM_PYTHON, "-c", HAS_RTSP], capture_output=True).returncode
-    ):
-        pytest.skip("no RTSP server: install gir1.2-gst-rtsp-server-1.0, python3-gi and GStreamer's plugins")
     for index in range(10):
         Image.fromarray(parts[index % len(parts)]).resize((128, 128)).save(tmp_path / f"{index:02}.png")
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     url = f"127.0.0.1:{port}/parts"
     sources = (f"press1=rtsp://{CREDENTIALS}@{url}", f"wrong=rtsp://admin:s3cr3t-but-wrong@{url}")
     with serve_sources(*sources, triggers=["press1=every:100ms"]) as client:
         for _ in range(2):
-            with rtsp_server(port, tmp_path, *CREDENTIALS.split(":")):
+            with running_rtsp_server(port, tmp_path, *CREDENTIALS.split(":")):
                 before = results(client)
                 wait_until(lambda before=before: results(client) > before + 2)
                 assert client.get("/v1/sources/press1").json()["result"]["width"] == 128

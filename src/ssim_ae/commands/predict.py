@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
             from ssim_ae.line.predictions import PredictionRecorder
 
             log, path = files.enter_context(opened), Path(local_path(options.detector))
-            recorder = PredictionRecorder(log, path, grayscale=detector.config.grayscale)
+            recorder = PredictionRecorder(log, path, grayscale=detector.config.grayscale, usual=detector.usual)
             records.append(recorder.record)
             reading["read"] = recorder.read
         failures = 0

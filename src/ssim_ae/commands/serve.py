@@ -86,9 +86,9 @@ def run(options: argparse.Namespace) -> int:
             from ssim_ae.line.served_runs import ServedRuns
             from ssim_ae.line.server_recorder import ServerRecorder
 
-            log = resources.enter_context(opened)
-            deliveries = resources.enter_context(_deliveries(log, options.sink)) if options.sink else None
-            stations = [log.station, *(source.name for source in sources)]
+            log, names = resources.enter_context(opened), [source.name for source in sources]
+            deliveries = resources.enter_context(_deliveries(log, options.sink, names)) if options.sink else None
+            stations = [log.station, *names]
             drift = [DriftWatch(log, station, on_alarm=partial(tell_of_alarm, log)) for station in stations]
             recorder = ServerRecorder(log, {name: current_version(path) for name, path in detectors.items()}, drift)
             runs = resources.enter_context(ServedRuns(log, recorder, detectors))
@@ -133,11 +133,11 @@ def _sources(options: argparse.Namespace) -> list[SourceSettings]:
     return source_settings(options.source, options.trigger)
 
 
-def _deliveries(log: InspectionLog, urls: Sequence[str]) -> Deliveries:
+def _deliveries(log: InspectionLog, urls: Sequence[str], sources: Sequence[str]) -> Deliveries:
     from ssim_ae.line.sinks.delivery import Deliveries
     from ssim_ae.line.sinks.places import sinks_of
 
-    return Deliveries(log, sinks_of(urls, log.station))
+    return Deliveries(log, sinks_of(urls, log.station, sources))
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -15,7 +15,8 @@ const LOOKS = { camera: ["shift_x", "shift_y", "turn"], lens: ["contrast", "shar
 async function showDrift() {
   if (!data.has_drift) return;
   const [states, { role }] = await Promise.all([callApi("/v1/drift"), callApi("/v1/access")]);
-  const latest = states.filter(({ detector }, index) => states.findIndex((state) => state.detector === detector) === index);
+  const of = ({ station, detector }) => `${station}\n${detector}`; // of several versions of a detector, the last one used
+  const latest = states.filter((state, index) => states.findIndex((other) => of(other) === of(state)) === index);
   const alarms = latest.map(({ alarm }) => alarm).filter(Boolean);
   const images = latest.reduce((total, state) => total + state.images, 0);
   $("drift").hidden = !latest.length;
@@ -26,7 +27,7 @@ async function showDrift() {
 
 function alarmView(alarm, isNamed, mayEnd) {
   const cause = alarm.text[0].toUpperCase() + alarm.text.slice(1);
-  const strong = make("strong", { textContent: isNamed ? `${alarm.detector}: ${alarm.text}` : cause });
+  const strong = make("strong", { textContent: isNamed ? `${alarm.station}, ${alarm.detector}: ${alarm.text}` : cause });
   const since = new Date(alarm.since).toLocaleString();
   const text = make("span", { textContent: `, since about ${since}: ${alarm.changes.filter(isShown(alarm)).map(changeOf).join(", ")}. ` });
   const line = make("p", {}, strong, text);

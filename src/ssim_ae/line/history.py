@@ -1,6 +1,7 @@
 """The page History and its API: the entries of a log, with their images."""
 
 from collections.abc import Sequence
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Annotated
 
@@ -121,7 +122,7 @@ def history_of(
         add_sink_routes(api, deliveries)
         collectors.append(SinkCollector(deliveries))
     data = {"has_runs": bool(runs and runs.names), "has_drift": bool(drift), "has_sinks": bool(deliveries)}
-    html = render_page("line", TITLE, data, ("pages/api.js", *SCRIPTS), STYLES)
+    html = partial(render_page, "line", TITLE, data, ("pages/api.js", *SCRIPTS), STYLES)
     return Extension(TITLE, PATH, html, api, collectors)
 
 

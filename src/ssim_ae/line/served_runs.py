@@ -27,6 +27,7 @@ from ssim_ae.line.inspection_log import InspectionLog
 from ssim_ae.line.reviews import reviewed_images
 from ssim_ae.line.server_recorder import ServerRecorder
 from ssim_ae.line.version_changes import Action, VersionChange, changes_of, record_change
+from ssim_ae.machine import return_freed_memory
 from ssim_ae.methods import method_of
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.storage import lock_folder
@@ -193,6 +194,7 @@ class ServedRuns:
         except Exception as error:
             problem = str(error) if isinstance(error, InputError) else f"{name}: {error!r}"
         finally:
+            return_freed_memory()
             with self._lock:
                 self._problems[name] = problem
                 del self._work[name]

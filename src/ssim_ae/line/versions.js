@@ -7,11 +7,10 @@ async function showVersions() {
   if (!data.has_runs) return;
   const [runs, { role }] = await Promise.all([callApi("/v1/versions"), callApi("/v1/access")]);
   mayAdopt = role === "administer";
-  const shown = runs.filter((run) => run.confirmed_good || run.confirmed_defective || run.versions > 1 || run.candidate || run.work);
-  $("versions").hidden = !shown.length;
-  if (shown.some((run) => run.work || run.candidate)) $("versions").open = true;
+  $("versions").hidden = false;
+  if (runs.some((run) => run.work || run.candidate)) $("versions").open = true;
   const focused = document.activeElement?.dataset?.action;
-  $("runs").replaceChildren(...shown.map((run) => runView(run, shown.length > 1)));
+  $("runs").replaceChildren(...runs.map((run) => runView(run, runs.length > 1)));
   if (focused) document.querySelector(`[data-action="${CSS.escape(focused)}"]`)?.focus();
   if (runs.some((run) => run.work)) setTimeout(() => guarded(showVersions), POLL_MS);
 }
@@ -30,7 +29,9 @@ function runView(run, isNamed) {
 
 function startView(run) {
   const buttons = make("div", { className: "controls" });
-  if (run.confirmed_good) {
+  if (!run.confirmed_good) {
+    buttons.append(make("span", { className: "muted", textContent: "Review images as good: a new version can learn from them." }));
+  } else {
     buttons.append(requestButton(run, "Raise thresholds", "candidate", { learn: false }));
     if (run.can_learn) buttons.append(requestButton(run, "Learn the good images", "candidate", { learn: true }));
   }
@@ -87,7 +88,8 @@ function changedView(run, { name, group, before, after, picture }) {
 }
 
 function changeText({ time, person, action, version }) {
-  return `Version ${version} ${action}${person ? ` by ${person}` : ""}, ${new Date(time).toLocaleString()}.`;
+  const change = action === "adopted" ? `Version ${version} adopted` : `Rolled back to version ${version}`;
+  return `${change}${person ? ` by ${person}` : ""}, ${new Date(time).toLocaleString()}.`;
 }
 
 function requestButton(run, label, place, content) {

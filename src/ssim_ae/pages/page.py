@@ -13,18 +13,26 @@ from ssim_ae.images.colors import RAMP
 from ssim_ae.maps.levels import LEVEL_THRESHOLDS, STEPS_PER_DOUBLING
 
 STYLES = ("base.css", "charts.css", "images.css")
+NAVIGATION = "{{navigation}}"  # in a body: where the links to other pages are
+CURRENT_PAGE = ' aria-current="page"'
 # In the order of their dependencies.
 SHARED_SCRIPTS = ("dom.js", "threshold.js", "layers.js", "viewer.js", "gallery.js", "detectability.js")
 
 
 def render_page(
-    package: str, title: str, data: Mapping[str, Any], scripts: tuple[str, ...], styles: tuple[str, ...] = ()
+    package: str,
+    title: str,
+    data: Mapping[str, Any],
+    scripts: tuple[str, ...],
+    styles: tuple[str, ...] = (),
+    site: Mapping[str, str] | None = None,
 ) -> str:
     """Return the HTML of a page, with style, scripts and data inline.
 
     The body is the file page.html of the subpackage `package`, which also holds `scripts` and `styles`; one of another
     package is named with it, as `pages/api.js`. They read `data`, which must be JSON without NaN. The content security
-    policy allows only these scripts and styles.
+    policy allows only these scripts and styles. `site` are the paths of the pages that the body links to, this one
+    included, by title.
     """
     style = "\n".join([*(_read("pages", name) for name in STYLES), *(_read(package, name) for name in styles)])
     script = "\n".join(
@@ -43,13 +51,24 @@ def render_page(
         ),
         "style": style,
         "filters": _read("pages", "filters.svg"),
-        "body": _read(package, "page.html"),
+        "body": _read(package, "page.html").replace(NAVIGATION, _navigation(title, site or {})),
         "bar": _read("pages", "bar.html"),
         "data": json.dumps({**data, **shared_data}, allow_nan=False, ensure_ascii=False).replace("<", "\\u003c"),
         "script": script,
     }
     # One pass: placeholders in titles or data must not be replaced.
     return re.sub(r"\{\{(\w+)\}\}", lambda placeholder: parts[placeholder[1]], _read("pages", "template.html"))
+
+
+def _navigation(title: str, site: Mapping[str, str]) -> str:
+    """Return the links to the pages of a site, of which this one is marked; nothing if there is no other."""
+    if len(site) < 2:
+        return ""
+    links = "".join(
+        f'<a href="{escape(path)}"{CURRENT_PAGE if name == title else ""}>{escape(name)}</a>'
+        for name, path in site.items()
+    )
+    return f'<nav aria-label="Pages">{links}</nav>'
 
 
 def _read(package: str, name: str) -> str:

@@ -16,6 +16,7 @@ from ssim_ae.server.extension import Extension
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.server.limits import BackpressureMiddleware, BodyLimitMiddleware, TimeoutMiddleware
 from ssim_ae.server.metrics import RequestCountMiddleware
+from ssim_ae.server.page import PATH, TITLE
 from ssim_ae.server.recorder import RecordError
 from ssim_ae.server.roles import Access
 from ssim_ae.server.routes import RETRY_SECONDS, api, problem_responses, public_router
@@ -45,11 +46,11 @@ def create_app(
     app.state.inspector = inspector
     app.state.watched = watched
     app.state.tokens = tokens
-    app.state.extensions = extensions
+    app.state.site = {TITLE: PATH, **{extension.title: extension.path for extension in extensions}}
     for routers in (api, *(extension.api for extension in extensions)):
         routers.include_in(app, problem_responses(401, 403))
     for extension in extensions:
-        app.include_router(extension.page_router())
+        app.include_router(extension.page_router(app.state.site))
         for collector in extension.collectors:
             inspector.metrics.registry.register(collector)
     app.include_router(public_router)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 
 class Extension(NamedTuple):
-    """A page with its title, path and HTML, which the inspection page links to, and routes by the role they need.
+    """A page with its title and path, which the other pages link to, and routes by the role they need.
 
-    `collectors` are added to the server's metrics. `run` returns a context manager that is open while the server runs,
-    for work with its inspector.
+    `html` returns the page, given the paths of all pages of the server by their titles. `collectors` are added to the
+    server's metrics. `run` returns a context manager that is open while the server runs, for work with its inspector.
     """
 
     title: str
     path: str
-    html: str
+    html: Callable[[Mapping[str, str]], str]
     api: RoleRouters
     collectors: Sequence[Collector] = ()
     run: Callable[[Inspector], AbstractContextManager[None]] | None = None
 
-    def page_router(self) -> APIRouter:
-        """Return the route of the page."""
-        router = APIRouter()
+    def page_router(self, site: Mapping[str, str]) -> APIRouter:
+        """Return the route of the page; `site` are the paths of all pages of the server by their titles."""
+        router, html = APIRouter(), self.html(site)
 
         @router.get(self.path, include_in_schema=False)
         async def page() -> HTMLResponse:
-            return HTMLResponse(self.html)
+            return HTMLResponse(html)
 
         return router

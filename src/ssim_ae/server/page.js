@@ -297,7 +297,6 @@ function listenForFiles() {
   addEventListener("paste", (event) => addToQueue([...event.clipboardData.files]));
 }
 
-for (const [title, href] of Object.entries(data.links)) $("links").append(make("a", { href, textContent: title }));
 const viewer = createViewer({ wheelZooms: false });
 $("result-viewer").append(viewer.element);
 connectThresholdSliders(0, data.level_thresholds.length - 1, applyThreshold, announceVerdict);

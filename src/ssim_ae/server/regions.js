@@ -87,7 +87,7 @@ function listRegions() {
       listRegions();
       $("regions-stage").focus();
     });
-    return make("li", { className: "controls" }, name, sensitivity, remove);
+    return make("li", { className: "controls" }, make("label", {}, "Name ", name), make("label", {}, "Sensitivity ", sensitivity), remove);
   }));
   $("regions-download").disabled = !editor.regions.length;
 }

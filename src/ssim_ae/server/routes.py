@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ssim_ae.errors import InputError
 from ssim_ae.maps.levels import THRESHOLD_DOUBLINGS
 from ssim_ae.server.inspector import InspectionRequest, Inspector, QueueSlot
-from ssim_ae.server.page import page_html
+from ssim_ae.server.page import PATH, page_html
 from ssim_ae.server.roles import Role, RoleRouters, access_of
 from ssim_ae.server.schemas import (
     AccessInfo,
@@ -185,12 +185,10 @@ async def metrics(inspector: InspectorDep) -> PlainTextResponse:
     return PlainTextResponse(inspector.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-@public_router.get("/", include_in_schema=False)
+@public_router.get(PATH, include_in_schema=False)
 async def page(request: Request) -> HTMLResponse:
     """Return the inspection page."""
-    watching = request.app.state.watched is not None
-    links = {extension.title: extension.path for extension in request.app.state.extensions}
-    return HTMLResponse(page_html(watching=watching, links=links))
+    return HTMLResponse(page_html(request.app.state.site, watching=request.app.state.watched is not None))
 
 
 async def _response_or_failure(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from ssim_ae.pages.page import render_page
 from ssim_ae.server.extension import Extension
@@ -39,5 +40,5 @@ def sources_of(settings: Sequence[SourceSettings]) -> Extension:
                 for camera in sources.values():
                     camera.stop()  # all at once, before each is waited for
 
-    html = render_page("sources", TITLE, {}, ("pages/api.js", "live.js"), ("live.css",))
+    html = partial(render_page, "sources", TITLE, {}, ("pages/api.js", "live.js"), ("live.css",))
     return Extension(TITLE, PATH, html, api_of(sources), run=run)

@@ -1,5 +1,7 @@
 """Fixtures of the tests of sinks."""
 
+import shutil
+import subprocess
 import time
 from importlib.util import find_spec
 
@@ -21,8 +23,20 @@ def quick(monkeypatch):
         monkeypatch.setattr(delivery, name, seconds)
 
 
-def wait_until(is_so, what="it"):
-    deadline = time.monotonic() + PATIENCE
+@pytest.fixture
+def certificate(tmp_path):
+    """The files of a certificate of this machine that nobody has signed, and of its key."""
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl to make a certificate")
+    files = [tmp_path / "certificate.pem", tmp_path / "key.pem"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=a test"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", files[0], "-keyout", files[1]]
+    subprocess.run(command, check=True, capture_output=True)
+    return files
+
+
+def wait_until(is_so, what="it", patience=PATIENCE):
+    deadline = time.monotonic() + patience
     while not is_so():
         assert time.monotonic() < deadline, f"{what} did not happen"
         time.sleep(0.005)

@@ -179,6 +179,34 @@ def test_a_connection_that_a_dead_server_has_left_is_ended(log, broker, subscrib
     left.close()
 
 
+# Paho leaves the socket of a failed handshake to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_certificate_of_a_broker_is_checked(log, tmp_path, certificate, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    files = [f"certfile {certificate[0]}", f"keyfile {certificate[1]}"]
+    broker = Broker(tmp_path, "allow_anonymous true", f"listener {port} 127.0.0.1", *files)
+    broker.start()
+    try:
+        subscriber = Subscriber(broker)
+        url = f"mqtts://127.0.0.1:{port}/hall%203/line-1"
+        with Deliveries(log, sinks_of([url], log.station)) as deliveries:
+            record(log)
+            wait_until(lambda: "certificate verify failed" in deliveries.states[0].last_error)
+            assert deliveries.states[0].delivered == 0
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+        with Deliveries(log, sinks_of([url], log.station)):
+            wait_until(lambda: len(subscriber.received) == 1)
+        wait_until(lambda: subscriber.states == ["online", "offline"])
+        with Deliveries(log, sinks_of([url.replace("127.0.0.1", "localhost")], log.station)) as deliveries:
+            record(log, 1)
+            wait_until(lambda: deliveries.states[0].last_error)
+            assert "certificate" in deliveries.states[0].last_error, "it is that of another name"
+        subscriber.stop()
+    finally:
+        broker.stop()
+
+
 def test_user_and_password(log, tmp_path, broker, monkeypatch):
     passwords = tmp_path / "passwords"
     subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "line", PASSWORD], check=True, capture_output=True)

@@ -29,12 +29,12 @@ def port(log):
     """The port of a server; it takes seconds to start."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with Deliveries(log, sinks_of([f"opcua://127.0.0.1:{port}"], log.station)):
+    with Deliveries(log, sinks_of([f"opcua://127.0.0.1:{port}"], log.station, ["press1", "press2"])):
         yield port
 
 
-def variable(client, name):
-    return client.get_node(ua.NodeId(f"line-1/{name}", 2))
+def variable(client, name, station="line-1"):
+    return client.get_node(ua.NodeId(f"{station}/{name}", 2))
 
 
 class Changes(list):
@@ -74,6 +74,29 @@ def test_a_client_reads_and_follows(log, port):
             await until(lambda: len(messages) == 42)
             assert [await variable(client, name).read_value() for name in ("Score", "Verdict")] == [1.5, "nok"]
             await until(lambda: len(beats) > 2)
+
+    asyncio.run(follow())
+
+
+def test_each_source_has_an_object_and_is_named(log, port):
+    async def follow():
+        async with Client(f"opc.tcp://127.0.0.1:{port}/") as client:
+            messages = Changes()
+            subscription = await client.create_subscription(10, messages)
+            await subscription.subscribe_data_change(variable(client, "Id"), queuesize=1000)
+            await until(lambda: messages)
+            sent = {"press1": "1.png", "press2": "2.png", "press-of-an-earlier-start": "3.png"}
+            for count, (station, name) in enumerate(sent.items(), 2):
+                await asyncio.to_thread(record, log, station=station, name=name)
+                await until(lambda count=count: len(messages) == count)
+                assert await variable(client, "Station").read_value() == station
+            for station, counter in (("press1", 1), ("press2", 1)):
+                names = ("Name", "Station", "Counter")
+                values = [await variable(client, name, station).read_value() for name in names]
+                assert values == [sent[station], station, counter]
+            assert await variable(client, "Name").read_value() == "3.png"
+            beats = await variable(client, "Heartbeat", "press1").read_value()
+            assert beats > 0
 
     asyncio.run(follow())
 

@@ -1,4 +1,4 @@
-"""Shows the last inspection of a station as variables of an OPC UA server."""
+"""Shows the last inspection of a station, and of each of its sources, as variables of an OPC UA server."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from math import nan
 from threading import Thread
-from typing import Any
+from typing import Any, Self
 
 from asyncua import ua
 from asyncua.common.node import Node
@@ -33,6 +33,7 @@ VARIABLES = {  # in the order in which they are written: who waits for Counter t
     "Id": ua.Variant("", ua.VariantType.String),
     "Number": ua.Variant(0, ua.VariantType.Int64),
     "Time": ua.Variant(NO_TIME, ua.VariantType.DateTime),
+    "Station": ua.Variant("", ua.VariantType.String),  # the source, if it has a name of its own
     "Name": ua.Variant("", ua.VariantType.String),
     "Detector": ua.Variant("", ua.VariantType.String),
     "Verdict": ua.Variant("", ua.VariantType.String),
@@ -51,23 +52,62 @@ class Readers(UserManager):
         return User(UserRole.User)
 
 
-class OpcUa(Sink):
-    """An OPC UA server on this machine, with an object for the station.
+class StationObject:
+    """The variables of an object with the name of a station."""
 
-    A message is delivered once its values are written; a client that is away then sees the last one alone.
+    def __init__(self, variables: Mapping[str, Node]) -> None:
+        self._variables = variables
+        self._values = {"Counter": 0, "Heartbeat": 0}
+
+    @classmethod
+    async def add_to(cls, server: Server, namespace: ua.Int16, station: str) -> Self:
+        """Add the object to a server."""
+        parent = await server.nodes.objects.add_object(ua.NodeId(ua.String(station), namespace), station)
+        variables = {}
+        for name, initial in VARIABLES.items():
+            node = ua.NodeId(ua.String(f"{station}/{name}"), namespace)
+            variables[name] = await parent.add_variable(node, name, initial)
+        return cls(variables)
+
+    async def show(self, message: Message) -> None:
+        """Write the values of a message."""
+        values = {"Message": message.json, "Id": message.id, "Number": message.number, "Time": message.time}
+        if message.kind == "inspection":
+            data = message.data
+            values |= {name.capitalize(): data[name] for name in ("station", "name", "detector", "verdict")}
+            values |= {name.capitalize(): _number(data[name]) for name in ("score", "threshold")}
+            values["Counter"] = (self._values["Counter"] + 1) % 2**32
+        await self._write(**values)
+
+    async def beat(self) -> None:
+        """Count the heartbeat up."""
+        await self._write(Heartbeat=(self._values["Heartbeat"] + 1) % 2**32)
+
+    async def _write(self, **values: Any) -> None:
+        for name, initial in VARIABLES.items():
+            if name in values:
+                await self._variables[name].write_value(ua.Variant(values[name], initial.VariantType))
+        self._values |= {name: values[name] for name in self._values if name in values}
+
+
+class OpcUa(Sink):
+    """An OPC UA server on this machine, with an object for the station, and one for each of its sources.
+
+    The object of the station shows all messages, that of a source those of this source. A message is delivered once its
+    values are written; a client that is away then sees the last one alone.
     """
 
     at_once = 100
 
-    def __init__(self, place: Place, station: str) -> None:
+    def __init__(self, place: Place, station: str, sources: Sequence[str] = ()) -> None:
         super().__init__(place.name)
         if place.query or place.path.strip("/") or place.user:
             raise InputError(f"--sink: {place.name}: should be opcua://HOST:PORT alone")
         self._place = place
         self._station = station
+        self._sources = sources
         self._server: Server | None = None
-        self._variables: dict[str, Node] = {}
-        self._values = {"Counter": 0, "Heartbeat": 0}
+        self._objects: dict[str, StationObject] = {}
         self._last_beat = 0.0
 
     def open(self) -> None:
@@ -94,7 +134,7 @@ class OpcUa(Sink):
         """Count the heartbeat up every second."""
         if time.monotonic() - self._last_beat >= HEARTBEAT:
             self._last_beat = time.monotonic()
-            self._run(self._write(Heartbeat=(self._values["Heartbeat"] + 1) % 2**32))
+            self._run(self._beat())
 
     def send(self, messages: Sequence[Message]) -> None:
         """Write the values of messages, one after the other."""
@@ -124,28 +164,20 @@ class OpcUa(Sink):
         server.set_server_name("SSIM-AE")
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
         namespace = ua.Int16(await server.register_namespace(NAMESPACE))
-        station = await server.nodes.objects.add_object(ua.NodeId(ua.String(self._station), namespace), self._station)
-        for name, initial in VARIABLES.items():
-            node = ua.NodeId(ua.String(f"{self._station}/{name}"), namespace)
-            self._variables[name] = await station.add_variable(node, name, initial)
+        for name in dict.fromkeys((self._station, *self._sources)):
+            self._objects[name] = await StationObject.add_to(server, namespace, name)
         await server.start()
         self._server = server
 
     async def _show(self, messages: Sequence[Message]) -> None:
         for message in messages:
-            values = {"Message": message.json, "Id": message.id, "Number": message.number, "Time": message.time}
-            if message.kind == "inspection":
-                data = message.data
-                values |= {name.capitalize(): data[name] for name in ("name", "detector", "verdict")}
-                values |= {name.capitalize(): _number(data[name]) for name in ("score", "threshold")}
-                values["Counter"] = (self._values["Counter"] + 1) % 2**32
-            await self._write(**values)
+            for name in dict.fromkeys((message.data["station"], self._station)):
+                if name in self._objects:  # not the one of a source that the server had before
+                    await self._objects[name].show(message)
 
-    async def _write(self, **values: Any) -> None:
-        for name, initial in VARIABLES.items():
-            if name in values:
-                await self._variables[name].write_value(ua.Variant(values[name], initial.VariantType))
-        self._values |= {name: values[name] for name in self._values if name in values}
+    async def _beat(self) -> None:
+        for station in self._objects.values():
+            await station.beat()
 
 
 def _number(value: float | None) -> float:

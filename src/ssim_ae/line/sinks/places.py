@@ -13,16 +13,19 @@ FORMS = "https://HOST/PATH, http://HOST/PATH, mqtt://HOST/TOPIC, mqtts://HOST/TO
 PORTS = {"https": 443, "http": 80, "mqtt": 1883, "mqtts": 8883, "opcua": 4840}  # by default
 
 
-def sinks_of(urls: Sequence[str], station: str) -> list[Sink]:
-    """Return the sinks of a station that URLs name. Raises InputError if one is not valid, or named twice."""
-    found = [_sink_of(url, station) for url in urls]
+def sinks_of(urls: Sequence[str], station: str, sources: Sequence[str] = ()) -> list[Sink]:
+    """Return the sinks that URLs name, of a station and its sources with names of their own.
+
+    Raises InputError if one is not valid, or named twice.
+    """
+    found = [_sink_of(url, station, sources) for url in urls]
     for name, count in Counter(sink.name for sink in found).items():
         if count > 1:
             raise InputError(f"--sink: {name}: named twice; name each place once")
     return found
 
 
-def _sink_of(url: str, station: str) -> Sink:
+def _sink_of(url: str, station: str, sources: Sequence[str]) -> Sink:
     """Return a sink. What it needs is imported here, if at all."""
     if not re.fullmatch(r"[!-~]+", url):
         raise InputError(f"--sink: {url!a}: not a valid URL; write spaces and other characters as %20")
@@ -42,7 +45,7 @@ def _sink_of(url: str, station: str) -> Sink:
         case "opcua":
             from ssim_ae.line.sinks.opcua import OpcUa
 
-            return OpcUa(place, station)
+            return OpcUa(place, station, sources)
         case _:
             from ssim_ae.line.sinks.webhook import Webhook
 

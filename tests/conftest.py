@@ -45,8 +45,8 @@ def fabric_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_config(fabric_folder: Path) -> Config:
-    """Settings of a training that takes a second."""
-    return Config(dataset_path=str(fabric_folder), **TINY)
+    """Settings of a training that takes a second, of images that are taken for those of a part."""
+    return Config(dataset_path=str(fabric_folder), texture=False, **TINY)
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,8 @@ SETTINGS = {
     "black background, gray": {"bg_mask": "B", "grayscale": True, "im_resize": 35},
     "a wide image in tiles": {"im_resize": (64, 110), "bg_mask": "W", "threshold": "max_area", "min_area": 30},
     "a tall image, cropped at the sides": {"im_resize": (90, 40)},
+    "a texture": {"texture": True, "im_resize": (200, 64)},
+    "repair, a texture": {"method": "repair", "texture": True},
     "minimum area": {"threshold": "max_area", "min_area": 30},
     "repair": {"method": "repair"},
     "repair, minimum area": {"method": "repair", "threshold": "max_area", "min_area": 30},

@@ -37,6 +37,15 @@ def test_normalized_residuals_are_divided_by_the_location_plus_the_overall_mean(
     assert normalized.weights is good[0].weights
 
 
+def test_all_locations_of_a_texture_share_their_statistics(rng):
+    good = good_images(rng, 12)
+    grids = NormalStatistics.fit(good, texture=True).grids
+    assert grids.shape == (2, GRID_SIZE, GRID_SIZE) and np.ptp(grids[0]) < 1e-6
+    assert grids[0, 0, 0] == pytest.approx(0.25, rel=0.02), "the mean of 0.4 and 0.1; images hardly vary"
+    left, right = (cross_normalize(good, texture=True)[0].maps[0][:, columns].mean() for columns in (0, -1))
+    assert left / right == pytest.approx(4, rel=0.1)
+
+
 def test_scale_of_zero_residuals_is_positive():
     zero = Residuals(np.zeros((2, *SIZE), np.float32), FOREGROUND)
     assert NormalStatistics.fit([zero]).scale(SIZE).min() > 0

@@ -10,6 +10,7 @@ from ssim_ae import Config
 from ssim_ae.config.settings import CROP_SIZES
 from ssim_ae.methods.reference import BORDER_WEIGHT, DAMPED_BORDER, METHOD, autoencoder_layers, damp_border
 from ssim_ae.network.architecture import describe, weight_shapes
+from ssim_ae.network.ssim import gaussian_filter
 from ssim_ae.network.torch_network import Autoencoder
 
 PAPER = """
@@ -39,6 +40,19 @@ PAPER = """
 
 def table(crop_size=128, channels=1, z_dim=100, flc=32):
     return autoencoder_layers(crop_size=crop_size, channels=channels, z_dim=z_dim, flc=flc)
+
+
+@pytest.mark.parametrize(
+    ("size", "texture", "sigma"),
+    [((352, 512), True, 6.633), (128, True, 2.0), (128, False, 0), (128, None, 0), ((32, 4096), True, 4.167)],
+)
+def test_residuals_of_a_texture_are_smoothed(size, texture, sigma, rng):
+    config = Config(method="reference", im_resize=size, crop_size=32, stride=32, texture=texture)
+    assert METHOD.smoothing(config) == pytest.approx(sigma, abs=1e-3)
+    image, other = rng.random((2, 1, *config.view_size), np.float32)
+    smoothed = METHOD.residuals(image, other, smoothing=METHOD.smoothing(config)).maps
+    plain = METHOD.residuals(image, other).maps
+    assert np.array_equal(smoothed, gaussian_filter(plain, METHOD.smoothing(config)) if sigma else plain)
 
 
 def test_residuals_agree_with_scikit_image(rng):

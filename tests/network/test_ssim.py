@@ -3,11 +3,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter as gaussian_of_scipy
 from skimage.metrics import structural_similarity
 from torch import Tensor
 from torch.nn import functional
 
-from ssim_ae.network.ssim import SIGMA, WINDOW, gaussian_matrix, ssim_residual
+from ssim_ae.network.ssim import SIGMA, WINDOW, gaussian_filter, gaussian_matrix, ssim_residual
 from ssim_ae.network.torch_ssim import SSIMLoss
 
 sides = st.integers(WINDOW, 90)
@@ -103,8 +104,15 @@ def test_the_residual_is_symmetric():
 
 
 def test_a_line_shorter_than_the_window_is_an_error():
-    with pytest.raises(ValueError, match="at least 11 px"):
+    with pytest.raises(ValueError, match="window of 11 px"):
         gaussian_matrix(10)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.5, 4.2, 10])
+def test_the_gaussian_filter_agrees_with_scipy(rng, sigma):
+    maps = rng.random((2, 90, 75), np.float32)
+    expected = [gaussian_of_scipy(plane, sigma, truncate=np.ceil(3 * sigma) / sigma) for plane in maps]
+    assert np.allclose(gaussian_filter(maps, sigma), expected, atol=1e-6)
 
 
 def test_flat_bright_images_lose_no_precision():

@@ -57,7 +57,7 @@ class NormalScores(NamedTuple):
         images = [*held_out, *training]
         method, scale = method_of(config), None
         if method.normalizes_residuals:
-            scale = NormalStatistics.fit_robust(images).scale(images[0].size)
+            scale = NormalStatistics.fit_robust(images, texture=bool(config.texture)).scale(images[0].size)
         maxima = np.array([_maxima(maps, scale) for maps in images])
         medians_of_maxima = np.maximum(np.median(maxima, axis=0), MIN_POSITIVE) / method.residual_weights
         scorer = cls(config, scale, method.thresholds(medians_of_maxima.tolist()))

@@ -15,6 +15,7 @@ from ssim_ae.features.backbones import BackboneName
 from ssim_ae.images.size import Size
 
 CROP_SIZES = (32, 64, 128, 256, 512)  # px
+BOOLEANS = (bool, bool | None)
 MIN_SIDE, MAX_SIDE = 32, 4096  # px, of resized images
 THRESHOLD_SETTINGS = (  # one per residual of any method
     *("ssim_threshold", "l1_threshold", "distance_threshold", "damage_threshold"),
@@ -59,6 +60,11 @@ class Settings(BaseModel):
         "", description="background to ignore: W brighter than 200, B darker than 50"
     )
 
+    texture: bool | None = Field(
+        None,
+        description="the images show a texture: no place is like the same place of other images; "
+        "-1: decided from the good images",
+    )
     align: bool = Field(
         True, description="turn parts that lie at any angle on an even background, if the good images favor it"
     )
@@ -179,7 +185,7 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _reject_booleans_as_numbers(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation not in BOOLEANS:
             raise ValueError("should not be True or False")
         return value
 

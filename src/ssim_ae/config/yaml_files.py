@@ -20,6 +20,7 @@ from ssim_ae.spelling import KEY_ALIASES
 
 AUTOMATIC_IF_NEGATIVE = (
     "im_resize",
+    "texture",
     "rotate_angle",
     "ssim_threshold",
     "l1_threshold",

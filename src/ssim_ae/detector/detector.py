@@ -308,7 +308,8 @@ class Detector:
     def _residuals(self, image: _Measured) -> Residuals:
         bg_mask = self.config.bg_mask
         if image.pose is None:
-            residuals = self.method.residuals(image.planes, image.output, bg_mask)
+            smoothing = self.method.smoothing(self.config)
+            residuals = self.method.residuals(image.planes, image.output, bg_mask, smoothing=smoothing)
         else:
             maps = self.method.residual_maps(image.planes, image.output)
             maps = self.frame.to_view(maps, image.pose, Size(*image.pixels.shape[:2]))

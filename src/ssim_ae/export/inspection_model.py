@@ -5,6 +5,7 @@ Each function adds the operators of one array function, which its docstring name
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ from ssim_ae.onnx_operators.frame import strip_to_view
 from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.onnx_operators.pose import find_pose
 from ssim_ae.onnx_operators.regions import foreground, level_of_area, limit_small_regions
+from ssim_ae.onnx_operators.ssim import gaussian
 from ssim_ae.onnx_operators.strip import aligned
 
 # Names of the graph's inputs
@@ -175,7 +177,8 @@ def _residual_maps(add: GraphBuilder, image: _Image, frame: Frame, file: Detecto
     if not frame.alignment:
         planes = _crop(add, image, frame.view)
         output = _network_output(add, planes, frame, file)
-        return _Residuals(list(operators.residual_maps(add, planes, output, frame.size)), sensitivity)
+        unsmoothed = operators.residual_maps(add, planes, output, frame.size)
+        return _Residuals(_smoothed(add, unsmoothed, file.config), sensitivity)
     strip, sides = frame.alignment.strip, (image.height, image.width)
     pose = find_pose(add, image.planes, image.white)
     planes = aligned(add, image.planes, pose, strip, *frame.size, image.white)
@@ -186,6 +189,16 @@ def _residual_maps(add: GraphBuilder, image: _Image, frame: Frame, file: Detecto
         return strip_to_view(add, values, pose, strip, frame.size, sides, frame.view.size)
 
     return _Residuals(list(map(in_view, maps)), None if sensitivity is None else in_view(add("Identity", sensitivity)))
+
+
+def _smoothed(add: GraphBuilder, maps: Sequence[str], config: Config) -> list[str]:
+    """Add the smoothing of `Method.residuals`, if the method smooths its maps."""
+    sigma = method_of(config).smoothing(config)
+    if not sigma:
+        return list(maps)
+    stacked = add("Concat", *(add("Unsqueeze", values, [0]) for values in maps), axis=0)
+    smoothed = gaussian(add, stacked, config.view_size, sigma)
+    return [add("Gather", smoothed, index) for index in range(len(maps))]
 
 
 def _anomaly_map(add: GraphBuilder, image: _Image, frame: Frame, file: DetectorFile) -> str:

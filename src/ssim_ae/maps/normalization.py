@@ -1,7 +1,7 @@
 """Per-location normalization: residuals relative to those of good images at the same location.
 
 At edges and highlights good images differ from their reconstructions more than elsewhere. Dividing by the normal
-statistics of a location makes residuals comparable across the image.
+statistics of a location makes residuals comparable across the image. On a texture all locations share their statistics.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ class NormalStatistics(NamedTuple):
     grids: np.ndarray
 
     @classmethod
-    def fit(cls, good: Iterable[Residuals]) -> Self:
-        """Return the statistics of the residuals of good images."""
-        grids = _grids(good)
+    def fit(cls, good: Iterable[Residuals], *, texture: bool = False) -> Self:
+        """Return the statistics of the residuals of good images; of a `texture`, the same for all locations."""
+        grids = _grids(good, texture=texture)
         return cls(grids.mean(axis=0) + STANDARD_DEVIATIONS * grids.std(axis=0))
 
     @classmethod
-    def fit_robust(cls, good: Iterable[Residuals]) -> Self:
+    def fit_robust(cls, good: Iterable[Residuals], *, texture: bool = False) -> Self:
         """Return statistics that a minority of defective images hardly changes: of median and absolute deviations."""
-        grids = _grids(good)
+        grids = _grids(good, texture=texture)
         median = np.median(grids, axis=0)
         deviations = STANDARD_DEVIATION_OF_NORMAL * np.median(np.abs(grids - median), axis=0)
         return cls(median + STANDARD_DEVIATIONS * deviations)
@@ -55,16 +55,17 @@ def normalize(residuals: Residuals, scale: np.ndarray) -> Residuals:
     return Residuals(residuals.maps / scale, residuals.weights)
 
 
-def cross_normalize(good: Sequence[Residuals]) -> list[Residuals]:
+def cross_normalize(good: Sequence[Residuals], *, texture: bool = False) -> list[Residuals]:
     """Normalize each of the good images by the statistics of the other folds; a single image by its own."""
     fold_of = np.arange(len(good)) % min(CROSS_FITTING_FOLDS, len(good))
     scales = []
     for fold in range(fold_of.max() + 1):
         others = [maps for maps, own in zip(good, fold_of, strict=True) if own != fold] or good
-        scales.append(NormalStatistics.fit(others).scale(good[0].size))
+        scales.append(NormalStatistics.fit(others, texture=texture).scale(good[0].size))
     return [normalize(maps, scales[fold]) for maps, fold in zip(good, fold_of, strict=True)]
 
 
-def _grids(good: Iterable[Residuals]) -> np.ndarray:
-    """Return the residuals of images at the locations: (N, R, GRID_SIZE, GRID_SIZE)."""
-    return np.stack([resize(residuals.maps, GRID_SIZE, GRID_SIZE) for residuals in good])
+def _grids(good: Iterable[Residuals], *, texture: bool) -> np.ndarray:
+    """Return the residuals of images at the locations, (N, R, GRID_SIZE, GRID_SIZE); of a texture, their means."""
+    grids = np.stack([resize(residuals.maps, GRID_SIZE, GRID_SIZE) for residuals in good])
+    return np.broadcast_to(grids.mean(axis=(2, 3), keepdims=True), grids.shape) if texture else grids

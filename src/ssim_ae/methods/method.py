@@ -12,6 +12,7 @@ import numpy as np
 from ssim_ae.maps.area import limit_to_area
 from ssim_ae.maps.residuals import Residuals, Thresholds, foreground_mask
 from ssim_ae.network.network import Network
+from ssim_ae.network.ssim import gaussian_filter
 
 if TYPE_CHECKING:
     from ssim_ae.config import Config
@@ -85,6 +86,10 @@ class Method(ABC):
         """Remove regions that are no defects from a combined map (H, W) >= 0; by default none."""
         return anomaly
 
+    def smoothing(self, config: Config) -> float:  # noqa: ARG002 (most methods smooth none)
+        """Return the standard deviation of the Gaussian that residual maps are smoothed with, px; 0: none."""
+        return 0.0
+
     @abstractmethod
     def smallest_side(self, config: Config) -> int:
         """Return the least height and width that images can be resized to, px."""
@@ -102,9 +107,12 @@ class Method(ABC):
         """Return thresholds by the names of the residuals."""
         return dict(zip(self.residual_names, values, strict=True))
 
-    def residuals(self, image: np.ndarray, output: np.ndarray, bg_mask: str = "") -> Residuals:
+    def residuals(
+        self, image: np.ndarray, output: np.ndarray, bg_mask: str = "", *, smoothing: float = 0.0
+    ) -> Residuals:
         """Return the residual maps of an image (C, H, W) in [0, 1] and the network's output, weighted by foreground."""
-        return Residuals(self.residual_maps(image, output), foreground_mask(image, bg_mask))
+        maps = self.residual_maps(image, output)
+        return Residuals(gaussian_filter(maps, smoothing) if smoothing else maps, foreground_mask(image, bg_mask))
 
     def anomaly_map(self, residuals: Residuals, thresholds: Thresholds, *, min_area: int = 1) -> np.ndarray:
         """Return the anomaly map, (H, W) float32 >= 0: a pixel above 1 is defective.

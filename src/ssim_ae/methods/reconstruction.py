@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class ReconstructionMethod(TrainedMethod):
     """A network of layers that is trained to reconstruct patches; the residuals are SSIM and L1."""
 
-    own_settings = TRAINING_SETTINGS | {"crop_size", "ssim_threshold", "l1_threshold"}
+    own_settings = TRAINING_SETTINGS | {"crop_size", "texture", "ssim_threshold", "l1_threshold"}
     residual_names = ("ssim", "l1")
     residual_weights = (1.0, 1.0)
     reconstructs = True

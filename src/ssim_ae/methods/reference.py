@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from math import prod, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from ssim_ae.maps.regions import opening
 from ssim_ae.methods.reconstruction import ReconstructionMethod
 from ssim_ae.network.architecture import CODE_SIZE, Layer, halvings
-from ssim_ae.network.ssim import ssim_residual
+from ssim_ae.network.ssim import REACH, ssim_residual
 from ssim_ae.spelling import counted
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 DAMPED_BORDER = 5  # px: near the border of the image the SSIM window covers mirrored pixels
 BORDER_WEIGHT = 0.2  # of the SSIM residuals there
 OPENING_RADIUS = 4  # px: smaller regions are no defects
+TEXTURE_SMOOTHING = 1 / 64  # of the side of a square as large as the image
 
 
 class ReferenceMethod(ReconstructionMethod):
@@ -36,6 +38,16 @@ class ReferenceMethod(ReconstructionMethod):
         return autoencoder_layers(
             crop_size=config.crop_size, channels=config.channels, z_dim=config.z_dim, flc=config.flc
         )
+
+    def smoothing(self, config: Config) -> float:
+        """Return the standard deviation of the Gaussian that the residual maps of a texture are smoothed with, px.
+
+        An autoencoder reconstructs a random texture nowhere exactly; a defect is an area where it fails altogether.
+        """
+        if not config.texture:
+            return 0.0
+        largest = (min(config.view_size) - 1) / 2 / REACH - 1  # whose window fits
+        return min(sqrt(prod(config.view_size)) * TEXTURE_SMOOTHING, largest)
 
     def residual_maps(self, image: np.ndarray, output: np.ndarray) -> np.ndarray:
         """Return 1 - SSIM, damped near the border, and the absolute difference, each the mean over channels."""

@@ -7,12 +7,14 @@ that its outputs depend on.
 
 from collections.abc import Iterator
 from functools import cache
+from math import ceil
 from typing import Literal
 
 import numpy as np
 
-WINDOW = 11  # px, side of the Gaussian window
-SIGMA = 1.5  # px, standard deviation of the Gaussian window
+SIGMA = 1.5  # px, standard deviation of the Gaussian window of SSIM
+REACH = 3  # standard deviations on either side of the middle of a Gaussian window, rounded up to whole pixels
+WINDOW = 11  # px, side of the window of SSIM
 C1 = 0.01**2  # (K1 L)² for the data range L = 1
 C2 = 0.03**2  # (K2 L)² for the data range L = 1
 
@@ -21,9 +23,15 @@ ROW_BLOCK = 16
 COLUMN_BLOCK = 32
 
 
-def gaussian_weights() -> np.ndarray:
-    """Return the weights (11,) of the Gaussian window along one axis; their sum is 1."""
-    weights = np.exp(-0.5 * (np.arange(WINDOW) - WINDOW // 2) ** 2 / SIGMA**2)
+def window_side(sigma: float) -> int:
+    """Return the side of a Gaussian window, px: odd, and 11 for SSIM's."""
+    return 2 * ceil(REACH * sigma) + 1
+
+
+def gaussian_weights(sigma: float = SIGMA) -> np.ndarray:
+    """Return the weights of a Gaussian window along one axis, (window_side(sigma),); their sum is 1."""
+    reach = window_side(sigma) // 2
+    weights = np.exp(-0.5 * np.arange(-reach, reach + 1) ** 2 / sigma**2)
     normalized: np.ndarray = weights / weights.sum()
     return normalized
 
@@ -35,38 +43,40 @@ def reflect_indices(indices: np.ndarray, size: int) -> np.ndarray:
 
 
 @cache
-def gaussian_matrix(size: int, *, border: Literal["valid", "reflect"] = "valid") -> np.ndarray:
-    """Return the banded matrix that filters a line of `size` px with the Gaussian window, float32, read-only.
+def gaussian_matrix(size: int, *, border: Literal["valid", "reflect"] = "valid", sigma: float = SIGMA) -> np.ndarray:
+    """Return the banded matrix that filters a line of `size` px with a Gaussian window, float32, read-only.
 
-    With `valid` it is (size - 10, size): outputs only where the window fits. With `reflect` it is (size, size): the
-    line is mirrored at its ends (d c b a | a b c d | d c b a).
+    With `valid` it is (size - window + 1, size): outputs only where the window fits. With `reflect` it is (size, size):
+    the line is mirrored at its ends (d c b a | a b c d | d c b a).
     """
-    if size < WINDOW:
-        raise ValueError(f"SSIM needs at least {WINDOW} px in height and width, not {size}")
-    outputs = size - WINDOW + 1 if border == "valid" else size
-    source = np.arange(outputs)[:, None] + np.arange(WINDOW)
+    window = window_side(sigma)
+    if size < window:
+        raise ValueError(f"a Gaussian window of {window} px needs as many in height and width, not {size}")
+    outputs = size - window + 1 if border == "valid" else size
+    source = np.arange(outputs)[:, None] + np.arange(window)
     if border == "reflect":
-        source = reflect_indices(source - WINDOW // 2, size)
+        source = reflect_indices(source - window // 2, size)
     matrix = np.zeros((outputs, size))
-    np.add.at(matrix, (np.arange(outputs)[:, None], source), gaussian_weights())
+    np.add.at(matrix, (np.arange(outputs)[:, None], source), gaussian_weights(sigma))
     matrix = matrix.astype(np.float32)
     matrix.flags.writeable = False
     return matrix
 
 
-def band_blocks(shape: tuple[int, ...], block: int) -> Iterator[tuple[slice, slice]]:
+def band_blocks(shape: tuple[int, ...], block: int, window: int = WINDOW) -> Iterator[tuple[slice, slice]]:
     """Yield the row blocks of a Gaussian matrix or its transpose: `block` rows, and the columns that are not zero."""
     outputs, inputs = shape
-    before = (WINDOW - 1 + outputs - inputs) // 2
-    after = WINDOW - 1 - before
+    before = (window - 1 + outputs - inputs) // 2
+    after = window - 1 - before
     for start in range(0, outputs, block):
         stop = min(start + block, outputs)
         yield slice(start, stop), slice(max(0, start - before), min(stop + after, inputs))
 
 
-def gaussian_filter(maps: np.ndarray) -> np.ndarray:
-    """Filter maps (K, H, W) float32 with the Gaussian window; the border is mirrored."""
-    return _filter(maps, *(gaussian_matrix(side, border="reflect") for side in maps.shape[1:]))
+def gaussian_filter(maps: np.ndarray, sigma: float = SIGMA) -> np.ndarray:
+    """Filter maps (K, H, W) float32 with a Gaussian window; the border is mirrored."""
+    rows, columns = (gaussian_matrix(side, border="reflect", sigma=sigma) for side in maps.shape[1:])
+    return _filter(maps, rows, columns, window_side(sigma))
 
 
 def ssim_residual(x: np.ndarray, y: np.ndarray, *, border: Literal["valid", "reflect"] = "reflect") -> np.ndarray:
@@ -131,14 +141,14 @@ def _local_means(x: np.ndarray, y: np.ndarray, offset: np.float32, rows: np.ndar
     return _filter(maps, rows, columns)
 
 
-def _filter(maps: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def _filter(maps: np.ndarray, rows: np.ndarray, columns: np.ndarray, window: int = WINDOW) -> np.ndarray:
     """Filter maps (K, H, W) along both axes; return (K, len(rows), len(columns))."""
     count, _, width = maps.shape
     vertical = np.empty((count, len(rows), width), np.float32)
-    for outputs, inputs in band_blocks(rows.shape, ROW_BLOCK):
+    for outputs, inputs in band_blocks(rows.shape, ROW_BLOCK, window):
         np.matmul(rows[outputs, inputs], maps[:, inputs], out=vertical[:, outputs])
     lines = vertical.reshape(-1, width)
     filtered = np.empty((len(lines), len(columns)), np.float32)
-    for outputs, inputs in band_blocks(columns.shape, COLUMN_BLOCK):
+    for outputs, inputs in band_blocks(columns.shape, COLUMN_BLOCK, window):
         np.matmul(lines[:, inputs], columns[outputs, inputs].T, out=filtered[:, outputs])
     return filtered.reshape(count, len(rows), len(columns))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ssim_ae.images.size import Size
-from ssim_ae.network.ssim import C1, C2, WINDOW, gaussian_matrix, reflect_indices
+from ssim_ae.network.ssim import C1, C2, SIGMA, gaussian_matrix, reflect_indices, window_side
 from ssim_ae.onnx_operators.graph import GraphBuilder
 
 ROWS_PER_PRODUCT = 32  # of the Gaussian filter in one matrix product
@@ -30,11 +30,12 @@ def ssim_residual(add: GraphBuilder, x: str, y: str, size: Size) -> str:
     return add("ReduceMean", residual, [0], keepdims=0)
 
 
-def gaussian(add: GraphBuilder, maps: str, size: Size) -> str:
+def gaussian(add: GraphBuilder, maps: str, size: Size, sigma: float = SIGMA) -> str:
     """Add the Gaussian filter of maps (K, H, W), mirrored at the border."""
     height, width = size
-    row_source, column_source = _block_inputs(height), _block_inputs(width)
-    band = gaussian_matrix(ROWS_PER_PRODUCT + WINDOW - 1)
+    window = window_side(sigma)
+    row_source, column_source = _block_inputs(height, window), _block_inputs(width, window)
+    band = gaussian_matrix(ROWS_PER_PRODUCT + window - 1, sigma=sigma)
     rows = add("MatMul", band, add("Gather", maps, row_source, axis=1))
     maps = add("Slice", add("Reshape", rows, [0, len(row_source) * ROWS_PER_PRODUCT, width]), [0], [height], [1])
     columns = add("MatMul", add("Gather", maps, column_source, axis=2), np.ascontiguousarray(band.T))
@@ -42,9 +43,9 @@ def gaussian(add: GraphBuilder, maps: str, size: Size) -> str:
     return add("Slice", padded, [0], [width], [2])
 
 
-def _block_inputs(length: int) -> np.ndarray:
+def _block_inputs(length: int, window: int) -> np.ndarray:
     """Return the positions along a side, mirrored at the border, that each block of outputs depends on, (blocks, n)."""
     blocks = -(-length // ROWS_PER_PRODUCT)
-    inputs = np.arange(ROWS_PER_PRODUCT + WINDOW - 1)
-    positions = np.minimum(ROWS_PER_PRODUCT * np.arange(blocks)[:, None] + inputs, length + WINDOW - 2)
-    return reflect_indices(positions - WINDOW // 2, length)
+    inputs = np.arange(ROWS_PER_PRODUCT + window - 1)
+    positions = np.minimum(ROWS_PER_PRODUCT * np.arange(blocks)[:, None] + inputs, length + window - 2)
+    return reflect_indices(positions - window // 2, length)

@@ -10,6 +10,7 @@ from ssim_ae.errors import InputError
 from ssim_ae.images.size import Size
 from ssim_ae.methods import method_of
 
+TEXTURE_RESOLUTION = 512  # px: a texture is learned from patches, which show it at any resolution
 MIN_DEFECT_PIXELS = 8  # of a resized image, along the smallest defect
 ROUNDING_DIGITS = 6  # of a quotient that is rounded up: its own rounding error does not count
 
@@ -42,11 +43,18 @@ def choose_working_size(config: Config, images: Sequence[Size]) -> Size:
     if config.smallest_defect:
         side = sqrt(pixels) * min(1.0, MIN_DEFECT_PIXELS / config.smallest_defect)
     else:
-        side = config.resolution
+        side = _resolution(config, pixels)
     rounded: Callable[[float], int] = ceil if config.smallest_defect else round
     short = _fitting_side(side / sqrt(ratio), config, rounded)
     long = _fitting_side(short * ratio, config, rounded)
     return Size(long, short) if aspect < 1 else Size(short, long)
+
+
+def _resolution(config: Config, pixels: int) -> float:
+    """Return the side of a square with as many pixels as the resized images; textures keep theirs, up to a limit."""
+    if config.texture and "resolution" not in config.model_fields_set:
+        return min(TEXTURE_RESOLUTION, sqrt(pixels))
+    return config.resolution
 
 
 def _fitting_side(side: float, config: Config, rounded: Callable[[float], int]) -> int:

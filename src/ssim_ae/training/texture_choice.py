@@ -1,0 +1,61 @@
+"""The decision, from good images alone, whether they show a texture: a surface on which no place is special."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ssim_ae.config import Config
+from ssim_ae.console import print_note
+from ssim_ae.errors import InputError
+from ssim_ae.images.colors import brightness, white_of
+from ssim_ae.images.files import read_image
+from ssim_ae.images.resize import resize
+from ssim_ae.sampling import equal_intervals
+
+MAX_TEXTURE_IMAGES = 30  # that decide; their pairs are many
+COMPARED_SIDE = 64  # px, that images are resized to before they are compared
+MAX_CORRELATION = 0.1  # of textures; 0.00 to 0.03 are seen on them, 0.3 on parts at any angle, 0.6 to 1 on others
+
+
+def with_texture(config: Config, images: Sequence[Path]) -> Config:
+    """Decide from good images at equal intervals whether they show a texture, if the settings leave it open.
+
+    It changes the residuals, so the answer is no if their thresholds are given.
+    """
+    if not config.uses("texture") or config.texture is not None:
+        return config
+    paths = [images[index] for index in equal_intervals(len(images), MAX_TEXTURE_IMAGES)]
+    texture = not config.given_thresholds and shows_texture(list(_read(paths, config)))
+    if texture:
+        print_note(
+            "good images show a texture, no place of which is like the same place of another: finer resolution, and "
+            "one scale of residuals for all places; --texture False for parts"
+        )
+    return config.replace(texture=texture)
+
+
+def shows_texture(images: Sequence[np.ndarray]) -> bool:
+    """Return whether images (h, w) of one size are uncorrelated; False if there are fewer than two."""
+    if len(images) < 2:
+        return False
+    deviations = np.stack([image.ravel() - image.mean() for image in images])
+    norms = np.linalg.norm(deviations, axis=1, keepdims=True)
+    unit = np.divide(deviations, norms, out=np.zeros_like(deviations), where=norms > 0)
+    count = len(images)
+    pairs = unit @ unit.T
+    correlation = (pairs.sum() - np.trace(pairs)) / (count * (count - 1))
+    return bool(correlation < MAX_CORRELATION)
+
+
+def _read(paths: Sequence[Path], config: Config) -> Iterator[np.ndarray]:
+    """Yield the brightness of the images that can be read, reduced; the others are reported when all are read."""
+    for path in paths:
+        try:
+            image = read_image(path, grayscale=config.grayscale)
+        except InputError:
+            continue
+        planes = resize(np.moveaxis(image, 2, 0), COMPARED_SIDE, COMPARED_SIDE)
+        yield brightness(planes / np.float32(white_of(image.dtype, config.bit_depth)))

@@ -74,7 +74,8 @@ def _cluster(nodes: int, cores: int) -> Iterator[list[str]]:
         yield []
         return
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 (Ray's name); 15 by default: other programs would take the cores
+    # Names of Ray. By default, other programs would take the cores, and end a start that takes 30 s.
+    os.environ |= {"RAY_worker_niceness": "0", "RAY_raylet_start_wait_time_s": "120"}
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args=_node(cores if nodes == 1 else 1))

@@ -20,6 +20,7 @@ from ssim_ae.batch.rows import Row
 
 # Before the import: 127.0.0.1 stays 127.0.0.1, as ssim_ae.frameworks.import_ray does.
 os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+os.environ["RAY_raylet_start_wait_time_s"] = "120"  # noqa: SIM112 (Ray's name)
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'ray[data]'")
 pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("default")]
 NODE = {"num_cpus": 1, "include_dashboard": False, "node_ip_address": "127.0.0.1", "object_store_memory": 2**27}

@@ -13,10 +13,9 @@ from typing import Any, TypeVar
 from ssim_ae.batch.parts import Part
 from ssim_ae.batch.work import Work
 from ssim_ae.errors import InputError, first_line
-from ssim_ae.frameworks import import_ray
+from ssim_ae.frameworks import LOCAL_RAY, import_ray
 from ssim_ae.machine import cores
 
-LOCAL = "local"  # the address that stands for a cluster of this machine alone, for the duration of the job
 EXISTING = "auto"  # Ray's name for the cluster of this machine
 LOOPBACK = "127.0.0.1"
 ANSWER_TIMEOUT = 5  # s
@@ -32,12 +31,12 @@ Result = TypeVar("Result")
 def cluster(address: str) -> Iterator[None]:
     """Join the cluster at an address for the block; `local` starts one that uses no network.
 
-    Raises InputError if none answers.
+    Raises InputError if none answers, or it does not start.
     """
     ray = import_ray(loopback=is_loopback(address))
     logging.getLogger("ray").setLevel(logging.ERROR)
     options: dict[str, Any] = {"address": address, "logging_level": logging.ERROR, "log_to_driver": False}
-    if address == LOCAL:
+    if address == LOCAL_RAY:
         options |= {"include_dashboard": False, "num_cpus": cores()}
     elif address != EXISTING:
         _check_answers(address)
@@ -45,8 +44,9 @@ def cluster(address: str) -> Iterator[None]:
         options["_node_ip_address"] = LOOPBACK
     try:
         ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
-        raise InputError(f"--ray {address}: no Ray cluster answers ({first_line(error)})") from error
+    except Exception as error:  # Ray raises exceptions of no class of its own, too
+        fault = "Ray does not start" if address == LOCAL_RAY else "no Ray cluster answers"
+        raise InputError(f"--ray {address}: {fault} ({first_line(error)})") from error
     try:
         yield
     finally:
@@ -55,7 +55,7 @@ def cluster(address: str) -> Iterator[None]:
 
 def is_loopback(address: str) -> bool:
     """Return whether all of a cluster is on this machine, and reached without a network."""
-    return address == LOCAL or address.startswith(f"{LOOPBACK}:")
+    return address == LOCAL_RAY or address.startswith(f"{LOOPBACK}:")
 
 
 def map_on_cluster(

@@ -23,7 +23,15 @@ from typing import NamedTuple
 INTERVAL = 1.0  # s between two looks at the processes
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICK = os.sysconf("SC_CLK_TCK")
-WORKER = b"ray::write_part"
+WORKERS = (b"ray::write_part", b"ray::IDLE")  # names of a process while it works and while it waits
+COLUMNS = (
+    *("nodes", "start, s", "images/s beyond it", "CPU ms per image beyond it, drivers and workers"),
+    *("other processes of Ray, CPU s per minute", "a driver, MiB", "a worker, MiB"),
+)
+COLUMNS = (
+    *("nodes", "start, s", "images/s beyond it", "CPU ms per image beyond it, drivers and workers"),
+    *("other processes of Ray, CPU s per minute", "a driver, MiB", "a worker, MiB"),
+)
 
 
 class Process(NamedTuple):
@@ -37,10 +45,14 @@ class Process(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Seconds, seconds of CPU time of all processes, and MiB of a driver and the largest worker at each look."""
+    """A job. CPU time, in seconds, is that of drivers and workers, and of other processes, which are Ray's.
+
+    Memory is that of the largest driver and the largest worker at each look, in MiB.
+    """
 
     seconds: float
     cpu: float
+    other_cpu: float
     driver: list[float]
     worker: list[float]
 
@@ -58,8 +70,7 @@ def main() -> None:
         root = Path(folder)
         _link(options.images, root / "many", number, cores)
         _link(options.images, root / "few", cores, cores)
-        print("| nodes | start, s | images/s beyond it | CPU ms per image beyond it | driver, MiB | a worker, MiB |")
-        print("|---|---|---|---|---|---|")
+        print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
         for nodes in options.nodes:
             with _cluster(nodes, cores) as ray:
                 _measure(root, detector, "few", ray, cores)  # so that no row reads from the disk for the first time
@@ -113,13 +124,17 @@ def _measure(root: Path, detector: str, images: str, options: list[str], cores: 
         sampling.join()
     if any(job.returncode for job in jobs):
         raise SystemExit(b"\n".join(outputs).decode())
-    cpu = {process.pid: process.cpu for look in looks for process in look}
+    last = {process.pid: process for look in looks for process in look}
+    cpu = {pid: process.cpu - before.get(pid, 0) for pid, process in last.items()}
     pids = {job.pid for job in jobs}
+    workers = {process.pid for look in looks for process in look if process.command.startswith(WORKERS)}
+    own = sum(used for pid, used in cpu.items() if pid in pids | workers)
     return Measured(
         seconds,
-        sum(used - before.get(pid, 0) for pid, used in cpu.items()),
+        own,
+        sum(cpu.values()) - own,
         [max((process.memory for process in look if process.pid in pids), default=0) for look in looks],
-        [max((process.memory for process in look if WORKER in process.command), default=0) for look in looks],
+        [max((process.memory for process in look if process.pid in workers), default=0) for look in looks],
     )
 
 
@@ -163,13 +178,10 @@ def _print(name: str, number: int, many: Measured, few: Measured) -> None:
     rate = number / (many.seconds - few.seconds)
     milliseconds = 1000 * (many.cpu - few.cpu) / number
     cells = (
-        f"{few.seconds:.1f}",
-        f"{rate:.1f}",
-        f"{milliseconds:.2f}",
-        _over_time(many.driver),
-        _over_time(many.worker),
+        *(name, f"{few.seconds:.1f}", f"{rate:.1f}", f"{milliseconds:.2f}"),
+        *(f"{60 * many.other_cpu / many.seconds:.1f}", _over_time(many.driver), _over_time(many.worker)),
     )
-    print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def _over_time(values: list[float]) -> str:

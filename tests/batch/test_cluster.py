@@ -5,7 +5,10 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +20,7 @@ from ssim_ae.batch.rows import Row
 
 # Before the import: 127.0.0.1 stays 127.0.0.1, as ssim_ae.frameworks.import_ray does.
 os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+os.environ["RAY_raylet_start_wait_time_s"] = "120"  # noqa: SIM112 (Ray's name)
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'ray[data]'")
 pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("default")]
 NODE = {"num_cpus": 1, "include_dashboard": False, "node_ip_address": "127.0.0.1", "object_store_memory": 2**27}
@@ -89,10 +93,10 @@ def test_a_worker_that_dies_costs_its_part_alone(cluster, features_run, photos, 
     killed = 0
     while process.poll() is None and not killed:
         for path in Path("/proc").glob("[0-9]*"):
-            name = (path / "cmdline").read_bytes() if (path / "cmdline").exists() else b""
-            if b"ray::write_part" in name:
-                os.kill(int(path.name), 9)
-                killed += 1
+            with suppress(OSError):  # a process that has ended meanwhile
+                if b"ray::write_part" in (path / "cmdline").read_bytes():
+                    os.kill(int(path.name), 9)
+                    killed += 1
         time.sleep(0.01)
     assert process.wait() == 2, "an image is broken"
     assert killed
@@ -115,9 +119,10 @@ def test_a_dataset_of_ray_data(cluster, features_run, photos):
 
 
 def test_faults_have_one_line(cluster, features_run, tiny_run, photos, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        unused = deaf.getsockname()[1]
-        for address in ("127.0.0.1:1", f"127.0.0.1:{unused}", "nonsense"):
+    with socket.create_server(("127.0.0.1", 0)) as deaf, HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as web:
+        threading.Thread(target=web.handle_request).start()
+        unused, other = deaf.getsockname()[1], web.server_port
+        for address in ("127.0.0.1:1", f"127.0.0.1:{unused}", f"127.0.0.1:{other}", "nonsense"):
             output = ["--output", tmp_path / "parts", "--ray", address]
             status, out = command("predict", features_run.folder, photos, *output)
             assert (status, out.count("\n")) == (2, 1), out

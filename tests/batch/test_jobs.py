@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ from ssim_ae.batch import cluster, work
 from ssim_ae.cli import main
 from ssim_ae.commands import jobs
 from ssim_ae.detector.predictions import predict
+from ssim_ae.errors import InputError
 
 
 @pytest.fixture
@@ -26,8 +28,29 @@ def run(tiny_run, photos, tmp_path, monkeypatch, capsys):
     return run
 
 
-def test_the_default_address_is_that_of_a_cluster_of_this_machine():
-    assert jobs.LOCAL_RAY == cluster.LOCAL
+def test_bad_input_is_said_before_a_cluster_starts(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "import_packages", lambda _: None)  # Ray is not needed
+    monkeypatch.setattr(jobs, "_cluster", lambda _: pytest.fail("a cluster starts"))
+    for name, file in (("empty", "notes.md"), ("other", "notes.txt")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_text("text")
+    status, _, error = run("--output", "parts", "--ray", images="empty")
+    assert (status, error.count("\n")) == (2, 1)
+    assert error.startswith("ssim-ae: empty: no images found")
+    assert not (tmp_path / "parts").exists()
+    status, _, error = run("--output", "other", "--ray")
+    assert (status, error.count("\n")) == (2, 1)
+    assert error.endswith("/other: holds other files, such as notes.txt; name an empty place\n")
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["notes.txt"]
+
+
+def test_a_cluster_that_does_not_start_is_one_line(monkeypatch):
+    def init(**_: object) -> None:
+        raise Exception("The current node timed out.\nMore.")
+
+    monkeypatch.setattr(cluster, "import_ray", lambda **_: SimpleNamespace(init=init))
+    with pytest.raises(InputError, match=r"--ray local: Ray does not start \(The current node timed out\.\)$"):
+        cluster.cluster("local").__enter__()
 
 
 def read(place) -> pa.Table:

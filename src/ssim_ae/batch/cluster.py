@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,14 +13,15 @@ from typing import Any, TypeVar
 from ssim_ae.batch.parts import Part
 from ssim_ae.batch.work import Work
 from ssim_ae.errors import InputError, first_line
-from ssim_ae.frameworks import import_ray
+from ssim_ae.frameworks import LOCAL_RAY, import_ray
 from ssim_ae.machine import cores
 
-LOCAL = "local"  # the address that stands for a cluster of this machine alone, for the duration of the job
 EXISTING = "auto"  # Ray's name for the cluster of this machine
 LOOPBACK = "127.0.0.1"
-CONNECT_TIMEOUT = 5  # s
-HEALTH_TIMEOUT = 7  # s, with the start of Python
+ANSWER_TIMEOUT = 5  # s
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # Ray speaks gRPC, thus HTTP/2 (RFC 9113, sections 3.4 and 6.5)
+SETTINGS = b"\x04"  # type of a frame, its fourth byte
+EMPTY_SETTINGS = b"\x00\x00\x00" + SETTINGS + bytes(5)
 MAX_DEATHS = 20  # of workers and nodes, after which a part is given up: something in it ends them
 PARTS_PER_CORE = 2  # that are given to Ray ahead, to bound the memory
 Result = TypeVar("Result")
@@ -32,12 +31,12 @@ Result = TypeVar("Result")
 def cluster(address: str) -> Iterator[None]:
     """Join the cluster at an address for the block; `local` starts one that uses no network.
 
-    Raises InputError if none answers.
+    Raises InputError if none answers, or it does not start.
     """
     ray = import_ray(loopback=is_loopback(address))
     logging.getLogger("ray").setLevel(logging.ERROR)
     options: dict[str, Any] = {"address": address, "logging_level": logging.ERROR, "log_to_driver": False}
-    if address == LOCAL:
+    if address == LOCAL_RAY:
         options |= {"include_dashboard": False, "num_cpus": cores()}
     elif address != EXISTING:
         _check_answers(address)
@@ -45,8 +44,9 @@ def cluster(address: str) -> Iterator[None]:
         options["_node_ip_address"] = LOOPBACK
     try:
         ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
-        raise InputError(f"--ray {address}: no Ray cluster answers ({first_line(error)})") from error
+    except Exception as error:  # Ray raises exceptions of no class of its own, too
+        fault = "Ray does not start" if address == LOCAL_RAY else "no Ray cluster answers"
+        raise InputError(f"--ray {address}: {fault} ({first_line(error)})") from error
     try:
         yield
     finally:
@@ -55,7 +55,7 @@ def cluster(address: str) -> Iterator[None]:
 
 def is_loopback(address: str) -> bool:
     """Return whether all of a cluster is on this machine, and reached without a network."""
-    return address == LOCAL or address.startswith(f"{LOOPBACK}:")
+    return address == LOCAL_RAY or address.startswith(f"{LOOPBACK}:")
 
 
 def map_on_cluster(
@@ -117,21 +117,18 @@ def _next_result(pending: set[Any]) -> Any:
 
 
 def _check_answers(address: str) -> None:
+    """Raise InputError if no program that may be Ray answers. `ray.init` would wait for minutes for any other."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
-        with socket.create_connection((host, int(port)), CONNECT_TIMEOUT):
-            pass
-        answers = _is_healthy(f"{host}:{port}")
+        with socket.create_connection((host, int(port)), ANSWER_TIMEOUT) as connection:
+            connection.sendall(HTTP2_PREFACE + EMPTY_SETTINGS)
+            answers = connection.recv(len(EMPTY_SETTINGS))[3:4] == SETTINGS or _uses_tls()
     except (OSError, ValueError):
         answers = False
     if not answers:
         raise InputError(f"--ray {address}: no Ray cluster answers; give HOST:PORT of one, or {EXISTING}")
 
 
-def _is_healthy(address: str) -> bool:
-    """Return whether the program at an address is Ray. `ray.init` would wait for minutes for one that is not."""
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-    try:
-        return subprocess.run(command, capture_output=True, timeout=HEALTH_TIMEOUT).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
+def _uses_tls() -> bool:
+    """Return whether Ray uses TLS: then it ends a connection that does not."""
+    return os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")

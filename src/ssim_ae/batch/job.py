@@ -15,7 +15,7 @@ from typing import Self
 
 from ssim_ae.batch.listing import Listing
 from ssim_ae.batch.parts import Part, cut_into_parts
-from ssim_ae.batch.place import open_place, start_job
+from ssim_ae.batch.place import open_place, start_job, written_parts
 from ssim_ae.batch.rows import inspect_images
 from ssim_ae.batch.summary import Summary
 from ssim_ae.batch.tables import TABLE_SUFFIX, read_rows, table_file
@@ -45,51 +45,58 @@ def write_table(detector: Detector, listing: Listing, path: Path, *, threshold: 
     return summary
 
 
-def write_parts(work: Work, listing: Listing, distribute: Distribute, *, part_images: int) -> tuple[Summary, int]:
-    """Inspect the images of a listing and write a file for each part that is not done.
+class PartsJob:
+    """A job that writes a file for each part of a listing. `done_before` counts images that an earlier start did."""
 
-    Returns what was found in all parts, and the number of images whose parts an earlier start has written.
+    def __init__(self, work: Work, listing: Listing, *, part_images: int) -> None:
+        """Raise InputError, with nothing written, if there is no image, or the place holds another job."""
+        images = iter(listing)
+        self._images = chain([next(images)], images)
+        self._listing = listing
+        self._work = work
+        self._part_images = part_images
+        self._identity = {
+            "detector": work.fingerprint,
+            "threshold": work.threshold,
+            "images": sorted(listing.locations),
+            "part_images": part_images,
+            **({"pictures": work.pictures} if work.pictures else {}),
+        }
+        self._written = written_parts(open_place(work.place), work.place, self._identity)
+        self.done_before = 0
 
-    Raises InputError if the place holds another job, or rows of images that have changed since: these are named.
-    """
-    images = iter(listing)
-    first = next(images)  # an error of the listing comes before anything is written
-    identity = {
-        "detector": work.fingerprint,
-        "threshold": work.threshold,
-        "images": sorted(listing.locations),
-        "part_images": part_images,
-        **({"pictures": work.pictures} if work.pictures else {}),
-    }
-    written = start_job(open_place(work.place), work.place, identity)
-    left = set(written)
-    done_before = 0
-    earlier = _EarlierParts(work.place)
-    progress = Progress(listing)
+    def run(self, distribute: Distribute) -> Summary:
+        """Inspect the images of the parts that are not done; return what was found in all parts. Call it once.
 
-    def missing() -> Iterator[Part]:
-        nonlocal done_before
-        for part in cut_into_parts(chain([first], images), work.key, part_images):
-            if part.name not in written:
-                yield part
-                continue
-            left.discard(part.name)
-            done_before += len(part.images)
-            earlier.count(part)
-            progress.skip(len(part.images))
+        Raises InputError if the place holds rows of images that have changed since: these are named.
+        """
+        place = self._work.place
+        start_job(open_place(place), self._identity)
+        left = set(self._written)
+        progress = Progress(self._listing)
+        summary = Summary()
+        with _EarlierParts(place) as earlier:
 
-    summary = Summary()
-    with earlier:
-        for done in distribute(missing()):
-            summary.add(done)
-            progress.advance(done.images)
-    summary.add(earlier.summary)
-    if left:
-        raise InputError(
-            f"{work.place}: holds rows of images that have changed or are gone since, in {counted(len(left), 'file')} "
-            f"({_listed(left)}); remove these, all other rows are complete"
-        )
-    return summary, done_before
+            def missing() -> Iterator[Part]:
+                for part in cut_into_parts(self._images, self._work.key, self._part_images):
+                    if part.name not in self._written:
+                        yield part
+                        continue
+                    left.discard(part.name)
+                    self.done_before += len(part.images)
+                    earlier.count(part)
+                    progress.skip(len(part.images))
+
+            for done in distribute(missing()):
+                summary.add(done)
+                progress.advance(done.images)
+        summary.add(earlier.summary)
+        if left:
+            raise InputError(
+                f"{place}: holds rows of images that have changed or are gone since, in {counted(len(left), 'file')} "
+                f"({_listed(left)}); remove these, all other rows are complete"
+            )
+        return summary
 
 
 class _EarlierParts:

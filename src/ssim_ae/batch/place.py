@@ -97,25 +97,27 @@ def open_place(location: str) -> Place:
     return _Prefix(location) if is_url(location) else _Folder(Path(location))
 
 
-def start_job(place: Place, location: str, job: dict[str, Any]) -> set[str]:
-    """Begin or continue a job; return the names of the parts that an earlier start has written.
+def written_parts(place: Place, location: str, job: dict[str, Any]) -> set[str]:
+    """Return the names of the parts that an earlier start of a job has written.
 
-    `job` identifies it: detector, images and settings. Raises InputError, with nothing written, if the place holds
-    another job or other files.
+    `job` identifies it: detector, images and settings. Raises InputError if the place holds another job or other files.
     """
-    content = json.dumps(job, indent=2, sort_keys=True)
     names = set(place.names())
     known = place.read(JOB) if JOB in names else None
     if known is None and names:
         raise InputError(f"{location}: holds other files, such as {min(names)}; name an empty place")
-    if known is None:
-        place.create()
-        place.write(JOB, content.encode())
-    elif differing := _differences(known, job):
+    if known is not None and (differing := _differences(known, job)):
         raise InputError(f"{location}: holds the rows of another job ({', '.join(differing)}); name another place")
+    return {name.removesuffix(TABLE_SUFFIX) for name in names if name.endswith(TABLE_SUFFIX)}
+
+
+def start_job(place: Place, job: dict[str, Any]) -> None:
+    """Begin or continue a job in a place that has no other one."""
+    place.create()
+    if not place.has(JOB):
+        place.write(JOB, json.dumps(job, indent=2, sort_keys=True).encode())
     if job.get("pictures"):
         place.create(PICTURES_OF_JOB)
-    return {name.removesuffix(TABLE_SUFFIX) for name in names if name.endswith(TABLE_SUFFIX)}
 
 
 def _differences(known: bytes, job: dict[str, Any]) -> list[str]:

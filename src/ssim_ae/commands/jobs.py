@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ssim_ae.commands import INPUT_ERROR, NOK_FOUND
 from ssim_ae.commands.parser import Parser
 from ssim_ae.errors import InputError
+from ssim_ae.frameworks import LOCAL_RAY
 
 if TYPE_CHECKING:
     from ssim_ae.batch.parts import Part
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from ssim_ae.batch.work import Work
     from ssim_ae.detector.detector import Detector
 
-LOCAL_RAY = "local"
 PART_IMAGES = 256  # seconds to minutes of work, which a worker that dies loses
 PICTURES = ("masks", "heatmaps", "overlays")
 MAX_PRINTED_ERRORS = 20
@@ -47,7 +47,7 @@ def add_pictures_option(parser: Parser) -> None:
 
 def predict(options: argparse.Namespace) -> int:
     """Inspect images and write their rows to `options.output`; return the exit status."""
-    from ssim_ae.batch.job import write_parts, write_table
+    from ssim_ae.batch.job import PartsJob, write_table
     from ssim_ae.batch.listing import Listing
     from ssim_ae.batch.tables import TABLE_SUFFIX, check_replaceable
     from ssim_ae.batch.work import write_part
@@ -71,13 +71,10 @@ def predict(options: argparse.Namespace) -> int:
             )
     else:
         work = _work(options, detector)
+        job = PartsJob(work, listing, part_images=options.part_images)  # before a cluster is started or joined
         with _cluster(options):
-            summary, done_before = write_parts(
-                work,
-                listing,
-                lambda parts: _results(options, write_part, work, parts, options.images),
-                part_images=options.part_images,
-            )
+            summary = job.run(lambda parts: _results(options, write_part, work, parts, options.images))
+        done_before = job.done_before
     if listing.passed_over:
         print_note(f"passed over: {listing.passed_over_text()}")
     if done_before:

@@ -55,6 +55,15 @@ def test_the_decision_is_made_from_files_and_said(folders, name, capsys):
 
 
 @pytest.mark.parametrize(
+    ("settings", "online"), [({}, True), ({"online_aug": False}, False), ({"aug_dir": "patches"}, False)]
+)
+def test_a_texture_is_learned_from_new_patches(folders, settings, online):
+    config = Config(method="reference", **settings)
+    assert with_texture(config, sorted((folders / "texture").iterdir())).online_aug is online
+    assert with_texture(config, sorted((folders / "part").iterdir())).online_aug is False
+
+
+@pytest.mark.parametrize(
     ("settings", "expected"),
     [
         ({"method": "repair", "texture": False}, False),

@@ -23,7 +23,8 @@ MAX_CORRELATION = 0.1  # of textures; 0.00 to 0.03 are seen on them, 0.3 on part
 def with_texture(config: Config, images: Sequence[Path]) -> Config:
     """Decide from good images at equal intervals whether they show a texture, if the settings leave it open.
 
-    It changes the residuals, so the answer is no if their thresholds are given.
+    It changes the residuals, so the answer is no if their thresholds are given. A texture is learned from new patches in
+    every epoch unless the settings say otherwise.
     """
     if not config.uses("texture") or config.texture is not None:
         return config
@@ -34,7 +35,8 @@ def with_texture(config: Config, images: Sequence[Path]) -> Config:
             "good images show a texture, no place of which is like the same place of another: finer resolution, and "
             "one scale of residuals for all places; --texture False for parts"
         )
-    return config.replace(texture=texture)
+    new_patches = texture and "online_aug" not in config.model_fields_set and not config.aug_dir
+    return config.replace(texture=texture, **({"online_aug": True} if new_patches else {}))
 
 
 def shows_texture(images: Sequence[np.ndarray]) -> bool:

@@ -28,10 +28,6 @@ COLUMNS = (
     *("nodes", "start, s", "images/s beyond it", "CPU ms per image beyond it, drivers and workers"),
     *("other processes of Ray, CPU s per minute", "a driver, MiB", "a worker, MiB"),
 )
-COLUMNS = (
-    *("nodes", "start, s", "images/s beyond it", "CPU ms per image beyond it, drivers and workers"),
-    *("other processes of Ray, CPU s per minute", "a driver, MiB", "a worker, MiB"),
-)
 
 
 class Process(NamedTuple):

@@ -31,8 +31,9 @@ MORE = {  # what the license of a package does not say about what its wheel hold
 }
 HEAD = """# Licenses
 
-SSIM-AE is under Apache-2.0. These are the licenses of the packages that an [installation](installation.md) brings, as their
-metadata state them, from the environment of the last release check; `python scripts/list_licenses.py` writes this page.
+SSIM-AE is under Apache-2.0. These are the licenses of the packages that an [installation](installation.md) brings, as
+their metadata state them, from the environment of the last release check; `python scripts/list_licenses.py` writes
+this page.
 
 The base install has permissive licenses alone: they ask to keep their text with what is passed on. (NumPy's wheels hold
 a library of GCC, whose exception lifts the conditions of the GPL for programs that use it.) Of the extras, `postgresql`

@@ -120,7 +120,7 @@ def test_a_dataset_of_ray_data(cluster, features_run, photos):
 
 def test_faults_have_one_line(cluster, features_run, tiny_run, photos, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as deaf, HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as web:
-        threading.Thread(target=web.handle_request).start()
+        threading.Thread(target=web.handle_request, daemon=True).start()
         unused, other = deaf.getsockname()[1], web.server_port
         for address in ("127.0.0.1:1", f"127.0.0.1:{unused}", f"127.0.0.1:{other}", "nonsense"):
             output = ["--output", tmp_path / "parts", "--ray", address]

@@ -117,11 +117,11 @@ def test_images_without_a_look_or_a_score_are_compared_as_far_as_they_go():
 # The watch
 
 
-def write(log, line, number, *, station="", **change):
+def write(log, line, number, *, station="", source="http", **change):
     for _ in range(number):
         row = line.row(**change)
         result = Result(row.verdict, row.score, 1.0, 90, 60, (), 12.5)
-        log.record(NOON, "http", "x.png", b"", BOTTLE, result, None, station, Look(*row[4:]))
+        log.record(NOON, source, "x.png", b"", BOTTLE, result, None, station, Look(*row[4:]))
 
 
 @pytest.fixture
@@ -147,6 +147,14 @@ def test_an_alarm_is_stored_once_and_holds_after_a_restart(drifted, line, capsys
     write(drifted, line, 60, brightness=-0.15)
     again = DriftWatch(drifted, on_alarm=tell).states()
     assert again == [state] and len(alarms_of(drifted)) == 1 and capsys.readouterr().err == ""
+
+
+def test_files_that_are_inspected_by_command_are_not_of_the_line(log, line):
+    remember_usual(log, BOTTLE.fingerprint, line.usual())
+    write(log, line, 150)
+    write(log, line, 60, source="predict", brightness=-0.15)
+    (state,) = DriftWatch(log).states()
+    assert state.alarm is None and state.images == 150
 
 
 def test_the_state_is_that_of_the_rows_however_often_it_is_looked_at(log, line):

@@ -41,7 +41,7 @@ def run_as(system: str, commands: list[str], folder: Path, *libraries: str) -> s
         port = free.getsockname()[1]
     text = "\n".join(commands).format(port=port)
     command = [sys.executable, SCRIPT, system, *libraries]
-    return subprocess.run(command, cwd=folder, input=text, capture_output=True, text=True)
+    return subprocess.run(command, cwd=folder, input=text, capture_output=True, text=True, timeout=900)
 
 
 @pytest.mark.parametrize("system", ["win32", "darwin"])

@@ -121,12 +121,17 @@ def _check_answers(address: str) -> None:
     host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
         with socket.create_connection((host, int(port)), ANSWER_TIMEOUT) as connection:
-            connection.sendall(HTTP2_PREFACE + EMPTY_SETTINGS)
-            answers = connection.recv(len(EMPTY_SETTINGS))[3:4] == SETTINGS or _uses_tls()
+            answers = _uses_tls() or _speaks_http2(connection)
     except (OSError, ValueError):
         answers = False
     if not answers:
         raise InputError(f"--ray {address}: no Ray cluster answers; give HOST:PORT of one, or {EXISTING}")
+
+
+def _speaks_http2(connection: socket.socket) -> bool:
+    """Return whether what is connected answers as a server of HTTP/2 does."""
+    connection.sendall(HTTP2_PREFACE + EMPTY_SETTINGS)
+    return connection.recv(len(EMPTY_SETTINGS))[3:4] == SETTINGS
 
 
 def _uses_tls() -> bool:

@@ -62,8 +62,8 @@ class Settings(BaseModel):
 
     texture: bool | None = Field(
         None,
-        description="the images show a texture: no place is like the same place of other images; "
-        "-1: decided from the good images",
+        description="the images show a texture: no place is like the same place of other images; they keep their size, "
+        "at most 512 px, unless resolution is given; -1: decided from the good images",
     )
     align: bool = Field(
         True, description="turn parts that lie at any angle on an even background, if the good images favor it"

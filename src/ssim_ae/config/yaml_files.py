@@ -64,11 +64,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def with_method(values: dict[str, Any], path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the method to the settings of a file that has the reference's keys and names no method."""
+    """Add the method to the settings of a file that has the reference's keys and names no method.
+
+    The residuals then are the reference's, on textures too.
+    """
     if "method" in values or "method" in given or REFERENCE_KEYS.isdisjoint(values):
         return values
     print_note(f"{path}: no method is given and the keys are the reference's: method reference; set method to choose")
-    return {"method": REFERENCE, **values}
+    return {"method": REFERENCE, "texture": False, **values}
 
 
 def from_yaml_values(values: Mapping[Any, Any], source: str) -> dict[str, Any]:

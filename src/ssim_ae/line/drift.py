@@ -149,7 +149,8 @@ class DriftWatch:
     def _new_rows(self) -> Iterator[Any]:
         while True:
             is_new = (inspections.c.id > self._last) & (inspections.c.station == self.station)
-            query = select(*COLUMNS).where(is_new).order_by(inspections.c.id).limit(ROWS_AT_ONCE)
+            is_live = inspections.c.source != "predict"  # files that are inspected again may be of any day
+            query = select(*COLUMNS).where(is_new & is_live).order_by(inspections.c.id).limit(ROWS_AT_ONCE)
             with self.log.database.read() as connection:
                 rows = connection.execute(query).all()
             for row in rows:

@@ -1,4 +1,4 @@
-"""The decision, from good images alone, whether they show a texture: a surface on which no place is special."""
+"""The decision, from good images alone, whether they show a texture: no place is like the same place of others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ssim_ae.config import Config
-from ssim_ae.console import print_note
+from ssim_ae.console import print_note, progress
 from ssim_ae.errors import InputError
 from ssim_ae.images.colors import brightness, white_of
 from ssim_ae.images.files import read_image
@@ -17,24 +17,26 @@ from ssim_ae.sampling import equal_intervals
 
 MAX_TEXTURE_IMAGES = 30  # that decide; their pairs are many
 COMPARED_SIDE = 64  # px, that images are resized to before they are compared
-MAX_CORRELATION = 0.1  # of textures; 0.00 to 0.03 are seen on them, 0.3 on parts at any angle, 0.6 to 1 on others
+MAX_CORRELATION = 0.1  # of textures; 0.00 to 0.02 on them, 0.3 to 0.6 on parts at any angle, 0.9 to 1 on others
 
 
 def with_texture(config: Config, images: Sequence[Path]) -> Config:
     """Decide from good images at equal intervals whether they show a texture, if the settings leave it open.
 
-    It changes the residuals, so the answer is no if their thresholds are given. A texture is learned from new patches in
-    every epoch unless the settings say otherwise.
+    It changes the residuals, so the answer is no if a threshold of theirs is given. A texture is learned from new
+    patches in each epoch unless the settings say otherwise.
     """
-    if not config.uses("texture") or config.texture is not None:
+    if not config.uses("texture"):
         return config
-    paths = [images[index] for index in equal_intervals(len(images), MAX_TEXTURE_IMAGES)]
-    texture = not config.given_thresholds and shows_texture(list(_read(paths, config)))
-    if texture:
-        print_note(
-            "good images show a texture, no place of which is like the same place of another: finer resolution, and "
-            "one scale of residuals for all places; --texture False for parts"
-        )
+    texture = config.texture
+    if texture is None:
+        paths = [images[index] for index in equal_intervals(len(images), MAX_TEXTURE_IMAGES)]
+        texture = not config.given_thresholds and shows_texture(list(_read(paths, config)))
+        if texture:
+            print_note(
+                "good images show a texture: no place is like the same place of other images "
+                "(docs/explanation/textures.md); --texture False treats them as those of a part"
+            )
     new_patches = texture and "online_aug" not in config.model_fields_set and not config.aug_dir
     return config.replace(texture=texture, **({"online_aug": True} if new_patches else {}))
 
@@ -54,10 +56,12 @@ def shows_texture(images: Sequence[np.ndarray]) -> bool:
 
 def _read(paths: Sequence[Path], config: Config) -> Iterator[np.ndarray]:
     """Yield the brightness of the images that can be read, reduced; the others are reported when all are read."""
-    for path in paths:
-        try:
-            image = read_image(path, grayscale=config.grayscale)
-        except InputError:
-            continue
-        planes = resize(np.moveaxis(image, 2, 0), COMPARED_SIDE, COMPARED_SIDE)
-        yield brightness(planes / np.float32(white_of(image.dtype, config.bit_depth)))
+    with progress("comparing good images", len(paths)) as bar:
+        for path in paths:
+            bar.advance()
+            try:
+                image = read_image(path, grayscale=config.grayscale)
+            except InputError:
+                continue
+            planes = resize(np.moveaxis(image, 2, 0), COMPARED_SIDE, COMPARED_SIDE)
+            yield brightness(planes / np.float32(white_of(image.dtype, config.bit_depth)))

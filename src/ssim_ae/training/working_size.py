@@ -26,9 +26,9 @@ def with_working_size(config: Config, images: Sequence[Size]) -> Config:
     except InputError as error:
         reason = str(error).removeprefix("config: ")
         key, change = ("smallest_defect", "raise") if config.smallest_defect else ("resolution", "lower")
+        given = getattr(config, key) if config.smallest_defect else _resolution(config, size.height * size.width)
         raise InputError(
-            f"{key} {getattr(config, key):g}: the images would be resized to {size}, but {reason}; {change} {key}, or "
-            "set im_resize"
+            f"{key} {given:g}: the images would be resized to {size}, but {reason}; {change} {key}, or set im_resize"
         ) from error
 
 

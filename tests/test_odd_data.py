@@ -155,9 +155,10 @@ def test_a_training_starts_with_a_line_about_its_images(fabric_folder, tmp_path,
     assert main(["train", str(data), "--runs", str(tmp_path / "runs"), "--run_eval=False", *KEYS]) == 0
     notes = capsys.readouterr().err.splitlines()
     assert notes[0].startswith("note: method reference: ")
-    assert notes[1] == f"note: {data}: passed over: 1 image in 1 folder that is not read (old/a)"
-    assert notes[2].startswith(f"note: {data}: {len(split.good)} good images of ")
-    assert notes[2].endswith(
+    assert notes[1].startswith("note: good images show a texture: ")
+    assert notes[2] == f"note: {data}: passed over: 1 image in 1 folder that is not read (old/a)"
+    assert notes[3].startswith(f"note: {data}: {len(split.good)} good images of ")
+    assert notes[3].endswith(
         f"resized to 64 x 64 px; {len(split.good) - held_out} for training, {held_out} held out to set the thresholds; "
         f"{tested} test images not learned from: {tested - 1} good, 1 defective"
     )

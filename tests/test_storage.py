@@ -1,4 +1,6 @@
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 
 from ssim_ae import storage
 from ssim_ae.errors import InputError
+from ssim_ae.storage import write_atomic
 
 
 def test_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeypatch):
@@ -187,3 +190,14 @@ def test_a_folder_is_replaced_in_one_operation(tmp_path, monkeypatch):
         (new / "file").touch()
         monkeypatch.setattr(Path, "rename", lambda *_: pytest.fail("a moment without the folder"))
     assert (tmp_path / "a" / "file").exists()
+
+
+def test_a_file_that_another_thread_is_writing_is_no_leftover(tmp_path, monkeypatch):
+    """Without locks, as on Windows, the leftovers of a folder are removed before its first file is written."""
+    monkeypatch.setattr("ssim_ae.storage._lock_path", lambda path: nullcontext())
+    for number in range(20):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda name: write_atomic(folder / str(name), b"content"), range(8)))  # noqa: B023
+        assert len(list(folder.iterdir())) == 8

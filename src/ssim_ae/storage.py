@@ -20,6 +20,7 @@ from functools import cache
 from glob import escape
 from itertools import chain, count
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -33,17 +34,13 @@ EMPTY_CHECKSUM = {CHECKSUM_KEY: CHECKSUM_PLACEHOLDER}  # entry of our JSON that 
 PARTIAL_SUFFIX = ".ssim-ae.part"  # suffix of temporary files and folders
 FILE_LIST = ".files.json"  # in a folder of `replacement_folder`: the files that it wrote there
 FILES_OF_VIEWERS = (".DS_Store", "Thumbs.db", "desktop.ini")  # that file managers write into any folder they show
+LEFTOVERS = Lock()  # held while leftovers are removed
 AT_FDCWD, EXCHANGE = -100, 2  # arguments of Linux's renameat2
-# errno values of file systems that do not support locks
-LOCKS_UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EINVAL)
-
+LOCKS_UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EINVAL)  # by a file system
 MAX_NAME_BYTES = 240  # of the name of a folder, to which a number is added; file systems accept 255 in all
 NOT_IN_NAMES = '/\\:*?"<>|'  # characters that Windows accepts in no name
 RESERVED_NAMES = (
-    "CON",
-    "PRN",
-    "AUX",
-    "NUL",
+    *("CON", "PRN", "AUX", "NUL"),
     *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10)),
 )
 UNNAMED = "images"  # name of the root of a file system, for new folders
@@ -71,7 +68,7 @@ class AtomicFile(NamedTuple):
 def atomic_file(path: Path) -> Iterator[AtomicFile]:
     """Open a file that replaces `path` atomically at the end of the block.
 
-    If the block raises, `path` keeps its content. Symbolic links are followed. Devices and pipes are written directly.
+    If the block raises, `path` keeps its content. Links are followed; devices and pipes are written directly.
     Raises InputError if the file cannot be written.
     """
     path = path.resolve()
@@ -145,8 +142,7 @@ def scratch_folder(folder: Path) -> Iterator[Path]:
 def replacement_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder that replaces `target` as a whole at the end of the block.
 
-    If the block raises, `target` stays as it was. The replaced folder is removed, but only if it is empty or holds
-    nothing except the files that an earlier call wrote into it. Raises InputError if it holds other files.
+    If the block raises, `target` stays as it was. Raises InputError if it holds files that no earlier call wrote.
     """
     _check_replaceable(target)
     place = target.resolve()  # a link stays a link
@@ -226,7 +222,12 @@ def remove_leftovers(folder: Path) -> None:
                 path.unlink()
 
 
-_remove_leftovers_once = cache(remove_leftovers)
+_remove_leftovers_of_earlier_processes = cache(remove_leftovers)
+
+
+def _remove_leftovers_once(folder: Path) -> None:
+    with LEFTOVERS:  # another thread would take for a leftover what this one is writing: Windows locks no files here
+        _remove_leftovers_of_earlier_processes(folder)
 
 
 def _create_partial_file(path: Path) -> tuple[int, Path]:
@@ -380,8 +381,7 @@ def unused_path(path: Path) -> Path:
 def new_folder(parent: Path, name: str) -> Path:
     """Create and return `parent/name-1`, or the folder with the first higher number that does not exist.
 
-    A name that is too long is cut off, an empty one replaced.
-    Also removes leftovers from the existing `parent/name-*`. Raises InputError if no folder can be created.
+    A name that is too long is cut off, an empty one replaced; leftovers are removed. Raises InputError.
     """
     name = os.fsencode(name)[:MAX_NAME_BYTES].decode(errors="ignore") or UNNAMED
     try:

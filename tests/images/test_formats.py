@@ -39,7 +39,7 @@ Image.new("RGB", (7, 5)).save(path, "PPM")
 assert read_image(path).shape == (5, 7, 3)
 assert find_images(path.parent) == (path,)
 assert "image/x-portable-anymap" in ACCEPTED_MEDIA_TYPES
-page = page_html(watching=False, links={})
+page = page_html({}, watching=False)
 assert "image/x-portable-anymap" in page and ".pnm" in page
 gif = BytesIO()
 Image.new("RGB", (7, 5)).save(gif, "GIF")
@@ -77,7 +77,7 @@ def test_every_format_is_accepted_by_the_server_and_its_page():
     from ssim_ae.server.page import page_html
     from ssim_ae.server.uploads import ACCEPTED_MEDIA_TYPES
 
-    html = page_html(watching=False, links={})
+    html = page_html({}, watching=False)
     for image_format in IMAGE_FORMATS:
         assert image_format.media_type in ACCEPTED_MEDIA_TYPES
         assert image_format.media_type in html and all(suffix in html for suffix in image_format.suffixes)

@@ -121,7 +121,7 @@ def test_a_file_that_is_no_video_is_one_line(tiny_run, capsys, tmp_path, content
 
 @pytest.mark.parametrize(
     ("module", "source", "hint"),
-    [("av", "usb:0", "av"), ("harvesters", "genicam:SN 42", "harvesters")],
+    [("av", "usb:0", "av"), ("harvesters", "genicam:SN 42", "av harvesters")],
 )
 def test_a_missing_package_is_named(tiny_run, capsys, monkeypatch, module, source, hint):
     for name in [name for name in sys.modules if name.startswith(("ssim_ae.sources.", f"{module}."))]:

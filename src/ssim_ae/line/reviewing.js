@@ -46,11 +46,18 @@ async function review(verdict) {
   const entries = isOne ? [state.entries[state.selected]].filter(Boolean) : [...state.chosen];
   if (!entries.length) return;
   const former = entries.map((entry) => ({ entry, review: entry.review }));
-  await store(entries, verdict, isOne && verdict === "defective" ? marking.box : null);
+  const box = isOne && verdict === "defective" ? marking.box : null;
+  const moved = isOne ? move(1) : null; // before the answer: another key is meant for what is seen then
+  try {
+    await store(entries, verdict, box);
+  } catch (error) {
+    if (isOne) await select(state.entries.indexOf(entries[0]));
+    throw error;
+  }
   state.undo.push(former);
   showReviewButtons();
   $("status").textContent = `${nameOf(entries)}: reviewed as ${verdict}`;
-  if (isOne) await move(1);
+  if (isOne) await moved;
   else clearChosen();
 }
 

@@ -39,10 +39,7 @@ AT_FDCWD, EXCHANGE = -100, 2  # arguments of Linux's renameat2
 LOCKS_UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EINVAL)  # by a file system
 MAX_NAME_BYTES = 240  # of the name of a folder, to which a number is added; file systems accept 255 in all
 NOT_IN_NAMES = '/\\:*?"<>|'  # characters that Windows accepts in no name
-RESERVED_NAMES = (
-    *("CON", "PRN", "AUX", "NUL"),
-    *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10)),
-)
+RESERVED_NAMES = ("CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10)))
 UNNAMED = "images"  # name of the root of a file system, for new folders
 
 
@@ -142,7 +139,8 @@ def scratch_folder(folder: Path) -> Iterator[Path]:
 def replacement_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder that replaces `target` as a whole at the end of the block.
 
-    If the block raises, `target` stays as it was. Raises InputError if it holds files that no earlier call wrote.
+    If the block raises, `target` stays as it was. The replaced folder is removed, but only if it is empty or holds
+    nothing except the files that an earlier call wrote into it. Raises InputError if it holds other files.
     """
     _check_replaceable(target)
     place = target.resolve()  # a link stays a link
@@ -381,7 +379,8 @@ def unused_path(path: Path) -> Path:
 def new_folder(parent: Path, name: str) -> Path:
     """Create and return `parent/name-1`, or the folder with the first higher number that does not exist.
 
-    A name that is too long is cut off, an empty one replaced; leftovers are removed. Raises InputError.
+    A name that is too long is cut off, an empty one replaced.
+    Also removes leftovers from the existing `parent/name-*`. Raises InputError if no folder can be created.
     """
     name = os.fsencode(name)[:MAX_NAME_BYTES].decode(errors="ignore") or UNNAMED
     try:

@@ -62,7 +62,8 @@ class PartsJob:
             "part_images": part_images,
             **({"pictures": work.pictures} if work.pictures else {}),
         }
-        self._written = written_parts(open_place(work.place), work.place, self._identity)
+        self._place = open_place(work.place)
+        self._written = written_parts(self._place, work.place, self._identity)
         self.done_before = 0
 
     def run(self, distribute: Distribute) -> Summary:
@@ -71,7 +72,7 @@ class PartsJob:
         Raises InputError if the place holds rows of images that have changed since: these are named.
         """
         place = self._work.place
-        start_job(open_place(place), self._identity)
+        start_job(self._place, self._identity)
         left = set(self._written)
         progress = Progress(self._listing)
         summary = Summary()

@@ -110,9 +110,9 @@ def calibrate(
     left_out_count = measured - len(held_out_maps.paths) - len(training_maps.paths)
     statistics = None
     if method.normalizes_residuals and held_out_maps.residuals:
-        measured_maps = held_out_maps.residuals + training_maps.residuals
-        statistics = NormalStatistics.fit(measured_maps, texture=bool(config.texture))
-        held_out_maps, training_maps = _cross_normalized(held_out_maps, training_maps, config)
+        texture = bool(config.texture)
+        statistics = NormalStatistics.fit(held_out_maps.residuals + training_maps.residuals, texture=texture)
+        held_out_maps, training_maps = _cross_normalized(held_out_maps, training_maps, texture=texture)
     if given:
         return Calibration(given, statistics, ThresholdOrigin(), suspects)
     thresholds = estimate(held_out_maps.residuals, config, training_maps.residuals)
@@ -182,10 +182,10 @@ def _subsample(paths: Sequence[Path], map_pixels: int) -> list[Path]:
 
 
 def _cross_normalized(
-    held_out: _MeasuredImages, training: _MeasuredImages, config: Config
+    held_out: _MeasuredImages, training: _MeasuredImages, *, texture: bool
 ) -> tuple[_MeasuredImages, _MeasuredImages]:
     """Normalize each image by the statistics of others."""
-    normalized = cross_normalize(held_out.residuals + training.residuals, texture=bool(config.texture))
+    normalized = cross_normalize(held_out.residuals + training.residuals, texture=texture)
     count = len(held_out.residuals)
     return held_out._replace(residuals=normalized[:count]), training._replace(residuals=normalized[count:])
 

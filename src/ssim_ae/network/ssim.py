@@ -14,7 +14,6 @@ import numpy as np
 
 SIGMA = 1.5  # px, standard deviation of the Gaussian window of SSIM
 REACH = 3  # standard deviations on either side of the middle of a Gaussian window, rounded up to whole pixels
-WINDOW = 11  # px, side of the window of SSIM
 C1 = 0.01**2  # (K1 L)² for the data range L = 1
 C2 = 0.03**2  # (K2 L)² for the data range L = 1
 
@@ -26,6 +25,9 @@ COLUMN_BLOCK = 32
 def window_side(sigma: float) -> int:
     """Return the side of a Gaussian window, px: odd, and 11 for SSIM's."""
     return 2 * ceil(REACH * sigma) + 1
+
+
+WINDOW = window_side(SIGMA)  # px
 
 
 def gaussian_weights(sigma: float = SIGMA) -> np.ndarray:

@@ -10,7 +10,7 @@ OPC UA server and a webhook. Tokens give roles to people. In this order:
 3. Bo adopts it with one click: the three images are accepted when they come again. He goes back with one click: they
    are rejected again. The log says who did what.
 4. On the inspection page, a region is drawn with the mouse over the place of a defect and downloaded. A detector with
-   it ignores the defect on the page, with `ssim-ae predict`, and as an exported ONNX graph alike.
+   it ignores the defect on the page, with `ssim-ae predict`, and as an exported ONNX graph.
 
 Each page is looked at as a phone and as a desktop computer shows it, in light and dark: it has no fault that axe finds,
 and nothing is cut off. With the environment variable STORY_PICTURES, screenshots are written into that folder.
@@ -306,14 +306,14 @@ def review_and_learn(line, run, parts):
 
 
 def check_messages(line, *receivers):
-    """Each entry of the log was told to all receivers in the same order, with the same id and verdict."""
+    """Each entry of the log was sent to all receivers in the same order, with the same id and verdict."""
     *received, follower = receivers
     received.append(follower.received)
     expected = [(entry["id"], entry["station"], entry["verdict"]) for entry in reversed(line.entries())]
     for messages in received:
         wait_until(lambda messages=messages: len(messages) >= len(expected), "the arrival of all messages")
-        told = [message["data"] for message in messages]
-        assert [(data["inspection"], data["station"], data["verdict"]) for data in told] == expected
+        contents = [message["data"] for message in messages]
+        assert [(data["inspection"], data["station"], data["verdict"]) for data in contents] == expected
     ids = [[message["id"] for message in messages] for messages in received]
     assert ids[0] == ids[1] == ids[2] and len({*ids[0]}) == len(expected)
 

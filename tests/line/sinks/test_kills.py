@@ -178,6 +178,6 @@ def check(entries, station, *receivers):
         received = [message for message in messages if message["kind"] == "inspection"]
         numbers = first_deliveries(received)
         assert numbers == sorted(numbers), "in order, when each came first"
-        told = {message["data"]["inspection"]: message["data"]["verdict"] for message in received}
-        assert told.items() >= {entry.id: entry.verdict for entry in entries}.items()
+        verdicts = {message["data"]["inspection"]: message["data"]["verdict"] for message in received}
+        assert verdicts.items() >= {entry.id: entry.verdict for entry in entries}.items()
         assert len({message["id"] for message in received}) == len(numbers)

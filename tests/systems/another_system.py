@@ -111,7 +111,10 @@ def check_name(path: Path) -> None:
 def check_closed(path: Path) -> None:
     """Raise the error of Windows if this process has a file open or mapped, at this path or in this folder."""
     place = str(path.resolve())
-    files = [str(link.readlink()) for link in OPEN_FILES.iterdir() if link.is_symlink()]
+    files = []
+    for link in OPEN_FILES.iterdir():
+        with suppress(FileNotFoundError):  # another thread has closed the file
+            files.append(str(link.readlink()))
     files += [line.split(maxsplit=5)[5] for line in MAPPED_FILES.read_text().splitlines() if line.count("/")]
     if any(file == place or file.startswith(f"{place}/") for file in files):
         raise PermissionError(13, "Windows renames and removes no open file", str(path))

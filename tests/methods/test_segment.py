@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import ndimage
 
 from ssim_ae import Config, Detector, InputError, train
 from ssim_ae.alignment.choose import Alignment
@@ -20,7 +21,7 @@ from ssim_ae.export.export import export
 from ssim_ae.export.options import ExportOptions
 from ssim_ae.images.files import read_image, write_png
 from ssim_ae.images.size import Size
-from ssim_ae.methods.segment import METHOD, NEGLIGIBLE, unet_layers
+from ssim_ae.methods.segment import METHOD, NEGLIGIBLE, SMOOTHING, unet_layers
 from ssim_ae.network.torch_network import Autoencoder
 from ssim_ae.training import loop
 from ssim_ae.training.alignment_choice import with_aligned_pixels
@@ -79,10 +80,19 @@ def test_the_output_is_a_map_at_a_quarter_of_the_size(height, width):
 
 def test_the_residual_is_what_exceeds_negligible_log_odds():
     output = np.full((1, 8, 16), NEGLIGIBLE - 5, np.float32)
-    output[0, 3:6, 5:8] = 2
+    output[0, :, :8] = 2
     (residual,) = METHOD.residual_maps(np.zeros((3, 32, 64), np.float32), output)
     assert residual.shape == (32, 64) and residual.min() == 0
-    assert residual[16:20, 24:28] == pytest.approx(2 - NEGLIGIBLE) and not residual[:, 48:].any()
+    assert residual[:, :16] == pytest.approx(2 - NEGLIGIBLE) and not residual[:, 48:].any()
+
+
+def test_a_block_alone_counts_less_than_an_area():
+    output = np.full((1, 32, 48), NEGLIGIBLE, np.float32)
+    output[0, 8, 8] = output[0, 10:22, 20:32] = 0
+    (residual,) = METHOD.residual_maps(np.zeros((3, 128, 192), np.float32), output)
+    smoothed = ndimage.gaussian_filter(output[0].astype(float), SMOOTHING, radius=3, mode="mirror")
+    assert residual.max() == pytest.approx(smoothed.max() - NEGLIGIBLE, abs=1e-4)
+    assert residual[:40, :40].max() < 0.2 * residual.max()
 
 
 def test_it_trains_on_the_strips_of_aligned_parts(run):

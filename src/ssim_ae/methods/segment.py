@@ -15,6 +15,7 @@ from ssim_ae.images.resize import resize
 from ssim_ae.images.size import Size
 from ssim_ae.methods.trained import TRAINING_SETTINGS, LossWeights, TrainedMethod
 from ssim_ae.network.architecture import Layer, LayeredNetwork
+from ssim_ae.network.ssim import gaussian_filter
 from ssim_ae.spelling import counted
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ LOG_ODDS = "log_odds"  # the name of the output in an ONNX graph
 HALVINGS = 5
 MIN_IMAGE_SIDE = 64  # px
 NEGLIGIBLE = -10.0  # log-odds of damage that count as none; a threshold is above it
+SMOOTHING = 1.0  # standard deviation of the Gaussian over the blocks: a block alone is rarely damage
 INITIAL_LOG_ODDS = -3.0  # damage is rare
 
 
@@ -75,8 +77,9 @@ class SegmentMethod(TrainedMethod):
         return draw_damages(count, rng)
 
     def residual_maps(self, image: np.ndarray, output: np.ndarray) -> np.ndarray:
-        """Return by how much the log-odds of damage exceed negligible ones, enlarged to the size of the image."""
-        return np.maximum(resize(output, *image.shape[1:]) - np.float32(NEGLIGIBLE), 0)
+        """Return by how much the smoothed log-odds of damage exceed negligible ones, at the size of the image."""
+        smoothed = gaussian_filter(output, SMOOTHING)
+        return np.maximum(resize(smoothed, *image.shape[1:]) - np.float32(NEGLIGIBLE), 0)
 
     def describe(self, config: Config) -> str:
         """Describe the network in a few words, as text."""

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 
 from ssim_ae.augmentation.damage import STRIDE
 from ssim_ae.images.size import Size
-from ssim_ae.methods.segment import NEGLIGIBLE
+from ssim_ae.methods.segment import NEGLIGIBLE, SMOOTHING
 from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.onnx_operators.resize import enlarged
+from ssim_ae.onnx_operators.ssim import gaussian
 
 
 def residual_maps(add: GraphBuilder, image: str, output: str, size: Size) -> Sequence[str]:  # noqa: ARG001 (interface)
-    """Add by how much the log-odds of damage exceed negligible ones, enlarged to the size of the image, (H, W)."""
-    return (add("Max", add("Sub", enlarged(add, output, STRIDE, size), NEGLIGIBLE), 0.0),)
+    """Add by how much the smoothed log-odds of damage exceed negligible ones, at the size of the image, (H, W)."""
+    smoothed = gaussian(add, output, Size(size.height // STRIDE, size.width // STRIDE), SMOOTHING)
+    return (add("Max", add("Sub", enlarged(add, smoothed, STRIDE, size), NEGLIGIBLE), 0.0),)
 
 
 def combine(add: GraphBuilder, ratios: Sequence[str]) -> str:  # noqa: ARG001 (interface)

@@ -271,9 +271,10 @@ def test_replace_keeps_track_of_what_is_set():
 
 def test_settings_of_another_method_are_refused_or_named(tmp_path, capsys):
     assert unused_settings("repair") == {
-        *("z_dim", "stride", "align", "backbone", "distance_threshold", "damage_threshold")
+        *("z_dim", "stride", "align", "backbone", "distance_threshold", "damage_threshold", "absence_threshold")
     }
-    assert unused_settings("reference") == {"align", "backbone", "distance_threshold", "damage_threshold"}
+    not_of_reference = {"align", "backbone", "distance_threshold", "damage_threshold", "absence_threshold"}
+    assert unused_settings("reference") == not_of_reference
     assert {"z_dim", "epochs", "ssim_threshold"} <= unused_settings("features")
     assert "z_dim" not in Config().portable_settings() and "z_dim" in Config(method="reference").portable_settings()
     with pytest.raises(InputError, match=r"^Config: z_dim has no effect with method repair"):

@@ -18,7 +18,7 @@ from ssim_ae.images.colors import MASK_OUTLINE_COLOR
 from ssim_ae.images.files import read_image
 
 COLUMNS = "path,verdict,score,defect_share,error,threshold,defects,ssim_threshold,l1_threshold,detector,time"
-COLUMNS += ",milliseconds,overlay,distance_threshold,damage_threshold"
+COLUMNS += ",milliseconds,overlay,distance_threshold,damage_threshold,absence_threshold"
 
 
 @pytest.fixture

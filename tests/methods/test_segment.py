@@ -81,7 +81,7 @@ def test_the_output_is_a_map_at_a_quarter_of_the_size(height, width):
 def test_the_residual_is_what_exceeds_negligible_log_odds():
     output = np.full((1, 8, 16), NEGLIGIBLE - 5, np.float32)
     output[0, :, :8] = 2
-    (residual,) = METHOD.residual_maps(np.zeros((3, 32, 64), np.float32), output)
+    residual, _ = METHOD.residual_maps(np.zeros((3, 32, 64), np.float32), output)
     assert residual.shape == (32, 64) and residual.min() == 0
     assert residual[:, :16] == pytest.approx(2 - NEGLIGIBLE) and not residual[:, 48:].any()
 
@@ -89,17 +89,29 @@ def test_the_residual_is_what_exceeds_negligible_log_odds():
 def test_a_block_alone_counts_less_than_an_area():
     output = np.full((1, 32, 48), NEGLIGIBLE, np.float32)
     output[0, 8, 8] = output[0, 10:22, 20:32] = 0
-    (residual,) = METHOD.residual_maps(np.zeros((3, 128, 192), np.float32), output)
+    residual, _ = METHOD.residual_maps(np.zeros((3, 128, 192), np.float32), output)
     smoothed = ndimage.gaussian_filter(output[0].astype(float), SMOOTHING, radius=3, mode="mirror")
     assert residual.max() == pytest.approx(smoothed.max() - NEGLIGIBLE, abs=1e-4)
     assert residual[:40, :40].max() < 0.2 * residual.max()
+
+
+def test_a_part_is_missing_if_nothing_at_all_looks_damaged():
+    good, background = np.full((1, 16, 16), -6, np.float32), np.full((1, 16, 16), -6, np.float32)
+    good[0, 3:12, 3:12] = -1
+    image = np.zeros((3, 64, 64), np.float32)
+    for output, highest in ((good, -1), (background, -6)):
+        absence = METHOD.residual_maps(image, output)[1]
+        assert absence == pytest.approx(np.exp(-highest), rel=0.05) and absence.min() == absence.max()
+    thresholds = {"damage": 20.0, "absence": 30.0}
+    scores = [METHOD.anomaly_map(METHOD.residuals(image, output), thresholds).max() for output in (good, background)]
+    assert scores[0] < 1 < scores[1]
 
 
 def test_it_trains_on_the_strips_of_aligned_parts(run):
     detector = Detector.load(run.folder)
     frame = detector.frame
     assert frame.alignment and frame.size.width > 2 * frame.size.height
-    assert list(detector.thresholds) == ["damage"] and detector.thresholds["damage"] > 0
+    assert list(detector.thresholds) == ["damage", "absence"] and min(detector.thresholds.values()) > 0
     height, width = frame.size
     assert read_image(run.folder / "patches.png").shape == (8 * height, 8 * width, 3)
     losses = [record.loss for record in read_history(run.folder)]
@@ -152,8 +164,9 @@ def test_exports_that_cannot_hold_it_are_named(run, options, message, tmp_path):
 
 
 def test_thresholds_are_set_by_hand(run, capsys):
-    assert main(["threshold", str(run.folder), "--damage_threshold", "99", "--drawn_defects", "0"]) == 0
-    assert Detector.load(run.folder).thresholds == {"damage": 99}
+    by_hand = ["--damage_threshold", "99", "--absence_threshold", "1e9", "--drawn_defects", "0"]
+    assert main(["threshold", str(run.folder), *by_hand]) == 0
+    assert Detector.load(run.folder).thresholds == {"damage": 99, "absence": 1e9}
     assert main(["threshold", str(run.folder), "--rollback"]) == 0
 
 

@@ -10,11 +10,12 @@ from ssim_ae.commands.detectability import note_weakness
 from ssim_ae.commands.options import check_given_once, given_settings, named_detector
 from ssim_ae.commands.parser import Parser
 from ssim_ae.commands.printing import report_and_print
+from ssim_ae.config.settings import THRESHOLD_SETTINGS
 from ssim_ae.errors import InputError
 
 EVALUATION_KEYS = (
     *("checkpoint_path", "dataset_path", "img_suffix", "mask_suffix", "save_dir"),
-    *("image_level", "ssim_threshold", "l1_threshold", "distance_threshold", "damage_threshold", "device_target"),
+    *("image_level", *THRESHOLD_SETTINGS, "device_target"),
 )
 
 

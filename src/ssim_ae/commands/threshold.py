@@ -9,21 +9,12 @@ from ssim_ae.commands.detectability import add_require_option, check_requirement
 from ssim_ae.commands.options import given_settings
 from ssim_ae.commands.parser import Parser
 from ssim_ae.commands.printing import print_problem, print_thresholds, print_version
+from ssim_ae.config.settings import THRESHOLD_SETTINGS
 from ssim_ae.errors import InputError
 
 THRESHOLD_KEYS = (
-    "threshold",
-    "false_alarm_rate",
-    "percent",
-    "k_sigma",
-    "min_area",
-    "outliers",
-    "ssim_threshold",
-    "l1_threshold",
-    "distance_threshold",
-    "damage_threshold",
-    "drawn_defects",
-    "regions",
+    *("threshold", "false_alarm_rate", "percent", "k_sigma", "min_area", "outliers"),
+    *(*THRESHOLD_SETTINGS, "drawn_defects", "regions"),
 )
 
 

@@ -18,7 +18,7 @@ CROP_SIZES = (32, 64, 128, 256, 512)  # px
 BOOLEANS = (bool, bool | None)
 MIN_SIDE, MAX_SIDE = 32, 4096  # px, of resized images
 THRESHOLD_SETTINGS = (  # one per residual of any method
-    *("ssim_threshold", "l1_threshold", "distance_threshold", "damage_threshold"),
+    *("ssim_threshold", "l1_threshold", "distance_threshold", "damage_threshold", "absence_threshold"),
 )
 
 
@@ -158,6 +158,9 @@ class Settings(BaseModel):
     )
     damage_threshold: float | None = Field(
         None, ge=0, description="log-odds of damage, plus 10, above which a pixel is defective; -1: estimated"
+    )
+    absence_threshold: float | None = Field(
+        None, ge=0, description="least odds against damage above which the part is missing; -1: estimated"
     )
 
     # evaluation and output

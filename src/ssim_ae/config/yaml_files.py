@@ -26,6 +26,7 @@ AUTOMATIC_IF_NEGATIVE = (
     "l1_threshold",
     "distance_threshold",
     "damage_threshold",
+    "absence_threshold",
 )  # None in Config
 AUTOMATIC = -1  # their value in a file for None
 REFERENCE = "reference"

@@ -41,7 +41,7 @@ class Prediction(NamedTuple):
         time: when the image was inspected: ISO 8601, UTC.
         milliseconds: time for decoding and inspection, without the overlay.
         overlay: name of the overlay in its folder.
-        distance_threshold, damage_threshold: likewise, of the residuals `distance` and `damage`.
+        distance_threshold, damage_threshold, absence_threshold: likewise, of the residuals with these names.
     """
 
     path: str
@@ -59,6 +59,7 @@ class Prediction(NamedTuple):
     overlay: str = ""
     distance_threshold: float | None = None
     damage_threshold: float | None = None
+    absence_threshold: float | None = None
 
     def __str__(self) -> str:
         if self.score is None:

@@ -48,10 +48,10 @@ class SegmentMethod(TrainedMethod):
         "optimizer": "muon",
         "lr": 6.0e-4,
     }
-    own_settings = TRAINING_SETTINGS | {"align", "damage_threshold"}
+    own_settings = TRAINING_SETTINGS | {"align", "damage_threshold", "absence_threshold"}
     unsupported_exports = frozenset({"mindir", "air", "int8"})  # MindSpore has no skip connections here
-    residual_names = ("damage",)
-    residual_weights = (1.0,)
+    residual_names = ("damage", "absence")
+    residual_weights = (1.0, 0.5)  # an image without its part is far above the threshold of `absence`
     inspects_whole_image = True
     loss = LossWeights(focal=10.0)
     max_gradient_norm = 1.0  # limits the effect of a single difficult batch
@@ -77,9 +77,14 @@ class SegmentMethod(TrainedMethod):
         return draw_damages(count, rng)
 
     def residual_maps(self, image: np.ndarray, output: np.ndarray) -> np.ndarray:
-        """Return by how much the smoothed log-odds of damage exceed negligible ones, at the size of the image."""
+        """Return two maps of the smoothed log-odds of damage, at the size of the image.
+
+        `damage`: by how much they exceed negligible ones. `absence`, everywhere the same: the odds against damage where
+        it is most likely. They are low on each good part, and high if there is only background.
+        """
         smoothed = gaussian_filter(output, SMOOTHING)
-        return np.maximum(resize(smoothed, *image.shape[1:]) - np.float32(NEGLIGIBLE), 0)
+        damage = np.maximum(resize(smoothed, *image.shape[1:]) - np.float32(NEGLIGIBLE), 0)
+        return np.concatenate([damage, np.full_like(damage, np.exp(-smoothed.max()))])
 
     def describe(self, config: Config) -> str:
         """Describe the network in a few words, as text."""

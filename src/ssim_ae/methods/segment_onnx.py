@@ -13,14 +13,16 @@ from ssim_ae.onnx_operators.ssim import gaussian
 
 
 def residual_maps(add: GraphBuilder, image: str, output: str, size: Size) -> Sequence[str]:  # noqa: ARG001 (interface)
-    """Add by how much the smoothed log-odds of damage exceed negligible ones, at the size of the image, (H, W)."""
+    """Add what the smoothed log-odds of damage say of damage and of the absence of a part, each (H, W)."""
     smoothed = gaussian(add, output, Size(size.height // STRIDE, size.width // STRIDE), SMOOTHING)
-    return (add("Max", add("Sub", enlarged(add, smoothed, STRIDE, size), NEGLIGIBLE), 0.0),)
+    absence = add("Exp", add("Neg", add("ReduceMax", smoothed, keepdims=0)))
+    damage = add("Max", add("Sub", enlarged(add, smoothed, STRIDE, size), NEGLIGIBLE), 0.0)
+    return damage, add("Expand", absence, list(size))
 
 
 def combine(add: GraphBuilder, ratios: Sequence[str]) -> str:  # noqa: ARG001 (interface)
-    """Return the only map."""
-    return ratios[0]
+    """Add the maximum of both maps."""
+    return add("Max", *ratios)
 
 
 def postprocess(add: GraphBuilder, anomaly: str, size: Size) -> str:  # noqa: ARG001 (interface)

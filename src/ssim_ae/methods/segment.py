@@ -51,7 +51,7 @@ class SegmentMethod(TrainedMethod):
     own_settings = TRAINING_SETTINGS | {"align", "damage_threshold", "absence_threshold"}
     unsupported_exports = frozenset({"mindir", "air", "int8"})  # MindSpore has no skip connections here
     residual_names = ("damage", "absence")
-    residual_weights = (1.0, 0.5)  # an image without its part is far above the threshold of `absence`
+    residual_weights = (1.0, 0.25)  # an image without its part is far above the threshold of `absence`
     inspects_whole_image = True
     loss = LossWeights(focal=10.0)
     max_gradient_norm = 1.0  # limits the effect of a single difficult batch

@@ -223,7 +223,7 @@ def test_scripts_of_the_reference_implementation(script, tiny_run, tiny_config, 
     assert (tmp_path / output / "twill-1").is_dir()
 
 
-@pytest.mark.parametrize(("engine", "method"), [("auto", "features"), ("torch", "repair"), ("mindspore", "reference")])
+@pytest.mark.parametrize(("engine", "method"), [("auto", "features"), ("torch", "segment"), ("mindspore", "reference")])
 def test_default_method_depends_on_the_engine(fabric_folder, monkeypatch, engine, method):
     configs = []
     monkeypatch.setattr("ssim_ae.training.train.train", lambda config, **_: configs.append(config) or sys.exit(3))

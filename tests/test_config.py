@@ -122,7 +122,7 @@ def test_a_written_config_is_read_again(tmp_path, method):
         ("- a\n- b", "should be lines of the form 'key: value'"),
         ("a: [1", "not a YAML file in line "),
         ("holdout: 1", "holdout: "),
-        ("method: repiar", "method: should be one of features, repair, segment, reference, not 'repiar'"),
+        ("method: repiar", "method: should be one of features, segment, repair, reference, not 'repiar'"),
         ("method: 5", "method: "),
         ("method: repair\nengine: mindspore", "engine mindspore does not support method repair"),
     ],
@@ -227,7 +227,7 @@ def test_the_choice_of_the_size_is_given_once(given, message):
 def test_one_method_is_the_default_everywhere(tmp_path):
     assert Config().method == Config.read(None, {}).method == methods()[0].name == "features"
     assert Config(dataset_path="photos") == Config(dataset_path="photos", method="features")
-    assert Config.read(written(tmp_path, "minutes: 5")).method == "repair", "no key of the reference's files"
+    assert Config.read(written(tmp_path, "minutes: 5")).method == "segment", "no key of the reference's files"
     assert Config.read(None, {"z_dim": "500"}).method == "reference", "the only method that has it"
 
 
@@ -246,7 +246,7 @@ def test_defaults_are_those_of_the_method():
 
 def test_unused_settings_are_written_with_the_default_of_the_first_method_that_uses_them():
     text = Config().to_yaml()
-    assert all(f"\n# {line} " in text for line in ("epochs: 10", "flc: 16", "rotate_angle: -1", "z_dim: 100"))
+    assert all(f"\n# {line} " in text for line in ("epochs: 24", "flc: 16", "rotate_angle: 3.0", "z_dim: 100"))
     repair = Config(method="repair", epochs=3).to_yaml()
     assert "\nepochs: 3 " in repair and "\n# distance_threshold: -1 " in repair
 
@@ -264,7 +264,7 @@ def test_replace_keeps_track_of_what_is_set():
     config = Config(epochs=3)
     assert config.model_fields_set == {"epochs"}
     assert config.replace(seed=1).model_fields_set == {"epochs", "seed"}
-    assert config.replace(seed=1).method == "repair" and Config(seed=2).replace(im_resize=64).method == "features"
+    assert config.replace(seed=1).method == "segment" and Config(seed=2).replace(im_resize=64).method == "features"
     assert Config(method="repair").replace(seed=1).replace(seed=2).model_fields_set == {"method", "seed"}
     assert Config(**config.model_dump()) == Config(**config.portable_settings()) == config
 
@@ -300,7 +300,7 @@ def test_negative_means_automatic_in_files_and_on_the_command_line_alone(tmp_pat
 
 
 def test_descriptions_give_the_defaults_of_the_other_methods():
-    assert description("resolution", "features").endswith("px (repair: 144; segment: 256; reference: 256)")
+    assert description("resolution", "features").endswith("px (segment: 256; repair: 144; reference: 256)")
     assert description("z_dim", "repair").endswith("(reference only)")
     assert description("lr", "repair") == "learning rate (not features; segment: 0.0006)"
     assert description("flc", "repair").endswith("(not features; reference: 32)")

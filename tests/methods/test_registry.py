@@ -40,7 +40,7 @@ def blur():
 
 
 def test_built_in_methods_are_found_the_default_first():
-    assert tuple(method.name for method in methods()) == METHOD_ORDER == ("features", "repair", "segment", "reference")
+    assert tuple(method.name for method in methods()) == METHOD_ORDER == ("features", "segment", "repair", "reference")
     assert default_method() == "features"
 
 
@@ -48,14 +48,14 @@ def test_built_in_methods_are_found_the_default_first():
     ("given", "engine", "expected"),
     [
         (["seed"], "auto", "features"),
-        (["epochs"], "auto", "repair"),
+        (["epochs"], "auto", "segment"),
         (["epochs", "z_dim"], "auto", "reference"),
         (["ssim_threshold"], "auto", "repair"),
         (["damage_threshold"], "auto", "segment"),
         (["align", "epochs"], "auto", "segment"),
         (["distance_threshold"], "auto", "features"),
         (["distance_threshold", "epochs"], "auto", "features"),  # validation says that epochs has no effect
-        ([], "torch", "repair"),
+        ([], "torch", "segment"),
         ([], "mindspore", "reference"),
     ],
 )
@@ -64,7 +64,7 @@ def test_the_default_method_uses_all_given_settings(given, engine, expected):
 
 
 def test_an_unknown_method_is_refused():
-    with pytest.raises(InputError, match="method: should be one of features, repair, segment, reference, not 'blur'"):
+    with pytest.raises(InputError, match="method: should be one of features, segment, repair, reference, not 'blur'"):
         get_method("blur")
 
 

@@ -28,7 +28,7 @@ def test_a_training_of_one_step_has_a_positive_learning_rate():
 
 
 def test_the_completed_fraction_counts_steps_or_with_minutes_seconds():
-    epochs = Config(epochs=3, augment_num=160)
+    epochs = Config(epochs=3, augment_num=160, batch_size=16)
     cycle = first_cycle(epochs)
     assert completed_fraction(cycle, 15, 1e9) == 0.5 and completed_fraction(cycle, 30, 0) == 1
     cycle = first_cycle(epochs.replace(minutes=2))

@@ -18,7 +18,7 @@ from ssim_ae.methods.trained import TrainedMethod
 if TYPE_CHECKING:
     from ssim_ae.config import Config
 
-METHOD_ORDER = ("features", "repair", "segment", "reference")  # the first is the default (docs/results/current.md)
+METHOD_ORDER = ("features", "segment", "repair", "reference")  # the first is the default (docs/results/current.md)
 
 
 @cache

@@ -43,7 +43,7 @@ class SegmentMethod(TrainedMethod):
         "p_horizontal_flip": 0.0,  # flipped, a good part may be a defective one
         "p_vertical_flip": 0.0,
         "flc": 16,
-        "epochs": 8,
+        "epochs": 24,
         "batch_size": 8,
         "optimizer": "muon",
         "lr": 6.0e-4,

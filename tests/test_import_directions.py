@@ -16,6 +16,7 @@ LEVELS = (  # from the lowest to the highest; packages of one level do not impor
     {"errors", "frameworks", "proportions", "random_streams", "sampling", "spelling"},
     {"console", "machine", "outputs"},
     {"storage", "tables"},
+    {"checked_files"},
     {"buckets", "images", "network", "synthetic"},
     {"maps", "pretrained"},
     {"alignment"},

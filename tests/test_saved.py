@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ssim_ae import Detector, InputError
+from ssim_ae.checked_files import read_tensors, write_tensors
 from ssim_ae.detector.detector_file import FORMAT_VERSION
-from ssim_ae.storage import read_tensors, write_tensors
 
 SAVED = Path(__file__).parent / "saved"
 CASES = [

@@ -3,7 +3,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from ssim_ae import storage
@@ -28,31 +27,6 @@ def test_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeypat
 def test_write_into_a_missing_folder_is_a_one_line_error(tmp_path):
     with pytest.raises(InputError, match="cannot be written: No such file or directory"):
         storage.write_atomic(tmp_path / "none" / "file", b"")
-
-
-def test_tensors_and_metadata_round_trip(tmp_path):
-    path = tmp_path / "t.safetensors"
-    tensors = {"a": np.arange(6, dtype=np.float32).reshape(2, 3).T, "b": np.array(3.0)}
-    storage.write_tensors(path, tensors, {"kind": "test", "n": [1, None, "x"]})
-    read, metadata = storage.read_tensors(path, "test")
-    assert metadata | {"sha256": ""} == {"kind": "test", "n": [1, None, "x"], "sha256": ""}
-    assert all(np.array_equal(read[name], tensors[name]) for name in tensors)
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a zip", b"\xff" * 8 + b"{}", b"\x80\x02]q\x00."])
-def test_file_of_another_program_is_a_one_line_error(tmp_path, content):
-    path = tmp_path / "foreign"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match="foreign: not a detector file") as caught:
-        storage.read_tensors(path, "detector")
-    assert "\n" not in str(caught.value)
-
-
-def test_file_of_another_kind_is_an_error(tmp_path):
-    path = tmp_path / "t.safetensors"
-    storage.write_tensors(path, {"a": np.zeros(1)}, {"kind": "checkpoint"})
-    with pytest.raises(InputError, match="not a detector file"):
-        storage.read_tensors(path, "detector")
 
 
 def test_new_folders_are_numbered_and_not_reused(tmp_path):

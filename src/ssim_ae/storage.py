@@ -1,4 +1,4 @@
-"""Atomic file writes, locks, and safetensors files with a checksum.
+"""Atomic file writes, locks, and names of new folders.
 
 A file is written under a temporary name beside its target and then renamed, so that a reader or a crash never meets a
 half-written file. A temporary file is locked while its process runs. A temporary file without a lock is therefore the
@@ -7,14 +7,13 @@ leftover of a killed process and can be removed.
 
 import ctypes
 import errno
-import hashlib
 import json
 import os
 import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from glob import escape
@@ -23,14 +22,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO, NamedTuple
 
-import numpy as np
+from ssim_ae.errors import InputError
 
-from ssim_ae.errors import InputError, first_line
-
-METADATA_KEY = "ssim-ae"  # key of our JSON in the header of a file
-CHECKSUM_KEY = "sha256"  # key in our JSON of the checksum of the file
-CHECKSUM_PLACEHOLDER = "0" * 64  # value of the checksum while the checksum is computed
-EMPTY_CHECKSUM = {CHECKSUM_KEY: CHECKSUM_PLACEHOLDER}  # entry of our JSON that `with_checksum` fills in
 PARTIAL_SUFFIX = ".ssim-ae.part"  # suffix of temporary files and folders
 FILE_LIST = ".files.json"  # in a folder of `replacement_folder`: the files that it wrote there
 FILES_OF_VIEWERS = (".DS_Store", "Thumbs.db", "desktop.ini")  # that file managers write into any folder they show
@@ -279,51 +272,6 @@ def _lock_descriptor(descriptor: int) -> None:
                 raise
 
 
-def with_checksum(data: bytes) -> bytes:
-    """Return a file with its SHA-256 in place of `CHECKSUM_PLACEHOLDER`.
-
-    The SHA-256 is that of the file with the placeholder.
-    """
-    return data.replace(CHECKSUM_PLACEHOLDER.encode(), file_hash(data).encode(), 1)
-
-
-def file_hash(data: bytes) -> str:
-    """Return the SHA-256 of the content of a file, in hex."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def checksum_matches(data: bytes, checksum: str) -> bool:
-    """Return whether `checksum` is the one that `with_checksum` put into the file."""
-    return file_hash(data.replace(checksum.encode(), CHECKSUM_PLACEHOLDER.encode(), 1)) == checksum
-
-
-def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
-    """Write a safetensors file with a checksum and with `metadata` as JSON in its header."""
-    from safetensors.numpy import save
-
-    header = {METADATA_KEY: json.dumps({**metadata, **EMPTY_CHECKSUM}, allow_nan=False)}
-    contiguous = {name: np.asarray(array, order="C") for name, array in tensors.items()}
-    write_atomic(path, with_checksum(save(contiguous, header)))
-
-
-def read_tensors(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read a file that `write_tensors` wrote with `metadata["kind"] == kind`; return its tensors and its metadata.
-
-    Raises InputError if the file cannot be read, is of another kind or is corrupt.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    data = read_file(path)
-    try:
-        tensors = load(data)
-        header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        metadata = parse_json(header.get("__metadata__", {}).get(METADATA_KEY, "null"))
-    except (SafetensorError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise InputError(f"{path}: not a {kind} file, or corrupt ({first_line(error)})") from error
-    return tensors, verify_metadata(path, kind, data, metadata)
-
-
 def parse_json(text: str | bytes) -> Any:
     """Return the value of a JSON text. Raises ValueError if the text is not JSON or is nested too deeply."""
     try:
@@ -340,18 +288,6 @@ def read_file(path: Path) -> bytes:
         raise InputError(f"{path}: no such file") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def verify_metadata(path: Path, kind: str, data: bytes, metadata: Any) -> dict[str, Any]:
-    """Verify kind and checksum of a file; return its metadata.
-
-    `data` is the content of the file at `path`. Raises InputError if the file is of another kind or is corrupt.
-    """
-    if not isinstance(metadata, dict) or metadata.get("kind") != kind:
-        raise InputError(f"{path}: not a {kind} file: written by another program")
-    if not checksum_matches(data, str(metadata.get(CHECKSUM_KEY))):
-        raise InputError(f"{path}: corrupt: the checksum does not match")
-    return metadata
 
 
 def check_folder_name(name: str, setting: str) -> None:

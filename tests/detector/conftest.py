@@ -1,6 +1,6 @@
 import pytest
 
-from ssim_ae.storage import read_tensors, write_tensors
+from ssim_ae.checked_files import read_tensors, write_tensors
 
 
 @pytest.fixture

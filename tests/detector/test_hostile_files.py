@@ -11,13 +11,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from ssim_ae import Detector, InputError
+from ssim_ae.checked_files import EMPTY_CHECKSUM, METADATA_KEY, file_hash, with_checksum
 from ssim_ae.cli import main
 from ssim_ae.detector.detector_file import header, read_detector
 from ssim_ae.maps.normalization import GRID_SIZE
 from ssim_ae.network.architecture import RECONSTRUCTIONS
 from ssim_ae.network.network import PATCHES
 from ssim_ae.network.onnx_network import model_bytes
-from ssim_ae.storage import EMPTY_CHECKSUM, METADATA_KEY, file_hash, with_checksum
 
 HUGE = int("9" * 400)
 

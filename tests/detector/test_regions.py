@@ -13,6 +13,7 @@ from ssim_ae import Config, Detector, InputError, train
 from ssim_ae.alignment.frame import Frame
 from ssim_ae.calibration.suspects import NAMED_DISTANCE, measure_distances
 from ssim_ae.calibration.thresholds import percentiles
+from ssim_ae.checked_files import read_tensors, write_tensors
 from ssim_ae.cli import main
 from ssim_ae.detectability import measure
 from ssim_ae.detector.detector_file import header, read_detector, write_detector
@@ -25,7 +26,6 @@ from ssim_ae.images.files import encode_png, image_size
 from ssim_ae.images.size import Size
 from ssim_ae.images.view import View
 from ssim_ae.maps.residuals import Residuals
-from ssim_ae.storage import read_tensors, write_tensors
 from ssim_ae.training.add_images import add_images
 from ssim_ae.training.learner import Addition
 

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 
 from ssim_ae import Detector, InputError, train
+from ssim_ae.checked_files import METADATA_KEY
 from ssim_ae.cli import main
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.export import onnx_files
@@ -20,7 +21,6 @@ from ssim_ae.images.files import read_image
 from ssim_ae.maps.normalization import GRID_SIZE, NormalStatistics
 from ssim_ae.methods.reference import METHOD
 from ssim_ae.network import onnx_network
-from ssim_ae.storage import METADATA_KEY
 
 OPTIONS = {
     "inspection.onnx": ExportOptions(),

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from ssim_ae import Detector
+from ssim_ae.checked_files import file_hash
 from ssim_ae.cli import main
 from ssim_ae.errors import InputError
 from ssim_ae.images.files import read_image
@@ -21,7 +22,6 @@ from ssim_ae.line.schema import inspections
 from ssim_ae.line.server_recorder import ServerRecorder
 from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
-from ssim_ae.storage import file_hash
 
 from ..server.conftest import running_server
 from .conftest import KEEP_ALL, record

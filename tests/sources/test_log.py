@@ -14,13 +14,13 @@ from PIL import Image
 
 pytest.importorskip("sqlalchemy")
 
+from ssim_ae.checked_files import file_hash
 from ssim_ae.errors import InputError
 from ssim_ae.line.entries import Filters
 from ssim_ae.line.inspection_log import InspectionLog
 from ssim_ae.line.kept_images import KeepRule
 from ssim_ae.line.queries import all_entries
 from ssim_ae.line.server_recorder import ServerRecorder
-from ssim_ae.storage import file_hash
 
 from .conftest import metric, wait_until, write_video
 

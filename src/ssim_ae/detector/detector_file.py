@@ -13,6 +13,16 @@ import numpy as np
 
 from ssim_ae.alignment.choose import Alignment
 from ssim_ae.alignment.frame import Frame
+from ssim_ae.checked_files import (
+    CHECKSUM_KEY,
+    EMPTY_CHECKSUM,
+    METADATA_KEY,
+    file_hash,
+    read_tensors,
+    verify_metadata,
+    with_checksum,
+    write_tensors,
+)
 from ssim_ae.config import Config
 from ssim_ae.config.yaml_files import read_yaml
 from ssim_ae.detector.detectability_chart import DetectabilityChart
@@ -26,19 +36,7 @@ from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.methods import method_of
 from ssim_ae.network.network import Network, are_weights_of
 from ssim_ae.runtimes.runtime import Model
-from ssim_ae.storage import (
-    CHECKSUM_KEY,
-    EMPTY_CHECKSUM,
-    METADATA_KEY,
-    file_hash,
-    parse_json,
-    read_file,
-    read_tensors,
-    verify_metadata,
-    with_checksum,
-    write_atomic,
-    write_tensors,
-)
+from ssim_ae.storage import parse_json, read_file, write_atomic
 
 KIND = "detector"
 CONFIG_NAME = "config.yaml"  # the settings of a run, beside its detector file

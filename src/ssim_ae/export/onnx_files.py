@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ssim_ae.checked_files import EMPTY_CHECKSUM
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import DetectorFile, header, network_of
 from ssim_ae.export.inspection_model import ANOMALY_MAP, IMAGE, RECONSTRUCTION, SCORE, VERDICT, inspection_model
@@ -14,7 +15,7 @@ from ssim_ae.export.job import ExportJob
 from ssim_ae.export.parity import Inspect, InspectionOutputs, inspect_with
 from ssim_ae.network.onnx_network import NETWORK_OPSET, model_bytes, network_model
 from ssim_ae.runtimes.onnx_runtime import OnnxRuntime, open_session
-from ssim_ae.storage import EMPTY_CHECKSUM, write_atomic
+from ssim_ae.storage import write_atomic
 
 
 def write(path: Path, job: ExportJob) -> Inspect:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ssim_ae.calibration.calibrate import calibrate
+from ssim_ae.checked_files import EMPTY_CHECKSUM, METADATA_KEY, file_hash, with_checksum
 from ssim_ae.detectability.measure import measure_detectability
 from ssim_ae.detector.detector import Detector
 from ssim_ae.detector.detector_file import DetectorFile, header, network_of
@@ -29,7 +30,7 @@ from ssim_ae.maps.tiles import cut_tiles
 from ssim_ae.network.network import PATCHES
 from ssim_ae.network.onnx_network import network_model
 from ssim_ae.runtimes.openvino_runtime import FLOAT32_INFERENCE, OpenVinoRuntime, tensors_by_name
-from ssim_ae.storage import EMPTY_CHECKSUM, METADATA_KEY, file_hash, with_checksum, write_atomic
+from ssim_ae.storage import write_atomic
 
 if TYPE_CHECKING:
     import openvino

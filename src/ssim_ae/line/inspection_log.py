@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from sqlalchemy import Connection, insert, select
 
+from ssim_ae.checked_files import file_hash
 from ssim_ae.detector.box import Box
 from ssim_ae.detector.look import Look
 from ssim_ae.errors import InputError
@@ -22,7 +23,6 @@ from ssim_ae.line.kept_images import KeepRule, KeptImages
 from ssim_ae.line.schema import inspections
 from ssim_ae.line.watched_files import remember_file
 from ssim_ae.server.recorder import RecordError, WatchedFile
-from ssim_ae.storage import file_hash
 
 IMAGES_NAME = "images"
 Source = Literal["http", "folder", "camera", "predict"]

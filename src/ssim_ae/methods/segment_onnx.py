@@ -20,7 +20,7 @@ def residual_maps(add: GraphBuilder, image: str, output: str, size: Size) -> Seq
     return damage, add("Expand", absence, list(size))
 
 
-def combine(add: GraphBuilder, ratios: Sequence[str]) -> str:  # noqa: ARG001 (interface)
+def combine(add: GraphBuilder, ratios: Sequence[str]) -> str:
     """Add the maximum of both maps."""
     return add("Max", *ratios)
 

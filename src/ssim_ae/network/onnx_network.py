@@ -8,9 +8,10 @@ import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from ssim_ae.checked_files import METADATA_KEY, with_checksum
 from ssim_ae.network.architecture import LEAKY_SLOPE, Layer
 from ssim_ae.network.network import PATCHES, Network
-from ssim_ae.storage import METADATA_KEY, parse_json, with_checksum
+from ssim_ae.storage import parse_json
 
 CONVOLUTIONS = {"conv": "Conv", "conv_transpose": "ConvTranspose"}
 ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {

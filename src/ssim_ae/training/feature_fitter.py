@@ -13,6 +13,7 @@ import numpy as np
 from ssim_ae.alignment.choose import Alignment
 from ssim_ae.alignment.pose import Part, Pose, find_part, pose_of
 from ssim_ae.alignment.silhouette import Silhouettes
+from ssim_ae.checked_files import file_hash, read_tensors, write_tensors
 from ssim_ae.config import Config
 from ssim_ae.console import progress
 from ssim_ae.detector.detector_file import DetectorFile, frame_of, network_of
@@ -27,7 +28,6 @@ from ssim_ae.machine import parallel_map
 from ssim_ae.methods import methods
 from ssim_ae.runtimes.choose import open_runtime
 from ssim_ae.runtimes.runtime import Runtime
-from ssim_ae.storage import file_hash, read_tensors, write_tensors
 from ssim_ae.training.alignment_choice import alignment_of
 from ssim_ae.training.learner import Addition, Learned
 

@@ -97,7 +97,7 @@ def test_a_block_alone_counts_less_than_an_area():
 
 def test_a_part_is_missing_if_nothing_at_all_looks_damaged():
     good, background = np.full((1, 16, 16), -6, np.float32), np.full((1, 16, 16), -6, np.float32)
-    good[0, 3:12, 3:12] = -1
+    good[0, 2:14, 2:14] = -1
     image = np.zeros((3, 64, 64), np.float32)
     for output, highest in ((good, -1), (background, -6)):
         absence = METHOD.residual_maps(image, output)[1]

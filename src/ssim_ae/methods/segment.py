@@ -6,6 +6,7 @@ and the discriminative network of Zavrtanik et al. 2021 (DRAEM).
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,7 @@ LOG_ODDS = "log_odds"  # the name of the output in an ONNX graph
 HALVINGS = 5
 MIN_IMAGE_SIDE = 64  # px
 NEGLIGIBLE = -10.0  # log-odds of damage that count as none; a threshold is above it
+PART_SHARE = 0.1  # of the blocks: fewer than those on the edges of a part
 SMOOTHING = 1.0  # standard deviation of the Gaussian over the blocks: a block alone is rarely damage
 INITIAL_LOG_ODDS = -3.0  # damage is rare
 
@@ -51,7 +53,7 @@ class SegmentMethod(TrainedMethod):
     own_settings = TRAINING_SETTINGS | {"align", "damage_threshold", "absence_threshold"}
     unsupported_exports = frozenset({"mindir", "air", "int8"})  # MindSpore has no skip connections here
     residual_names = ("damage", "absence")
-    residual_weights = (1.0, 0.25)  # an image without its part is far above the threshold of `absence`
+    residual_weights = (1.0, 0.5)  # an image without its part is far above the threshold of `absence`
     inspects_whole_image = True
     loss = LossWeights(focal=10.0)
     max_gradient_norm = 1.0  # limits the effect of a single difficult batch
@@ -79,12 +81,15 @@ class SegmentMethod(TrainedMethod):
     def residual_maps(self, image: np.ndarray, output: np.ndarray) -> np.ndarray:
         """Return two maps of the smoothed log-odds of damage, at the size of the image.
 
-        `damage`: by how much they exceed negligible ones. `absence`, everywhere the same: the odds against damage where
-        it is most likely. They are low on each good part, and high if there is only background.
+        `damage`: by how much they exceed negligible ones. `absence`, everywhere the same: the odds against damage of
+        the block that PART_SHARE of the blocks are as likely damaged as. Blocks on edges of a part are never as
+        unlikely damaged as background, so these odds are high only if there is no part.
         """
         smoothed = gaussian_filter(output, SMOOTHING)
         damage = np.maximum(resize(smoothed, *image.shape[1:]) - np.float32(NEGLIGIBLE), 0)
-        return np.concatenate([damage, np.full_like(damage, np.exp(-smoothed.max()))])
+        blocks = smoothed.ravel()
+        on_part = -np.partition(-blocks, part_blocks(len(blocks)) - 1)[part_blocks(len(blocks)) - 1]
+        return np.concatenate([damage, np.full_like(damage, np.exp(-on_part))])
 
     def describe(self, config: Config) -> str:
         """Describe the network in a few words, as text."""
@@ -92,6 +97,11 @@ class SegmentMethod(TrainedMethod):
 
 
 METHOD = SegmentMethod()
+
+
+def part_blocks(count: int) -> int:
+    """Return how many of `count` blocks tell whether a part is in the image: those that are most likely damaged."""
+    return ceil(PART_SHARE * count)
 
 
 def unet_layers(*, channels: int, flc: int) -> tuple[Layer, ...]:

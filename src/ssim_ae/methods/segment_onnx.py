@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ssim_ae.augmentation.damage import STRIDE
 from ssim_ae.images.size import Size
-from ssim_ae.methods.segment import NEGLIGIBLE, SMOOTHING
+from ssim_ae.methods.segment import NEGLIGIBLE, SMOOTHING, part_blocks
 from ssim_ae.onnx_operators.graph import GraphBuilder
 from ssim_ae.onnx_operators.resize import enlarged
 from ssim_ae.onnx_operators.ssim import gaussian
@@ -14,8 +14,11 @@ from ssim_ae.onnx_operators.ssim import gaussian
 
 def residual_maps(add: GraphBuilder, image: str, output: str, size: Size) -> Sequence[str]:  # noqa: ARG001 (interface)
     """Add what the smoothed log-odds of damage say of damage and of the absence of a part, each (H, W)."""
-    smoothed = gaussian(add, output, Size(size.height // STRIDE, size.width // STRIDE), SMOOTHING)
-    absence = add("Exp", add("Neg", add("ReduceMax", smoothed, keepdims=0)))
+    blocks = Size(size.height // STRIDE, size.width // STRIDE)
+    smoothed = gaussian(add, output, blocks, SMOOTHING)
+    count = part_blocks(blocks.height * blocks.width)
+    most_likely, _ = add.add_multi("TopK", add("Reshape", smoothed, [-1]), [count], outputs=2)
+    absence = add("Exp", add("Neg", add("Gather", most_likely, [count - 1])))
     damage = add("Max", add("Sub", enlarged(add, smoothed, STRIDE, size), NEGLIGIBLE), 0.0)
     return damage, add("Expand", absence, list(size))
 

@@ -82,7 +82,7 @@ class Line:
 @contextlib.contextmanager
 def swift(installed: Path, folder: Path) -> Iterator[int]:
     """Start Swift; yield its port."""
-    command = [sys.executable, str(ROOT / "tests" / "swift_server.py"), str(folder), DOMAIN, REGION]
+    command = [sys.executable, str(ROOT / "tests" / "buckets" / "swift_server.py"), str(folder), DOMAIN, REGION]
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ssim_ae import find_dataset, train
+from ssim_ae.calibration import calibrate
 from ssim_ae.methods import get_method
 
 BENCH = Path(__file__).parents[1] / "bench"
@@ -139,6 +140,13 @@ def test_spoilt_prints_a_row_for_each_kind_and_share(bench, tiny_config, fabric_
     rows = table_rows(bench.printed_by("spoilt.py", fabric_folder, "--shares", 10, "--epochs=1", *settings))
     assert [row[0] for row in rows] == ["twill, different, 10 %", "twill, alike, 10 %"]
     assert all(row[1].startswith("1 (") and float(row[5]) > 0 for row in rows)
+
+
+def test_suspects_counts_good_and_defective_images_that_are_named(bench, fabric_folder, monkeypatch):
+    monkeypatch.setattr(calibrate, "NAMED_DISTANCE", -math.inf)  # all are named
+    options = ["--counts", 5, 99, "--defective", 0, 1, "--seeds", 1, "--method=features", "--im_resize=64"]
+    rows = table_rows(bench.printed_by("suspects.py", fabric_folder, *options))
+    assert rows == [["twill, 5", "5 of 5", "5 of 5; 1 of 1"]]
 
 
 def test_conditions_writes_a_data_set_for_each_condition(bench, tmp_path):

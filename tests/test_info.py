@@ -39,12 +39,13 @@ def test_info_says_what_the_detector_finds_first(measured: Path, capsys: pytest.
 
 
 def test_info_names_next_to_nothing_and_the_reasons(measured: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    little = CHART.model_copy(update={"found": {"low": [0, 0], "medium": [0, 1], "high": [0, 2]}})
+    little = CHART.model_copy(update={"found": {"low": [0, 0], "medium": [0, 0], "high": [0, 0]}})
     write_detector(measured, read_detector(measured)._replace(detectability=little))
     assert main(["info", str(measured)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].startswith("This detector finds next to nothing: 5 %")
+    assert lines[1].startswith("This detector finds next to nothing: at most 0 %")
     assert lines[2].startswith("Little training")
+    assert lines[3].startswith("Finds none of the drawn defects of up to 8 px")
 
 
 def test_info_without_a_chart_says_how_to_get_one(tiny_run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,22 +1,31 @@
 from typing import Any
 
+import pytest
+
 from ssim_ae import Config
 from ssim_ae.detectability.reasons import weakness
 from ssim_ae.detector.detectability_chart import DetectabilityChart
 from ssim_ae.detector.detector_file import DetectorFile
 from ssim_ae.detector.provenance import Provenance, ThresholdOrigin
 
+NOTHING_OF_SMALL_ONES = [0, 0, 0, 0, 0]
 
-def file(*, side: int = 300, steps: int = 6000, **origin: Any) -> DetectorFile:
+
+def file(*, most: int = 2, side: int = 300, steps: int = 6000, **origin: Any) -> DetectorFile:
+    """Return a detector that finds `most` of 40 of the largest drawn defects at high contrast, and no others."""
     chart = DetectabilityChart(
         images=8,
         rejected=0,
         image_height=side,
         image_width=2 * side,
         working_size=144,
-        sizes=[10.0],
+        sizes=[1.0, 2.0, 4.0, 8.0, 16.0, 32.0],
         defects=40,
-        found={"low": [0], "medium": [0], "high": [6]},
+        found={
+            "low": [*NOTHING_OF_SMALL_ONES, 0],
+            "medium": [*NOTHING_OF_SMALL_ONES, 0],
+            "high": [*NOTHING_OF_SMALL_ONES, most],
+        },
     )
     provenance = Provenance(steps=steps, thresholds=ThresholdOrigin(estimator="max", **origin))
     return DetectorFile(
@@ -24,12 +33,27 @@ def file(*, side: int = 300, steps: int = 6000, **origin: Any) -> DetectorFile:
     )
 
 
-def test_a_detector_that_finds_a_twentieth_finds_next_to_nothing() -> None:
-    assert weakness(file()) == ["This detector finds next to nothing: 5 % of the drawn defects."]
-    chart = file().detectability
-    assert chart
-    better = chart.model_copy(update={"found": {"low": [0], "medium": [0], "high": [12]}})
-    assert weakness(file()._replace(detectability=better)) == []
+@pytest.mark.parametrize(
+    ("most", "little"),
+    [
+        (0, "next to nothing: at most 0 %"),
+        (3, "next to nothing: at most 8 %"),
+        (4, "little: at most 10 %"),
+        (19, "little: at most 48 %"),
+    ],
+)
+def test_a_detector_that_finds_few_defects_of_any_size_says_so(most: int, little: str) -> None:
+    assert weakness(file(most=most)) == [f"This detector finds {little} of the drawn defects of any size and contrast."]
+
+
+def test_a_detector_that_finds_large_defects_only_is_not_said_to_find_little() -> None:
+    large_only = file(most=20)
+    assert large_only.detectability
+    assert large_only.detectability.mean_share < 0.03
+    assert weakness(large_only) == []
+
+
+def test_nothing_is_said_of_a_detector_that_was_not_measured() -> None:
     assert weakness(file()._replace(detectability=None)) == []
 
 

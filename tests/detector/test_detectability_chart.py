@@ -43,11 +43,32 @@ def test_a_tolerance_is_the_largest_amount_up_to_which_few_are_rejected() -> Non
     assert str(Tolerance(change="turn", amounts=[1, 2], rejected=[0, 1], images=20)) == "a turn of 2 ° (the most tried)"
 
 
-def test_the_summary_says_what_is_found_and_where() -> None:
+def test_the_summary_says_from_which_size_on_what_is_found_and_where() -> None:
     assert chart().summary() == (
         "Finds 90 % of drawn defects of 19 px and larger at medium contrast and 10 px and larger at high contrast, "
+        "and 50 % of drawn defects of 40 px and larger at low contrast, "
         "in images of 1024 x 1024 px (working size 144 x 144 px). Of defects of 40 px it finds 50 % at low contrast. "
-        "Up to 5 px at medium contrast it finds nothing. Good parts are accepted up to a shift of 10 px."
+        "Of defects of up to 5 px at medium contrast it finds at most 5 %. "
+        "Good parts are accepted up to a shift of 10 px."
+    )
+
+
+def test_the_summary_of_a_detector_that_finds_half_of_the_large_defects_only() -> None:
+    half = chart(found={"low": [0, 0, 0, 4], "medium": [0, 0, 10, 19], "high": [0, 0, 16, 24]}, tolerances=[])
+    assert half.summary() == (
+        "Finds 50 % of drawn defects of 28 px and larger at high contrast, "
+        "in images of 1024 x 1024 px (working size 144 x 144 px). "
+        "Of defects of 40 px it finds 48 % at medium contrast, 60 % at high contrast and 10 % at low contrast. "
+        "Of defects of up to 10 px at medium contrast it finds at most 5 %."
+    )
+
+
+def test_the_summary_of_a_detector_that_finds_few_large_defects() -> None:
+    few = chart(found={"low": [0, 0, 0, 0], "medium": [0, 0, 3, 19], "high": [0, 0, 21, 19]}, tolerances=[])
+    assert few.summary() == (
+        "Of defects of 40 px in images of 1024 x 1024 px (working size 144 x 144 px) it finds "
+        "48 % at medium contrast, 48 % at high contrast and 0 % at low contrast. "
+        "Of defects of up to 10 px at medium contrast it finds at most 5 %."
     )
 
 

@@ -33,7 +33,7 @@ def print_detectability(file: DetectorFile, options: argparse.Namespace) -> int:
 
 
 def detectability_lines(file: DetectorFile) -> Iterator[str]:
-    """Yield what a detector finds; first, if it is next to nothing, that and the reasons."""
+    """Yield what a detector finds; first, if it is little, that and the reasons."""
     from ssim_ae.detectability.reasons import weakness
 
     yield from weakness(file)
@@ -42,7 +42,7 @@ def detectability_lines(file: DetectorFile) -> Iterator[str]:
 
 
 def note_weakness(detector: Described) -> None:
-    """Print a note if a detector that is used finds next to nothing."""
+    """Print a note if a detector that is used finds little."""
     from ssim_ae.console import print_note
     from ssim_ae.detectability.reasons import weakness
 

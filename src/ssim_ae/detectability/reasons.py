@@ -9,7 +9,8 @@ from ssim_ae.detector.detectability_chart import DetectabilityChart
 from ssim_ae.detector.provenance import Provenance
 from ssim_ae.images.size import Size
 
-LITTLE_FOUND = 0.1  # share of all drawn defects
+LITTLE_FOUND = 0.5  # share of the drawn defects of the size and contrast that it finds best
+NEXT_TO_NOTHING = 0.1  # the same
 LITTLE_TRAINING = 0.25  # of the default number of patches
 COARSE_REDUCTION = 4  # px of the image along a side of a pixel of the view
 OUTLIER_FACTOR = 0.7  # of the thresholds, if they were estimated without the most unusual good image
@@ -35,14 +36,13 @@ class Described(Protocol):
 
 
 def weakness(detector: Described) -> list[str]:
-    """Return that a detector finds next to nothing, and the reasons, a sentence each; nothing if it finds more."""
+    """Return that a detector finds little even of large defects, and the reasons, a sentence each; else nothing."""
     chart = detector.detectability
-    if not chart or not chart.found or chart.mean_share >= LITTLE_FOUND:
+    if not chart or not chart.found or chart.best_share >= LITTLE_FOUND:
         return []
-    return [
-        f"This detector finds next to nothing: {100 * chart.mean_share:.0f} % of the drawn defects.",
-        *_reasons(detector, chart),
-    ]
+    little = "next to nothing" if chart.best_share < NEXT_TO_NOTHING else "little"
+    most = f"at most {100 * chart.best_share:.0f} % of the drawn defects of any size and contrast"
+    return [f"This detector finds {little}: {most}.", *_reasons(detector, chart)]
 
 
 def _reasons(detector: Described, chart: DetectabilityChart) -> Iterator[str]:

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 from ssim_ae.images.size import Size
 
 CONTRASTS = {"low": 0.08, "medium": 0.16, "high": 0.32}  # root mean square change inside the defect, share of white
-FOUND = 0.9  # share of defects found from which "finds" is said
-MISSED = 0.05  # share of defects found up to which "nothing is found" is said
+FOUND = 0.9  # share of defects that a detector should find
+SAID_SHARES = (FOUND, 0.5)  # of defects found: for each contrast the first that is reached is said, with the size
+MISSED = 0.05  # share of defects found up to which a size is said to be missed
 TOLERATED = 0.1  # share of changed good images rejected up to which the change is tolerated
 Change = Literal["shift", "turn", "brightness"]
 UNITS: dict[Change, str] = {"shift": "px", "turn": "°", "brightness": "%"}
@@ -89,6 +90,11 @@ class DetectabilityChart(_Strict):
         drawn = self.defects * len(self.sizes) * len(self.found)
         return sum(map(sum, self.found.values())) / drawn if drawn else 0.0
 
+    @property
+    def best_share(self) -> float:
+        """The largest share of drawn defects of one size and contrast that is found; 0 if none was drawn."""
+        return max(map(max, self.found.values())) / self.defects if self.found else 0.0
+
     def share_at(self, size: float, contrast: str) -> float:
         """Return the share of defects of `size` px and larger that are found, interpolated between the drawn sizes.
 
@@ -128,35 +134,45 @@ class DetectabilityChart(_Strict):
 
     def summary(self) -> str:
         """Return what is found and what is tolerated, in words."""
-        return " ".join(self._sentences())
-
-    def _sentences(self) -> Iterator[str]:
-        where = f"in images of {self.image_width} x {self.image_height} px (working size {Size.of(self.working_size)})"
         if self.rejected == self.images:
-            yield f"All {self.images} held-out good images are rejected as they are: the thresholds are of no use."
-            return
-        if not self.found:
-            return
-        sizes = {contrast: self.smallest_found(contrast) for contrast in ("medium", "high", "low")}
-        reached = [
-            f"{_px(size)} and larger at {contrast} contrast" for contrast, size in sizes.items() if size is not None
-        ]
+            return f"All {self.images} held-out good images are rejected as they are: the thresholds are of no use."
+        sentences = list(self._found_sentences()) if self.found else []
+        if self.found and self.tolerances:
+            sentences.append(f"Good parts are accepted up to {_joined(list(map(str, self.tolerances)))}.")
+        return " ".join(sentences)
+
+    def _found_sentences(self) -> Iterator[str]:
+        """Yield from which size on most defects are found, what is found of the largest, and which size is missed."""
+        where = f"in images of {self.image_width} x {self.image_height} px (working size {Size.of(self.working_size)})"
         largest = self.sizes[-1]
-        if reached:
-            yield f"Finds {100 * FOUND:.0f} % of drawn defects of {_joined(reached)}, {where}."
-        unreached = [
-            f"{100 * self.found[contrast][-1] / self.defects:.0f} % at {contrast} contrast"
-            for contrast, size in sizes.items()
-            if size is None
-        ]
-        if not any(map(sum, self.found.values())):
+        if not self.best_share:
             yield f"Finds none of the drawn defects of up to {_px(largest)}, {where}."
-        elif unreached:
-            yield f"Of defects of {_px(largest)}{'' if reached else ' ' + where} it finds {_joined(unreached)}."
+            return
+        said = {contrast: self._share_said(contrast) for contrast in ("medium", "high", "low")}
+        finds = []
+        for share in SAID_SHARES:
+            sizes = [
+                f"{_px(self.smallest_found(contrast, share) or largest)} and larger at {contrast} contrast"
+                for contrast in said
+                if said[contrast] == share
+            ]
+            if sizes:
+                finds.append(f"{100 * share:.0f} % of drawn defects of {_joined(sizes)}")
+        of_largest = [
+            f"{100 * self.found[contrast][-1] / self.defects:.0f} % at {contrast} contrast"
+            for contrast in said
+            if said[contrast] != FOUND
+        ]
+        if finds:
+            yield f"Finds {', and '.join(finds)}, {where}."
+        if of_largest:
+            yield f"Of defects of {_px(largest)}{'' if finds else ' ' + where} it finds {_joined(of_largest)}."
         if (missed := self.largest_missed("medium")) and missed < largest:
-            yield f"Up to {_px(missed)} at medium contrast it finds nothing."
-        if self.tolerances:
-            yield f"Good parts are accepted up to {_joined(list(map(str, self.tolerances)))}."
+            yield f"Of defects of up to {_px(missed)} at medium contrast it finds at most {100 * MISSED:.0f} %."
+
+    def _share_said(self, contrast: str) -> float | None:
+        """Return the first of SAID_SHARES that is found of the largest defects at a contrast; None if none is."""
+        return next((share for share in SAID_SHARES if self.found[contrast][-1] >= share * self.defects), None)
 
 
 def _non_decreasing(counts: Sequence[int]) -> list[int]:

@@ -126,7 +126,7 @@ def test_one_process_of_a_training_downloads_on_modelarts(moxing, tmp_path, monk
         assert content(fetch("obs://b/set")) == FILES
         assert len(moxing) == copies
     monkeypatch.setenv("LOCAL_RANK", "0")
-    monkeypatch.setattr(os, "getppid", lambda: 1)  # another training
+    monkeypatch.setattr(os, "getppid", lambda: -1)  # another training
     fetch("obs://b/set")
     assert len(moxing) == 5
 

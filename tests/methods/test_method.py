@@ -100,7 +100,7 @@ def test_every_residual_is_above_a_threshold_of_zero(method):
 def test_residuals_are_the_methods_maps_with_the_foreground(method, rng):
     image = rng.random((3, 64, 64), np.float32)
     image[:, :, :20] = 1
-    output = rng.random(image.shape if get_method(method).reconstructs else (1, 4, 4), np.float32)
+    output = rng.random(image.shape if get_method(method).reconstructs else (1, 16, 16), np.float32)
     residuals = get_method(method).residuals(image, output, "W")
     assert np.array_equal(residuals.maps, get_method(method).residual_maps(image, output))
     assert residuals.maps.shape == (len(get_method(method).residual_names), 64, 64)

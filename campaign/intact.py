@@ -8,9 +8,10 @@ from pathlib import Path
 import yaml
 
 from ssim_ae import Config
+from ssim_ae.checked_files import read_tensors
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.images.files import read_image
-from ssim_ae.storage import PARTIAL_SUFFIX, read_tensors
+from ssim_ae.storage import PARTIAL_SUFFIX
 from ssim_ae.training.checkpoints import CHECKPOINT_NAME
 
 

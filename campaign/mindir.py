@@ -7,8 +7,8 @@ import numpy as np
 from mindspore.train import mind_ir_pb2
 
 from campaign.mutate import mutated
+from ssim_ae.checked_files import EMPTY_CHECKSUM, file_hash, with_checksum
 from ssim_ae.detector.detector_file import json_beside
-from ssim_ae.storage import EMPTY_CHECKSUM, file_hash, with_checksum
 
 OPERATORS = ("Conv2D", "BiasAdd", "Maximum", "MakeTuple", "Load", "Custom", "x")
 NUMBERS = (0, -1, 1, 3, 7, 70000, 2**31 - 1, 2**40, -(2**62))

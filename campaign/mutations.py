@@ -22,12 +22,12 @@ from campaign.mutate import mutated, mutated_json
 from campaign.products import Products
 from campaign.row import Row
 from ssim_ae import Config, Detector, InputError
+from ssim_ae.checked_files import EMPTY_CHECKSUM, METADATA_KEY, with_checksum, write_tensors
 from ssim_ae.detector.detector_file import header, json_beside, network_of, read_detector
 from ssim_ae.export.export import export
 from ssim_ae.export.options import ExportOptions
 from ssim_ae.images.files import decode_image
 from ssim_ae.network.onnx_network import model_bytes, network_model
-from ssim_ae.storage import EMPTY_CHECKSUM, METADATA_KEY, with_checksum, write_tensors
 from ssim_ae.training.checkpoints import read_checkpoint
 from ssim_ae.training.history import HISTORY_NAME, read_history
 

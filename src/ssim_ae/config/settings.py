@@ -160,7 +160,7 @@ class Settings(BaseModel):
         None, ge=0, description="log-odds of damage, plus 10, above which a pixel is defective; -1: estimated"
     )
     absence_threshold: float | None = Field(
-        None, ge=0, description="least odds against damage above which the part is missing; -1: estimated"
+        None, ge=0, description="odds against damage above which the part is missing; -1: estimated"
     )
 
     # evaluation and output

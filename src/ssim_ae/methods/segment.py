@@ -81,15 +81,15 @@ class SegmentMethod(TrainedMethod):
     def residual_maps(self, image: np.ndarray, output: np.ndarray) -> np.ndarray:
         """Return two maps of the smoothed log-odds of damage, at the size of the image.
 
-        `damage`: by how much they exceed negligible ones. `absence`, everywhere the same: the odds against damage of
-        the block that PART_SHARE of the blocks are as likely damaged as. Blocks on edges of a part are never as
-        unlikely damaged as background, so these odds are high only if there is no part.
+        `damage`: by how much they exceed negligible ones. `absence`, everywhere the same: the odds against damage in
+        the blocks, their quantile PART_SHARE. Edges of a part always look a little damaged, so it is high only if there
+        is no part.
         """
         smoothed = gaussian_filter(output, SMOOTHING)
         damage = np.maximum(resize(smoothed, *image.shape[1:]) - np.float32(NEGLIGIBLE), 0)
-        blocks = smoothed.ravel()
-        on_part = -np.partition(-blocks, part_blocks(len(blocks)) - 1)[part_blocks(len(blocks)) - 1]
-        return np.concatenate([damage, np.full_like(damage, np.exp(-on_part))])
+        odds = np.exp(-smoothed.ravel())
+        last = part_blocks(len(odds)) - 1
+        return np.concatenate([damage, np.full_like(damage, np.partition(odds, last)[last])])
 
     def describe(self, config: Config) -> str:
         """Describe the network in a few words, as text."""

@@ -17,6 +17,7 @@ import numpy as np
 from report import table
 from ssim_ae import Config, train
 from ssim_ae.calibration.suspects_sheet import LIST_NAME
+from ssim_ae.images.exclusions import read_exclusions
 from ssim_ae.images.folders import GOOD, Dataset, find_dataset
 
 DEFECTIVE = "defective"
@@ -42,8 +43,8 @@ def named(folder: Path, config: Config) -> dict[str, int]:
     """Train on a folder; return how many good and defective images are named."""
     run = train(config.replace(dataset_path=str(folder), run_eval=False, drawn_defects=0), runs=folder.parent / "runs")
     listing = run.folder / LIST_NAME
-    names = [line for line in listing.read_text().splitlines() if not line.startswith("#")] if listing.exists() else []
-    return {kind: sum(f"_{kind}." in name for name in names) for kind in (GOOD, DEFECTIVE)}
+    suspects = read_exclusions(listing, list(folder.iterdir()), folder) if listing.exists() else set()
+    return {kind: sum(f"_{kind}." in path.name for path in suspects) for kind in (GOOD, DEFECTIVE)}
 
 
 def row(dataset: Dataset, good: int, defective: Sequence[int], seeds: int, config: Config) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""Pages that MkDocs generates from the code: commands, settings and the HTTP API with the defaults that hold."""
+"""Pages that MkDocs generates from the code: commands, settings, the HTTP API and the example programs."""
 
 import argparse
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 from unittest.mock import Mock
 
@@ -20,6 +21,14 @@ from ssim_ae.line.sinks.delivery import Deliveries
 from ssim_ae.server.app import create_app
 from ssim_ae.server.inspector import Inspector
 from ssim_ae.sources.extension import sources_of
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = {
+    "C++": ("cpp/inspect_onnxruntime.cpp", "cpp/inspect_openvino.cpp", "cpp/program.h", "cpp/CMakeLists.txt"),
+    "C#": ("csharp/Inspect.cs", "csharp/Inspect.csproj"),
+    "JavaScript": ("node/inspect.mjs", "node/package.json"),
+}
+FENCES = {".cpp": "cpp", ".h": "cpp", ".txt": "cmake", ".cs": "csharp", ".csproj": "xml", ".mjs": "js", ".json": "json"}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -101,10 +110,24 @@ def openapi() -> dict[str, Any]:
     return create_app(Inspector({}), extensions=[line, sources_of([])]).openapi()
 
 
+def examples() -> Iterator[str]:
+    """Yield the lines of the page of the example programs."""
+    yield "# Example programs\n"
+    yield "Programs that inspect images with an exported detector, from the folder `examples/` of the repository."
+    yield "[Export to an edge device](../how-to/export.md#read-the-score) says how to build and run them.\n"
+    for language, names in EXAMPLES.items():
+        yield f"## {language}\n"
+        for name in names:
+            path = ROOT / "examples" / name
+            yield f"`examples/{name}`:\n"
+            yield f"```{FENCES.get(path.suffix, '')}\n{path.read_text(encoding='utf-8').rstrip()}\n```\n"
+
+
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "reference/commands.md": commands,
     "reference/settings.md": settings,
     "reference/http.md": http,
+    "reference/examples.md": examples,
 }
 
 

@@ -301,7 +301,7 @@ def test_thresholds_of_a_run_are_set_and_rolled_back(capsys, tiny_run, tmp_path)
     given = ["--ssim_threshold", 9, "--l1_threshold", 9]
     status, out, err = run(capsys, "threshold", folder, *given)
     assert status == 0 and f"version 2; back to the former one with: ssim-ae threshold {folder} --rollback" in out
-    assert f"{folder}/detector.onnx: exported from a former version; export again" in err
+    assert f"{folder}/detector.onnx: exported from a former version; export again, with --output" in err
     assert read_detector(folder / "detector.safetensors").thresholds == {"ssim": 9, "l1": 9}
     strict = ["--ssim_threshold", 1e-6, "--l1_threshold", 1e-6]
     status, out, err = run(capsys, "threshold", folder / "detector.safetensors", *strict)
@@ -309,7 +309,9 @@ def test_thresholds_of_a_run_are_set_and_rolled_back(capsys, tiny_run, tmp_path)
     status, out, _ = run(capsys, "threshold", folder, *strict, "--force")
     assert status == 0 and out.startswith("UNUSABLE: the detector rejects 2 of 2 good images; give higher thresholds\n")
     status, out, _ = run(capsys, "threshold", folder, "--rollback")
-    assert status == 0 and out.startswith("version 2 of 3 is the current one again\nthresholds: ssim 9, l1 9.")
+    first, second = out.splitlines()[:2]
+    assert status == 0 and first == f"version 2 of 3 is the current one again; all are in {folder / 'versions'}"
+    assert second.startswith("thresholds: ssim 9, l1 9.")
     shutil.copy(folder / "detector.safetensors", tmp_path / "line3.safetensors")
     status, _, err = run(capsys, "threshold", tmp_path / "line3.safetensors", "--rollback")
     assert status == 2 and "line3.safetensors: not a run" in err

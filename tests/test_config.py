@@ -57,7 +57,30 @@ def test_a_config_of_the_reference_works_unchanged(tmp_path, capsys):
     assert (config.weight_decay, config.ssim_threshold, config.l1_threshold) == (1e-4, None, None)
     assert not config.tiled and config.view_size == (256, 256)
     notes = capsys.readouterr().err.splitlines()
-    assert len(notes) == 1 and notes[0].startswith(f"note: {path}: no method is given") and "reference" in notes[0]
+    assert notes[0].startswith(f"note: {path}: no method is given") and "reference" in notes[0]
+    assert notes[1:] == [
+        f"note: {path}: percent has no effect with threshold false_alarm_rate; --threshold percent uses it"
+    ]
+
+
+@pytest.mark.parametrize("given", [{"threshold": "percent"}, {"percent": 99}])
+def test_a_percentile_that_is_used_or_was_just_given_needs_no_note(tmp_path, capsys, given):
+    path = written(tmp_path, "method: reference\npercent: 98\n")
+    try:
+        Config.read(path, given)
+    except InputError as error:
+        assert "add --threshold percent" in str(error)
+    assert "percent" not in capsys.readouterr().err
+
+
+def test_all_unknown_keys_are_named_at_once(tmp_path):
+    path = written(tmp_path, "epoch: 5\nbatch: 3\n")
+    with pytest.raises(InputError) as error:
+        Config.read(path)
+    assert [line.split(" (")[0] for line in str(error.value).splitlines()] == [
+        f"{path}: unknown key 'epoch'",
+        f"{path}: unknown key 'batch'",
+    ]
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)

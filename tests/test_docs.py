@@ -67,11 +67,12 @@ def test_a_page_says_first_what_it_is_for_and_leads_to_others(page):
     assert re.search(r"\]\((?!https?:|#)[^)]+\.md", page.read_text(encoding="utf-8"))
 
 
-def test_the_cpp_code_of_a_page_is_that_of_the_example():
+def test_the_cpp_code_of_a_page_is_that_of_the_examples():
     page = (ROOT / "docs" / "how-to" / "export.md").read_text(encoding="utf-8")
-    example = (ROOT / "examples" / "cpp" / "inspect.cpp").read_text(encoding="utf-8")
-    (code,) = re.findall(r"^```cpp\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert not [line for line in code.splitlines() if not line.startswith("//") and line not in example]
+    examples = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "examples" / "cpp").glob("*.cpp"))
+    blocks = re.findall(r"^```cpp\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    assert not [line for block in blocks for line in block.splitlines() if line not in examples]
 
 
 def test_the_site_builds_and_no_link_is_dead(tmp_path):
@@ -83,6 +84,8 @@ def test_the_site_builds_and_no_link_is_dead(tmp_path):
     settings = (tmp_path / "site" / "reference" / "settings" / "index.html").read_text(encoding="utf-8")
     assert "false_alarm_rate" in settings
     served = (tmp_path / "site" / "reference" / "http" / "index.html").read_text(encoding="utf-8")
+    programs = (tmp_path / "site" / "reference" / "examples" / "index.html").read_text(encoding="utf-8")
+    assert "GetTensorData" in programs and "DenseTensor" in programs
     assert all(path in served for path in ("/v1/inspect", "/v1/log", "/v1/sinks", "/v1/sources"))
 
 

@@ -50,7 +50,7 @@ def test_info_names_next_to_nothing_and_the_reasons(measured: Path, capsys: pyte
 
 def test_info_without_a_chart_says_how_to_get_one(tiny_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(tiny_run.folder)]) == 0
-    assert "not measured; ssim-ae threshold measures it" in capsys.readouterr().out
+    assert "not measured; ssim-ae threshold RUN --drawn_defects 40 measures it" in capsys.readouterr().out
     assert main(["info", str(tiny_run.folder), "--require", "90% at 8px"]) == 2
 
 

@@ -95,20 +95,18 @@ def suffix_run(fabric_folder, tmp_path_factory):
 
 def test_the_suffix_of_the_training_holds_in_every_command(suffix_run, tmp_path, capsys):
     data, run = suffix_run
-    passed_over = (
-        "passed over: 10 images without the suffix _rgb.png (000_depth.png, 001_depth.png, 002_depth.png, ...)"
-    )
+    skipped = "skipped: 10 images without the suffix _rgb.png (000_depth.png, 001_depth.png, 002_depth.png, ...)"
     capsys.readouterr()
 
     assert main(["threshold", str(run), str(data), "--output", str(tmp_path / "new.safetensors")]) == 0
     printed = capsys.readouterr()
-    assert "from 2 held-out images" in printed.out and f"{data}: {passed_over}" in printed.err
+    assert "from 2 held-out images" in printed.out and f"{data}: {skipped}" in printed.err
     before, after = (read_detector(path).thresholds for path in (run / DETECTOR_NAME, tmp_path / "new.safetensors"))
     assert after == pytest.approx(before, rel=1e-3)
 
     assert main(["predict", str(run), str(data)]) == 0
     printed = capsys.readouterr()
-    assert len(printed.out.splitlines()) == 10 and "depth" not in printed.out and passed_over in printed.err
+    assert len(printed.out.splitlines()) == 10 and "depth" not in printed.out and skipped in printed.err
     assert main(["predict", str(run), str(data / "000_depth.png"), str(data / "000_rgb.png")]) == 0
     assert "1 file without the suffix _rgb.png of the images that the detector" in capsys.readouterr().err
 
@@ -122,13 +120,13 @@ def test_the_suffix_of_the_training_holds_in_every_command(suffix_run, tmp_path,
         f"{kind}/00{number}_rgb" for kind in ("good", "bad") for number in range(4)
     }
     assert main(["report", str(run), "--output", str(tmp_path / "report")]) == 0
-    assert f"note: data: {passed_over}" in capsys.readouterr().err
+    assert f"note: data: {skipped}" in capsys.readouterr().err
     held_out, training = known_images(read_detector(run / DETECTOR_NAME), run)
     assert len(held_out + training) == 10 and all(path.name.endswith("_rgb.png") for path in held_out + training)
 
 
 @pytest.mark.parametrize("command", ["evaluate", "report"])
-def test_a_labelled_folder_is_evaluated_with_all_images_that_were_not_learned(
+def test_a_labeled_folder_is_evaluated_with_all_images_that_were_not_learned(
     tiny_run, fabric_folder, tmp_path, capsys, command
 ):
     shutil.copytree(fabric_folder / "test" / "good", tmp_path / "data" / "OK")
@@ -156,7 +154,7 @@ def test_a_training_starts_with_a_line_about_its_images(fabric_folder, tmp_path,
     notes = capsys.readouterr().err.splitlines()
     assert notes[0].startswith("note: method reference: ")
     assert notes[1].startswith("note: good images show a texture: ")
-    assert notes[2] == f"note: {data}: passed over: 1 image in 1 folder that is not read (old/a)"
+    assert notes[2] == f"note: {data}: skipped: 1 image in 1 folder that is not read (old/a)"
     assert notes[3].startswith(f"note: {data}: {len(split.good)} good images of ")
     assert notes[3].endswith(
         f"resized to 64 x 64 px; {len(split.good) - held_out} for training, {held_out} held out to set the thresholds; "
@@ -192,7 +190,7 @@ def test_a_folder_that_a_command_wrote_is_refused_as_images(tiny_run, fabric_fol
         assert line.startswith(f"ssim-ae: {folder}: {kind}, written by ssim-ae")
         assert (f"ssim-ae train --resume {tiny_run.folder}" in line) == (folder == tiny_run.folder)
     assert main(["train", str(tiny_run.folder.parent)]) == 2
-    assert "passed over: 1 folder written by ssim-ae" in capsys.readouterr().err
+    assert "skipped: 1 folder written by ssim-ae" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["defective", "none"])

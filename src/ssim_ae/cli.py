@@ -2,10 +2,12 @@
 
 import io
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import ModuleType
 
 from ssim_ae import __version__
@@ -69,10 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments[:1] = SHORT_FORMS[arguments[0]]
     _configure_output()
     try:
-        is_command = bool(arguments) and arguments[0] in COMMANDS
-        status = _run_command(*arguments) if is_command else _run_without_command(arguments)
-        sys.stdout.flush()
-        return status
+        with _sigterm_interrupts():
+            is_command = bool(arguments) and arguments[0] in COMMANDS
+            status = _run_command(*arguments) if is_command else _run_without_command(arguments)
+            sys.stdout.flush()
+            return status
     except InputError as error:
         print_message(f"ssim-ae: {error}")
     except ModuleNotFoundError as error:
@@ -90,6 +93,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_message(f"\nssim-ae: interrupted{outcome}")
         return INTERRUPTED
     return INPUT_ERROR
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does, so that it removes its temporary files."""
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers only there
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _configure_output() -> None:

@@ -114,10 +114,10 @@ def test_lists_and_patterns(run, photos, tmp_path):
     assert read(tmp_path / "pattern.parquet")["path"].to_pylist() == paths
 
 
-def test_what_is_passed_over_is_said(run, photos, tmp_path):
+def test_what_is_skipped_is_said(run, photos, tmp_path):
     images = shutil.copytree(photos, tmp_path / "images")
     (images / "notes.doc").write_text("")
-    assert "note: passed over: 1 file of another type" in run("--output", "a.parquet", images=images)[2]
+    assert "note: skipped: 1 file of another type" in run("--output", "a.parquet", images=images)[2]
 
 
 def test_the_exit_status_with_defective_images(run, photos):

@@ -33,7 +33,7 @@ def test_a_job_from_bucket_to_bucket(bucket, proxy, photos_in_bucket, tiny_run, 
     job = ["predict", str(tiny_run.folder), f"s3://{bucket.name}/photos", "--output", f"s3://{bucket.name}/rows"]
     job += ["--part_images", "2"]
     assert main(job) == 0
-    assert "note: passed over: 1 item left by other programs; 1 file of another type" in capsys.readouterr().err
+    assert "note: skipped: 1 item left by other programs; 1 file of another type" in capsys.readouterr().err
     rows = job_rows(bucket, "rows/")
     assert [row["path"] for row in rows] == sorted(f"s3://{bucket.name}/{key}" for key in photos_in_bucket)
     for row, data in zip(rows, (photos_in_bucket[key] for key in sorted(photos_in_bucket)), strict=True):

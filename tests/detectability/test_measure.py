@@ -76,7 +76,7 @@ def test_there_is_no_chart_without_images_or_without_defects(images: list[Path])
     assert measure_detectability(off, images) is None  # type: ignore[arg-type]
 
 
-def test_unreadable_images_are_passed_over(images: list[Path]) -> None:
+def test_unreadable_images_are_skipped(images: list[Path]) -> None:
     images[0].write_bytes(b"no image")
     assert measured(lambda image: 0.0, images).images == 3
 

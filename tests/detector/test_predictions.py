@@ -149,8 +149,8 @@ def test_overlays_beside_their_images_are_no_images(tiny_run, image, capsys):
         assert main(arguments) == 0
         out, err = capsys.readouterr()
         assert [line.split()[-1] for line in out.splitlines()] == ["own_overlay.png", "part.png"]
-        passed_over = "passed over: 2 overlays written by ssim-ae (own_overlay_overlay.png, part_overlay.png)"
-        assert (passed_over in err) == bool(earlier)
+        skipped = "skipped: 2 overlays written by ssim-ae (own_overlay_overlay.png, part_overlay.png)"
+        assert (skipped in err) == bool(earlier)
     assert [path.name for path in find_dataset(".").good] == ["own_overlay.png", "part.png"]
 
 

@@ -1,5 +1,6 @@
 """The example programs print the verdicts and scores of the detector."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -56,26 +57,44 @@ def node_program(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def cpp_program(tmp_path_factory):
-    """The program, compiled."""
-    _needs("cmake", "g++")
+def openvino_program(tmp_path_factory):
+    """The program in C++ with OpenVINO, compiled."""
     package = Path(pytest.importorskip("openvino").__file__).parent
-    folder = tmp_path_factory.mktemp("cpp")
-    configure = ["cmake", "-S", EXAMPLES / "cpp", "-B", folder, f"-DOpenVINO_DIR={package / 'cmake'}"]
-    strict = ["-DCMAKE_CXX_COMPILER=g++", "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Werror"]
-    for command in ([*configure, *strict], ["cmake", "--build", folder]):
-        done = _run(command)
-        assert done.returncode == 0, done.stdout + done.stderr
-    return [folder / "inspect"]
+    return [_compiled(tmp_path_factory.mktemp("openvino"), f"-DOpenVINO_DIR={package / 'cmake'}") / "inspect_openvino"]
+
+
+@pytest.fixture(scope="session")
+def onnxruntime_program(tmp_path_factory):
+    """The program in C++ with ONNX Runtime, compiled."""
+    release = os.environ.get("ONNXRUNTIME_DIR")
+    if not release:
+        pytest.skip("ONNXRUNTIME_DIR does not name a release of ONNX Runtime with headers")
+    return [_compiled(tmp_path_factory.mktemp("ort"), f"-DONNXRUNTIME_DIR={release}") / "inspect_onnxruntime"]
+
+
+@pytest.fixture(scope="session")
+def csharp_program(tmp_path_factory):
+    """The program in C#, compiled."""
+    _needs("dotnet")
+    folder = tmp_path_factory.mktemp("csharp")
+    for path in (EXAMPLES / "csharp").iterdir():
+        shutil.copy(path, folder)
+    built = _run(["dotnet", "build", "--nologo", "-warnaserror", "-p:UseAppHost=false", "-o", "built"], cwd=folder)
+    if built.returncode and "NU1301" in built.stdout:
+        pytest.skip("dotnet cannot reach its registry")
+    assert built.returncode == 0, built.stdout
+    return ["dotnet", folder / "built" / "Inspect.dll"]
 
 
 @pytest.fixture(
     params=[
         ("node_program", "onnx_file", ".png"),
-        ("cpp_program", "openvino_file", ".ppm"),
-        ("cpp_program", "onnx_file", ".ppm"),
+        ("openvino_program", "openvino_file", ".ppm"),
+        ("openvino_program", "onnx_file", ".ppm"),
+        ("onnxruntime_program", "onnx_file", ".ppm"),
+        ("csharp_program", "onnx_file", ".ppm"),
     ],
-    ids=["node", "cpp", "cpp-onnx"],
+    ids=["node", "openvino", "openvino-onnx", "onnxruntime", "csharp"],
 )
 def example(request):
     program, detector, suffix = request.param
@@ -139,6 +158,16 @@ def test_an_example_that_cannot_start_prints_one_line(example, images, tmp_path)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith(start) and done.stderr.removeprefix(start).strip()
         assert done.stderr.count("\n") == 1
+
+
+def _compiled(folder: Path, runtime: str) -> Path:
+    """Compile the program in C++ for a runtime, with all warnings as errors."""
+    _needs("cmake", "g++")
+    strict = ["-DCMAKE_CXX_COMPILER=g++", "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Werror"]
+    for command in (["cmake", "-S", EXAMPLES / "cpp", "-B", folder, runtime, *strict], ["cmake", "--build", folder]):
+        done = _run(command)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder
 
 
 def _needs(*tools: str) -> None:

@@ -148,16 +148,16 @@ def test_good_images_are_found_under_other_names_and_that_is_said(tmp_path, good
     images(tmp_path / "a" / "test" / good, 1)
     images(tmp_path / "a" / "test" / bad, 1)
     dataset = find_dataset(tmp_path / "a")
-    assert dataset.good == tuple(learned) and not dataset.labelled
+    assert dataset.good == tuple(learned) and not dataset.labeled
     assert {image.defect for image in dataset.test} == {"good", bad}
     assert dataset.notes == (
         f"train/{good}, test/{good}: counted as good",
-        f"passed over: 2 images in 1 folder that is not read (train/{bad})",
+        f"skipped: 2 images in 1 folder that is not read (train/{bad})",
     )
     images(tmp_path / "b" / good, 20)
     images(tmp_path / "b" / bad, 2)
     dataset = find_dataset(tmp_path / "b")
-    assert len(dataset.good) + sum(image.defect == "good" for image in dataset.test) == 20 and dataset.labelled
+    assert len(dataset.good) + sum(image.defect == "good" for image in dataset.test) == 20 and dataset.labeled
     assert [image.defect for image in dataset.test][-2:] == [bad, bad]
     assert dataset.notes == (f"{good}: counted as good",)
 
@@ -172,12 +172,12 @@ def test_two_folders_of_good_images_both_count(tmp_path):
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 40])
-def test_a_labelled_folder_has_good_images_for_training_and_for_evaluation(tmp_path, count):
+def test_a_labeled_folder_has_good_images_for_training_and_for_evaluation(tmp_path, count):
     images(tmp_path / "good", count)
     images(tmp_path / "bad", 4)
     dataset = find_dataset(tmp_path)
     good_test = [image for image in dataset.test if image.defect == "good"]
-    assert dataset.labelled and dataset.good and good_test and len(dataset.good) + len(good_test) == count
+    assert dataset.labeled and dataset.good and good_test and len(dataset.good) + len(good_test) == count
     assert not any("bad" in str(path) for path in dataset.good)
 
 
@@ -202,7 +202,7 @@ def test_images_that_are_learned_from_a_folder_named_bad_are_noted(tmp_path):
     assert find_dataset(tmp_path / "bad").notes == ("all images count as good, although their folder is named bad",)
 
 
-def test_what_is_passed_over_is_counted_with_its_reason(tmp_path):
+def test_what_is_skipped_is_counted_with_its_reason(tmp_path):
     images(tmp_path / "train" / "good", 3)
     images(tmp_path / "train" / "good" / "old", 2)
     images(tmp_path / "train", 1)
@@ -215,7 +215,7 @@ def test_what_is_passed_over_is_counted_with_its_reason(tmp_path):
     (tmp_path / "test" / "hole" / "notes.txt").touch()
     (tmp_path / "license.txt").touch()
     assert find_dataset(tmp_path).notes == (
-        "passed over: 8 images in 4 folders that are not read (train, val/good, test/hole/more, ...); "
+        "skipped: 8 images in 4 folders that are not read (train, val/good, test/hole/more, ...); "
         "1 broken link (train/good/gone.png); 1 file of another type (test/hole/notes.txt); "
         "1 item left by other programs (test/.ipynb_checkpoints)",
     )
@@ -227,7 +227,7 @@ def test_the_suffix_of_images_separates_two_files_of_a_part(tmp_path):
     dataset = find_dataset(tmp_path, img_suffix="_rgb.png")
     assert dataset.good == tuple(rgb)
     assert dataset.notes == (
-        "passed over: 3 images without the suffix _rgb.png (000_depth.png, 001_depth.png, 002_depth.png)",
+        "skipped: 3 images without the suffix _rgb.png (000_depth.png, 001_depth.png, 002_depth.png)",
     )
 
 
@@ -241,9 +241,7 @@ def test_masks_beside_their_images_are_no_images(tmp_path):
         ("hole/000", "000_mask.png"),
         ("hole/001", "001_mask.png"),
     ]
-    assert dataset.notes == (
-        "passed over: 2 masks beside good images (train/good/000_mask.png, train/good/001_mask.png)",
-    )
+    assert dataset.notes == ("skipped: 2 masks beside good images (train/good/000_mask.png, train/good/001_mask.png)",)
 
 
 @pytest.mark.parametrize("name", ["masks", "Ground Truth", "GT", "ground-truth"])
@@ -316,9 +314,9 @@ def test_folders_that_this_program_writes_are_refused(tmp_path, kind):
     with pytest.raises(InputError, match=kind):
         expand_paths([str(own)])
     dataset = find_dataset(tmp_path / "data")
-    assert dataset.test == () and dataset.notes == ("passed over: 1 folder written by ssim-ae (out)",)
-    paths, passed_over = expand_paths([str(tmp_path / "data")])
-    assert len(paths) == 3 and str(passed_over[tmp_path / "data"]) == "1 folder written by ssim-ae (out)"
+    assert dataset.test == () and dataset.notes == ("skipped: 1 folder written by ssim-ae (out)",)
+    paths, skipped = expand_paths([str(tmp_path / "data")])
+    assert len(paths) == 3 and str(skipped[tmp_path / "data"]) == "1 folder written by ssim-ae (out)"
 
 
 def test_images_of_parts_beside_overlays_are_read(tmp_path):
@@ -364,8 +362,8 @@ def test_more_folders_have_good_images_and_copies_do_not_count(tmp_path):
     assert [path.relative_to(tmp_path).as_posix() for path in found.good] == names
     assert found.test == () and found.name == "photos"
     assert found.notes == (
-        "more: 1 more good image; passed over: 2 duplicates",
-        "split: 1 more good image; passed over: 1 test image",
+        "more: 1 more good image; skipped: 2 duplicates",
+        "split: 1 more good image; skipped: 1 test image",
     )
     assert find_dataset(tmp_path / "photos", more=[tmp_path / "photos"]).good == found.good[:2]
     with pytest.raises(InputError, match=r"none: no such folder; restore it, or take it out of the setting more_paths"):

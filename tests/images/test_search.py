@@ -1,4 +1,4 @@
-"""Image files in folders: what is found, and what is passed over for which reason."""
+"""Image files in folders: what is found, and what is skipped for which reason."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ssim_ae import InputError
-from ssim_ae.images.search import PassedOver, Reason, expand_paths, find_images, list_folder, walk
+from ssim_ae.images.search import Reason, Skipped, expand_paths, find_images, list_folder, walk
 
 
 def image(path: Path) -> Path:
@@ -23,22 +23,22 @@ LEFT_BEHIND = (
 
 
 @pytest.mark.parametrize("name", LEFT_BEHIND)
-def test_folders_that_other_programs_leave_are_passed_over_and_named(tmp_path, name):
+def test_folders_that_other_programs_leave_are_skipped_and_named(tmp_path, name):
     found = image(tmp_path / "a.png")
     image(tmp_path / name / "a.png")
     assert list_folder(tmp_path).folders == ()
-    paths, passed_over = expand_paths([str(tmp_path)])
+    paths, skipped = expand_paths([str(tmp_path)])
     assert paths == [found]
-    assert str(passed_over[tmp_path]) == f"1 item left by other programs ({name})"
+    assert str(skipped[tmp_path]) == f"1 item left by other programs ({name})"
 
 
-def test_files_that_other_programs_leave_are_passed_over(tmp_path):
+def test_files_that_other_programs_leave_are_skipped(tmp_path):
     found = image(tmp_path / "a.png")
     for name in ("._a.png", ".DS_Store", "Thumbs.db", "desktop.ini", ".hidden.png"):
         (tmp_path / name).write_bytes(b"\0\5\x16\7")
     contents = list_folder(tmp_path)
-    assert contents.images == (found,) and len(contents.passed_over.names[Reason.LEFT_BEHIND]) == 5
-    assert str(contents.passed_over) == "5 items left by other programs (.DS_Store, ._a.png, .hidden.png, ...)"
+    assert contents.images == (found,) and len(contents.skipped.names[Reason.LEFT_BEHIND]) == 5
+    assert str(contents.skipped) == "5 items left by other programs (.DS_Store, ._a.png, .hidden.png, ...)"
 
 
 def test_everything_that_is_no_image_has_a_reason(tmp_path):
@@ -48,20 +48,20 @@ def test_everything_that_is_no_image_has_a_reason(tmp_path):
     (tmp_path / "itself.png").symlink_to("itself.png")
     (tmp_path / "notes.txt").touch()
     os.mkfifo(tmp_path / "pipe.png")
-    assert str(list_folder(tmp_path, "_rgb.png").passed_over) == (
+    assert str(list_folder(tmp_path, "_rgb.png").skipped) == (
         "1 image without the suffix _rgb.png (a_depth.png); 2 broken links (gone.png, itself.png); "
         "2 files of another type (notes.txt, pipe.png)"
     )
 
 
-def test_a_note_is_one_short_line_however_much_is_passed_over():
-    passed_over = PassedOver()
-    passed_over.add(Reason.OTHER_FOLDER, [f"folder {number % 50}" for number in range(10_000)])
-    text = str(passed_over)
+def test_a_note_is_one_short_line_however_much_is_skipped():
+    skipped = Skipped()
+    skipped.add(Reason.OTHER_FOLDER, [f"folder {number % 50}" for number in range(10_000)])
+    text = str(skipped)
     assert text == "10000 images in 50 folders that are not read (folder 0, folder 1, folder 2, ...)"
-    passed_over.complete = False
-    assert str(passed_over) == f"at least {text}"
-    assert not PassedOver() and str(PassedOver()) == ""
+    skipped.complete = False
+    assert str(skipped) == f"at least {text}"
+    assert not Skipped() and str(Skipped()) == ""
 
 
 @pytest.mark.parametrize("suffix", ["_rgb.png", "_RGB.PNG", "_rgb"])
@@ -104,7 +104,7 @@ def test_patterns_with_two_stars_and_brackets_in_names(tmp_path):
     assert expand_paths([str(found[0].parent)]).paths == found
 
 
-def test_a_folder_that_may_not_be_opened_is_passed_over(tmp_path, monkeypatch):
+def test_a_folder_that_may_not_be_opened_is_skipped(tmp_path, monkeypatch):
     found = image(tmp_path / "a" / "0.png")
     locked = image(tmp_path / "locked" / "1.png").parent
 
@@ -118,12 +118,12 @@ def test_a_folder_that_may_not_be_opened_is_passed_over(tmp_path, monkeypatch):
 
     for name in ("scandir", "listdir"):
         monkeypatch.setattr(os, name, failing(getattr(os, name)))
-    paths, passed_over = expand_paths([str(tmp_path)])
+    paths, skipped = expand_paths([str(tmp_path)])
     assert paths == [found]
-    assert str(passed_over[tmp_path]) == "1 folder without permission to open (locked)"
+    assert str(skipped[tmp_path]) == "1 folder without permission to open (locked)"
 
 
 def test_a_folder_without_images_says_what_it_has(tmp_path):
     image(tmp_path / "0_depth.png")
-    with pytest.raises(InputError, match=r"no images found; passed over: 1 image without the suffix _rgb"):
+    with pytest.raises(InputError, match=r"no images found; skipped: 1 image without the suffix _rgb"):
         expand_paths([str(tmp_path)], "_rgb")

@@ -1,7 +1,5 @@
 """The method `segment`, from the folder to the exported files."""
 
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy import ndimage
+from tests.training.trainings import stop_after
 
 from ssim_ae import Config, Detector, InputError, train
 from ssim_ae.alignment.choose import Alignment
@@ -23,7 +22,6 @@ from ssim_ae.images.files import read_image, write_png
 from ssim_ae.images.size import Size
 from ssim_ae.methods.segment import METHOD, NEGLIGIBLE, SMOOTHING, unet_layers
 from ssim_ae.network.torch_network import Autoencoder
-from ssim_ae.training import loop
 from ssim_ae.training.alignment_choice import with_aligned_pixels
 from ssim_ae.training.good_images import GoodImages
 from ssim_ae.training.history import read_history
@@ -120,15 +118,8 @@ def test_it_trains_on_the_strips_of_aligned_parts(run):
 
 
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(run, monkeypatch, tmp_path):
-    rate, left = loop.learning_rate, iter(range(9))
-
-    def interrupting(*arguments):
-        if next(left, None) is None:
-            os.kill(os.getpid(), signal.SIGINT)
-        return rate(*arguments)
-
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "learning_rate", interrupting)
+        stop_after(patch, 10)
         interrupted = train(run.config, runs=tmp_path)
     assert not interrupted.finished
     resumed = train(run.config, runs=tmp_path, resume=interrupted.folder)

@@ -96,7 +96,7 @@ def test_runs_are_listed_and_those_that_cannot_be_read_are_named(evaluated, tmp_
     captured = capsys.readouterr()
     (row,) = json.loads(captured.out)
     assert row["run"] == str(folder / "twill-1") and row["state"] == "finished"
-    assert f"note: passed over: {folder}/twill-2/detector.safetensors: not a detector file" in captured.err
+    assert f"note: skipped: {folder}/twill-2/detector.safetensors: not a detector file" in captured.err
     with pytest.raises(InputError, match="no runs; name the folder"):
         summaries(tmp_path / "none")
 

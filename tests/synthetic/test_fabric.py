@@ -1,5 +1,9 @@
 """The built-in data set of fabrics: reproducible images, exact masks, and good images that vary."""
 
+import os
+import subprocess
+import sys
+import time
 from functools import cache
 from pathlib import Path
 
@@ -151,3 +155,16 @@ def test_an_interruption_leaves_no_files(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_every_defect_can_be_drawn() -> None:
     assert set(SURFACE_DEFECTS) | {"displaced"} == set(fabric.DEFECTS)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals for processes")
+def test_a_terminated_command_leaves_no_files(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ssim_ae", "draw", "fabric", str(tmp_path), "--train", "5000"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not list(tmp_path.iterdir()):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.terminate()
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted" in error and "Traceback" not in error
+    assert not list(tmp_path.iterdir())

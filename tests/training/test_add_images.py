@@ -146,7 +146,7 @@ def test_a_copy_that_was_put_beside_its_training_image_is_not_measured_twice(fir
     assert fitter.restore(run, current(run).provenance.training_images) and fitter.moments.count == 13
 
 
-def test_known_copied_and_excluded_images_are_passed_over(first, more, tmp_path, capsys):
+def test_known_copied_and_excluded_images_are_skipped(first, more, tmp_path, capsys):
     exclude = tmp_path / "exclude.txt"
     exclude.write_text("000.png\n")
     settings = {"dataset_path": str(first), "exclude": str(exclude), "run_eval": False}
@@ -156,14 +156,14 @@ def test_known_copied_and_excluded_images_are_passed_over(first, more, tmp_path,
         shutil.copy(source, folder / name)
     before = current(run).provenance
     assert sum(add_images(run, folder).new) == 6
-    passed_over = "6 new; passed over: 1 known image, 1 excluded image, 1 duplicate"
-    assert f"note: {folder}: {passed_over}\n" in capsys.readouterr().err
+    skipped = "6 new; skipped: 1 known image, 1 excluded image, 1 duplicate"
+    assert f"note: {folder}: {skipped}\n" in capsys.readouterr().err
     assert current(run).provenance.excluded_images == before.excluded_images == [content_hash(first / "000.png")]
     known = known_images(current(run), run)
     assert len(known.training) + len(known.held_out) == 9 + 6, "a copy does not count twice"
     content = (run / "detector.safetensors").read_bytes()
     assert add_images(run, folder).new == (0, 0) and (run / "detector.safetensors").read_bytes() == content
-    assert "0 new; passed over: 8 known images, 1 excluded image" in capsys.readouterr().err
+    assert "0 new; skipped: 8 known images, 1 excluded image" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", ["rollback", "missing", "corrupt", "other"])

@@ -58,7 +58,7 @@ def test_of_many_images_a_sample_is_measured():
     assert len(set(found)) == MAX_IMAGES and found == sorted(found) and (found[0], found[-1]) == (paths[0], paths[-1])
 
 
-def test_an_image_that_has_disappeared_is_passed_over():
+def test_an_image_that_has_disappeared_is_skipped():
     def without(_):
         return SimpleNamespace(residuals_all=lambda paths: [InputError("gone")] * len(paths))
 

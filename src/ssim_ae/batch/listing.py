@@ -33,30 +33,30 @@ class ImageFile(NamedTuple):
 
 
 class Listing:
-    """The images of some locations. Each iteration lists them again; `passed_over` counts those of the last one."""
+    """The images of some locations. Each iteration lists them again; `skipped` counts those of the last one."""
 
     def __init__(self, locations: Sequence[str], suffix: str = "") -> None:
         """Raise InputError if a location is inside another one: its images would be listed twice."""
         self.locations = tuple(locations)
         self.suffix = suffix
-        self.passed_over: Counter[Reason] = Counter()
+        self.skipped: Counter[Reason] = Counter()
         _check_distinct(self.locations)
 
     def __iter__(self) -> Iterator[ImageFile]:
-        self.passed_over = Counter()
+        self.skipped = Counter()
         for location in self.locations:
             found = False
             for image in self._list(location):
                 found = True
                 yield image
             if not found:
-                skipped = f"; passed over: {self.passed_over_text()}" if self.passed_over else ""
-                raise InputError(f"{location or 'empty name'}: no images found{skipped}")
+                reasons = f"; skipped: {self.skipped_text()}" if self.skipped else ""
+                raise InputError(f"{location or 'empty name'}: no images found{reasons}")
 
-    def passed_over_text(self) -> str:
-        """Return what the last iteration has passed over, in one line."""
+    def skipped_text(self) -> str:
+        """Return what the last iteration has skipped, in one line."""
         return "; ".join(
-            f"{counted(count, reason.value[0])} {reason.value[1]}".strip() for reason, count in self.passed_over.items()
+            f"{counted(count, reason.value[0])} {reason.value[1]}".strip() for reason, count in self.skipped.items()
         )
 
     def _list(self, location: str) -> Iterator[ImageFile]:
@@ -72,9 +72,9 @@ class Listing:
         refuse_own_folder(root, self.suffix)
         for contents in walk(root, self.suffix):
             if kind_of_own_folder(contents.folder, self.suffix):
-                self.passed_over[Reason.OWN_FOLDER] += 1
+                self.skipped[Reason.OWN_FOLDER] += 1
                 continue
-            self.passed_over.update({reason: len(names) for reason, names in contents.passed_over.names.items()})
+            self.skipped.update({reason: len(names) for reason, names in contents.skipped.names.items()})
             yield from (file_of(str(path)) for path in contents.images)
 
     def _list_bucket(self, url: str) -> Iterator[ImageFile]:
@@ -82,11 +82,11 @@ class Listing:
         for name, stored in store.iterate():
             *folders, base = name.split("/")
             if any(map(is_left_behind, folders)) or is_left_behind(base):
-                self.passed_over[Reason.LEFT_BEHIND] += 1
+                self.skipped[Reason.LEFT_BEHIND] += 1
             elif is_image_name(base or url, self.suffix):
                 yield ImageFile(f"{url.rstrip('/')}/{name}" if name else url, stored.size, stored.etag)
             else:
-                self.passed_over[Reason.OTHER_TYPE] += 1
+                self.skipped[Reason.OTHER_TYPE] += 1
 
 
 def file_of(location: str) -> ImageFile:

@@ -55,7 +55,7 @@ def _lines(path: Path, file: DetectorFile) -> Iterator[str]:
         yield from detectability_lines(file)
         yield from _table(file.detectability)
     else:
-        yield "What it finds was not measured; ssim-ae threshold measures it."
+        yield "What it finds was not measured; ssim-ae threshold RUN --drawn_defects 40 measures it."
     yield f"thresholds: {described(file.thresholds)}. {provenance.thresholds}"
     if file.regions:
         yield f"regions: {file.regions}"

@@ -75,8 +75,8 @@ def predict(options: argparse.Namespace) -> int:
         with _cluster(options):
             summary = job.run(lambda parts: _results(options, write_part, work, parts, options.images))
         done_before = job.done_before
-    if listing.passed_over:
-        print_note(f"passed over: {listing.passed_over_text()}")
+    if listing.skipped:
+        print_note(f"skipped: {listing.skipped_text()}")
     if done_before:
         print(f"{counted(done_before, 'image')} inspected by an earlier start", flush=True)
     return _report(summary, detector, time.monotonic() - start, options)

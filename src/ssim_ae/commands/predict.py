@@ -80,9 +80,9 @@ def run(options: argparse.Namespace) -> int:
     )
     note_weakness(detector)
     suffix = detector.config.img_suffix
-    paths, passed_over = expand_paths([local_path(location) for location in options.images], suffix)
-    for folder, others in passed_over.items():
-        print_note(f"{folder}: passed over: {others}")
+    paths, skipped = expand_paths([local_path(location) for location in options.images], suffix)
+    for folder, others in skipped.items():
+        print_note(f"{folder}: skipped: {others}")
     if unlike := sum(not is_image_name(path.name, suffix) for path in paths if suffix):
         print_note(
             f"{counted(unlike, 'file')} without the suffix {suffix} of the images that the detector learned from"

@@ -76,6 +76,6 @@ def print_version(run: Path, location: str, *, report_is_current: bool = False) 
     print(f"version {number}; back to the former one with: ssim-ae threshold {shlex.quote(location)} --rollback")
     for path in sorted(run.glob(f"{Path(DETECTOR_NAME).stem}.*")):
         if path.suffix in EXPORTED_SUFFIXES:
-            print_note(f"{path}: exported from a former version; export again")
+            print_note(f"{path}: exported from a former version; export again, with --output")
     if (report := run / "report").exists() and not report_is_current:
         print_note(f"{report}: shows a former version; ssim-ae report {shlex.quote(location)} writes it again")

@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _roll_back(detector: Path, run: Path | None) -> Path:
     """Make the former version of a run current; return its path."""
-    from ssim_ae.detector.run_folder import detector_path, roll_back
+    from ssim_ae.detector.run_folder import VERSIONS_NAME, detector_path, roll_back
     from ssim_ae.storage import lock_folder
 
     path = detector_path(detector)
@@ -71,5 +71,5 @@ def _roll_back(detector: Path, run: Path | None) -> Path:
         raise InputError(f"{detector}: not a run: it has no former detector; its thresholds are written to other files")
     with lock_folder(run):
         version = roll_back(run)
-    print(f"version {version.number} of {version.total} is the current one again")
+    print(f"version {version.number} of {version.total} is the current one again; all are in {run / VERSIONS_NAME}")
     return path

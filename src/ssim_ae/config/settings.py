@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from ssim_ae.config import yaml_files
 from ssim_ae.features.backbones import BackboneName
 from ssim_ae.images.size import Size
 
@@ -195,7 +194,7 @@ class Settings(BaseModel):
     @field_validator("im_resize", mode="before")
     @classmethod
     def _parse_size(cls, value: Any) -> Any:
-        sides = yaml_files.parse_sides(value)
+        sides = _parse_sides(value)
         if sides is None:
             return None
         if not sides or not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
@@ -217,3 +216,20 @@ class Settings(BaseModel):
         if value not in CROP_SIZES:
             raise ValueError(f"should be one of {', '.join(map(str, CROP_SIZES))}")
         return value
+
+
+def _parse_sides(value: Any) -> list[int] | None:
+    """Return height and width of a size that is given as a number, a pair, or text such as 192x448.
+
+    None if it is None, and no sides if it is none of these.
+    """
+    if value is None:
+        return None
+    parts = value.lower().split("x") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or len(parts) == 1:
+        parts = [parts[0] if isinstance(parts, list | tuple) else parts] * 2
+    try:
+        sides = [int(part) for part in parts if not isinstance(part, bool) and int(part) == float(part)]
+    except (TypeError, ValueError, OverflowError):
+        return []
+    return sides if len(sides) == len(parts) == 2 else []

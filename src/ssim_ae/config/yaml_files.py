@@ -10,24 +10,19 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import yaml
 
+from ssim_ae.config.settings import Settings
 from ssim_ae.console import print_note
 from ssim_ae.errors import InputError, first_line
 from ssim_ae.spelling import KEY_ALIASES
 
-AUTOMATIC_IF_NEGATIVE = (
-    "im_resize",
-    "texture",
-    "rotate_angle",
-    "ssim_threshold",
-    "l1_threshold",
-    "distance_threshold",
-    "damage_threshold",
-    "absence_threshold",
-)  # None in Config
+AUTOMATIC_IF_NEGATIVE = tuple(  # None in Config
+    key for key, field in Settings.model_fields.items() if NoneType in get_args(field.annotation)
+)
 AUTOMATIC = -1  # their value in a file for None
 REFERENCE = "reference"
 REFERENCE_KEYS = frozenset(  # of the configuration files of the MindSpore model zoo's SSIM-AE
@@ -104,23 +99,6 @@ def yaml_value(value: Any) -> str:
 def parse_list(text: str) -> Any:
     """Return a list that is given on the command line."""
     return yaml.safe_load(text)
-
-
-def parse_sides(value: Any) -> list[int] | None:
-    """Return height and width of a size that is given as a number, a pair, or text such as 192x448.
-
-    None if it is None, and no sides if it is none of these.
-    """
-    if value is None:
-        return None
-    parts = value.lower().split("x") if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple) or len(parts) == 1:
-        parts = [parts[0] if isinstance(parts, list | tuple) else parts] * 2
-    try:
-        sides = [int(part) for part in parts if not isinstance(part, bool) and int(part) == float(part)]
-    except (TypeError, ValueError, OverflowError):
-        return []
-    return sides if len(sides) == len(parts) == 2 else []
 
 
 def _is_negative(value: Any) -> bool:

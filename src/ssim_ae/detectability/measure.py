@@ -77,7 +77,7 @@ def measure_detectability(detector: Detector, paths: Sequence[Path]) -> Detectab
     """Draw defects into held-out good images, on the part, and return the share that a detector finds.
 
     Only images that are accepted as they are count. With equal settings, detectors are measured with equal defects,
-    and a defect has the same place and shape at all sizes and contrasts. Files that cannot be read are passed over.
+    and a defect has the same place and shape at all sizes and contrasts. Files that cannot be read are skipped.
     None without images, or if the setting `drawn_defects` is 0.
     """
     defects = detector.config.drawn_defects

@@ -58,7 +58,7 @@ def evaluate(
 
     If `folder` is given, metrics.json, metrics.csv, contact_sheet.png and the images of each test image replace what an
     earlier evaluation wrote into it. Unreadable test images, and training or held-out images of the detector, are
-    skipped with a note. Good images of a labelled data set that the detector has not seen are test images, too.
+    skipped with a note. Good images of a labeled data set that the detector has not seen are test images, too.
     InputError if there is no test image, or if the folder holds other files.
     """
     if not isinstance(dataset, Dataset):
@@ -189,7 +189,7 @@ def unseen_images(dataset: Dataset, detector: Detector) -> tuple[list[TestImage]
     Raises:
         InputError: All images are training or held-out images.
     """
-    good = as_test_images(dataset.good, dataset.test) if dataset.labelled else []
+    good = as_test_images(dataset.good, dataset.test) if dataset.labeled else []
     candidates = [*dataset.test, *good]
     unseen_paths = set(detector.provenance.split([image.path for image in candidates]).unseen)
     unseen = [image for image in candidates if image.path in unseen_paths]

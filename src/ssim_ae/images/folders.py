@@ -13,7 +13,7 @@ from ssim_ae.errors import InputError
 from ssim_ae.images.formats import SUFFIXES
 from ssim_ae.images.masks import MaskFiles, masks_beside
 from ssim_ae.images.own_folders import kind_of_own_folder, refuse_own_folder
-from ssim_ae.images.search import MAX_WALKED_FOLDERS, PassedOver, Reason, list_folder, walk
+from ssim_ae.images.search import MAX_WALKED_FOLDERS, Reason, Skipped, list_folder, walk
 from ssim_ae.spelling import counted
 
 GOOD = "good"  # folder of good images, and the `defect` of a good test image
@@ -57,14 +57,14 @@ class TestImage:
 class Dataset:
     """Good images for training, and test images for evaluation; possibly none of one kind.
 
-    `labelled` is true if the folder does not separate the good images into those for training and for evaluation.
-    `notes` say which folders count as good and what was passed over, in a few lines.
+    `labeled` is true if the folder does not separate the good images into those for training and for evaluation.
+    `notes` say which folders count as good and what was skipped, in a few lines.
     """
 
     root: Path
     good: tuple[Path, ...]
     test: tuple[TestImage, ...]
-    labelled: bool = False
+    labeled: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -109,7 +109,7 @@ def find_dataset(
     folders = _find_folders(root)
     good = _images_in(folders.good, img_suffix, mask_suffix)
     test = _test_images(folders, img_suffix, mask_suffix)
-    if folders.labelled and any(image.defect != GOOD for image in test):
+    if folders.labeled and any(image.defect != GOOD for image in test):
         tested = _test_split(good)
         test = [*(TestImage(path, GOOD) for path in good if path in tested), *test]
         good = [path for path in good if path not in tested]
@@ -123,7 +123,7 @@ def find_dataset(
     if not good and not test:
         where = "no images; looked in train/good, in good and in the folder itself"
         raise InputError("; ".join((f"{root}: {where}", *notes, *_suggestions(root, img_suffix))))
-    return Dataset(root, tuple(good), tuple(test), folders.labelled, notes)
+    return Dataset(root, tuple(good), tuple(test), folders.labeled, notes)
 
 
 def without_copies(images: Sequence[Path], others: Sequence[Path]) -> list[Path]:
@@ -176,7 +176,7 @@ class _Folders(NamedTuple):
     good: list[Path]
     defects: list[Path]
     ground_truth: list[Path]
-    labelled: bool = False
+    labeled: bool = False
 
 
 def _find_folders(root: Path) -> _Folders:
@@ -194,17 +194,17 @@ def _find_folders(root: Path) -> _Folders:
     if good := _named(top, GOOD_NAMES):
         beside = [folder for folder in top if folder not in (*good, *tests, *ground_truth)]
         types = [folder for folder in beside if not kind_of_own_folder(folder)]
-        return _Folders(good, defects + types, ground_truth, labelled=not defects)
+        return _Folders(good, defects + types, ground_truth, labeled=not defects)
     if bad := _named(top, BAD_NAMES):
-        return _Folders([root], defects + bad, ground_truth, labelled=not defects)
+        return _Folders([root], defects + bad, ground_truth, labeled=not defects)
     return _Folders([root], defects, ground_truth if defects else [])
 
 
 def _counts_of_more(added: Dataset, new: Sequence[Path]) -> str:
     """Say how many images of another folder count as good, and how many of it do not."""
     others = {"duplicate": len(added.good) - len(new), "test image": len(added.test)}
-    passed_over = ", ".join(counted(number, kind) for kind, number in others.items() if number)
-    return f"{counted(len(new), 'more good image')}{'; passed over: ' * bool(passed_over)}{passed_over}"
+    skipped = ", ".join(counted(number, kind) for kind, number in others.items() if number)
+    return f"{counted(len(new), 'more good image')}{'; skipped: ' * bool(skipped)}{skipped}"
 
 
 def _images_in(folders: Iterable[Path], img_suffix: str, mask_suffix: str) -> list[Path]:
@@ -249,7 +249,7 @@ def _test_split(good: Sequence[Path]) -> set[Path]:
 
 
 def _notes(root: Path, folders: _Folders, img_suffix: str, mask_suffix: str) -> tuple[str, ...]:
-    """Return which folders count as good, if they are not named `good`, and what is passed over."""
+    """Return which folders count as good, if they are not named `good`, and what is skipped."""
     notes = []
     good = [each for each in (*folders.good, *folders.defects) if is_good_name(each.name) and each != root]
     if named := [each.relative_to(root).as_posix() for each in good if each.name != GOOD]:
@@ -257,16 +257,16 @@ def _notes(root: Path, folders: _Folders, img_suffix: str, mask_suffix: str) -> 
     name = root.resolve().name
     if root in folders.good and _simplified(name) in BAD_NAMES:
         notes.append(f"all images count as good, although their folder is named {name}")
-    if passed_over := _passed_over(root, folders, img_suffix, mask_suffix):
-        notes.append(f"passed over: {passed_over}")
+    if skipped := _skipped(root, folders, img_suffix, mask_suffix):
+        notes.append(f"skipped: {skipped}")
     return tuple(notes)
 
 
-def _passed_over(root: Path, folders: _Folders, img_suffix: str, mask_suffix: str) -> PassedOver:
-    """Return what is passed over in the folders of a data set, and how many images are in its other folders."""
+def _skipped(root: Path, folders: _Folders, img_suffix: str, mask_suffix: str) -> Skipped:
+    """Return what is skipped in the folders of a data set, and how many images are in its other folders."""
     read = {folder.resolve() for folder in (*folders.good, *folders.defects)}
     ground_truth = {folder.resolve() for folder in folders.ground_truth}
-    found = PassedOver(suffix=img_suffix)
+    found = Skipped(suffix=img_suffix)
     own: set[Path] = set()
     walked = walk(root, img_suffix)
     for contents in islice(walked, MAX_WALKED_FOLDERS):
@@ -278,13 +278,13 @@ def _passed_over(root: Path, folders: _Folders, img_suffix: str, mask_suffix: st
             own.add(folder)
             found.add(Reason.OWN_FOLDER, [within])
         elif folder in read:
-            found.update(contents.passed_over, within)
+            found.update(contents.skipped, within)
             if contents.folder in folders.good or is_good_name(folder.name):
                 masks = masks_beside(contents.images, mask_suffix)
-                found.update(PassedOver({Reason.MASK: sorted(path.name for path in masks)}), within)
+                found.update(Skipped({Reason.MASK: sorted(path.name for path in masks)}), within)
         else:
             found.add(Reason.OTHER_FOLDER, [within] * len(contents.images))
-            found.update(contents.passed_over.only(Reason.LEFT_BEHIND, Reason.UNREADABLE), within)
+            found.update(contents.skipped.only(Reason.LEFT_BEHIND, Reason.UNREADABLE), within)
     found.complete = next(walked, None) is None
     return found
 

@@ -1,4 +1,4 @@
-"""Find image files: in a folder, in all folders below it, by patterns. What is passed over is counted."""
+"""Find image files: in a folder, in all folders below it, by patterns. What is skipped is counted."""
 
 import os
 from collections import deque
@@ -15,7 +15,7 @@ from ssim_ae.images.own_folders import is_own_overlay, kind_of_own_folder, refus
 from ssim_ae.spelling import counted, listed
 
 MAX_NAMED = 3  # names that a note lists for each reason
-MAX_WALKED_FOLDERS = 1000  # folders in which images that are passed over are counted
+MAX_WALKED_FOLDERS = 1000  # folders in which images that are skipped are counted
 LEFT_BEHIND = frozenset(  # lower case; names that start with a dot are left behind, too
     {
         *("__pycache__", "__macosx", "@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information"),
@@ -25,7 +25,7 @@ LEFT_BEHIND = frozenset(  # lower case; names that start with a dot are left beh
 
 
 class Reason(Enum):
-    """Why something is passed over: what is counted, in the singular, and its description."""
+    """Why something is skipped: what is counted, in the singular, and its description."""
 
     OTHER_FOLDER = ("image", "in other folders")
     OTHER_SUFFIX = ("image", "without the suffix")
@@ -39,27 +39,27 @@ class Reason(Enum):
 
 
 @dataclass
-class PassedOver:
-    """What a search has passed over: the names for each reason. `str()` is one line, however many there are."""
+class Skipped:
+    """What a search has skipped: the names for each reason. `str()` is one line, however many there are."""
 
     names: dict[Reason, list[str]] = field(default_factory=dict)
     suffix: str = ""  # that the names of images end with
     complete: bool = True  # False if there are too many folders to count the images in all of them
 
     def add(self, reason: Reason, names: Iterable[str]) -> None:
-        """Record names that are passed over for a reason."""
+        """Record names that are skipped for a reason."""
         added = list(names)
         if added:
             self.names.setdefault(reason, []).extend(added)
 
     def update(self, other: Self, within: str = ".") -> None:
-        """Record what another search has passed over. Its names are relative to the folder `within`."""
+        """Record what another search has skipped. Its names are relative to the folder `within`."""
         parents = [] if within == "." else [within]
         for reason, names in other.names.items():
             self.add(reason, ("/".join([*parents, name] if name else parents) for name in names))
 
     def only(self, *reasons: Reason) -> Self:
-        """Return what is passed over for some of the reasons."""
+        """Return what is skipped for some of the reasons."""
         return replace(self, names={reason: self.names[reason] for reason in reasons if reason in self.names})
 
     def __bool__(self) -> bool:
@@ -87,14 +87,14 @@ class FolderContents(NamedTuple):
     folder: Path
     images: tuple[Path, ...]
     folders: tuple[Path, ...]
-    passed_over: PassedOver
+    skipped: Skipped
 
 
 class FoundImages(NamedTuple):
-    """Image files, and what was passed over in each folder that was searched."""
+    """Image files, and what was skipped in each folder that was searched."""
 
     paths: list[Path]
-    passed_over: dict[Path, PassedOver]
+    skipped: dict[Path, Skipped]
 
 
 def find_images(folder: Path, suffix: str = "") -> tuple[Path, ...]:
@@ -108,24 +108,24 @@ def find_images(folder: Path, suffix: str = "") -> tuple[Path, ...]:
 
 def list_folder(folder: Path, suffix: str = "") -> FolderContents:
     """List a folder, which must exist; see `find_images`. Links are followed."""
-    images, folders, passed_over = [], [], PassedOver(suffix=suffix)
+    images, folders, skipped = [], [], Skipped(suffix=suffix)
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if is_left_behind(entry.name):
-                passed_over.add(Reason.LEFT_BEHIND, [entry.name])
+                skipped.add(Reason.LEFT_BEHIND, [entry.name])
             elif _follows(entry, "is_dir"):
                 folders.append(folder / entry.name)
             elif not _follows(entry, "is_file"):
                 reason = Reason.BROKEN_LINK if entry.is_symlink() else Reason.OTHER_TYPE
-                passed_over.add(reason, [entry.name])
+                skipped.add(reason, [entry.name])
             elif is_own_overlay(folder / entry.name):
-                passed_over.add(Reason.OVERLAY, [entry.name])
+                skipped.add(Reason.OVERLAY, [entry.name])
             elif is_image_name(entry.name, suffix):
                 images.append(folder / entry.name)
             else:
                 reason = Reason.OTHER_SUFFIX if is_image_name(entry.name) else Reason.OTHER_TYPE
-                passed_over.add(reason, [entry.name])
-    return FolderContents(folder, tuple(images), tuple(folders), passed_over)
+                skipped.add(reason, [entry.name])
+    return FolderContents(folder, tuple(images), tuple(folders), skipped)
 
 
 def walk(root: Path, suffix: str = "") -> Iterator[FolderContents]:
@@ -146,7 +146,7 @@ def walk(root: Path, suffix: str = "") -> Iterator[FolderContents]:
         except OSError:
             if folder == root:
                 raise
-            contents = FolderContents(folder, (), (), PassedOver({Reason.UNREADABLE: [""]}))
+            contents = FolderContents(folder, (), (), Skipped({Reason.UNREADABLE: [""]}))
         for below in contents.folders:
             (links if below.is_symlink() else folders).append(below)
         yield contents
@@ -166,18 +166,18 @@ def expand_paths(places: list[str], suffix: str = "") -> FoundImages:
         path = Path(place)
         if os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises OSError for a name that is too long)
             refuse_own_folder(path, suffix)
-            files, passed_over = _images_in_tree(path, suffix)
-            if passed_over:
-                found.passed_over[path] = passed_over
+            files, skipped = _images_in_tree(path, suffix)
+            if skipped:
+                found.skipped[path] = skipped
         elif os.path.exists(path) or not has_magic(place):  # noqa: PTH110 (the same)
-            files, passed_over = [path], PassedOver()
+            files, skipped = [path], Skipped()
         else:
-            files, passed_over = [file for file in _matches(place) if _is_image(file)], PassedOver()
+            files, skipped = [file for file in _matches(place) if _is_image(file)], Skipped()
         if not files or not place:
-            skipped = f"; passed over: {passed_over}" if passed_over else ""
-            raise InputError(f"{place or 'empty name'}: no images found{skipped}")
+            reasons = f"; skipped: {skipped}" if skipped else ""
+            raise InputError(f"{place or 'empty name'}: no images found{reasons}")
         found.paths.extend(files)
-    return FoundImages(list(dict.fromkeys(found.paths)), found.passed_over)
+    return FoundImages(list(dict.fromkeys(found.paths)), found.skipped)
 
 
 def is_image_name(name: str, suffix: str = "") -> bool:
@@ -192,17 +192,17 @@ def is_left_behind(name: str) -> bool:
     return name.startswith(".") or name.lower() in LEFT_BEHIND
 
 
-def _images_in_tree(root: Path, suffix: str) -> tuple[list[Path], PassedOver]:
+def _images_in_tree(root: Path, suffix: str) -> tuple[list[Path], Skipped]:
     files: list[Path] = []
-    passed_over = PassedOver(suffix=suffix)
+    skipped = Skipped(suffix=suffix)
     for contents in sorted(walk(root, suffix), key=lambda contents: contents.folder):
         name = contents.folder.relative_to(root).as_posix()
         if kind_of_own_folder(contents.folder, suffix):
-            passed_over.add(Reason.OWN_FOLDER, [name])
+            skipped.add(Reason.OWN_FOLDER, [name])
             continue
-        passed_over.update(contents.passed_over, name)
+        skipped.update(contents.skipped, name)
         files += contents.images
-    return files, passed_over
+    return files, skipped
 
 
 def _matches(pattern: str) -> list[Path]:

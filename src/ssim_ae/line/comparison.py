@@ -146,8 +146,8 @@ def _write(candidate: Path, comparison: Comparison, pictures: Sequence[np.ndarra
     shutil.rmtree(candidate / PICTURES_NAME, ignore_errors=True)
     if pictures:
         (candidate / PICTURES_NAME).mkdir()
-        labelled = zip(comparison.changed, pictures, strict=False)
-        write_png(candidate / SHEET_NAME, np.concatenate([_labelled(*pair) for pair in labelled]))
+        labeled = zip(comparison.changed, pictures, strict=False)
+        write_png(candidate / SHEET_NAME, np.concatenate([_labeled(*pair) for pair in labeled]))
         for number, picture in enumerate(pictures):
             write_png(picture_path(candidate, number), picture)
     write_atomic(candidate / COMPARISON_NAME, comparison.model_dump_json())  # last: with it all pictures are there
@@ -167,7 +167,7 @@ def _side_by_side(before: Inspection, after: Inspection) -> np.ndarray:
     return np.asarray(sheet)
 
 
-def _labelled(image: ComparedImage, picture: np.ndarray) -> np.ndarray:
+def _labeled(image: ComparedImage, picture: np.ndarray) -> np.ndarray:
     """Return a picture with a line above that says what changes."""
     sheet = Image.new("RGB", (2 * PICTURE_SIZE + 3 * GAP, PICTURE_SIZE + LABEL_HEIGHT + 2 * GAP), BACKGROUND_COLOR)
     sheet.paste(Image.fromarray(picture), (GAP, LABEL_HEIGHT))

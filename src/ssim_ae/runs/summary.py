@@ -46,7 +46,7 @@ def summaries(folder: Path) -> list[RunSummary]:
         try:
             found.append(summarize(run))
         except InputError as error:
-            print_note(f"passed over: {error}")
+            print_note(f"skipped: {error}")
     if not found:
         raise InputError(f"{folder}: no runs; name the folder that ssim-ae train --runs names (runs)")
     return found

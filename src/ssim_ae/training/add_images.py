@@ -55,7 +55,7 @@ def add_images(
 ) -> Added:
     """Add the good images of a folder to a run, which keeps its former detector.
 
-    Images that the run knows are passed over. Of all its images the share `holdout` is held out; those that it had stay
+    Images that the run knows are skipped. Of all its images the share `holdout` is held out; those that it had stay
     what they are. Images that are no fair sample, because they were chosen by their scores, are all trained on, and set
     no thresholds. Raises InputError if the run cannot be added to, or an image not be read.
     """
@@ -113,7 +113,7 @@ def _check_can_be_added_to(run: Path, config: Config, file: DetectorFile) -> Non
 
 
 def _new_images(folder: Path, file: DetectorFile) -> Dataset:
-    """Return the good images in a folder that a detector does not know, each content once; say what is passed over."""
+    """Return the good images in a folder that a detector does not know, each content once; say what is skipped."""
     dataset = find_dataset(folder, img_suffix=file.config.img_suffix, mask_suffix=file.config.mask_suffix)
     if not dataset.good:
         raise InputError(f"{folder}: no good images to add; name a folder of images without defects")
@@ -131,8 +131,8 @@ def _new_images(folder: Path, file: DetectorFile) -> Dataset:
             others["duplicate"] += 1
         else:
             new[content] = path
-    if passed_over := ", ".join(counted(number, kind) for kind, number in others.items() if number):
-        print_note(f"{folder}: {len(new)} new; passed over: {passed_over}")
+    if skipped := ", ".join(counted(number, kind) for kind, number in others.items() if number):
+        print_note(f"{folder}: {len(new)} new; skipped: {skipped}")
     return replace(dataset, good=tuple(new.values()), test=())
 
 

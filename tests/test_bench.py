@@ -4,6 +4,7 @@ import math
 import runpy
 import sys
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
@@ -238,3 +239,17 @@ def test_image_counts_prints_a_row_for_each_count_and_computes_nothing_twice(
     printed = bench.printed_by("image_counts.py", *options)
     assert [row[:2] for row in table_rows(printed)] == [[fabric_folder.name, "1"], [fabric_folder.name, "3"]]
     assert bench.printed_by("image_counts.py", *options) == printed
+
+
+def test_false_alarms_counts_the_new_images_that_are_rejected(bench, fabric_folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(get_method("features").defaults, "resolution", 64)
+    options = [fabric_folder.parent, "--work", tmp_path, "--counts", 4, "--draws", 2, "--classes", fabric_folder.name]
+    printed = bench.printed_by("false_alarms.py", *options)
+    (row,) = table_rows(printed)
+    assert row[:3] == [fabric_folder.name, "4", "2"]
+    rows = [line.split(",") for line in (tmp_path / "false_alarms.csv").read_text().splitlines()]
+    good = len(list((fabric_folder / "train" / "good").iterdir()))
+    assert [int(new) for *_, new, _ in rows] == [good - 4] * 2
+    observed = 100 * mean([int(rejected) / int(new) for *_, new, rejected in rows])
+    assert row[4].startswith(f"{observed:.1f} (")
+    assert bench.printed_by("false_alarms.py", *options) == printed

@@ -50,7 +50,7 @@ def test_without_options_and_training_framework_the_defects_are_found(cloth_fold
     arguments = ["train", str(cloth_folder), "--resolution", "128", "--runs", str(tmp_path)]
     done = subprocess.run([sys.executable, "-c", NO_TRAINING_FRAMEWORK, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[0].startswith("note: method features, the default (docs/results/current.md): ")
+    assert done.stderr.splitlines()[0].startswith("note: method features, the default: ")
     folder = tmp_path / "twill-1"
     files = {"detector.safetensors", "moments.safetensors", "config.yaml", "report"}
     assert {path.name for path in folder.iterdir()} == files
@@ -64,8 +64,8 @@ def test_without_options_and_training_framework_the_defects_are_found(cloth_fold
 @pytest.mark.parametrize(
     ("settings", "note"),
     [
-        ("", "method features, the default (docs/results/current.md): distances"),
-        ("--align False", "method features, the default (docs/results/current.md): distances"),
+        ("", "method features, the default: distances"),
+        ("--align False", "method features, the default: distances"),
         ("--method features", "method features: distances"),
         ("--epochs 1 --lr 1e-3", "method segment, because of epochs, lr: a U-Net"),
         ("--engine torch", "method segment, because of engine: a U-Net"),

@@ -34,8 +34,8 @@ def with_texture(config: Config, images: Sequence[Path]) -> Config:
         texture = not config.given_thresholds and shows_texture(list(_read(paths, config)))
         if texture:
             print_note(
-                "good images show a texture: no place is like the same place of other images "
-                "(docs/explanation/textures.md); --texture False treats them as those of a part"
+                "good images show a texture: no place is like the same place of other images; "
+                "--texture False treats them as those of a part"
             )
     new_patches = texture and "online_aug" not in config.model_fields_set and not config.aug_dir
     return config.replace(texture=texture, **({"online_aug": True} if new_patches else {}))

@@ -152,7 +152,7 @@ def _note_method(config: Config) -> None:
     if "method" not in given:
         deciding = sorted(given & unused_settings(default_method())) or sorted(given & {"engine"})
         default = method.name == default_method()
-        reason = ", the default (docs/results/current.md)" if default else f", because of {listed(deciding, 3)}"
+        reason = ", the default" if default else f", because of {listed(deciding, 3)}"
     print_note(f"method {method.name}{reason}: {method.summary}")
 
 

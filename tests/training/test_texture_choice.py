@@ -103,3 +103,12 @@ def test_built_in_textures_and_parts(tmp_path):
         for folder in DATA_SETS[name].make(tmp_path, train=12, good=0, defective=0):
             config = with_texture(Config(method="repair"), sorted((folder / "train/good").iterdir()))
             assert config.texture is (folder.name in textures), folder.name
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "said"),
+    [("segment", "texture", True), ("segment", "part", False), ("features", "texture", False)],
+)
+def test_a_method_that_is_weak_on_random_textures_says_so(folders, method, name, said, capsys):
+    with_texture(Config(method=method), sorted((folders / name).iterdir()))
+    assert ("segment misses most defects" in capsys.readouterr().err) is said

@@ -60,6 +60,7 @@ class Method(ABC):
     residual_weights: ClassVar[tuple[float, ...]]  # in the anomaly map, relative to the first
     reconstructs: ClassVar[bool] = False  # whether the network's output is an image
     inspects_whole_image: ClassVar[bool] = False  # else in tiles of crop_size, or the center of the image
+    weak_on_random_textures: ClassVar[bool] = False  # a training says so
     normalizes_residuals: ClassVar[bool] = False  # by the normal statistics of each location
 
     calibrates_on_training_images: ClassVar[bool] = False  # as well as on held-out images

@@ -55,6 +55,7 @@ class SegmentMethod(TrainedMethod):
     residual_names = ("damage", "absence")
     residual_weights = (1.0, 0.5)  # an image without its part is far above the threshold of `absence`
     inspects_whole_image = True
+    weak_on_random_textures = True  # a piece of such a texture is no damage elsewhere
     loss = LossWeights(focal=10.0)
     max_gradient_norm = 1.0  # limits the effect of a single difficult batch
 

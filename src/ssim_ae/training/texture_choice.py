@@ -13,6 +13,7 @@ from ssim_ae.errors import InputError
 from ssim_ae.images.colors import brightness, white_of
 from ssim_ae.images.files import read_image
 from ssim_ae.images.resize import resize
+from ssim_ae.methods import method_of
 from ssim_ae.sampling import equal_intervals
 
 MAX_TEXTURE_IMAGES = 30  # that decide; their pairs are many
@@ -24,14 +25,18 @@ def with_texture(config: Config, images: Sequence[Path]) -> Config:
     """Decide from good images at equal intervals whether they show a texture, if the settings leave it open.
 
     It changes the residuals, so the answer is no if a threshold of theirs is given. A texture is learned from new
-    patches in each epoch unless the settings say otherwise.
+    patches in each epoch unless the settings say otherwise. A note says if the method is weak on random textures.
     """
     if not config.uses("texture"):
+        if method_of(config).weak_on_random_textures and _show_texture(images, config):
+            print_note(
+                "good images show a texture: no place is like the same place of other images; if it is irregular, "
+                f"as fibers are, {config.method} misses most defects: try --method repair"
+            )
         return config
     texture = config.texture
     if texture is None:
-        paths = [images[index] for index in equal_intervals(len(images), MAX_TEXTURE_IMAGES)]
-        texture = not config.given_thresholds and shows_texture(list(_read(paths, config)))
+        texture = not config.given_thresholds and _show_texture(images, config)
         if texture:
             print_note(
                 "good images show a texture: no place is like the same place of other images; "
@@ -39,6 +44,12 @@ def with_texture(config: Config, images: Sequence[Path]) -> Config:
             )
     new_patches = texture and "online_aug" not in config.model_fields_set and not config.aug_dir
     return config.replace(texture=texture, **({"online_aug": True} if new_patches else {}))
+
+
+def _show_texture(images: Sequence[Path], config: Config) -> bool:
+    """Return whether images at equal intervals show a texture."""
+    paths = [images[index] for index in equal_intervals(len(images), MAX_TEXTURE_IMAGES)]
+    return shows_texture(list(_read(paths, config)))
 
 
 def shows_texture(images: Sequence[np.ndarray]) -> bool:

@@ -5,7 +5,8 @@ up to the thresholds; all others are new images, which are inspected. Test image
 false_alarms.csv in the work folder; those that the file has already are not computed again.
 
 The table has the means over the draws: the rate that the training states (in brackets, if the images that it left out
-of the threshold are good), and the rate of new images that were rejected (in brackets, the highest of a draw).
+of the threshold are good), and the rate of new images that were rejected (in brackets, the highest of a draw); then how
+many draws rejected at most twice the stated rate.
 """
 
 import argparse
@@ -104,12 +105,14 @@ def main() -> None:
     classes = [folder for folder in sorted(options.root.iterdir()) if (folder / "train" / "good").is_dir()]
     chosen = [folder for folder in classes if not options.classes or folder.name in options.classes]
     for seed, folder, count in product(range(options.draws), chosen, options.counts):
-        if (folder.name, options.method, count, seed) in done:
+        enough = len(list((folder / "train" / "good").iterdir())) > count
+        if not enough or (folder.name, options.method, count, seed) in done:
             continue
         found.append(draw(folder, options.method, count, seed, options.work))
         with path.open("a", newline="") as file:
             csv.writer(file).writerow(found[-1])
-    print(table(COLUMNS, rows(sorted(each for each in found if each.method == options.method))))
+    wanted = set(product((folder.name for folder in chosen), [options.method], options.counts))
+    print(table(COLUMNS, rows(sorted(each for each in found if each[:3] in wanted))))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import yaml
 
 from ssim_ae.config import Config
 from ssim_ae.config.descriptions import default_of, description, sections
-from ssim_ae.config.effects import check_have_effect
+from ssim_ae.config.effects import check_have_effect, note_unused_estimators
 from ssim_ae.errors import InputError
 from ssim_ae.images.size import Size
 from ssim_ae.methods import METHOD_ORDER, methods, unused_settings
@@ -57,27 +57,31 @@ def test_a_config_of_the_reference_works_unchanged(tmp_path, capsys):
     assert (config.weight_decay, config.ssim_threshold, config.l1_threshold) == (1e-4, None, None)
     assert not config.tiled and config.view_size == (256, 256)
     notes = capsys.readouterr().err.splitlines()
-    assert notes[0].startswith(f"note: {path}: no method is given") and "reference" in notes[0]
-    assert notes[1:] == [
-        f"note: {path}: percent has no effect with threshold false_alarm_rate; --threshold percent uses it"
-    ]
+    assert len(notes) == 1 and notes[0].startswith(f"note: {path}: no method is given") and "reference" in notes[0]
 
 
-@pytest.mark.parametrize("given", [{"threshold": "percent"}, {"percent": 99}])
-def test_a_percentile_that_is_used_or_was_just_given_needs_no_note(tmp_path, capsys, given):
-    path = written(tmp_path, "method: reference\npercent: 98\n")
-    try:
-        Config.read(path, given)
-    except InputError as error:
-        assert "add --threshold percent" in str(error)
-    assert "percent" not in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("given", "noted"),
+    [({}, True), ({"threshold": "percent"}, False), ({"ssim_threshold": 0.3, "l1_threshold": 0.1}, False)],
+)
+def test_a_percentile_without_effect_is_noted(tmp_path, capsys, given, noted):
+    config = Config.read(written(tmp_path, "method: reference\npercent: 98\n"), given)
+    note_unused_estimators(config, "old.yaml")
+    note = "note: old.yaml: percent has no effect with threshold false_alarm_rate; --threshold percent uses it\n"
+    assert capsys.readouterr().err == (note if noted else "")
+
+
+def test_a_file_that_chooses_its_estimator_may_list_the_settings_of_all(tmp_path, capsys):
+    config = Config.read(written(tmp_path, "method: reference\npercent: 98\nthreshold: max\n"))
+    note_unused_estimators(config, "old.yaml")
+    assert capsys.readouterr().err == ""
 
 
 def test_all_unknown_keys_are_named_at_once(tmp_path):
     path = written(tmp_path, "epoch: 5\nbatch: 3\n")
     with pytest.raises(InputError) as error:
         Config.read(path)
-    assert [line.split(" (")[0] for line in str(error.value).splitlines()] == [
+    assert [reason.split(" (")[0] for reason in str(error.value).split("; ")] == [
         f"{path}: unknown key 'epoch'",
         f"{path}: unknown key 'batch'",
     ]

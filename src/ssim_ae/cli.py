@@ -53,7 +53,7 @@ COMMANDS: dict[str, ModuleType] = {
     "demo": demo,
 }
 SHORT_FORMS = {"fabric": ("draw", "fabric")}
-AFTER_INTERRUPTION = {  # what there is to say when Ctrl-C has ended a command
+AFTER_INTERRUPTION = {  # what there is to say when Ctrl-C or SIGTERM has ended a command
     "train": "; the run is kept: ssim-ae runs lists it, ssim-ae train --resume RUN continues it",
     "draw": "; classes that are complete are kept",
     "demo": "; start it again: it keeps its data set",
@@ -101,7 +101,11 @@ def _sigterm_interrupts() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # Python allows handlers only there
         yield
         return
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    previous = signal.getsignal(signal.SIGTERM)
+    if previous != signal.SIG_DFL:  # whoever has set it wants another end
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:

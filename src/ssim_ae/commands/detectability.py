@@ -68,7 +68,9 @@ def requirement_status(chart: DetectabilityChart | None, options: argparse.Names
         return 0
     requirement = Requirement.parse(options.require)
     if not chart:
-        raise InputError("--require: what the detector finds was not measured; run ssim-ae threshold on it")
+        raise InputError(
+            "--require: what the detector finds was not measured; run ssim-ae threshold RUN --drawn_defects 40"
+        )
     if requirement.is_met_by(chart):
         return 0
     share = chart.share_at(requirement.size, requirement.contrast)

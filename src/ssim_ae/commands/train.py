@@ -42,7 +42,7 @@ def arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     from ssim_ae.config import Config
-    from ssim_ae.config.effects import check_have_effect
+    from ssim_ae.config.effects import check_have_effect, note_unused_estimators
     from ssim_ae.locations import local_config, local_path, results_folder, upload_results, upload_to_origin
     from ssim_ae.training.train import train
 
@@ -61,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
         )
     config = Config.read(options.config_path, given)
     check_have_effect(given, config)
+    note_unused_estimators(config, options.config_path)
     results = config.train_url or options.runs
     if options.resume:
         trained = train(config, resume=local_path(options.resume), add=add, skip_bad=options.skip_bad)

@@ -12,7 +12,6 @@ from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
 
 from ssim_ae.config import yaml_files
 from ssim_ae.config.descriptions import default_of, description, main_user, sections
-from ssim_ae.config.effects import ESTIMATOR_OF
 from ssim_ae.config.settings import Settings
 from ssim_ae.console import print_note
 from ssim_ae.errors import InputError
@@ -49,9 +48,8 @@ class Config(Settings):
 
         def __init__(self, **settings: Any) -> None:
             """Raise InputError, one line, if a setting is unknown or invalid."""
-            for key in settings:
-                if key not in type(self).model_fields:
-                    raise InputError(f"Config: unknown key {key!r}{did_you_mean(key, type(self).model_fields)}")
+            if unknown := [self._unknown(key) for key in settings if key not in type(self).model_fields]:
+                raise InputError(f"Config: {'; '.join(unknown)}")
             try:
                 super().__init__(**settings)
             except ValidationError as error:
@@ -197,13 +195,7 @@ class Config(Settings):
         if not path:
             return cls._validated(given, COMMAND_LINE, overridden=given)
         values = yaml_files.with_method(yaml_files.read_yaml(Path(path)), Path(path), given)
-        config = cls._validated(_without_unused(values, given, str(path)) | given, str(path), overridden=given)
-        if "threshold" not in config.model_fields_set:
-            for key in sorted(ESTIMATOR_OF.keys() & values.keys() - given.keys()):
-                if (estimator := ESTIMATOR_OF[key]) != config.threshold:
-                    note = f"{key} has no effect with threshold {config.threshold}; --threshold {estimator} uses it"
-                    print_note(f"{path}: {note}")
-        return config
+        return cls._validated(_without_unused(values, given, str(path)) | given, str(path), overridden=given)
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some values changed, validated.
@@ -219,13 +211,16 @@ class Config(Settings):
         return copy
 
     @classmethod
+    def _unknown(cls, key: str) -> str:
+        return f"unknown key {key!r}{did_you_mean(key, cls.model_fields)}"
+
+    @classmethod
     def _validated(cls, values: dict[str, Any], source: str, overridden: Collection[str] = ()) -> Self:
         def origin(key: str) -> str:
             return COMMAND_LINE if key in overridden else source
 
-        if unknown := [key for key in values if key not in cls.model_fields]:
-            lines = (f"{origin(key)}: unknown key {key!r}{did_you_mean(key, cls.model_fields)}" for key in unknown)
-            raise InputError("\n".join(lines))
+        if unknown := [f"{origin(key)}: {cls._unknown(key)}" for key in values if key not in cls.model_fields]:
+            raise InputError("; ".join(unknown))
         try:
             return cls(**values)
         except InputError as error:

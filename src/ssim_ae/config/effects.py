@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, NamedTuple
 
+from ssim_ae.console import print_note
 from ssim_ae.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,6 +51,20 @@ EFFECTS = (
         "the images are not inspected in tiles; leave it out",
     ),
 )
+
+
+def note_unused_estimators(config: Config, source: str) -> None:
+    """Print a note for each setting of a file that only an estimator uses which the file does not choose.
+
+    A file that chooses its estimator may list the settings of all.
+    """
+    given = config.model_fields_set
+    if "threshold" in given or config.given_thresholds:
+        return
+    for key in sorted(ESTIMATOR_OF.keys() & given):
+        if (estimator := ESTIMATOR_OF[key]) != config.threshold:
+            note = f"{key} has no effect with threshold {config.threshold}; --threshold {estimator} uses it"
+            print_note(f"{source}: {note}")
 
 
 def check_have_effect(given: Collection[str], config: Config) -> None:

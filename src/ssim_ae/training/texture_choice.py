@@ -25,18 +25,13 @@ def with_texture(config: Config, images: Sequence[Path]) -> Config:
     """Decide from good images at equal intervals whether they show a texture, if the settings leave it open.
 
     It changes the residuals, so the answer is no if a threshold of theirs is given. A texture is learned from new
-    patches in each epoch unless the settings say otherwise. A note says if the method is weak on random textures.
+    patches in each epoch unless the settings say otherwise.
     """
     if not config.uses("texture"):
-        if method_of(config).weak_on_random_textures and _show_texture(images, config):
-            print_note(
-                "good images show a texture: no place is like the same place of other images; if it is irregular, "
-                f"as fibers are, {config.method} misses most defects: try --method repair"
-            )
         return config
     texture = config.texture
     if texture is None:
-        texture = not config.given_thresholds and _show_texture(images, config)
+        texture = not config.given_thresholds and _images_show_texture(images, config)
         if texture:
             print_note(
                 "good images show a texture: no place is like the same place of other images; "
@@ -46,8 +41,17 @@ def with_texture(config: Config, images: Sequence[Path]) -> Config:
     return config.replace(texture=texture, **({"online_aug": True} if new_patches else {}))
 
 
-def _show_texture(images: Sequence[Path], config: Config) -> bool:
-    """Return whether images at equal intervals show a texture."""
+def note_weakness_on_textures(config: Config, images: Sequence[Path]) -> None:
+    """Print a note if good images show a texture, and the method is weak on random ones."""
+    if method_of(config).weak_on_random_textures and _images_show_texture(images, config):
+        print_note(
+            "good images show a texture: no place is like the same place of other images; "
+            f"if it is random, as fibers are, {config.method} finds defects less well than --method repair"
+        )
+
+
+def _images_show_texture(images: Sequence[Path], config: Config) -> bool:
+    """Return whether good images at equal intervals show a texture."""
     paths = [images[index] for index in equal_intervals(len(images), MAX_TEXTURE_IMAGES)]
     return shows_texture(list(_read(paths, config)))
 

@@ -47,7 +47,7 @@ from ssim_ae.training.good_images import GoodImages, good_image_sizes, load_good
 from ssim_ae.training.learner import Addition, Learner
 from ssim_ae.training.network_trainer import NetworkTrainer
 from ssim_ae.training.patch_sampling import SMALL_ROTATION
-from ssim_ae.training.texture_choice import with_texture
+from ssim_ae.training.texture_choice import note_weakness_on_textures, with_texture
 from ssim_ae.training.training_result import TrainingResult
 from ssim_ae.training.working_size import with_working_size
 
@@ -118,6 +118,7 @@ def train(
         print_note(f"{resumed}: finished; add {epochs if config.uses('epochs') else images}, or start a new run")
         return Run(resumed, dataset, config, finished=True, trained=False, is_main=os.environ.get("RANK", "0") == "0")
     if not resumed:
+        note_weakness_on_textures(config, dataset.good)
         config = with_texture(config, dataset.good)
     if config.im_resize is None:
         config = with_working_size(config, good_image_sizes(dataset))

@@ -52,7 +52,7 @@ def held_out(rng):
 
 def test_keeps_the_best_weights(held_out):
     monitor = CollapseMonitor(FakeEngine(0.5, 0.3, 0.4), CONFIG, held_out)
-    assert [monitor.evaluate(1) for _ in range(3)] == [0.5, 0.3, 0.4]
+    assert [monitor.evaluate(1, 2) for _ in range(3)] == [0.5, 0.3, 0.4]
     assert monitor.best_loss == 0.3 and monitor.best_weights["code"] == 2 and monitor.lr_scale == 1
 
 
@@ -61,18 +61,28 @@ def test_rolls_back_to_the_best_weights_at_a_lower_lr_if_the_loss_explodes(held_
     engine = FakeEngine(0.5, loss, 0.4)
     monitor = CollapseMonitor(engine, CONFIG, held_out)
     for _ in range(3):
-        monitor.evaluate(1)
+        monitor.evaluate(1, 2)
     assert engine.loaded == {"code": 1, "code/step": 0} and monitor.lr_scale == 0.25 and monitor.best_loss == 0.4
     assert "collapsed (the held-out loss " in capsys.readouterr().err
+
+
+def test_a_high_loss_is_overfitting_while_the_training_loss_falls(held_out, capsys):
+    engine = FakeEngine(0.5, 1.1, 1.2, 0.4)
+    monitor = CollapseMonitor(engine, CONFIG, held_out)
+    assert [monitor.evaluate(1, 1.2) for _ in range(3)] == [0.5, 1.1, 1.2]
+    assert engine.loaded is None and monitor.lr_scale == 1 and monitor.best_weights["code"] == 1
+    assert capsys.readouterr().err.count("overfits (the held-out loss rose from 0.500 to 1.100)") == 1
+    monitor.evaluate(1, 1)
+    assert monitor.best_loss == 0.4 and monitor.best_weights["code"] == 4
 
 
 def test_rolls_back_if_reconstructions_that_differed_are_all_equal(held_out, capsys):
     engine = FakeEngine(0.5, 0.4)
     monitor = CollapseMonitor(engine, CONFIG, held_out)
-    monitor.evaluate(1)
+    monitor.evaluate(1, 2)
     assert engine.loaded is None
     engine.contrast = 0.09
-    monitor.evaluate(1)
+    monitor.evaluate(1, 2)
     assert engine.loaded["code"] == 1 and "all reconstructions are equal" in capsys.readouterr().err
 
 
@@ -80,10 +90,10 @@ def test_equal_reconstructions_at_the_start_are_not_a_collapse(held_out):
     engine = FakeEngine(0.98, 0.97, 0.96, 0.5, contrast=0.0)
     monitor = CollapseMonitor(engine, CONFIG, held_out)
     for step in (1, LEARNING_STEPS, CONFIG.steps // 4 - 1):
-        monitor.evaluate(step)
+        monitor.evaluate(step, 2)
     assert engine.loaded is None and not monitor.learned and monitor.best_weights["code"] == 3
     engine.contrast = 1.0
-    monitor.evaluate(1)
+    monitor.evaluate(1, 2)
     assert monitor.learned and monitor.lr_scale == 1
     monitor.check_end(LEARNING_STEPS)
 
@@ -92,22 +102,22 @@ def test_reconstructions_that_stay_equal_restart_at_a_lower_lr_every_quarter_of_
     engine = FakeEngine(*[0.98] * 7, contrast=0.0)
     monitor = CollapseMonitor(engine, CONFIG, held_out)
     for eighths in range(1, 8):
-        monitor.evaluate(CONFIG.steps * eighths // 8)
+        monitor.evaluate(CONFIG.steps * eighths // 8, 2)
         assert monitor.collapses == eighths // 2
 
 
 def test_short_trainings_are_as_patient(held_out):
     config = CONFIG.replace(epochs=1)
     monitor = CollapseMonitor(FakeEngine(0.98, 0.98, contrast=0.0), config, held_out)
-    monitor.evaluate(MIN_PATIENCE - 1)
+    monitor.evaluate(MIN_PATIENCE - 1, 2)
     assert not monitor.collapses
-    monitor.evaluate(MIN_PATIENCE)
+    monitor.evaluate(MIN_PATIENCE, 2)
     assert monitor.collapses == 1
 
 
 def test_a_training_whose_reconstructions_never_differ_is_an_error(held_out):
     monitor = CollapseMonitor(FakeEngine(0.98, contrast=0.0), CONFIG, held_out)
-    monitor.evaluate(1)
+    monitor.evaluate(1, 2)
     monitor.check_end(LEARNING_STEPS - 1)
     with pytest.raises(InputError, match=r"^training: all reconstructions are equal after 500 steps; train longer, "):
         monitor.check_end(LEARNING_STEPS)
@@ -115,7 +125,7 @@ def test_a_training_whose_reconstructions_never_differ_is_an_error(held_out):
 
 def test_reconstructions_of_equal_images_may_be_equal():
     engine = FakeEngine(0.1)
-    CollapseMonitor(engine, CONFIG, np.full((4, 1, 32, 32), 77, np.uint8)).evaluate(1)
+    CollapseMonitor(engine, CONFIG, np.full((4, 1, 32, 32), 77, np.uint8)).evaluate(1, 1)
     assert engine.loaded is None
 
 
@@ -123,13 +133,13 @@ def test_raises_after_three_rollbacks(held_out):
     monitor = CollapseMonitor(FakeEngine(0.5, *[3.0] * 4), CONFIG, held_out)
     with pytest.raises(InputError, match=r"^training: collapsed 4 times \(.*\); set a lower lr$"):
         for _ in range(5):
-            monitor.evaluate(1)
+            monitor.evaluate(1, 2)
     assert monitor.collapses == 3 and monitor.best_weights["code"] == 1
 
 
 def test_without_held_out_images_there_is_no_held_out_loss():
     monitor = CollapseMonitor(FakeEngine(), CONFIG, np.zeros((0, 1, 1, 1), np.uint8))
-    assert monitor.evaluate(1) is None and monitor.best_loss is None
+    assert monitor.evaluate(1, 2) is None and monitor.best_loss is None
 
 
 def test_without_held_out_images_a_rollback_restores_the_last_epoch(capsys):
@@ -137,7 +147,7 @@ def test_without_held_out_images_a_rollback_restores_the_last_epoch(capsys):
     monitor = CollapseMonitor(engine, CONFIG, np.zeros((0, 1, 1, 1), np.uint8))
     for weights in (5, 6, np.nan):
         engine.evaluations = weights
-        monitor.evaluate(1)
+        monitor.evaluate(1, 2)
     monitor.rollback("the loss is nan")
     monitor.check_end(LEARNING_STEPS)
     assert engine.loaded["code"] == 6, "weights that are not finite are not kept"
@@ -146,7 +156,7 @@ def test_without_held_out_images_a_rollback_restores_the_last_epoch(capsys):
 
 def test_is_restored_from_a_checkpoint(held_out):
     monitor = CollapseMonitor(FakeEngine(0.5), CONFIG, held_out)
-    monitor.evaluate(1)
+    monitor.evaluate(1, 2)
     restored = CollapseMonitor(FakeEngine(), CONFIG, held_out)
     arrays = monitor.checkpoint_arrays() | {"code": np.array(9)}
     restored.restore(arrays, TrainingState(best_loss=monitor.best_loss, learned=monitor.learned, collapses=2))

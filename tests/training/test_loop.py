@@ -53,6 +53,7 @@ class FakeMonitor:
 
     def __init__(self):
         self.evaluated = []
+        self.ratios = []
         self.reasons = []
 
     @property
@@ -63,8 +64,9 @@ class FakeMonitor:
     def lr_scale(self):
         return 0.5**self.collapses
 
-    def evaluate(self, step):
+    def evaluate(self, step, training_loss_ratio):
         self.evaluated.append(step)
+        self.ratios.append(training_loss_ratio)
         return 0.1 * step
 
     def rollback(self, reason):
@@ -84,7 +86,7 @@ def test_records_every_epoch():
     monitor = FakeMonitor()
     (end,) = run(FakeEngine([1.0, 2.0, 3.0, 4.0, 5.0, 5.0, 5.0, 9.0]), monitor=monitor)
     assert [record[:4] for record in end.history] == [(1, 4, 2.5, 0.4), (2, 8, 6.0, 0.8)]
-    assert monitor.evaluated == [4, 8] and not monitor.reasons
+    assert monitor.evaluated == [4, 8] and monitor.ratios == [1, 6.0 / 2.5] and not monitor.reasons
     assert (end.step, end.loss_sum, end.best_loss, end.collapses) == (8, 0.0, 0.5, 0)
 
 

@@ -19,7 +19,8 @@ Arrays = dict[str, np.ndarray]
 
 MONITOR_PATCH_COUNT = 128  # held-out patches whose loss is computed
 VARIANCE_PATCH_COUNT = 32  # monitor patches whose reconstructions are checked for variance
-MAX_LOSS_RATIO = 2.0  # held-out loss / lowest held-out loss; above it the training has collapsed
+MAX_LOSS_RATIO = 2.0  # held-out loss / lowest held-out loss; above it the training has collapsed or overfits
+MAX_TRAINING_LOSS_RATIO = 1.25  # mean training loss / lowest of an epoch; above it the training has collapsed
 MIN_VARIANCE_RATIO = 0.01  # variance of the reconstructions / of the patches; below it reconstructions count as equal
 LEARNING_STEPS = 500  # steps; a shorter training may end before its reconstructions differ
 MIN_PATIENCE = 2000  # steps in which reconstructions may be equal before they differ, or a quarter of a long training
@@ -55,16 +56,19 @@ class CollapseMonitor:
         self.learned = False
         self.patience = max(MIN_PATIENCE, config.steps // 4)
         self.collapses = 0
+        self.overfits = False
 
     @property
     def lr_scale(self) -> float:
         """Factor of the learning rate after the rollbacks so far, in (0, 1]."""
         return ROLLBACK_LR_FACTOR**self.collapses
 
-    def evaluate(self, step: int) -> float | None:
+    def evaluate(self, step: int, training_loss_ratio: float) -> float | None:
         """Return the held-out loss after `step` steps; keep the weights if it is the lowest, roll back a collapse.
 
-        None if there are no held-out images, or if the loss is not finite.
+        `training_loss_ratio` is the training loss of this epoch divided by the lowest one. If it has not risen, a high
+        held-out loss is overfitting, as with a handful of images, and no collapse. None is returned if there are no
+        held-out images, or if the loss is not finite.
         """
         if self.batch is None:
             self._keep_last_weights()
@@ -74,7 +78,12 @@ class CollapseMonitor:
             self.rollback(f"the held-out loss is {loss}")
             return None
         if self.best_loss is not None and loss > MAX_LOSS_RATIO * self.best_loss:
-            self.rollback(f"the held-out loss rose from {self.best_loss:.3f} to {loss:.3f}")
+            rise = f"the held-out loss rose from {self.best_loss:.3f} to {loss:.3f}"
+            if training_loss_ratio > MAX_TRAINING_LOSS_RATIO:
+                self.rollback(rise)
+            elif not self.overfits:
+                self.overfits = True
+                print_note(f"training: overfits ({rise}); the best weights are kept; more good images help")
             return loss
         equal = self._reconstructions_are_equal()
         if equal and (self.learned or step >= self.patience * (1 + self.collapses)):

@@ -103,11 +103,13 @@ class TrainingLoop:
             return
         seconds = self._seconds()
         epoch_seconds = seconds - (self.history[-1].seconds if self.history else 0.0)
+        loss = self.losses.mean()
+        lowest = min([loss, *(record.loss for record in self.history)])
         record = EpochRecord(
             epoch=self._epoch(),
             steps=self.step,
-            loss=self.losses.mean(),
-            held_out_loss=self.monitor.evaluate(self.step),
+            loss=loss,
+            held_out_loss=self.monitor.evaluate(self.step, loss / lowest if lowest else 1.0),
             lr=self.lr,
             patches_per_second=self.losses.count * self.config.batch_size / max(epoch_seconds, 1e-9),
             seconds=seconds,

@@ -67,10 +67,12 @@ def test_rolls_back_to_the_best_weights_at_a_lower_lr_if_the_loss_explodes(held_
 
 
 def test_a_high_loss_is_overfitting_while_the_training_loss_falls(held_out, capsys):
-    engine = FakeEngine(0.5, 1.1, 1.2, 0.4)
+    engine = FakeEngine(0.5, 1.1, 1.2, 0.4, contrast=0.0)
     monitor = CollapseMonitor(engine, CONFIG, held_out)
-    assert [monitor.evaluate(1, 1.2) for _ in range(3)] == [0.5, 1.1, 1.2]
-    assert engine.loaded is None and monitor.lr_scale == 1 and monitor.best_weights["code"] == 1
+    assert monitor.evaluate(1, 1.2) == 0.5 and not monitor.learned
+    engine.contrast = 1.0
+    assert [monitor.evaluate(1, 1.2) for _ in range(2)] == [1.1, 1.2]
+    assert engine.loaded is None and monitor.learned and monitor.lr_scale == 1 and monitor.best_weights["code"] == 1
     assert capsys.readouterr().err.count("overfits (the held-out loss rose from 0.500 to 1.100)") == 1
     monitor.evaluate(1, 1)
     assert monitor.best_loss == 0.4 and monitor.best_weights["code"] == 4

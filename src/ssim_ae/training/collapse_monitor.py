@@ -81,10 +81,10 @@ class CollapseMonitor:
             rise = f"the held-out loss rose from {self.best_loss:.3f} to {loss:.3f}"
             if training_loss_ratio > MAX_TRAINING_LOSS_RATIO:
                 self.rollback(rise)
-            elif not self.overfits:
+                return loss
+            if not self.overfits:
                 self.overfits = True
                 print_note(f"training: overfits ({rise}); the best weights are kept; more good images help")
-            return loss
         equal = self._reconstructions_are_equal()
         if equal and (self.learned or step >= self.patience * (1 + self.collapses)):
             self.rollback("all reconstructions are equal")

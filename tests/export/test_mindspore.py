@@ -86,7 +86,7 @@ CHANGE_FILE = """
 import json, sys
 from pathlib import Path
 from mindspore.train import mind_ir_pb2
-from ssim_ae.storage import EMPTY_CHECKSUM, file_hash, with_checksum
+from ssim_ae.checked_files import EMPTY_CHECKSUM, file_hash, with_checksum
 
 path, change = Path(sys.argv[1]), sys.argv[2]
 sidecar = path.with_name(path.name + ".json")

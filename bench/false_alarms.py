@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from image_counts import few_images
+from image_counts import classes_in, few_images, good_images
 from report import table
 from ssim_ae import Config, Detector, train
 from ssim_ae.detector.detector_file import read_detector
@@ -62,7 +62,7 @@ def draw(folder: Path, method: str, count: int, seed: int, work: Path) -> Draw:
     config = Config(method=method, **settings)
     run = train(config, runs=work / "runs")
     learned = {path.name for path in images.iterdir()}
-    new = [path for path in sorted((folder / "train" / "good").iterdir()) if path.name not in learned]
+    new = [path for path in good_images(folder) if path.name not in learned]
     scores = [inspection.score for inspection in Detector.load(run.folder).inspect_all(new)]  # type: ignore[union-attr]
     origin = read_detector(run.detector_path).provenance.thresholds
     assert origin.expected
@@ -102,10 +102,9 @@ def main() -> None:
     path = options.work / "false_alarms.csv"
     found = [Draw.of_row(row) for row in csv.reader(path.read_text().splitlines())] if path.exists() else []
     done = {each[:4] for each in found}
-    classes = [folder for folder in sorted(options.root.iterdir()) if (folder / "train" / "good").is_dir()]
-    chosen = [folder for folder in classes if not options.classes or folder.name in options.classes]
+    chosen = classes_in(options.root, options.classes)
     for seed, folder, count in product(range(options.draws), chosen, options.counts):
-        enough = len(list((folder / "train" / "good").iterdir())) > count
+        enough = len(good_images(folder)) > count
         if not enough or (folder.name, options.method, count, seed) in done:
             continue
         found.append(draw(folder, options.method, count, seed, options.work))

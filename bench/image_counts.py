@@ -6,6 +6,7 @@ has already are not computed again.
 """
 
 import argparse
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,20 @@ COUNTS = (1, 2, 5, 10, 20, 50, 100, 200)
 COLUMNS = ("class", "good images", "ok", "nok", "image AUROC")
 
 
+def classes_in(root: Path, names: Sequence[str] | None) -> list[Path]:
+    """Return the folders of the classes in `root`, those of some names or all."""
+    classes = [folder for folder in sorted(root.iterdir()) if (folder / "train" / "good").is_dir()]
+    return [folder for folder in classes if not names or folder.name in names]
+
+
+def good_images(folder: Path) -> list[Path]:
+    """Return the good training images of a class."""
+    return sorted((folder / "train" / "good").iterdir())
+
+
 def few_images(folder: Path, count: int, seed: int, work: Path) -> Path:
     """Return a folder with copies of `count` good training images of a class."""
-    images = sorted((folder / "train" / "good").iterdir())
+    images = good_images(folder)
     chosen = np.random.default_rng(seed).permutation(len(images))[:count]
     copies = work / "images" / f"{folder.name}-{count}-{seed}"
     copies.mkdir(parents=True, exist_ok=True)
@@ -50,11 +62,10 @@ def main() -> None:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     path = options.work / "results.csv"
-    classes = [folder for folder in sorted(options.root.iterdir()) if (folder / "train" / "good").is_dir()]
-    chosen = [folder for folder in classes if not options.classes or folder.name in options.classes]
+    chosen = classes_in(options.root, options.classes)
     done = {(result.name, result.method, result.seed) for result in read_results(path)}
     for seed, folder, count in product(options.seeds, chosen, options.counts):
-        enough = len(list((folder / "train" / "good").iterdir())) >= count
+        enough = len(good_images(folder)) >= count
         if enough and (folder.name, str(count), seed) not in done:
             append_result(path, train_and_evaluate(folder, count, seed, options.work))
     found = read_results(path)

@@ -248,16 +248,15 @@ def test_false_alarms_counts_the_new_images_that_are_rejected(bench, fabric_fold
     (row,) = table_rows(printed)
     assert row[:3] == [fabric_folder.name, "4", "2"]
     rows = [line.split(",") for line in (tmp_path / "false_alarms.csv").read_text().splitlines()]
-    good = len(list((fabric_folder / "train" / "good").iterdir()))
-    assert [int(new) for *_, new, _ in rows] == [good - 4] * 2
+    good = list((fabric_folder / "train" / "good").iterdir())
+    assert [int(new) for *_, new, _ in rows] == [len(good) - 4] * 2
     runs = [Detector.load(run) for run in sorted((tmp_path / "runs").iterdir())]
-    new = list((fabric_folder / "train" / "good").iterdir())
     learned = [{path.name for path in folder.iterdir()} for folder in sorted((tmp_path / "images").iterdir())]
     counted = [
-        sum(detector.inspect(path).score > 1 for path in new if path.name not in names)
+        sum(detector.inspect(path).score > 1 for path in good if path.name not in names)
         for detector, names in zip(runs, learned, strict=True)
     ]
     assert [int(rejected) for *_, rejected in rows] == counted
-    observed = 100 * mean(rejected / (good - 4) for rejected in counted)
+    observed = 100 * mean(rejected / (len(good) - 4) for rejected in counted)
     assert row[4].startswith(f"{observed:.1f} (")
     assert bench.printed_by("false_alarms.py", *options) == printed

@@ -98,18 +98,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @contextmanager
 def _sigterm_interrupts() -> Iterator[None]:
     """Let SIGTERM end a command as Ctrl-C does, so that it removes its temporary files."""
-    if threading.current_thread() is not threading.main_thread():  # Python allows handlers only there
-        yield
-        return
-    previous = signal.getsignal(signal.SIGTERM)
-    if previous != signal.SIG_DFL:  # whoever has set it wants another end
+    in_main_thread = threading.current_thread() is threading.main_thread()  # Python allows handlers only there
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:  # who has set it wants another end
         yield
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _configure_output() -> None:

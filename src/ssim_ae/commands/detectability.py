@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ssim_ae.detector.detectability_chart import DetectabilityChart
     from ssim_ae.detector.detector_file import DetectorFile
 
+MEASURE_COMMAND = "ssim-ae threshold RUN --drawn_defects 40"  # the default of the setting
+
 
 def add_require_option(parser: Parser) -> None:
     """Add the option that makes the exit status depend on what the detector finds."""
@@ -68,9 +70,7 @@ def requirement_status(chart: DetectabilityChart | None, options: argparse.Names
         return 0
     requirement = Requirement.parse(options.require)
     if not chart:
-        raise InputError(
-            "--require: what the detector finds was not measured; run ssim-ae threshold RUN --drawn_defects 40"
-        )
+        raise InputError(f"--require: what the detector finds was not measured; run {MEASURE_COMMAND}")
     if requirement.is_met_by(chart):
         return 0
     share = chart.share_at(requirement.size, requirement.contrast)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssim_ae.commands.detectability import (
+    MEASURE_COMMAND,
     add_require_option,
     check_requirement,
     detectability_lines,
@@ -55,7 +56,7 @@ def _lines(path: Path, file: DetectorFile) -> Iterator[str]:
         yield from detectability_lines(file)
         yield from _table(file.detectability)
     else:
-        yield "What it finds was not measured; ssim-ae threshold RUN --drawn_defects 40 measures it."
+        yield f"What it finds was not measured; {MEASURE_COMMAND} measures it."
     yield f"thresholds: {described(file.thresholds)}. {provenance.thresholds}"
     if file.regions:
         yield f"regions: {file.regions}"

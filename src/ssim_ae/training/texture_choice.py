@@ -16,6 +16,7 @@ from ssim_ae.images.resize import resize
 from ssim_ae.methods import method_of
 from ssim_ae.sampling import equal_intervals
 
+TEXTURE_FOUND = "good images show a texture: no place is like the same place of other images"
 MAX_TEXTURE_IMAGES = 30  # that decide; their pairs are many
 COMPARED_SIDE = 64  # px, that images are resized to before they are compared
 MAX_CORRELATION = 0.1  # of textures; 0.00 to 0.02 on them, 0.3 to 0.6 on parts at any angle, 0.9 to 1 on others
@@ -33,10 +34,7 @@ def with_texture(config: Config, images: Sequence[Path]) -> Config:
     if texture is None:
         texture = not config.given_thresholds and _images_show_texture(images, config)
         if texture:
-            print_note(
-                "good images show a texture: no place is like the same place of other images; "
-                "--texture False treats them as those of a part"
-            )
+            print_note(f"{TEXTURE_FOUND}; --texture False treats them as those of a part")
     new_patches = texture and "online_aug" not in config.model_fields_set and not config.aug_dir
     return config.replace(texture=texture, **({"online_aug": True} if new_patches else {}))
 
@@ -44,10 +42,8 @@ def with_texture(config: Config, images: Sequence[Path]) -> Config:
 def note_weakness_on_textures(config: Config, images: Sequence[Path]) -> None:
     """Print a note if good images show a texture, and the method is weak on random ones."""
     if method_of(config).weak_on_random_textures and _images_show_texture(images, config):
-        print_note(
-            "good images show a texture: no place is like the same place of other images; "
-            f"if it is random, as fibers are, {config.method} finds defects less well than --method repair"
-        )
+        advice = f"if it is random, as fibers are, {config.method} finds defects less well than --method repair"
+        print_note(f"{TEXTURE_FOUND}; {advice}")
 
 
 def _images_show_texture(images: Sequence[Path], config: Config) -> bool:

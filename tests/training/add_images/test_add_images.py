@@ -8,48 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from tests.training.add_images.conftest import SETTINGS, current
 
 from ssim_ae import Config, Detector, InputError, train
 from ssim_ae.cli import main
-from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.detector.run_folder import roll_back, version_paths
 from ssim_ae.images.folders import content_hash
-from ssim_ae.synthetic import fabric
 from ssim_ae.training.add_images import add_images
 from ssim_ae.training.feature_fitter import MOMENTS_NAME, FeatureFitter
 from ssim_ae.training.good_images import ImageCounts, held_out_indices
 from ssim_ae.training.recalibrate import known_images
-
-SETTINGS = {"method": "features", "im_resize": 64, "drawn_defects": 0}
-
-
-@pytest.fixture(scope="module")
-def first(fabric_folder: Path) -> Path:
-    """A folder of 10 good images."""
-    return fabric_folder / "train" / "good"
-
-
-@pytest.fixture(scope="module")
-def more(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 6 other good images, with the same names."""
-    root = fabric.make(tmp_path_factory.mktemp("other"), classes=["twill"], train=6, size=64, seed=2)[0]
-    return shutil.copytree(root / "train" / "good", tmp_path_factory.mktemp("later") / "more")
-
-
-@pytest.fixture(scope="module")
-def original(first: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run on the first images."""
-    return train(Config(dataset_path=str(first), **SETTINGS), runs=tmp_path_factory.mktemp("runs")).folder
-
-
-@pytest.fixture
-def run(original: Path, tmp_path: Path) -> Path:
-    """Return a copy of that run."""
-    return shutil.copytree(original, tmp_path / "first-1")
-
-
-def current(run: Path):
-    return read_detector(run / "detector.safetensors")
 
 
 def fitted_at_once(run: Path, folders: list[Path], tmp_path: Path, **settings) -> Detector:
@@ -344,69 +312,3 @@ def test_a_share_of_all_images_is_held_out():
     for former, count, held_out in (((8, 2), 6, 1), ((8, 2), 1, 0), ((1, 0), 1, 1), ((9, 0), 1, 1), ((8, 2), 40, 8)):
         assert len(held_out_indices(count, config, ImageCounts(*former))) == held_out
     assert held_out_indices(40, config.replace(holdout=0), ImageCounts(8, 2)) == []
-
-
-def test_the_command_says_what_was_added_and_writes_the_report(run, more, capsys):
-    assert main(["report", str(run)]) == 0
-    page = (run / "report" / "index.html").read_text()
-    capsys.readouterr()
-    assert main(["train", "--add", str(more), str(run)]) == 0
-    printed = capsys.readouterr()
-    assert printed.out.startswith("added 6 good images to 10 (5 for training, 1 held out); thresholds: distance ")
-    assert "version 2; back to the former one with: ssim-ae threshold" in printed.out
-    assert "shows a former version" not in printed.err
-    new_page = (run / "report" / "index.html").read_text()
-    assert new_page != page and "3 held-out images" in new_page
-    assert main(["train", "--add", str(more), str(run)]) == 0
-    assert capsys.readouterr().out.startswith("added no images: the run keeps its 16 good images\n")
-
-
-def test_held_out_images_of_one_name_are_told_apart_in_the_report(first, more, tmp_path):
-    run = train(Config(dataset_path=str(first), holdout=0.6, run_eval=False, **SETTINGS), runs=tmp_path / "runs").folder
-    add_images(run, more)
-    held_out = known_images(current(run), run).held_out
-    assert len({path.name for path in held_out}) < len(held_out)
-    assert main(["report", str(run)]) == 0
-    names = {path.relative_to(run / "report" / "images") for path in (run / "report" / "images").rglob("*_origin.png")}
-    assert len(names) == len(held_out) and {path.parts[0] for path in names} == {"good", "more"}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--add", "MORE"], "--add: name the folder of the images and the run: ssim-ae train --add FOLDER RUN"),
-        (["RUN", "--add"], "argument --add: expected one argument"),
-        (["--add", "", "RUN"], "--add: name the folder of the images and the run"),
-        (["--add", "MORE", "RUN", "--resume", "RUN"], "--add: a run keeps its own settings"),
-        (["--add", "MORE", "RUN", "--epochs", "+5"], "--add: a run keeps its own settings"),
-        (["--add", "MORE", "RUN", "--config_path", "x.yaml"], "--add: a run keeps its own settings"),
-        (["--add", "RUN", "MORE"], "more: a folder of images, not a run"),
-        (["--resume", "RUN", "--epochs", "+5"], "add images with --add FOLDER RUN"),
-    ],
-)
-def test_a_misused_option_is_one_line(run, more, capsys, arguments, message):
-    places = {"RUN": str(run), "MORE": str(more)}
-    assert main(["train", *(places.get(argument, argument) for argument in arguments)]) == 2
-    error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1
-
-
-def test_an_interrupted_command_says_that_nothing_was_added(run, more, capsys, monkeypatch):
-    def interrupt(*_arguments, **_options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("ssim_ae.training.training_result.calibrate_fitted", interrupt)
-    assert main(["train", "--add", str(more), str(run)]) == 130
-    assert capsys.readouterr().err.endswith("ssim-ae: interrupted; nothing is added, the run is as it was\n")
-
-
-def test_an_interrupted_report_says_that_the_images_are_added(run, more, capsys, monkeypatch):
-    def interrupt(*_arguments, **_options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("ssim_ae.commands.train.report_and_print", interrupt)
-    original = Config.read(run / "config.yaml").replace(run_eval=True)
-    (run / "config.yaml").write_text(original.to_yaml())
-    assert main(["train", "--add", str(more), str(run)]) == 130
-    assert capsys.readouterr().err.endswith("; the images are added, the report is not written: ssim-ae report RUN\n")
-    assert len(current(run).provenance.training_images) == 13

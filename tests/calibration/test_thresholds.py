@@ -134,6 +134,13 @@ def test_the_l1_residual_has_a_quarter_of_the_weight_with_method_repair(held_out
     assert l1_alone == pytest.approx(thresholds["ssim"] / (1 + 1 / 4), rel=1e-3), "alone it has the whole weight"
 
 
+@pytest.mark.parametrize(("texture", "factor"), [(True, 4), (False, 1), (None, 1)])
+def test_the_l1_residual_has_a_quarter_of_the_weight_on_textures_with_method_reference(held_out, texture, factor):
+    equal = [residuals._replace(maps=residuals.maps[[0, 0]]) for residuals in held_out]
+    thresholds = estimate(equal, reference(threshold="max", texture=texture))
+    assert thresholds["l1"] == pytest.approx(factor * thresholds["ssim"])
+
+
 @pytest.mark.parametrize("given", ["ssim", "l1"])
 def test_a_given_threshold_does_not_influence_the_other(adjacent, given):
     thresholds = estimate(adjacent, reference(threshold="max", **{f"{given}_threshold": 9}))

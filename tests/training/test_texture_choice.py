@@ -65,6 +65,20 @@ def test_a_texture_is_learned_from_new_patches(folders, settings, online):
     assert with_texture(config, sorted((folders / "part").iterdir())).online_aug is False
 
 
+def test_a_texture_has_defaults_of_its_own(folders):
+    texture, part = (sorted((folders / name).iterdir()) for name in ("texture", "part"))
+    learned = with_texture(Config(method="reference"), texture)
+    assert (learned.z_dim, learned.epochs) == (500, 40)
+    assert with_texture(learned.replace(z_dim=90), texture).z_dim == 90
+    given = with_texture(Config(method="reference", epochs=3), texture)
+    assert (given.z_dim, given.epochs) == (500, 3)
+    learned = with_texture(Config(method="reference"), part)
+    assert (learned.z_dim, learned.epochs) == (100, 20)
+    zoo = with_texture(Config(method="reference", texture=False), texture)
+    assert (zoo.z_dim, zoo.epochs, zoo.online_aug) == (100, 20, False)
+    assert with_texture(Config(method="repair"), texture).epochs == Config(method="repair").epochs
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [

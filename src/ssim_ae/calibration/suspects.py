@@ -59,7 +59,7 @@ class NormalScores(NamedTuple):
         if method.normalizes_residuals:
             scale = NormalStatistics.fit_robust(images, texture=bool(config.texture)).scale(images[0].size)
         maxima = np.array([_maxima(maps, scale) for maps in images])
-        medians_of_maxima = np.maximum(np.median(maxima, axis=0), MIN_POSITIVE) / method.residual_weights
+        medians_of_maxima = np.maximum(np.median(maxima, axis=0), MIN_POSITIVE) / method.residual_weights(config)
         scorer = cls(config, scale, method.thresholds(medians_of_maxima.tolist()))
         parts = [np.array([scorer.score(maps) for maps in part]) for part in (held_out, training)]
         medians = [float(np.median(part)) if len(part) else 0.0 for part in parts]

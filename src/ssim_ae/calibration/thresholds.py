@@ -113,7 +113,7 @@ def _balanced(held_out: Sequence[Residuals], config: Config, training: Sequence[
     method = method_of(config)
     alone = dict.fromkeys(method.residual_names, inf)
     thresholds = dict(alone)
-    for name, weight in zip(method.residual_names, method.residual_weights, strict=True):
+    for name, weight in zip(method.residual_names, method.residual_weights(config), strict=True):
         if name not in config.given_thresholds:
             thresholds[name] = _estimated_threshold(held_out, alone | {name: 1.0}, config, training) / weight
     factor = _estimated_threshold(held_out, thresholds, config, training)

@@ -32,7 +32,6 @@ class FeaturesMethod(Method):
     own_settings = frozenset({"align", "backbone", "distance_threshold"})
     unsupported_exports = frozenset({"mindir", "air", "int8"})  # MindSpore builds layers only; int8 moves distances
     residual_names = ("distance",)
-    residual_weights = (1.0,)
     inspects_whole_image = True
     score_distribution = "frechet"  # distances differ by factors
 

@@ -51,13 +51,13 @@ class Method(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]  # one line for the help
     defaults: ClassVar[Mapping[str, Any]] = {}  # settings whose defaults differ from those of Config
+    texture_defaults: ClassVar[Mapping[str, Any]] = {}  # settings whose defaults differ if images show a texture
     own_settings: ClassVar[frozenset[str]] = frozenset()  # settings that not all methods use
 
     engines: ClassVar[tuple[str, ...]] = ()  # frameworks that can train it
     unsupported_exports: ClassVar[frozenset[str]] = frozenset()  # formats and precisions that cannot hold its network
 
     residual_names: ClassVar[tuple[str, ...]]
-    residual_weights: ClassVar[tuple[float, ...]]  # in the anomaly map, relative to the first
     reconstructs: ClassVar[bool] = False  # whether the network's output is an image
     inspects_whole_image: ClassVar[bool] = False  # else in tiles of crop_size, or the center of the image
     weak_on_random_textures: ClassVar[bool] = False  # a training says so
@@ -86,6 +86,10 @@ class Method(ABC):
     def postprocess(self, anomaly: np.ndarray) -> np.ndarray:
         """Remove regions that are no defects from a combined map (H, W) >= 0; by default none."""
         return anomaly
+
+    def residual_weights(self, config: Config) -> tuple[float, ...]:  # noqa: ARG002 (most methods have one answer)
+        """Return the weights of the residuals in the anomaly map, relative to the first; by default equal ones."""
+        return (1.0,) * len(self.residual_names)
 
     def smoothing(self, config: Config) -> float:  # noqa: ARG002 (most methods smooth none)
         """Return the standard deviation of the Gaussian that residual maps are smoothed with, px; 0: none."""

@@ -17,7 +17,6 @@ class ReconstructionMethod(TrainedMethod):
 
     own_settings = TRAINING_SETTINGS | {"crop_size", "texture", "ssim_threshold", "l1_threshold"}
     residual_names = ("ssim", "l1")
-    residual_weights = (1.0, 1.0)
     reconstructs = True
     loss: ClassVar[LossWeights] = LossWeights(ssim=1.0)
 

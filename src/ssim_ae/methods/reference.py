@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DAMPED_BORDER = 5  # px: near the border of the image the SSIM window covers mirrored pixels
 BORDER_WEIGHT = 0.2  # of the SSIM residuals there
 OPENING_RADIUS = 4  # px: smaller regions are no defects
+TEXTURE_L1_WEIGHT = 0.25
 TEXTURE_SMOOTHING = 1 / 64  # of the side of a square as large as the image
 
 
@@ -30,6 +31,7 @@ class ReferenceMethod(ReconstructionMethod):
 
     name = "reference"
     summary = "an autoencoder with a narrow code (Bergmann et al. 2018)"
+    texture_defaults = {"online_aug": True, "z_dim": 500, "epochs": 40}  # noqa: RUF012 (a class variable in Method)
     own_settings = ReconstructionMethod.own_settings | {"z_dim", "stride"}
     engines = ("torch", "mindspore")
 
@@ -38,6 +40,10 @@ class ReferenceMethod(ReconstructionMethod):
         return autoencoder_layers(
             crop_size=config.crop_size, channels=config.channels, z_dim=config.z_dim, flc=config.flc
         )
+
+    def residual_weights(self, config: Config) -> tuple[float, ...]:
+        """Return equal weights, and on a texture a lower one for L1, which is high on good places of it, too."""
+        return (1.0, TEXTURE_L1_WEIGHT) if config.texture else (1.0, 1.0)
 
     def smoothing(self, config: Config) -> float:
         """Return the standard deviation of the Gaussian that the residual maps of a texture are smoothed with, px.

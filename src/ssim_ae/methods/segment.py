@@ -53,7 +53,6 @@ class SegmentMethod(TrainedMethod):
     own_settings = TRAINING_SETTINGS | {"align", "damage_threshold", "absence_threshold"}
     unsupported_exports = frozenset({"mindir", "air", "int8"})  # MindSpore has no skip connections here
     residual_names = ("damage", "absence")
-    residual_weights = (1.0, 0.5)  # an image without its part is far above the threshold of `absence`
     inspects_whole_image = True
     weak_on_random_textures = True  # a piece of such a texture is no damage elsewhere
     loss = LossWeights(focal=10.0)
@@ -78,6 +77,10 @@ class SegmentMethod(TrainedMethod):
     def draw_corruption(self, count: int, images: int, rng: np.random.Generator) -> Damage:  # noqa: ARG002
         """Draw what the damage of `count` images is drawn from."""
         return draw_damages(count, rng)
+
+    def residual_weights(self, config: Config) -> tuple[float, ...]:  # noqa: ARG002 (the interface)
+        """Return a lower weight for `absence`: an image without its part is far above its threshold."""
+        return (1.0, 0.5)
 
     def residual_maps(self, image: np.ndarray, output: np.ndarray) -> np.ndarray:
         """Return two maps of the smoothed log-odds of damage, at the size of the image.

@@ -25,8 +25,8 @@ MAX_CORRELATION = 0.1  # of textures; 0.00 to 0.02 on them, 0.3 to 0.6 on parts 
 def with_texture(config: Config, images: Sequence[Path]) -> Config:
     """Decide from good images at equal intervals whether they show a texture, if the settings leave it open.
 
-    It changes the residuals, so the answer is no if a threshold of theirs is given. A texture is learned from new
-    patches in each epoch unless the settings say otherwise.
+    It changes the residuals, so the answer is no if a threshold of theirs is given. Settings that are not given then
+    get the method's defaults for textures.
     """
     if not config.uses("texture"):
         return config
@@ -35,8 +35,12 @@ def with_texture(config: Config, images: Sequence[Path]) -> Config:
         texture = not config.given_thresholds and _images_show_texture(images, config)
         if texture:
             print_note(f"{TEXTURE_FOUND}; --texture False treats them as those of a part")
-    new_patches = texture and "online_aug" not in config.model_fields_set and not config.aug_dir
-    return config.replace(texture=texture, **({"online_aug": True} if new_patches else {}))
+    defaults = dict(method_of(config).texture_defaults) if texture else {}
+    if config.aug_dir:  # has an effect on the same patches in each epoch only
+        defaults.pop("online_aug", None)
+    return config.replace(
+        texture=texture, **{key: value for key, value in defaults.items() if key not in config.model_fields_set}
+    )
 
 
 def note_weakness_on_textures(config: Config, images: Sequence[Path]) -> None:

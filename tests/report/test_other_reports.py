@@ -67,12 +67,11 @@ def test_a_detector_without_reconstruction(features_run, tmp_path, open_report):
     assert options == [False, False] and page.is_hidden(".stage .reconstruction")
     for view in views:
         page.check(f"input[name=viewer-view][value={view}]", force=True)
-    broken = """async () => {
-        const shown = [...document.querySelectorAll("img[src]")].filter((image) => image.checkVisibility());
-        await Promise.allSettled(shown.map((image) => image.decode()));
-        return shown.filter((image) => !image.naturalWidth).map((image) => image.src);
-    }"""
-    assert page.evaluate(broken) == []
+    page.wait_for_function(
+        """() => [...document.querySelectorAll("img[src]")]
+            .filter((image) => image.checkVisibility())
+            .every((image) => image.complete && image.naturalWidth)"""
+    )
 
 
 def test_a_page_that_shows_a_sample_has_the_figures_of_all_images(

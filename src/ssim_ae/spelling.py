@@ -1,4 +1,4 @@
-"""Words in messages: suggestions for misspelled ones, counted nouns, durations, lists of names."""
+"""Words in messages: suggestions for misspelled ones, counted nouns, durations, percentages, lists of names."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -20,6 +20,11 @@ def counted(number: int, noun: str) -> str:
 def duration(minutes: float) -> str:
     """Return a time, `4.3 minutes`, or in seconds below one minute."""
     return f"{minutes:.1f} minutes" if minutes >= 1 else counted(round(60 * minutes), "second")
+
+
+def percentage(share: float) -> str:
+    """Return a share in [0, 1] in percent, with two significant digits."""
+    return "100" if share > 0.995 else f"{100 * share:.2g}"
 
 
 def listed(names: Sequence[str], maximum: int) -> str:

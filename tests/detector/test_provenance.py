@@ -97,8 +97,14 @@ def test_a_held_out_duplicate_of_a_training_image_is_held_out(images):
             "Thresholds by max, from 10 held-out images. Left out, because they may be defective: 1 image.",
         ),
         ({"estimator": "max_area", "held_out_images": 1}, "Thresholds by max_area, from 1 held-out image."),
+        (
+            {"estimator": "max", "held_out_images": 1, "left_out_images": 1}
+            | {"expected": RateEstimate(rate=0.5, low=0.05, high=0.998)},
+            "Expected false alarms: 50 % (90 % interval 5-100 %), from 1 held-out image. "
+            "Left out, because they may be defective: 1 image. If they are good, expect 100 % false alarms.",
+        ),
     ],
-    ids=["given", "false_alarm_rate", "max", "percent", "left-out", "one-image"],
+    ids=["given", "false_alarm_rate", "max", "percent", "left-out", "one-image", "all-rejected"],
 )
 def test_origin_of_thresholds_in_words(origin, text):
     assert str(ThresholdOrigin(**origin)) == text

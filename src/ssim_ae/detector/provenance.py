@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt
 
 from ssim_ae import __version__
 from ssim_ae.images.folders import content_hash
-from ssim_ae.spelling import counted
+from ssim_ae.spelling import counted, percentage
 
 GIVEN = "given"  # the estimator of thresholds that were set by hand
 MIN_CROSS_VALIDATED = 5  # images; of fewer, thresholds estimated without one of them may reject it
@@ -45,8 +45,7 @@ class RateEstimate(_Strict):
     high: float
 
     def __str__(self) -> str:
-        rate, low, high = (100 * value for value in (self.rate, self.low, self.high))
-        return f"{rate:.2g} % (90 % interval {low:.2g}-{high:.2g} %)"
+        return f"{percentage(self.rate)} % (90 % interval {percentage(self.low)}-{percentage(self.high)} %)"
 
 
 class CrossValidation(_Strict):
@@ -103,7 +102,7 @@ class ThresholdOrigin(_Strict):
             text += f" Left out, because they may be defective: {counted(self.left_out_images, 'image')}."
             if self.expected:
                 share = self.left_out_images / (self.held_out_images + self.training_images + self.left_out_images)
-                text += f" If they are good, expect {100 * (self.expected.rate + share):.2g} % false alarms."
+                text += f" If they are good, expect {percentage(self.expected.rate + share)} % false alarms."
         return text
 
 

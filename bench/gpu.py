@@ -42,7 +42,7 @@ PARTS = {
     "steps": Part(gpu_speed.steps, 180),
     "repair": Part(gpu_speed.repair_training, 120),
     "inspection rate": Part(gpu_speed.inspection_rates, 60),
-    "resume": Part(gpu_checks.resume, 90),
+    "resume": Part(gpu_checks.resume, 180),
     "errors": Part(gpu_checks.errors, 60),
     "processes": Part(gpu_checks.processes, 60),
     "reference": Part(gpu_speed.reference_training, 240),

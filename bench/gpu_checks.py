@@ -82,9 +82,15 @@ def resume(plan: Plan) -> Iterator[Result]:
     """Kill a training and resume it."""
     for method in trained_methods():
         with tempfile.TemporaryDirectory() as scratch:
-            data_set = fabric_data_set(Path(scratch), count=plan.training_images, size=plan.side)
-            patches = plan.resumed_patches
-            config = config_of_check(plan, method=method.name, epochs=4, augment_num=patches, checkpoint_seconds=0)
+            data_set = fabric_data_set(Path(scratch), count=8, size=plan.side)
+            config = config_of_check(
+                plan,
+                method=method.name,
+                epochs=4,
+                augment_num=plan.resumed_patches,
+                checkpoint_seconds=plan.checkpoint_seconds,
+                drawn_defects=0,
+            )
             settings = config.model_dump(exclude_unset=True)
             options = [f"--{name}={value}" for name, value in settings.items()]
             command = [sys.executable, "-m", "ssim_ae", "train", str(data_set), *options, "--run_eval=False"]

@@ -19,6 +19,7 @@ class Plan(NamedTuple):
     training_images: int
     repair_patches: int  # in each of the default epochs
     resumed_patches: int  # in each epoch of the training that is killed
+    checkpoint_seconds: float  # of the same training
     reference_epochs: int
     inspected_sides: tuple[int, ...]
     least_seconds: float  # with less time left no part starts
@@ -38,6 +39,7 @@ class Plan(NamedTuple):
             training_images=200,
             repair_patches=10_000,
             resumed_patches=5_000,
+            checkpoint_seconds=1.0,
             reference_epochs=200,
             inspected_sides=(256, 1024),
             least_seconds=10,
@@ -58,6 +60,7 @@ class Plan(NamedTuple):
             training_images=8,
             repair_patches=32,
             resumed_patches=320,
+            checkpoint_seconds=0.0,
             reference_epochs=1,
             inspected_sides=(64,),
             least_seconds=0,

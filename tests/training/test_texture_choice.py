@@ -68,7 +68,7 @@ def test_a_texture_is_learned_from_new_patches(folders, settings, online):
 def test_a_texture_has_defaults_of_its_own(folders):
     texture, part = (sorted((folders / name).iterdir()) for name in ("texture", "part"))
     learned = with_texture(Config(method="reference"), texture)
-    assert (learned.z_dim, learned.epochs) == (500, 40)
+    assert (learned.z_dim, learned.epochs) == (500, 50)
     assert with_texture(learned.replace(z_dim=90), texture).z_dim == 90
     given = with_texture(Config(method="reference", epochs=3), texture)
     assert (given.z_dim, given.epochs) == (500, 3)

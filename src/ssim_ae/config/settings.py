@@ -100,7 +100,7 @@ class Settings(BaseModel):
         100, ge=1, le=65_536, description="length of the code between encoder and decoder; 500 on a texture"
     )
     flc: int = Field(32, ge=1, le=1024, description="channels of the first convolution")
-    epochs: int = Field(20, ge=1, description="passes over augment_num patches; 40 if reference learns a texture")
+    epochs: int = Field(20, ge=1, description="passes over augment_num patches; 50 if reference learns a texture")
     minutes: float = Field(0.0, ge=0, description="training time in minutes, in place of epochs; 0: epochs")
     batch_size: int = Field(16, ge=1, description="patches per step, on all devices together")
     optimizer: Literal["adamw", "muon"] = Field("adamw", description="adamw, or muon: orthogonalized updates")

@@ -23,7 +23,7 @@ DAMPED_BORDER = 5  # px: near the border of the image the SSIM window covers mir
 BORDER_WEIGHT = 0.2  # of the SSIM residuals there
 OPENING_RADIUS = 4  # px: smaller regions are no defects
 TEXTURE_L1_WEIGHT = 0.25
-TEXTURE_SMOOTHING = 1 / 64  # of the side of a square as large as the image
+TEXTURE_SMOOTHING = 1 / 50  # of the side of a square as large as the image
 
 
 class ReferenceMethod(ReconstructionMethod):
@@ -31,7 +31,7 @@ class ReferenceMethod(ReconstructionMethod):
 
     name = "reference"
     summary = "an autoencoder with a narrow code (Bergmann et al. 2018)"
-    texture_defaults = {"online_aug": True, "z_dim": 500, "epochs": 40}  # noqa: RUF012 (a class variable in Method)
+    texture_defaults = {"online_aug": True, "z_dim": 500, "epochs": 50}  # noqa: RUF012 (a class variable in Method)
     own_settings = ReconstructionMethod.own_settings | {"z_dim", "stride"}
     engines = ("torch", "mindspore")
 

@@ -8,6 +8,7 @@ import shutil
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,27 @@ def detector(tiny_run: Run) -> Detector:
 def rng() -> np.random.Generator:
     """Numbers that are the same in every run."""
     return np.random.default_rng(7)
+
+
+@pytest.fixture
+def killed_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], AbstractContextManager[None]]:
+    """Return a context manager in which a command is killed when it replaces a file, after so many others."""
+
+    @contextmanager
+    def killed(writes: int) -> Iterator[None]:
+        left = iter(range(writes))
+
+        def replace(source: str, target: str, replace: Callable[..., None] = os.replace) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            replace(source, target)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", replace)
+            patched.setattr(Path, "replace", replace)
+            yield
+
+    return killed
 
 
 @pytest.fixture(scope="module")

@@ -97,22 +97,12 @@ def test_a_run_that_was_never_changed_has_no_former_version(run):
 
 
 @pytest.mark.parametrize("writes", range(3))
-def test_a_change_that_is_killed_leaves_the_former_version_current(run, monkeypatch, writes):
+def test_a_change_that_is_killed_leaves_the_former_version_current(run, killed_after, writes):
     set_threshold(run, 0.5)
     shutil.copy(version_paths(run)[0], detector_path(run))
     former = current(run)
-    left = iter(range(writes))
-
-    def killed_replace(source, target, replace=os.replace):
-        if next(left, None) is None:
-            raise KeyboardInterrupt
-        replace(source, target)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "replace", killed_replace)
-        patched.setattr("pathlib.Path.replace", killed_replace)
-        with pytest.raises(KeyboardInterrupt):
-            set_threshold(run, 0.6)
+    with killed_after(writes), pytest.raises(KeyboardInterrupt):
+        set_threshold(run, 0.6)
     assert current(run) == former
     set_threshold(run, 0.7)
     assert current(run) == 0.7

@@ -1,6 +1,5 @@
 """Good images that are added to a run: its statistics are those of all images, and nothing is lost on the way."""
 
-import os
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
@@ -247,21 +246,12 @@ def test_what_cannot_be_added_to_is_named(run, tiny_run, more, tmp_path, capsys)
 
 @pytest.mark.parametrize("writes", range(6))
 def test_an_addition_that_is_killed_leaves_the_run_as_it_was_or_as_it_becomes(
-    run, first, more, fabric_folder, tmp_path, monkeypatch, writes
+    run, first, more, fabric_folder, tmp_path, killed_after, writes
 ):
     """Files are replaced in turn: settings, kept version, new version, detector, moments."""
     before = (run / "detector.safetensors").read_bytes()
-    left = iter(range(writes))
-
-    def killed_replace(source, target, replace=os.replace):
-        if next(left, None) is None:
-            raise KeyboardInterrupt
-        replace(source, target)
-
-    with monkeypatch.context() as patched:
-        patched.setattr("pathlib.Path.replace", killed_replace)
-        with pytest.raises(KeyboardInterrupt) if writes < 5 else nullcontext():
-            add_images(run, more)
+    with killed_after(writes), pytest.raises(KeyboardInterrupt) if writes < 5 else nullcontext():
+        add_images(run, more)
     known = known_images(current(run), run)
     if writes < 4:
         assert (run / "detector.safetensors").read_bytes() == before

@@ -39,10 +39,10 @@ The base install has permissive licenses alone: they ask to keep their text with
 a library of GCC, whose exception lifts the conditions of the GPL for programs that use it.) Of the extras, `postgresql`
 and `opcua` bring packages under the LGPL: whoever passes them on lets users replace them, as Python packages do. The
 wheels of PyAV (`camera`, `genicam`) hold FFmpeg, under the LGPL, with the encoders libx264 and libx265, under the GPL:
-their use is free, but whoever passes on an image or a device with them passes on GPL software. `genicam` also brings
+their use is free, but whoever passes on a container or a device with them passes on GPL software. `genicam` also brings
 the reference implementation of GenICam, under a license of its own, and needs a GenTL producer of the camera's vendor.
 
-A package for GPUs that PyTorch names (CUDA) has a license of its vendor; none of them is listed.
+Packages for GPUs that PyTorch requires (CUDA) have licenses of their vendor and are not listed.
 """
 
 

@@ -1,4 +1,4 @@
-"""A method is an object: a third one works everywhere without a change in the package."""
+"""A method is an object: a new one works everywhere without a change in the package."""
 
 import re
 from importlib.util import module_from_spec, spec_from_file_location
@@ -68,7 +68,7 @@ def test_an_unknown_method_is_refused():
         get_method("blur")
 
 
-def test_a_third_method_trains_calibrates_inspects_reports_and_exports(blur, fabric_folder, tmp_path):
+def test_a_new_method_trains_calibrates_inspects_reports_and_exports(blur, fabric_folder, tmp_path):
     config = Config(method="blur", dataset_path=str(fabric_folder), device_target="CPU", precision="fp32", holdout=0.5)
     assert (config.im_resize, config.epochs) == (64, 2)
     run = train(config, runs=tmp_path)

@@ -22,8 +22,8 @@ def add_require_option(parser: Parser) -> None:
     parser.add_argument(
         "--require",
         metavar="'90% at 14px'",
-        help=f"exit with {REQUIREMENT_NOT_MET} if fewer of the drawn defects of this size (in px of the image) are "
-        "found; add 'low' or 'high' for another contrast than medium",
+        help=f"exit with {REQUIREMENT_NOT_MET} if fewer of the drawn defects of this size (px of the image) and larger "
+        "are found; at medium contrast, unless 'low' or 'high' is added",
     )
 
 

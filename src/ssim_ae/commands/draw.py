@@ -15,8 +15,8 @@ def arguments(parser: Parser) -> None:
     parser.add_argument(
         "data_set",
         metavar="DATA_SET",
-        help="fabric: textures, 256 px; connector: wide parts, fine cracks; plate: large images, small defects; "
-        "fibers: a random texture, few images",
+        help="fabric: two textures and a badge, 256 px; connector: wide parts, fine cracks; plate: large images, small "
+        "defects; fibers: a random texture, few images",
     )
     parser.add_argument("folder", metavar="FOLDER", help="folder in which one folder for each class is created")
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="classes of fabric: twill, canvas, badge (all)")
@@ -39,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
     data_set = DATA_SETS[options.data_set]
     for name in options.classes or ():
         if name not in data_set.classes:
-            raise InputError(f"--classes: unknown class {name!r}{did_you_mean(name, data_set.classes)}")
+            hint = did_you_mean(name, data_set.classes)
+            raise InputError(f"--classes: unknown class {name!r}{hint}; choose from {', '.join(data_set.classes)}")
     if options.size is None:
         options.size = data_set.size
     if options.train is None:

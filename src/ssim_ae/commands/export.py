@@ -24,7 +24,7 @@ def arguments(parser: Parser) -> None:
     parser.add_argument(
         "--graph",
         default="",
-        help="inspection: image in, verdict out; network: its input and output alone (the format's default)",
+        help="inspection: image in, verdict out; network: the network alone (the format's default)",
     )
     parser.add_argument(
         "--precision",

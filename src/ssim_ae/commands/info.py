@@ -91,4 +91,4 @@ def _table(chart: DetectabilityChart) -> Iterator[str]:
             f"{100 * rejected / tolerance.images:.0f} % at {amount:.3g}"
             for amount, rejected in zip(tolerance.amounts, tolerance.rejected, strict=True)
         )
-        yield f"good parts rejected after a change of {tolerance.change} ({tolerance.unit}): {cells}"
+        yield f"good parts rejected after a change ({tolerance.change}, {tolerance.unit}): {cells}"

@@ -125,7 +125,7 @@ def evaluate(options: argparse.Namespace) -> int:
         low, high = wilson(correct, total)
         print(f"{name:11}  {correct / total if total else float('nan'):.4f}  (95 % interval {low:.4f}-{high:.4f})")
     print(f"avg          {verdicts.avg:.4f}")
-    print("pixel metrics: without --ray, from a data set with masks", flush=True)
+    print("pixel metrics: not computed with --ray; run evaluate without it, on a data set with masks", flush=True)
     return INPUT_ERROR if errors else 0
 
 

@@ -26,7 +26,7 @@ def add_log_options(parser: Parser) -> None:
     group.add_argument(
         "--keep",
         choices=KEPT,
-        help="images that the log keeps: nok and near the threshold (near), nok, all, or none (near)",
+        help="images that the log keeps: near (nok, and ok near the threshold), nok, all or none (near)",
     )
     group.add_argument("--keep_gb", type=float, help="maximum size of all kept images; the oldest are removed (10)")
     group.add_argument("--keep_days", type=float, help="days that images are kept (30)")

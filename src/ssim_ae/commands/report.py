@@ -1,4 +1,4 @@
-"""Write a report: a page with metrics, curves and all test images."""
+"""Write a report: a page with metrics, curves and test images."""
 
 from __future__ import annotations
 

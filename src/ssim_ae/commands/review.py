@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 def arguments(parser: Parser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
-        "action", choices=("apply", "adopt"), help="apply: make and compare a candidate; adopt: take it"
+        "action",
+        choices=("apply", "adopt"),
+        help="apply: make and compare a candidate; adopt: make it the current detector",
     )
     parser.add_argument("run", metavar="RUN", help="folder of the run; ssim-ae threshold RUN --rollback goes back")
     parser.add_argument(
-        "--log", metavar="PLACE", help="folder or URL of the log with the reviews; adopt: to record it in"
+        "--log",
+        metavar="PLACE",
+        help="folder or URL of the log with the reviews; with adopt: the log that records the adoption",
     )
     parser.add_argument("--log_images", metavar="FOLDER", help="folder of the kept images (PLACE/images)")
     parser.add_argument("--detector", help="name of the detector in the log (that of the run's folder)")

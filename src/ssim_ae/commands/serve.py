@@ -35,7 +35,7 @@ def arguments(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="NAME=URL",
-        help="inspect the pictures of rtsp://..., http://..., usb:0, a video file or a folder; repeatable",
+        help="inspect the pictures of rtsp://..., http://..., usb:0, genicam:SERIAL, a video or a folder; repeatable",
     )
     parser.add_argument(
         "--trigger",
@@ -50,13 +50,13 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("--max_mb", type=int, default=32, help="maximum size of a request body, MiB (32)")
     parser.add_argument("--max_megapixels", type=int, default=25, help="maximum size of an image, megapixels (25)")
     parser.add_argument("--timeout", type=float, default=30, help="maximum duration of a request, seconds (30)")
-    parser.add_argument("--device_target", default="auto", help="auto, CPU, GPU or Ascend")
+    parser.add_argument("--device_target", default="auto", help="auto, CPU, GPU or Ascend (auto)")
     add_log_options(parser)
     parser.add_argument(
         "--sink",
         action="append",
         metavar="URL",
-        help="send a message for each inspection of the log there; may be repeated: https://HOST/PATH, "
+        help="send a message for each logged inspection to this URL; repeatable: https://HOST/PATH, "
         "mqtt://HOST/TOPIC, opcua://HOST:PORT or stdout:",
     )
     parser.add_runtime_options()

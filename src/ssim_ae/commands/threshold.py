@@ -68,7 +68,7 @@ def _roll_back(detector: Path, run: Path | None) -> Path:
 
     path = detector_path(detector)
     if run is None:
-        raise InputError(f"{detector}: not a run: it has no former detector; its thresholds are written to other files")
+        raise InputError(f"{detector}: not a run, so it has no former detector; name the folder of a run")
     with lock_folder(run):
         version = roll_back(run)
     print(f"version {version.number} of {version.total} is the current one again; all are in {run / VERSIONS_NAME}")

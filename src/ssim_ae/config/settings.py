@@ -120,7 +120,7 @@ class Settings(BaseModel):
         "auto", description="training framework; auto: torch if installed"
     )
     device_target: Literal["auto", "CPU", "GPU", "Ascend"] = Field("auto", description="device to train and inspect on")
-    distribute: bool = Field(False, description="train on several devices; needs torchrun")
+    distribute: bool = Field(False, description="train on several devices; needs torchrun, or msrun with MindSpore")
 
     # inspection
     stride: int = Field(32, ge=1, description="step between tiles, px")

@@ -92,6 +92,7 @@ def test_every_config_file_is_valid(path):
     config = Config.read(path)
     assert path.stem == ("default_config" if config.dataset == "none" else f"{config.dataset}_config")
     assert config.method == (METHOD_ORDER[0] if config.dataset == "none" else "reference")
+    assert config.texture is (None if config.dataset == "none" else False)  # the reference knows no textures
 
 
 def test_there_is_a_config_for_every_class():

@@ -35,6 +35,14 @@ def test_log_shows_a_line_at_intervals(monkeypatch, capsys):
     )
 
 
+def test_seconds_that_round_to_a_minute_are_a_minute(monkeypatch, capsys):
+    monkeypatch.setattr(console, "LOG_INTERVAL", 0)
+    monkeypatch.setattr(console._Rate, "seconds_for", lambda *_: 119.7)
+    with progress("training", 10) as bar:
+        bar.advance()
+    assert "2:00 left" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("rank", ["1", "7"])
 def test_only_the_main_process_prints(monkeypatch, capsys, rank):
     monkeypatch.setenv("RANK", rank)

@@ -40,6 +40,6 @@ def test_another_format_is_refused(tmp_path):
         write_tensors(tmp_path / f"{format_}.safetensors", tensors, metadata | {"format": format_})
     Detector.load(tmp_path / f"{FORMAT_VERSION}.safetensors")
     with pytest.raises(
-        InputError, match=f"format {FORMAT_VERSION + 1} is not supported; this version reads 1 and {FORMAT_VERSION}"
+        InputError, match=f"format {FORMAT_VERSION + 1} is not supported, only 1 and {FORMAT_VERSION}; "
     ):
         Detector.load(tmp_path / f"{FORMAT_VERSION + 1}.safetensors")

@@ -150,8 +150,8 @@ class _LogProgress:
         now = time.monotonic()
         if now - self.last_printed >= LOG_INTERVAL:
             self.last_printed = now
-            seconds = self.rate.seconds_for(self.total - self.done)
-            remaining = f"{seconds // 60:.0f}:{seconds % 60:02.0f} left"
+            seconds = round(self.rate.seconds_for(self.total - self.done))
+            remaining = f"{seconds // 60}:{seconds % 60:02} left"
             parts = (f"{self.label} {self.done}/{self.total}", note, str(self.rate), remaining)
             print_message("  ".join(part for part in parts if part))
 

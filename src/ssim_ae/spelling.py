@@ -1,7 +1,8 @@
-"""Words in messages: suggestions for misspelled ones, counted nouns, durations, percentages, lists of names."""
+"""Words in messages: suggestions for misspelled ones, counted nouns, numbers, durations, lists of names."""
 
 import difflib
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
 KEY_ALIASES = {"p_ratate": "p_rotate", "decay": "weight_decay"}  # keys of the reference, still accepted
 
@@ -22,9 +23,14 @@ def duration(minutes: float) -> str:
     return f"{minutes:.1f} minutes" if minutes >= 1 else counted(round(60 * minutes), "second")
 
 
+def significant(value: float, digits: int) -> str:
+    """Return a number rounded to so many significant digits, never with an exponent."""
+    return f"{Decimal(f'{value:.{digits}g}'):f}"
+
+
 def percentage(share: float) -> str:
-    """Return a share in [0, 1] in percent, with two significant digits."""
-    return "100" if share > 0.995 else f"{100 * share:.2g}"
+    """Return a share in percent, with two significant digits; 100 if it is larger."""
+    return significant(100 * min(share, 1.0), 2)
 
 
 def listed(names: Sequence[str], maximum: int) -> str:

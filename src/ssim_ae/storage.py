@@ -191,7 +191,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         with _lock_path(folder):
             yield
     except BlockingIOError as error:
-        raise InputError(f"{folder}: another process is writing into it") from error
+        raise InputError(f"{folder}: another process is writing into it; wait until it has ended") from error
 
 
 def is_locked(folder: Path) -> bool:

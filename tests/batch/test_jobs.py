@@ -131,6 +131,7 @@ def test_the_exit_status_with_defective_images(run, photos):
     [
         (["--output", "rows.xls"], "rows.xls: unknown suffix .xls; use .parquet, or end the name of a folder with /"),
         (["--output", "a.parquet", "--csv", "b.csv"], "--output: cannot be combined with --csv; start two commands"),
+        (["--output", "a", "--log", "line"], "--output: cannot be combined with --log; start two commands"),
         (["--output", "a", "--part_images", "0"], "--part_images: should be at least 1, not 0"),
         (["--ray"], "--ray: no place for the rows; name a folder or a prefix of a bucket with --output"),
         (["--output", "a.parquet", "--ray"], "a.parquet: --ray writes parts; name a folder or a prefix of a bucket"),
@@ -139,6 +140,12 @@ def test_the_exit_status_with_defective_images(run, photos):
 def test_wrong_options(run, tmp_path, options, message):
     assert run(*options) == (2, "", f"ssim-ae: {message}\n")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", ["--distance_threshold=30", "--img_suffix=.png", "--save_dir=out"])
+def test_settings_that_an_evaluation_with_ray_does_not_use(tiny_run, capsys, option):
+    assert main(["evaluate", str(tiny_run.folder), "labels.csv", "--ray", option]) == 2
+    assert capsys.readouterr().err == f"ssim-ae: {option.partition('=')[0]}: no effect with --ray; leave it out\n"
 
 
 @pytest.mark.parametrize("kind", ["folder", "list", "pattern"])

@@ -59,6 +59,11 @@ def test_nothing_is_said_of_a_detector_that_was_not_measured() -> None:
 
 def test_each_reason_is_told_apart() -> None:
     assert "Little training: 16,000 patches, by default 100,000" in weakness(file(steps=1000))[1]
+    texture = Config(method="reference", im_resize=256, texture=True)
+    assert (
+        "Little training: 16,000 patches, by default 500,000" in weakness(file(steps=1000)._replace(config=texture))[1]
+    )
     assert "images of 1152 x 576 px are inspected at 144 x 144 px" in weakness(file(side=576))[1]
     assert "they would be 4 times lower" in weakness(file(without_highest=0.25))[1]
-    assert "3 are suspected" in weakness(file(left_out_images=3))[1]
+    assert "they would be 100 times lower" in weakness(file(without_highest=0.0))[1]
+    assert "may be defective: 3; look at suspects.png" in weakness(file(left_out_images=3))[1]

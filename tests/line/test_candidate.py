@@ -1,6 +1,7 @@
 """The way from a review to a new version: propose, compare, adopt, roll back."""
 
 import getpass
+import os
 import shutil
 from pathlib import Path
 
@@ -89,12 +90,16 @@ def test_a_candidate_that_was_interrupted_is_not_adopted(run, place, monkeypatch
         adopt(run)
 
 
-def test_who_adopts_is_in_the_log(run, place, capsys):
+@pytest.mark.parametrize("named", [True, False])
+def test_who_adopts_is_in_the_log(run, place, monkeypatch, named):
+    user = getpass.getuser() if named else str(os.getuid())
+    if not named:  # as in a container that is started with the number of a user
+        monkeypatch.setattr(getpass, "getuser", lambda: {}["uid not found"])
     main(["review", "apply", str(run), "--log", place])
     assert main(["review", "adopt", str(run), "--log", place]) == 0
     with InspectionLog.open(place) as log:
         (change,) = changes_of(log, run.name)
-    assert (change.person, change.action, change.version) == (getpass.getuser(), "adopted", 2)
+    assert (change.person, change.action, change.version) == (user, "adopted", 2)
     assert change.fingerprint == read_detector(run / "detector.safetensors").fingerprint
 
 

@@ -156,7 +156,7 @@ def test_thresholds_are_estimated_from_the_last_fifth_of_the_images(tmp_path, fa
 @pytest.mark.parametrize(
     ("dataset_path", "message"),
     [
-        ("", r"^no thresholds; set --ssim_threshold and --l1_threshold, or --dataset_path$"),
+        ("", r"^import: no thresholds; set --ssim_threshold and --l1_threshold, or --dataset_path$"),
         ("/nowhere", r"^/nowhere: no such folder; .*--ssim_threshold and --l1_threshold are set$"),
     ],
 )
@@ -214,6 +214,6 @@ def test_the_command(tmp_path, fabric_folder, capsys):
     assert "thresholds: ssim" in out and "from 2 held-out images" in out and "detector: " in out
 
     assert main([*options, str(tmp_path / "none.safetensors")]) == 2
-    assert capsys.readouterr().err.startswith("ssim-ae: no thresholds; set --ssim_threshold")
+    assert capsys.readouterr().err.startswith("ssim-ae: import: no thresholds; set --ssim_threshold")
     assert main(["import", str(tmp_path / "none.ckpt"), *thresholds]) == 2
     assert capsys.readouterr().err == f"ssim-ae: {tmp_path / 'none.ckpt'}: no such file\n"

@@ -78,17 +78,17 @@ def test_a_high_loss_is_overfitting_while_the_training_loss_falls(held_out, caps
     assert monitor.best_loss == 0.4 and monitor.best_weights["code"] == 4
 
 
-def test_rolls_back_if_reconstructions_that_differed_are_all_equal(held_out, capsys):
+def test_rolls_back_if_outputs_that_differed_are_all_equal(held_out, capsys):
     engine = FakeEngine(0.5, 0.4)
     monitor = CollapseMonitor(engine, CONFIG, held_out)
     monitor.evaluate(1, 2)
     assert engine.loaded is None
     engine.contrast = 0.09
     monitor.evaluate(1, 2)
-    assert engine.loaded["code"] == 1 and "all reconstructions are equal" in capsys.readouterr().err
+    assert engine.loaded["code"] == 1 and "all outputs are equal" in capsys.readouterr().err
 
 
-def test_equal_reconstructions_at_the_start_are_not_a_collapse(held_out):
+def test_equal_outputs_at_the_start_are_not_a_collapse(held_out):
     engine = FakeEngine(0.98, 0.97, 0.96, 0.5, contrast=0.0)
     monitor = CollapseMonitor(engine, CONFIG, held_out)
     for step in (1, LEARNING_STEPS, CONFIG.steps // 4 - 1):
@@ -100,7 +100,7 @@ def test_equal_reconstructions_at_the_start_are_not_a_collapse(held_out):
     monitor.check_end(LEARNING_STEPS)
 
 
-def test_reconstructions_that_stay_equal_restart_at_a_lower_lr_every_quarter_of_the_training(held_out):
+def test_outputs_that_stay_equal_restart_at_a_lower_lr_every_quarter_of_the_training(held_out):
     engine = FakeEngine(*[0.98] * 7, contrast=0.0)
     monitor = CollapseMonitor(engine, CONFIG, held_out)
     for eighths in range(1, 8):
@@ -117,15 +117,15 @@ def test_short_trainings_are_as_patient(held_out):
     assert monitor.collapses == 1
 
 
-def test_a_training_whose_reconstructions_never_differ_is_an_error(held_out):
+def test_a_training_whose_outputs_never_differ_is_an_error(held_out):
     monitor = CollapseMonitor(FakeEngine(0.98, contrast=0.0), CONFIG, held_out)
     monitor.evaluate(1, 2)
     monitor.check_end(LEARNING_STEPS - 1)
-    with pytest.raises(InputError, match=r"^training: all reconstructions are equal after 500 steps; train longer, "):
+    with pytest.raises(InputError, match=r"^training: all outputs are equal after 500 steps; train longer, "):
         monitor.check_end(LEARNING_STEPS)
 
 
-def test_reconstructions_of_equal_images_may_be_equal():
+def test_outputs_of_equal_images_may_be_equal():
     engine = FakeEngine(0.1)
     CollapseMonitor(engine, CONFIG, np.full((4, 1, 32, 32), 77, np.uint8)).evaluate(1, 1)
     assert engine.loaded is None

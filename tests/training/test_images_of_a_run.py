@@ -13,9 +13,10 @@ from ssim_ae.calibration import calibrate, suspects
 from ssim_ae.detector.detector_file import read_detector
 from ssim_ae.images.files import read_image
 from ssim_ae.images.folders import content_hash, find_dataset
+from ssim_ae.images.size import Size
 from ssim_ae.maps.normalization import NormalStatistics
 from ssim_ae.synthetic import fabric
-from ssim_ae.training import loop
+from ssim_ae.training import good_images, loop
 from ssim_ae.training.good_images import held_out_indices, load_good_images
 from ssim_ae.training.recalibrate import recalibrate
 
@@ -168,3 +169,10 @@ def test_a_bit_depth_that_does_not_fit_is_noted(tmp_path, capsys, bit_depth, bri
     load_good_images(find_dataset(tmp_path), Config(bit_depth=bit_depth, im_resize=64, crop_size=32))
     printed = " ".join(capsys.readouterr().err.split())
     assert note in printed and ("--bit_depth" in printed) == bool(note)
+
+
+@pytest.mark.parametrize(("method", "noted"), [("features", False), ("reference", True)])
+def test_more_images_than_patches_are_noted_where_there_are_patches(method, noted):
+    images = [good_images._Image(Path("a.png"), Size(64, 64), None)] * 13_000
+    notes = list(good_images._remarks(images, Config(method=method)))
+    assert any("less than one patch per training image" in note for note in notes) == noted

@@ -63,8 +63,8 @@ def map_on_cluster(
 ) -> Iterator[Result]:
     """Yield `function(work, part)` for the parts as workers complete them.
 
-    Raises InputError if a worker cannot do it: nothing else that the parts depend on is wrong. OSError if the machine
-    or the object store of a worker fails repeatedly.
+    Raises InputError if a worker cannot use the detector, the folder or the place, or if a part is given up; OSError if
+    the machine or the object store of a worker fails repeatedly.
     """
     import ray
 

@@ -161,10 +161,8 @@ class Progress:
         rate = self.done / (now - self.start)
         known = self.done + self.skipped
         of = f"of {self.total:,}" if self.is_counted else f"of more than {max(self.total, known):,}"
-        seconds = max(0, self.total - known) / rate
-        left = (
-            f"  {seconds // 3600:.0f}:{seconds // 60 % 60:02.0f}:{seconds % 60:02.0f} left" if self.is_counted else ""
-        )
+        seconds = round(max(0, self.total - known) / rate)
+        left = f"  {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left" if self.is_counted else ""
         print_message(f"inspected {known:,} {of}  {rate:,.0f} images/s{left}")
 
     def skip(self, images: int) -> None:

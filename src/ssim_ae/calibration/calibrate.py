@@ -206,7 +206,7 @@ def _suspects(
     others = [path for path in training if path not in known] if normal else []
     checked = others[:MAX_SCREENED_IMAGES]
     if len(others) > len(checked):
-        print_note(f"{len(others) - len(checked)} training images are too many to be checked for defects")
+        print_note(f"suspects: {len(checked)} of {len(others)} further training images are checked for defects")
     with progress("checking training images", len(checked)) as bar:
         for path, maps in zip(checked, detector.residuals_all(checked), strict=True):
             bar.advance()

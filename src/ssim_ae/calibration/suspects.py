@@ -3,7 +3,7 @@
 The score of an image is compared with the median of its part (held out or trained on), in units of the distance from
 the median to the 16th percentile of both parts. This lower half hardly depends on how many images are defective. If
 scores followed their distribution exactly, one good image in 200 would be farther than `NAMED_DISTANCE`, and one in
-2 500 farther than `LEFT_OUT_DISTANCE`.
+3 400 farther than `LEFT_OUT_DISTANCE`.
 """
 
 from __future__ import annotations

@@ -74,5 +74,5 @@ def requirement_status(chart: DetectabilityChart | None, options: argparse.Names
     if requirement.is_met_by(chart):
         return 0
     share = chart.share_at(requirement.size, requirement.contrast)
-    print_message(f"not met: {requirement}; it finds {100 * share:.0f} %")
+    print_message(f"--require: not met: {requirement}; the detector finds {int(1000 * share) / 10:g} %")
     return REQUIREMENT_NOT_MET

@@ -16,6 +16,7 @@ from ssim_ae.commands.detectability import (
     requirement_status,
 )
 from ssim_ae.commands.parser import Parser
+from ssim_ae.spelling import significant
 
 if TYPE_CHECKING:
     from ssim_ae.detector.detectability_chart import DetectabilityChart
@@ -82,7 +83,7 @@ def _table(chart: DetectabilityChart) -> Iterator[str]:
     """Yield the chart as a table: the share of defects found in percent, by contrast and size."""
     if not chart.found:
         return
-    yield "found, %, of drawn defects of " + "".join(f"{f'{size:.3g} px':>8}" for size in chart.sizes)
+    yield "found, %, of drawn defects of " + "".join(f"{f'{significant(size, 3)} px':>8}" for size in chart.sizes)
     for contrast, counts in chart.found.items():
         cells = "".join(f"{100 * count / chart.defects:>8.0f}" for count in counts)
         yield f"{f'  {contrast} contrast':<30}{cells}"

@@ -89,12 +89,14 @@ def evaluate(options: argparse.Namespace) -> int:
     from ssim_ae.batch.manifest import DEFECTIVE, read_manifest
     from ssim_ae.batch.parts import cut_into_parts
     from ssim_ae.batch.work import score_part
-    from ssim_ae.commands.options import named_detector
+    from ssim_ae.commands.options import given_settings, named_detector
     from ssim_ae.console import print_message
     from ssim_ae.evaluation.metrics import Verdicts, auroc
     from ssim_ae.proportions import wilson
     from ssim_ae.spelling import counted
 
+    for key in given_settings(options).keys() - {"device_target", "checkpoint_path"}:
+        raise InputError(f"--{key}: no effect with --ray; leave it out")
     if not options.folder:
         raise InputError("evaluate --ray: no manifest; name a .csv or .parquet file with the columns path and label")
     options.detector, options.threshold_scale, options.output = str(named_detector(options)), 1.0, ""
@@ -139,7 +141,7 @@ def _check_options(options: argparse.Namespace) -> None:
     if not output:
         option = "--ray" if options.ray else "--pictures"
         raise InputError(f"{option}: no place for the rows; name a folder or a prefix of a bucket with --output")
-    for name in ("csv", "json", "overlays"):
+    for name in ("csv", "json", "overlays", "log"):
         if getattr(options, name):
             raise InputError(f"--output: cannot be combined with --{name}; start two commands")
     if options.ray and output.endswith(TABLE_SUFFIX):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
 import shlex
 import socket
 from contextlib import nullcontext
@@ -71,13 +72,22 @@ def _adopt(folder: Path, options: argparse.Namespace) -> None:
     if options.learn or options.log_images or (options.detector and not options.log):
         raise InputError("review adopt: takes the run, --log, and with it --detector; leave out the others")
     log = InspectionLog.open(options.log, station=socket.gethostname(), create=False) if options.log else None
+    person = _user()
     with log or nullcontext():
         version = adopt(folder)
         if log:
             name = options.detector or folder.resolve().name
             fingerprint = read_detector(detector_path(folder)).fingerprint
-            record_change(log, name, getpass.getuser(), "adopted", version.number, fingerprint)
+            record_change(log, name, person, "adopted", version.number, fingerprint)
     print_version(folder, options.run)
+
+
+def _user() -> str:
+    """Return the name of the user, or the number, if it has no name here, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _print_comparison(comparison: Comparison, candidate: Path) -> None:

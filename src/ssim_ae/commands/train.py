@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from ssim_ae.commands import INTERRUPTED
@@ -78,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
         upload_results(trained.folder, results)
     if not trained.finished:
         skip = " --skip-bad" if options.skip_bad else ""
-        print(f"stopped early; continue with: ssim-ae train --resume {trained.folder}{skip}")
+        print(f"stopped early; continue with: ssim-ae train --resume {shlex.quote(str(trained.folder))}{skip}")
         return INTERRUPTED
     return status
 
@@ -130,8 +131,10 @@ def _addition(given: dict[str, Any]) -> Addition | None:
     added = {key: given.pop(key) for key in Addition._fields if str(given.get(key, "")).startswith("+")}
     if not added:
         return None
-    try:
-        return Addition(epochs=int(added.get("epochs", 0)), minutes=float(added.get("minutes", 0)))
-    except ValueError as error:
-        key, value = next(iter(added.items()))
-        raise InputError(f"--{key}: should be + and a number, not {value}") from error
+    numbers: dict[str, Any] = {}
+    for key, kind, noun in (("epochs", int, "a whole number"), ("minutes", float, "a number")):
+        try:
+            numbers[key] = kind(added.get(key, 0))
+        except ValueError as error:
+            raise InputError(f"--{key}: should be + and {noun}, not {added[key]}") from error
+    return Addition(**numbers)

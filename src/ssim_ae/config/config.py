@@ -22,7 +22,7 @@ from ssim_ae.spelling import did_you_mean
 COMMAND_LINE = "command line"
 MAX_LAYER_VALUES = 2**26  # values of a layer with `flc` channels as large as the network's input
 MAX_TILE_PIXELS = 2**26  # px of all tiles of an image
-PLACE_SETTINGS = frozenset(  # paths and locations: they stay in the run's config.yaml, and leave in no other file
+PLACE_SETTINGS = frozenset(  # paths and locations: only the run's config.yaml has them
     {
         *(
             "dataset_path",
@@ -76,7 +76,7 @@ class Config(Settings):
         if self.stride > self.crop_size:
             raise ValueError(f"stride {self.stride} is larger than crop_size {self.crop_size}: pixels would be skipped")
         if self.engine not in ("auto", *method.engines):
-            raise ValueError(f"engine {self.engine} does not support method {self.method}")
+            raise ValueError(f"engine {self.engine} does not support method {self.method}; leave engine out")
         if self.minutes and self.distribute:
             raise ValueError("minutes cannot be combined with distribute: the clocks of workers differ; give epochs")
         if self.uses("batch_size") and self.batch_size > self.augment_num:
@@ -101,7 +101,9 @@ class Config(Settings):
         if self.uses("flc") and tile_pixels * self.flc > MAX_LAYER_VALUES:
             raise ValueError(f"flc {self.flc} is too large for patches of {self.tile_size}")
         if self.tile_count * tile_pixels > MAX_TILE_PIXELS:
-            raise ValueError(f"stride {self.stride} cuts an image of {size} into {self.tile_count:,} tiles")
+            raise ValueError(
+                f"stride {self.stride} cuts an image of {size} into {self.tile_count:,} tiles, too many: raise stride"
+            )
         if (
             self.uses("crop_size")
             and not self.do_aug

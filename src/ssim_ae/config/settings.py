@@ -190,7 +190,7 @@ class Settings(BaseModel):
     @classmethod
     def _reject_booleans_as_numbers(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation not in BOOLEANS:
-            raise ValueError("should not be True or False")
+            raise ValueError("should be a number, or a text in quotes")
         return value
 
     @field_validator("im_resize", mode="before")

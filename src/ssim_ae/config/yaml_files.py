@@ -49,9 +49,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
+        where = f"line {mark.line + 1}: " if mark else ""
         reason = getattr(error, "problem", None) or first_line(error)
-        raise InputError(f"{path}: not a YAML file{where}: {reason}") from error
+        raise InputError(f"{path}: {where}not valid YAML: {reason}") from error
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -66,7 +66,7 @@ def with_method(values: dict[str, Any], path: Path, given: Mapping[str, Any]) ->
     """
     if "method" in values or "method" in given or REFERENCE_KEYS.isdisjoint(values):
         return values
-    print_note(f"{path}: no method is given and the keys are the reference's: method reference; set method to choose")
+    print_note(f"{path}: names no method and has the reference's keys: method reference; set method to choose another")
     return {"method": REFERENCE, "texture": False, **values}
 
 
@@ -97,8 +97,11 @@ def yaml_value(value: Any) -> str:
 
 
 def parse_list(text: str) -> Any:
-    """Return a list that is given on the command line."""
-    return yaml.safe_load(text)
+    """Return a list that is given on the command line; its items stay text. Raises InputError if it is no YAML."""
+    try:
+        return yaml.load(text, Loader=yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        raise InputError(f"command line: {text!r:.100} is no list; write it as [a, b]") from error
 
 
 def _is_negative(value: Any) -> bool:
@@ -112,10 +115,12 @@ class _Loader(yaml.SafeLoader):
     """YAML's safe loader that also reads 2e-4 as a number and refuses a key that is given twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice", problem_mark=node.start_mark)
+        keys: list[Any] = []
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep)
+            if key in keys:
+                raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark)
+            keys.append(key)
         return super().construct_mapping(node, deep)
 
 

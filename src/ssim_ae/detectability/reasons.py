@@ -1,6 +1,7 @@
 """Why a detector finds little: the reasons that its file tells apart."""
 
 from collections.abc import Iterator
+from math import prod
 from typing import Protocol
 
 from ssim_ae.config import Config
@@ -8,6 +9,8 @@ from ssim_ae.config.descriptions import default_of
 from ssim_ae.detector.detectability_chart import DetectabilityChart
 from ssim_ae.detector.provenance import Provenance
 from ssim_ae.images.size import Size
+from ssim_ae.methods import method_of
+from ssim_ae.spelling import significant
 
 LITTLE_FOUND = 0.5  # share of the drawn defects of the size and contrast that it finds best
 NEXT_TO_NOTHING = 0.1  # the same
@@ -49,7 +52,8 @@ def _reasons(detector: Described, chart: DetectabilityChart) -> Iterator[str]:
     """Yield why the detector may find little, with what to do."""
     config, provenance = detector.config, detector.provenance
     patches = provenance.steps * config.batch_size
-    default = default_of("epochs", config.method) * default_of("augment_num", config.method)
+    usual = method_of(config).texture_defaults if config.texture else {}
+    default = prod(usual.get(key, default_of(key, config.method)) for key in ("epochs", "augment_num"))
     if 0 < patches < LITTLE_TRAINING * default:
         yield f"Little training: {patches:,} patches, by default {default:,}; train for more epochs."
     image, inspected = Size(chart.image_height, chart.image_width), config.working_size
@@ -57,7 +61,7 @@ def _reasons(detector: Described, chart: DetectabilityChart) -> Iterator[str]:
         yield f"Coarse resolution: images of {image} are inspected at {inspected}; raise the resolution."
     origin = provenance.thresholds
     if origin.without_highest is not None and origin.without_highest < OUTLIER_FACTOR:
-        lower = f"{1 / max(origin.without_highest, 1e-6):.2g} times lower"
+        lower = f"{significant(1 / max(origin.without_highest, 0.01), 2)} times lower"
         yield f"An outlier sets the thresholds: without the most unusual good image they would be {lower}."
     if origin.left_out_images:
-        yield f"Defective images among the good ones: {origin.left_out_images} are suspected."
+        yield f"Good images that may be defective: {origin.left_out_images}; look at suspects.png in the run's folder."

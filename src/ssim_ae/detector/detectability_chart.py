@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from ssim_ae.images.size import Size
+from ssim_ae.spelling import significant
 
 CONTRASTS = {"low": 0.08, "medium": 0.16, "high": 0.32}  # root mean square change inside the defect, share of white
 FOUND = 0.9  # share of defects that a detector should find
@@ -56,7 +57,7 @@ class Tolerance(_Strict):
 
     def __str__(self) -> str:
         most = " (the most tried)" if self.tolerated == self.amounts[-1] else ""
-        return f"{DESCRIPTIONS[self.change]} of {self.tolerated:.2g} {self.unit}{most}"
+        return f"{DESCRIPTIONS[self.change]} of {significant(self.tolerated, 2)} {self.unit}{most}"
 
 
 class DetectabilityChart(_Strict):

@@ -225,7 +225,8 @@ def _parse(path: Path, metadata: dict[str, Any]) -> DetectorFile:
     if metadata.get("format") not in READABLE_FORMATS:
         readable = " and ".join(map(str, READABLE_FORMATS))
         raise InputError(
-            f"{path}: format {metadata.get('format')!s:.20} is not supported; this version reads {readable}"
+            f"{path}: format {metadata.get('format')!s:.20} is not supported, only {readable}; "
+            "install the version of ssim-ae that wrote it"
         )
     try:
         config = Config(**metadata["config"])

@@ -80,12 +80,13 @@ def find_dataset(
     img_suffix: str = "",
     mask_suffix: str = "_mask.png",
 ) -> Dataset:
-    """Find the images of a data set in one of three layouts.
+    """Find the images of a data set in one of four layouts.
 
     - MVTec AD: `train/good`, `test/<defect type>` and, optionally, `ground_truth/<defect type>`.
     - `good` beside one folder per defect type, and, optionally, `ground_truth/<defect type>`. About every fifth good
       image becomes a test image.
     - A folder of good images.
+    - Good images in the folder itself, beside a folder `bad`, `nok`, `defective` or the like with defective ones.
 
     Folders may be named in any case, `OK`, `normal` or `pass` in place of `good`, and `training` and `testing`. Masks
     may also be in a folder beside that of their images, `<defect type>_masks`.

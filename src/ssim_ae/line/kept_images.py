@@ -65,7 +65,7 @@ class KeptImages:
         self._next_check = 0.0  # monotonic time
 
     def write(self, data: bytes, moment: datetime, image_hash: str) -> str:
-        """Write an image; return the name of its file in the folder. Raises InputError if it cannot be written."""
+        """Write an image; return the name of its file in the folder. InputError or OSError if it cannot be written."""
         suffix = next((suffix for start, suffix in SIGNATURES.items() if data.startswith(start)), "")
         name = f"{moment:%Y-%m-%d}/{image_hash[:16]}-{secrets.token_hex(4)}{suffix}"
         path = self.folder / name

@@ -46,7 +46,7 @@ class CandidateState(BaseModel):
 
     fingerprint: Annotated[str, Field(description="Identifies the candidate, for its adoption.")]
     thresholds: Annotated[str, Field(description="Where its thresholds come from, and the false alarms to expect.")]
-    groups: Annotated[list[ComparedGroup], Field(description="How many images both detectors reject.")]
+    groups: Annotated[list[ComparedGroup], Field(description="How many images each detector rejects.")]
     changed: Annotated[list[ComparedImage], Field(description="The images whose verdicts change.")]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from ssim_ae.images.colors import brightness
 from ssim_ae.images.size import Size
 from ssim_ae.maps.regions import fill_holes
+from ssim_ae.spelling import significant
 
 WHITE_BACKGROUND = 200.5 / 255  # brightness in [0, 1] above which a pixel belongs to a white background
 BLACK_BACKGROUND = 49.5 / 255  # brightness in [0, 1] below which a pixel belongs to a black background
@@ -34,7 +35,7 @@ class Residuals(NamedTuple):
 
 def described(thresholds: Thresholds) -> str:
     """Return thresholds as text: ssim 0.31, l1 0.2."""
-    return ", ".join(f"{name} {value:.4g}" for name, value in thresholds.items())
+    return ", ".join(f"{name} {significant(value, 4)}" for name, value in thresholds.items())
 
 
 def foreground_mask(image: np.ndarray, bg_mask: str) -> np.ndarray:

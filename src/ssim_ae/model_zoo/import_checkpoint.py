@@ -102,7 +102,7 @@ def _held_out_images(config: Config, *, needed: bool) -> tuple[Path, ...]:
     """Return the images that the reference was trained on. Raises InputError if they are `needed` and not found."""
     if not config.dataset_path:
         if needed:
-            raise InputError("no thresholds; set --ssim_threshold and --l1_threshold, or --dataset_path")
+            raise InputError("import: no thresholds; set --ssim_threshold and --l1_threshold, or --dataset_path")
         return ()
     try:
         return find_dataset(config.dataset_path, img_suffix=config.img_suffix).good

@@ -25,7 +25,7 @@ def network_cell(table: tuple[Layer, ...], weights: Mapping[str, np.ndarray]) ->
     Raises InputError for a network with skip connections.
     """
     if any(layer.skip for layer in table):
-        raise InputError("method repair: MindSpore supports the method reference only; use PyTorch or ONNX Runtime")
+        raise InputError("runtime mindspore: no networks with skip connections; use --runtime onnxruntime or torch")
     mindspore = import_mindspore()
     nn = mindspore.nn
     activations = {"leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE), "sigmoid": nn.Sigmoid, "linear": nn.Identity}

@@ -1,1 +1,1 @@
-"""ONNX operators for the array functions of `maps`, from which the exported graph is built."""
+"""ONNX operators for the array functions of `alignment`, `images`, `maps` and `network`, for the exported graph."""

@@ -53,11 +53,6 @@ def strip_to_view(
     return mixed(add, upper, lower, weight_y)
 
 
-def _padded_position(add: GraphBuilder, position: str, length: int) -> str:
-    """Add the position in the padded map, given that from the edge of a side of `length` px."""
-    return add("Clip", add("Add", position, FADE - 0.5), 0.0, length - 1.0 + 2 * FADE)
-
-
 def _ratio(add: GraphBuilder, length: str, side: int) -> str:
     """Add the px of the image in a px of the view, along a side."""
     return add("Div", to_float(add, length), float(side))

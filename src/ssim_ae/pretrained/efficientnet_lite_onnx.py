@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 up to stride 16 as ONNX operators, of opset 13 and later."""
+"""EfficientNet-Lite0 up to stride 16 as ONNX operators, of any opset from 11 on."""
 
 from __future__ import annotations
 

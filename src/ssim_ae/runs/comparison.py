@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,7 +66,7 @@ def _read(run: Path) -> _ComparedRun:
         raise InputError(f"{run}: a file; name the folder of a run")
     evaluation = read_evaluation(run / REPORT_NAME)
     if evaluation is None:
-        raise InputError(f"{run}: no report to compare; write one with: ssim-ae report {run}")
+        raise InputError(f"{run}: no report to compare; write one with: ssim-ae report {shlex.quote(str(run))}")
     return _ComparedRun(run, Config.read(config_path(run)), summarize(run), evaluation)
 
 

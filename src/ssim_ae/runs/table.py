@@ -32,7 +32,8 @@ def print_runs(summaries: Sequence[RunSummary]) -> None:
         figures = [_percent(value) for value in (row.ok, row.nok, row.image_auroc)]
         if row.evaluated is False:
             figures = [f"{figure}*" if figure else "" for figure in figures]
-        images, epochs = ("" if value is None else f"{value:g}" for value in (row.images, row.epochs))
+        images = "" if row.images is None else str(row.images)
+        epochs = "" if row.epochs is None else f"{row.epochs:g}"
         table.add_row(
             Text(escape_unprintable(row.run)),
             *((row.started, Text(escape_unprintable(row.dataset))) if wide else ()),

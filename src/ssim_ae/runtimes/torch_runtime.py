@@ -106,7 +106,9 @@ def pick_device(target: str) -> torch.device:
     if target in ("GPU", "auto") and torch.cuda.is_available():
         count = torch.cuda.device_count()
         if index >= count:
-            raise InputError(f"device_target GPU: device {index} does not exist, the last one is {count - 1}")
+            raise InputError(
+                f"device_target GPU: no device {index}; set LOCAL_RANK or DEVICE_ID to {count - 1} or less"
+            )
         torch.cuda.set_device(index)
         torch.backends.cudnn.allow_tf32 = False  # float32 is float32: results equal those of other runtimes
         return torch.device("cuda", index)

@@ -110,7 +110,7 @@ class FolderWatcher:
             result = self._response_or_failure(path, version)
         except RecordError as error:
             if not self._is_failing:
-                print_note(f"{error}; images of {self.folder} are inspected again until it can")
+                print_note(f"{error}; images of {self.folder} are inspected again until the log can be written")
             self._is_failing = True
             return
         self._is_failing = False

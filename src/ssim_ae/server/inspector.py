@@ -206,7 +206,8 @@ class QueueSlot:
 
 def failure(name: str, error: Exception) -> Failure:
     """Return what is said of an image whose inspection raised an error."""
-    return Failure(name=name, error=str(error) if isinstance(error, InputError) else f"{name}: {error!r}")
+    reason = str(error) if isinstance(error, InputError) else f"{name or DEFAULT_IMAGE_NAME}: {error!r}"
+    return Failure(name=name, error=reason)
 
 
 class _Opened(NamedTuple):

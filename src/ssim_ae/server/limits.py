@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ssim_ae.machine import raise_open_file_limit
+from ssim_ae.spelling import significant
 
 MIB = 2**20  # bytes
 HEAD_TIMEOUT = 10.0  # seconds to receive the head of a request, or the rest of a body after its response
@@ -50,7 +51,7 @@ class BodyLimitMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        detail = f"body: larger than {self.max_bytes / MIB:.3g} MiB; send smaller or fewer images"
+        detail = f"body: larger than {significant(self.max_bytes / MIB, 3)} MiB; send smaller or fewer images"
         if int(Headers(scope=scope).get("content-length", 0)) > self.max_bytes:
             await JSONResponse({"detail": detail}, 413)(scope, receive, send)
             return

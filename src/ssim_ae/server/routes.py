@@ -40,7 +40,10 @@ PROBLEMS = {  # description and example of each error status
     409: ("Something else has happened meanwhile.", "bottle-1: a candidate is being made; wait for it"),
     413: ("The body is too large.", "body: larger than 32 MiB; send smaller or fewer images"),
     415: ("The content type is not supported.", "content type: text/plain is not supported; send image/png, ..."),
-    422: ("A query parameter or a field of the form is invalid.", "sensitivity: should be at most 8"),
+    422: (
+        "A query parameter or a field of the form is invalid.",
+        "sensitivity: Input should be less than or equal to 8",
+    ),
     429: ("All queue slots are in use.", "server: all queue slots are in use; try again later"),
     503: (
         "The response was not ready in time, or could not be recorded.",

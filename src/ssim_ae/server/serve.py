@@ -88,7 +88,7 @@ def serve(
                 resources.enter_context(extension.run(inspector))
         is_loopback = ip_address(listener.getsockname()[0]).is_loopback
         if not is_loopback and not tokens:
-            print_note(f"{host}: anyone on this network can use the server; use --tokens to require one")
+            print_note(f"{host}: anyone on this network can use the server; use --token or --tokens to require a token")
         allowed_hosts = (*LOOPBACK_HOSTS, host) if is_loopback else None
         app = create_app(inspector, watched=watched, tokens=tokens, allowed_hosts=allowed_hosts, extensions=extensions)
         with _signals_ignored_outside_uvicorn():

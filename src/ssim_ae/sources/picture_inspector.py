@@ -110,7 +110,7 @@ class PictureInspector:
         except RecordError as error:
             result = failure(name, error)
             if not self._is_failing:
-                print_note(f"{self.name}: {error}; its pictures are not inspected until it can")
+                print_note(f"{self.name}: {error}; its results are dropped until the log can be written")
             self._is_failing = True
             raise
         except Exception as error:

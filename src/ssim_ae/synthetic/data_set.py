@@ -89,7 +89,7 @@ class DataSet:
         for name, target in zip(names, targets, strict=True):
             check_name("class", name, self.classes)
             if target.exists():
-                raise FileExistsError(f"{target} exists already")
+                raise FileExistsError(f"{target}: exists already; remove it, or name another folder")
         Path(folder).mkdir(parents=True, exist_ok=True)
         images = len(names) * (train + good + len(self.defects) * defective)
         with progress("drawing images", images) as bar:

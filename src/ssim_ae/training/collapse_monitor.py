@@ -18,12 +18,12 @@ from ssim_ae.training.patch_sampling import monitor_patches, patch_size
 Arrays = dict[str, np.ndarray]
 
 MONITOR_PATCH_COUNT = 128  # held-out patches whose loss is computed
-VARIANCE_PATCH_COUNT = 32  # monitor patches whose reconstructions are checked for variance
+VARIANCE_PATCH_COUNT = 32  # monitor patches whose outputs are checked for variance
 MAX_LOSS_RATIO = 2.0  # held-out loss / lowest held-out loss; above it the training has collapsed or overfits
 MAX_TRAINING_LOSS_RATIO = 1.25  # mean training loss / lowest of an epoch; above it the training has collapsed
-MIN_VARIANCE_RATIO = 0.01  # variance of the reconstructions / of the patches; below it reconstructions count as equal
-LEARNING_STEPS = 500  # steps; a shorter training may end before its reconstructions differ
-MIN_PATIENCE = 2000  # steps in which reconstructions may be equal before they differ, or a quarter of a long training
+MIN_VARIANCE_RATIO = 0.01  # variance of the outputs / of the patches; below it outputs count as equal
+LEARNING_STEPS = 500  # steps; a shorter training may end before its outputs differ
+MIN_PATIENCE = 2000  # steps in which outputs may be equal before they differ, or a quarter of a long training
 ROLLBACK_LR_FACTOR = 0.25  # factor of the learning rate for each rollback
 MAX_ROLLBACKS = 3  # in one training
 BEST_PREFIX = "best/"  # prefix of the names of the best weights in a checkpoint
@@ -36,8 +36,8 @@ class CollapseMonitor:
     images there is no held-out loss: only the loss on the training images can start a rollback, and `best_weights` are
     those at the end of the last epoch.
 
-    An untrained network reconstructs all patches equally, and on some textures it does so for the first epochs.
-    `learned` says whether reconstructions have differed. Until then, equal ones are a collapse only after a part of the
+    An untrained network returns the same for all patches, and on some textures it does so for the first epochs.
+    `learned` says whether outputs have differed. Until then, equal ones are a collapse only after a part of the
     training.
     """
 
@@ -85,9 +85,9 @@ class CollapseMonitor:
             if not self.overfits:
                 self.overfits = True
                 print_note(f"training: overfits ({rise}); the best weights are kept; more good images help")
-        equal = self._reconstructions_are_equal()
+        equal = self._outputs_are_equal()
         if equal and (self.learned or step >= self.patience * (1 + self.collapses)):
-            self.rollback("all reconstructions are equal")
+            self.rollback("all outputs are equal")
             return loss
         self.learned = not equal
         if self.best_loss is None or loss < self.best_loss:
@@ -116,7 +116,7 @@ class CollapseMonitor:
         if self.collapses and not self.best_weights:
             raise InputError("training: collapsed and never recovered; set a lower lr")
         if self.batch and not self.learned and step >= LEARNING_STEPS:
-            raise InputError(f"training: all reconstructions are equal after {step} steps; train longer, or change lr")
+            raise InputError(f"training: all outputs are equal after {step} steps; train longer, or change lr")
 
     def checkpoint_arrays(self) -> Arrays:
         """Return the arrays that a checkpoint needs for `restore`."""
@@ -131,9 +131,9 @@ class CollapseMonitor:
         self.learned = state.learned
         self.collapses = state.collapses
 
-    def _reconstructions_are_equal(self) -> bool:
-        """Return whether the reconstructions are nearly equal although their patches differ."""
+    def _outputs_are_equal(self) -> bool:
+        """Return whether the outputs are nearly equal although their patches differ."""
         assert self.variance_patches is not None
-        reconstructions = self.engine.runtime().run(self.variance_patches)
+        outputs = self.engine.runtime().run(self.variance_patches)
         min_variance = MIN_VARIANCE_RATIO * self.variance_patches.var(axis=0).mean()
-        return bool(reconstructions.var(axis=0).mean() < min_variance)
+        return bool(outputs.var(axis=0).mean() < min_variance)

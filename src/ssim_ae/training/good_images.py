@@ -240,7 +240,8 @@ def _remarks(images: Sequence[_Image], config: Config) -> Iterator[str]:
             f"bit_depth {config.bit_depth}: the 16-bit images reach {max_value}, and all above {white} is cut; "
             f"raise --bit_depth"
         )
-    if len(images) * (1 - config.holdout) > config.augment_num and not config.online_aug:
+    trained = len(images) * (1 - config.holdout)
+    if config.uses("augment_num") and trained > config.augment_num and not config.online_aug:
         yield f"augment_num {config.augment_num}: less than one patch per training image; raise it or set online_aug"
 
 

@@ -35,8 +35,14 @@ class EpochRecord(NamedTuple):
 def write_history(folder: Path, history: Sequence[EpochRecord]) -> None:
     """Write history.csv into a run's folder."""
     rows = [",".join(EpochRecord._fields)]
-    rows += [",".join("" if value is None else f"{value:.6g}" for value in record) for record in history]
+    rows += [",".join(map(_cell, record)) for record in history]
     write_atomic(folder / HISTORY_NAME, "\n".join(rows) + "\n")
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
 def read_history(folder: Path) -> list[EpochRecord]:

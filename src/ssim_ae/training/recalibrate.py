@@ -24,10 +24,10 @@ from ssim_ae.errors import InputError
 from ssim_ae.images.files import image_size
 from ssim_ae.images.folders import find_dataset
 from ssim_ae.locations import dataset_of
-from ssim_ae.maps.residuals import Thresholds
+from ssim_ae.maps.residuals import Thresholds, described
 from ssim_ae.maps.verdict import is_defective
 from ssim_ae.methods import method_of
-from ssim_ae.spelling import counted
+from ssim_ae.spelling import counted, significant
 from ssim_ae.storage import lock_folder, unused_path
 from ssim_ae.training.cross_fitting import calibrate_fitted
 from ssim_ae.training.feature_fitter import FeatureFitter
@@ -158,9 +158,9 @@ def _note_jump(former: Thresholds, new: Thresholds) -> None:
         after = new[name]
         low, high = sorted((before, after))
         if high > MAX_CHANGE * low:
-            factor = f"{high / low:.3g} times" if low else "far"
+            factor = f"{significant(high / low, 3)} times" if low else "far"
             side = "above" if after > before else "below"
-            print_note(f"thresholds: {name} {after:.4g} is {factor} {side} the former {before:.4g}")
+            print_note(f"thresholds: {described({name: after})} is {factor} {side} the former {significant(before, 4)}")
 
 
 def known_images(file: DetectorFile, source: Path) -> KnownImages:

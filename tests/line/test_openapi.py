@@ -24,8 +24,11 @@ from ssim_ae.server.watched_results import WatchedResults
 from ssim_ae.sources.extension import sources_of
 from ssim_ae.sources.settings import source_settings
 
+from ..server.image_bodies import draw_images_for_bodies
 from ..sources.conftest import images, mjpeg_server, parts  # noqa: F401
 from .conftest import KEEP_ALL
+
+draw_images_for_bodies()
 
 NAME = "cloth-1"
 KNOWN = {"detector": NAME, "number": 1, "name": "press1"}  # path parameters of what exists

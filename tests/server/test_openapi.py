@@ -1,37 +1,19 @@
 """Property-based tests of the API against its OpenAPI schema."""
 
-import io
 import shutil
 import time
 
 import pytest
 import schemathesis
 from hypothesis import settings
-from hypothesis import strategies as st
-from PIL import Image
 
-from ssim_ae.images.formats import IMAGE_FORMATS
 from ssim_ae.server.app import create_app
 from ssim_ae.server.folder_watcher import FolderWatcher
 from ssim_ae.server.inspector import Inspector
-from ssim_ae.server.uploads import ACCEPTED_MEDIA_TYPES
 
-PILLOW_FORMATS = {media_type: name for name, _, media_type in IMAGE_FORMATS}
+from .image_bodies import draw_images_for_bodies
 
-
-def image(pillow_format):
-    """Return a strategy for small images: OpenAPI cannot describe that a body is an image."""
-
-    def saved(size):
-        buffer = io.BytesIO()
-        Image.new("RGB", size, (9, 99, 199)).save(buffer, pillow_format)
-        return buffer.getvalue()
-
-    return st.tuples(st.integers(1, 20), st.integers(1, 20)).map(saved)
-
-
-for media_type in ACCEPTED_MEDIA_TYPES:
-    schemathesis.openapi.media_type(media_type, image(PILLOW_FORMATS.get(media_type, "PNG")))
+draw_images_for_bodies()
 app = create_app(Inspector({}))
 schema = schemathesis.openapi.from_asgi("/openapi.json", app)
 

@@ -59,10 +59,8 @@ def test_nothing_is_said_of_a_detector_that_was_not_measured() -> None:
 
 def test_each_reason_is_told_apart() -> None:
     assert "Little training: 16,000 patches, by default 100,000" in weakness(file(steps=1000))[1]
-    texture = Config(method="reference", im_resize=256, texture=True)
-    assert (
-        "Little training: 16,000 patches, by default 500,000" in weakness(file(steps=1000)._replace(config=texture))[1]
-    )
+    texture = file(steps=1000)._replace(config=Config(method="reference", im_resize=256, texture=True))
+    assert "Little training: 16,000 patches, by default 500,000" in weakness(texture)[1]
     assert "images of 1152 x 576 px are inspected at 144 x 144 px" in weakness(file(side=576))[1]
     assert "they would be 4 times lower" in weakness(file(without_highest=0.25))[1]
     assert "they would be 100 times lower" in weakness(file(without_highest=0.0))[1]

@@ -193,7 +193,7 @@ class Config(Settings):
         given = yaml_files.from_yaml_values(dict(overrides or {}), COMMAND_LINE)
         for key, value in given.items():
             if isinstance(value, str) and key in cls.model_fields and cls.model_fields[key].annotation in LISTS:
-                given[key] = yaml_files.parse_list(value)
+                given[key] = yaml_files.parse_list(value, COMMAND_LINE)
         if not path:
             return cls._validated(given, COMMAND_LINE, overridden=given)
         values = yaml_files.with_method(yaml_files.read_yaml(Path(path)), Path(path), given)

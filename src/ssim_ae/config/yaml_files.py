@@ -96,12 +96,12 @@ def yaml_value(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
 
 
-def parse_list(text: str) -> Any:
-    """Return a list that is given on the command line; its items stay text. Raises InputError if it is no YAML."""
+def parse_list(text: str, source: str) -> Any:
+    """Return a list in YAML, whose items stay text. Raises InputError, which names `source`, if it is no YAML."""
     try:
         return yaml.load(text, Loader=yaml.BaseLoader)
     except yaml.YAMLError as error:
-        raise InputError(f"command line: {text!r:.100} is no list; write it as [a, b]") from error
+        raise InputError(f"{source}: {text!r:.100} is no list; write it as [a, b]") from error
 
 
 def _is_negative(value: Any) -> bool:

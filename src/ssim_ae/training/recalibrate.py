@@ -24,7 +24,7 @@ from ssim_ae.errors import InputError
 from ssim_ae.images.files import image_size
 from ssim_ae.images.folders import find_dataset
 from ssim_ae.locations import dataset_of
-from ssim_ae.maps.residuals import Thresholds, described
+from ssim_ae.maps.residuals import Thresholds
 from ssim_ae.maps.verdict import is_defective
 from ssim_ae.methods import method_of
 from ssim_ae.spelling import counted, significant
@@ -160,7 +160,9 @@ def _note_jump(former: Thresholds, new: Thresholds) -> None:
         if high > MAX_CHANGE * low:
             factor = f"{significant(high / low, 3)} times" if low else "far"
             side = "above" if after > before else "below"
-            print_note(f"thresholds: {described({name: after})} is {factor} {side} the former {significant(before, 4)}")
+            print_note(
+                f"thresholds: {name} {significant(after, 4)} is {factor} {side} the former {significant(before, 4)}"
+            )
 
 
 def known_images(file: DetectorFile, source: Path) -> KnownImages:
